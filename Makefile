@@ -1,0 +1,53 @@
+# Every target sets up what it needs; a second run finds it done.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+ifneq ($(shell command -v uv 2>/dev/null),)
+CREATE := uv venv --quiet --seed $(VENV)
+INSTALL := uv pip install --quiet --python $(BIN)/python
+else
+CREATE := $(PYTHON) -m venv $(VENV)
+INSTALL := $(BIN)/python -m pip install --quiet
+endif
+
+.PHONY: help demo test lint types docs check clean
+
+help:
+	@grep -hE '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
+
+## make demo    train five small models on embedded photographs; a table and a picture
+demo: $(INSTALLED)
+	$(BIN)/python recipes/photos.py
+
+## make test    run the test suite
+test: $(INSTALLED)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+## make lint    check style and formatting
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+## make types   check types
+types: $(INSTALLED)
+	$(BIN)/basedpyright
+
+## make docs    build the documentation into site/
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+## make check   lint, types, docs and tests, as continuous integration does
+check: lint types docs test
+
+## make clean   remove the environment and everything built
+clean:
+	rm -rf $(VENV) build dist site *.egg-info
+
+# torchattacks pins requests to 2.25, which nothing else here can live with.
+$(INSTALLED): pyproject.toml
+	test -x $(BIN)/python || $(CREATE)
+	$(INSTALL) --editable ".[dev]"
+	$(INSTALL) --no-deps "torchattacks>=3.5.1"
+	touch $@

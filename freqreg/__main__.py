@@ -1,0 +1,5 @@
+"""`python -m freqreg` is `freqreg`."""
+
+from freqreg.cli import main
+
+main()

@@ -1,0 +1,27 @@
+"""Checks of numbers that users type."""
+
+import math
+
+from freqreg.errors import SettingError
+
+
+def require_finite(**values: float) -> None:
+    """Raise unless every value is a finite number."""
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise SettingError(f"{name} is {value}; it must be a finite number.")
+
+
+def require_positive(**values: float) -> None:
+    """Raise unless every value is finite and above zero."""
+    require_finite(**values)
+    for name, value in values.items():
+        if value <= 0:
+            raise SettingError(f"{name} is {value}; it must be above 0.")
+
+
+def require_count(**values: int) -> None:
+    """Raise unless every value is a whole number of at least 1."""
+    for name, value in values.items():
+        if not isinstance(value, int) or value < 1:
+            raise SettingError(f"{name} is {value!r}; it must be a whole number, 1 or more.")

@@ -1,0 +1,228 @@
+"""What works with a model, what it costs, and what to change."""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from freqreg.diagnostics_measures import Cost, Gradient, cosine, cost, gradient, norm, untouched
+from freqreg.diagnostics_obstacles import Obstacle, found_in, in_place, without_second_derivative
+from freqreg.differentiation import Differentiation, DoubleBackprop, FiniteDifference
+from freqreg.errors import KinkedActivationWarning, SettingError
+from freqreg.input_gradients import LossFn
+from freqreg.objective import Objective
+from freqreg.passes import RandomState
+from freqreg.regularizers import JaFR
+
+Images = Float[Tensor, "batch channel height width"]
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to differentiate the penalties, as it went.
+
+    Args:
+        name: as it is typed, like "DoubleBackprop()"; ", streamed" with `objective.losses`.
+        cost: of a whole step; None where it failed.
+        share: norm of the penalties' gradient over that of the main loss, both with their weights.
+        cosine: of the angle between the penalties' gradient and the exact one; None where double
+            backprop failed.
+        error: kind and message of what was raised.
+    """
+
+    name: str
+    cost: Cost | None = None
+    share: float | None = None
+    cosine: float | None = None
+    error: str | None = None
+
+    @property
+    def works(self) -> bool:
+        """Whether a whole step was possible."""
+        return self.error is None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `check` found; `print` it."""
+
+    title: str
+    plain: Cost
+    ways: tuple[Way, ...]
+    obstacles: tuple[Obstacle, ...]
+
+    def __str__(self) -> str:
+        rows = [("", "step", "memory", "share", "cosine"), *map(self._row, self.ways)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        table = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        plain = f"A plain step: {self.plain.seconds:.3g} s, {self.plain.bytes / 2**20:.3g} MiB."
+        failures = [f"{way.name} raises {way.error}" for way in self.ways if way.error]
+        notes = [f"- {note}" for note in (*failures, *self.obstacles)]
+        return "\n".join([self.title, plain, "", *table, *([""] if notes else []), *notes])
+
+    def _row(self, way: Way) -> tuple[str, ...]:
+        if way.cost is None:
+            return (way.name, "fails", "", "", "")
+        return (
+            way.name,
+            f"{way.cost.seconds / self.plain.seconds:.2f} x",
+            f"{way.cost.bytes / self.plain.bytes:.2f} x",
+            "" if way.share is None else f"{way.share:.2g}",
+            "" if way.cosine is None else f"{way.cosine:.3f}",
+        )
+
+
+def check(
+    model: nn.Module,
+    x: Images,
+    y: object,
+    objective: Objective | None = None,
+    criterion: Callable[..., Tensor] = F.cross_entropy,
+) -> Report:
+    """Try a whole step with each differentiation: what works, what it costs, what to change.
+
+    The model is run in training mode, some fifteen times; afterwards its parameters, gradients,
+    buffers and modes are as before, and so are torch's random generators.
+
+    >>> print(check(model, x, y))  # doctest: +SKIP
+
+    Args:
+        model: what is trained, on the device on which it will be.
+        x: a batch of images such as training sees.
+        y: their targets.
+        objective: what will be minimised, by default with JaFR(1e-3); schedules at their step 0.
+        criterion: mean loss of (model(x), y).
+
+    Raises:
+        SettingError: the objective has no regularizer.
+        Exception: whatever a plain step raises, where not even that works.
+    """
+    objective = objective or Objective([JaFR()])
+    if not objective.regularizers:
+        raise SettingError(
+            f"{objective} has no regularizer, so that there is nothing to differentiate twice. "
+            "Give one: Objective([JaFR()])."
+        )
+    with untouched(model, x) as random:
+        if not model.training:
+            model.train()
+        trial = _Trial(model, x, lambda images: criterion(model(images), y), objective, random)
+        plain = cost(trial.step(Objective()), x.device)
+        ways = trial.ways()
+        obstacles = tuple(trial.obstacles(ways))
+    size = "x".join(map(str, x.shape[1:]))
+    penalties = " and ".join(regularizer.name for regularizer in objective.regularizers)
+    title = f"{type(model).__name__}, {len(x)} images of {size}, {penalties}"
+    return Report(title, plain, ways, obstacles)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A model, a batch and an objective, on which steps are tried from the same random state."""
+
+    model: nn.Module
+    x: Images
+    loss_fn: LossFn
+    objective: Objective
+    random: RandomState
+
+    def step(self, objective: Objective) -> Callable[[], None]:
+        return self._started(lambda: self._value(objective).backward())
+
+    def streamed(self, objective: Objective) -> Callable[[], None]:
+        def run() -> None:
+            for loss in objective.losses(self.loss_fn, self.x, model=self.model, step=0):
+                loss.backward()
+
+        return self._started(run)
+
+    def penalties(self, objective: Objective) -> Callable[[], None]:
+        def run() -> None:
+            objective.penalties(self.loss_fn, self.x, model=self.model, step=0).backward()
+
+        return self._started(run)
+
+    def ways(self) -> tuple[Way, ...]:
+        main = norm(gradient(self.step(replace(self.objective, regularizers=())), self.model))
+        differences = _differences(self.objective.differentiation)
+        one_sided = replace(differences, scheme="one-sided")
+        exact, reference = self._way(DoubleBackprop(), main, None)
+        others = [
+            self._way(differences, main, reference)[0],
+            self._way(differences, main, reference, streamed=True)[0],
+            self._way(one_sided, main, reference)[0],
+        ]
+        return exact, *others
+
+    def obstacles(self, ways: Sequence[Way]) -> Iterator[Obstacle]:
+        with torch.compiler.set_stance("force_eager"), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Using `torch.compile", UserWarning)  # with hooks
+            if any(_is_of_in_place_work(way.error) for way in ways):
+                yield in_place(self.model, self.loss_fn, self.x)
+                return
+            if not ways[0].works:
+                yield from without_second_derivative(self.loss_fn, self.x)
+            yield from found_in(self.model, self.loss_fn, self.x)
+
+    def _way(
+        self,
+        differentiation: Differentiation,
+        main: float,
+        reference: Gradient | None,
+        *,
+        streamed: bool = False,
+    ) -> tuple[Way, Gradient | None]:
+        name = _typed(differentiation) + (", streamed" if streamed else "")
+        objective = replace(self.objective, differentiation=differentiation)
+        run = self.streamed if streamed else self.step
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", KinkedActivationWarning)
+                measured = cost(run(objective), self.x.device)
+                unfrozen = replace(objective, batch_norm="every pass")  # as the main pass is
+                found = gradient(self.penalties(unfrozen), self.model)
+        except Exception as error:
+            return Way(name, error=f"{type(error).__name__}: {error}"), None
+        share = norm(found) / main if main else None
+        alike = None if reference is None else cosine(found, reference)
+        return Way(name, measured, share, alike), found
+
+    def _value(self, objective: Objective) -> Tensor:
+        return objective(self.loss_fn, self.x, model=self.model, step=0)
+
+    def _started(self, run: Callable[[], None]) -> Callable[[], None]:
+        """`run` without gradients from before, from the random state that all steps share."""
+
+        def started() -> None:
+            self.model.zero_grad()
+            self.random.restore()
+            run()
+
+        return started
+
+
+def _differences(chosen: Differentiation) -> FiniteDifference:
+    if isinstance(chosen, FiniteDifference):
+        return replace(chosen, scheme="central")
+    return FiniteDifference()
+
+
+def _typed(differentiation: Differentiation) -> str:
+    """How it is written, without what is so by default."""
+    set_fields = (
+        f"{field.name}={getattr(differentiation, field.name)!r}"
+        for field in fields(differentiation)  # pyright: ignore[reportArgumentType]
+        if getattr(differentiation, field.name) != field.default
+    )
+    return f"{type(differentiation).__name__}({', '.join(set_fields)})"
+
+
+def _is_of_in_place_work(error: str | None) -> bool:
+    return error is not None and ("inplace" in error or "in-place" in error)

@@ -1,0 +1,151 @@
+"""What a step costs and computes, measured without leaving a trace."""
+
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from freqreg.autograd_graph import unseen_models
+from freqreg.passes import RandomState, devices_in_use
+
+Run = Callable[[], None]
+Gradient = Sequence[Tensor]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one forward and backward pass: `seconds`, and `bytes` alive at its peak.
+
+    Bytes are those that the step allocates: activations, gradients, temporary values.
+    """
+
+    seconds: float
+    bytes: int
+
+
+def cost(run: Run, device: torch.device, *, times: int = 2) -> Cost:
+    """Seconds of the fastest of a few runs, and the memory of one."""
+    return Cost(min(_seconds(run, device) for _ in range(times)), _peak_bytes(run, device))
+
+
+def _seconds(run: Run, device: torch.device) -> float:
+    _wait(device)
+    start = time.perf_counter()
+    run()
+    _wait(device)
+    return time.perf_counter() - start
+
+
+def _wait(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.get_device_module(device).synchronize(device)
+
+
+def _peak_bytes(run: Run, device: torch.device) -> int:
+    """By the allocator's account on a GPU, else by that of all storages that come to be."""
+    if device.type != "cuda":
+        with LiveStorages() as live:
+            run()
+        return live.peak
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    run()
+    return torch.cuda.max_memory_allocated(device) - before
+
+
+class LiveStorages(TorchDispatchMode):
+    """Counts the bytes of the storages that come to be within this context and still live."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = self.peak = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run the operation; count what it returns."""
+        given = {storage._cdata for storage in _storages((args, kwargs))}
+        result = func(*args, **(kwargs or {}))
+        for storage in _storages(result):
+            if storage._cdata not in given:  # else a view, or in place
+                self._count(storage)
+        return result
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        if storage._cdata in self._known:
+            return
+        self._known.add(storage._cdata)
+        self.live += storage.nbytes()
+        self.peak = max(self.peak, self.live)
+        weakref.finalize(storage, self._forget, storage._cdata, storage.nbytes())
+
+    def _forget(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.live -= size
+
+
+def _storages(values: object) -> list[torch.UntypedStorage]:
+    return [v.untyped_storage() for v in tree_leaves(values) if isinstance(v, Tensor)]
+
+
+def gradient(run: Run, model: nn.Module) -> Gradient:
+    """What `run` adds to the gradients of the parameters."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.grad = None
+    run()
+    found = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+    for parameter in parameters:
+        parameter.grad = None
+    return found
+
+
+def norm(of: Gradient) -> float:
+    """Euclidean norm over all parameters."""
+    return inner_product(of, of) ** 0.5
+
+
+def cosine(a: Gradient, b: Gradient) -> float:
+    """Of the angle between two gradients; NaN where one is zero."""
+    norms = norm(a) * norm(b)
+    return inner_product(a, b) / norms if norms else float("nan")
+
+
+def inner_product(a: Gradient, b: Gradient) -> float:
+    """Summed in double precision, over all parameters."""
+    return float(sum((u.double() * v.double()).sum().item() for u, v in zip(a, b, strict=True)))
+
+
+@contextmanager
+def untouched(model: nn.Module, x: Tensor) -> Iterator[RandomState]:
+    """Leave modes, buffers, gradients, random state and what was met before as they were.
+
+    Yields the random state, from which each step may start.
+    """
+    modes = {module: module.training for module in model.modules()}
+    buffers = {buffer: buffer.clone() for buffer in model.buffers()}
+    gradients = {parameter: parameter.grad for parameter in model.parameters()}
+    random = RandomState.now(devices_in_use(x, model))
+    try:
+        with unseen_models():
+            yield random
+    finally:
+        random.restore()
+        for module, mode in modes.items():
+            module.training = mode
+        for buffer, value in buffers.items():
+            buffer.data.copy_(value)
+        for parameter, kept in gradients.items():
+            parameter.grad = kept

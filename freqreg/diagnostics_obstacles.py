@@ -1,0 +1,179 @@
+"""What stands in the way of differentiating a model twice, or by differences."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import BackwardCFunction
+from torch.nn.modules.batchnorm import _NormBase
+
+from freqreg.diagnosis import blocking_modules, kinked_modules, labels, shortened
+from freqreg.input_gradients import LossFn
+from freqreg.module_calls import Call, Modules, modules_where, watched_calls
+from freqreg.passes import frozen_batch_norm, is_checkpointing
+
+EXACT = "DoubleBackprop"
+DIFFERENCES = "FiniteDifference"
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Modules that hinder something, and what to do.
+
+    Args:
+        what: the obstacle, as "fused attention".
+        hinders: what it hinders, as "DoubleBackprop".
+        modules: their names and classes; none where an operation lies outside of all modules.
+        advice: the ways out.
+    """
+
+    what: str
+    hinders: str
+    modules: tuple[str, ...]
+    advice: str
+
+    def __str__(self) -> str:
+        where = shortened(self.modules) or "an operation outside of all modules"
+        return f"{self.what} in {where} hinders {self.hinders}. {self.advice}"
+
+
+Kind = tuple[str, str, str]
+FUSED_ATTENTION: Kind = (
+    "fused attention",
+    EXACT,
+    "It has no second derivative. In timm set `module.fused_attn = False`; elsewhere put `with "
+    "torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):` around the forward "
+    "pass; or use FiniteDifference().",
+)
+CUSTOM_FUNCTION: Kind = (
+    "custom autograd function without a second derivative",
+    EXACT,
+    "Write its backward in differentiable operations, without once_differentiable; replace the "
+    "module by one of torch's operations; or use FiniteDifference().",
+)
+OTHER_OPERATION: Kind = (
+    "operation without a second derivative",
+    EXACT,
+    "Replace it, or use FiniteDifference().",
+)
+SYNC_BATCH_NORM: Kind = (
+    "SyncBatchNorm",
+    EXACT,
+    "Over several processes it has no second derivative. Keep torch.nn.BatchNorm2d, or use "
+    "FiniteDifference().",
+)
+COMPILED: Kind = (
+    "compiled module",
+    EXACT,
+    "torch.compile cannot differentiate twice. Use FiniteDifference() and give model=, with "
+    "objective.losses, or with torch._functorch.config.donated_buffer = False before the first "
+    "step; or run it uncompiled: torch.compiler.set_stance('force_eager').",
+)
+KINKS: Kind = (
+    "activation of the ReLU family",
+    DIFFERENCES,
+    "Differences across its kinks estimate another quantity than the exact gradient. Use "
+    "DoubleBackprop(), or GELU or SiLU.",
+)
+CHECKPOINTED_NORM: Kind = (
+    "activation checkpointing with batch norm",
+    "passes besides the main one (FiniteDifference, mixers, GradAlign)",
+    "The backward pass runs the block again, when its statistics are live. Leave it without "
+    'checkpointing, or let every pass update them: Objective(..., batch_norm="every pass"). '
+    "The main pass itself updates them once more with each backward pass.",
+)
+IN_PLACE: Kind = (
+    "in-place operation",
+    "the gradient with respect to the images",
+    "It overwrites what that gradient needs. Use inplace=False, or `x = x + 1` for `x += 1`; "
+    "where it works on the images themselves, begin with `x = x.clone()`.",
+)
+LIVE_STATE: Kind = (
+    "state that every training pass updates",
+    "nothing, but passes besides the main one update it too",
+    "Only BatchNorm and InstanceNorm are kept from that. Harmless for running averages, as with "
+    'batch_norm="every pass".',
+)
+
+
+def found_in(model: nn.Module, loss_fn: LossFn, x: Tensor) -> Iterator[Obstacle]:
+    """What can be seen in one pass, which must be possible."""
+    yield from _of(SYNC_BATCH_NORM, _instances(model, nn.SyncBatchNorm))
+    yield from _of(COMPILED, {n: m for n, m in _named(model) if _is_compiled(m)})
+    yield from _of(CHECKPOINTED_NORM, modules_where(_is_checkpointed_norm, loss_fn, x))
+    yield from _of(LIVE_STATE, _with_live_state(model, loss_fn, x))
+    yield from _of(KINKS, kinked_modules(loss_fn, x))
+
+
+def without_second_derivative(loss_fn: LossFn, x: Tensor) -> Iterator[Obstacle]:
+    """The innermost modules that lack one, by kind; looked for where double backprop fails."""
+    blocking = blocking_modules(loss_fn, x)
+    kinds: dict[nn.Module, Kind] = {}
+
+    def classify(call: Call) -> None:
+        if call.module in set(blocking.values()):
+            kinds[call.module] = _kind(call)
+
+    with watched_calls(classify):
+        loss_fn(x.detach().requires_grad_())
+    for kind in (FUSED_ATTENTION, CUSTOM_FUNCTION, OTHER_OPERATION):
+        yield from _of(kind, {n: m for n, m in blocking.items() if kinds[m] is kind})
+
+
+def in_place(model: nn.Module, loss_fn: LossFn, x: Tensor) -> Obstacle:
+    """The modules that change their inputs, or the one that an error breaks off."""
+    found: dict[nn.Module, None] = {}
+    running: list[Call] = []
+
+    def examine(call: Call) -> None:
+        if call.works_in_place():
+            found[call.module] = None
+
+    try:
+        with watched_calls(examine, running):
+            loss_fn(x.detach().requires_grad_())
+    except RuntimeError:
+        found = {running[-1].module: None} if running else {}
+    names = {module: name for name, module in _named(model)}
+    return next(_of(IN_PLACE, {names[m]: m for m in found if m in names}, always=True))
+
+
+def _of(kind: Kind, modules: Modules, *, always: bool = False) -> Iterator[Obstacle]:
+    if modules or always:
+        what, hinders, advice = kind
+        yield Obstacle(what, hinders, tuple(labels(modules)), advice)
+
+
+def _named(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    return ((name or "model", module) for name, module in model.named_modules())
+
+
+def _instances(model: nn.Module, cls: type[nn.Module]) -> Modules:
+    return {name: module for name, module in _named(model) if isinstance(module, cls)}
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
+
+
+def _kind(call: Call) -> Kind:
+    nodes = list(call.nodes())
+    if any("ScaledDotProduct" in node.name() for node in nodes):
+        return FUSED_ATTENTION
+    return (
+        CUSTOM_FUNCTION if any(isinstance(n, BackwardCFunction) for n in nodes) else OTHER_OPERATION
+    )
+
+
+def _is_checkpointed_norm(call: Call) -> bool:
+    return isinstance(call.module, _NormBase) and call.module.training and is_checkpointing()
+
+
+def _with_live_state(model: nn.Module, loss_fn: LossFn, x: Tensor) -> Modules:
+    """Modules whose buffers change in a pass with frozen batch norms."""
+    before = {buffer: buffer.clone() for buffer in model.buffers()}
+    with torch.no_grad():
+        frozen_batch_norm(loss_fn, model)(x)
+    changed = {buffer for buffer, value in before.items() if not torch.equal(buffer, value)}
+    return {n: m for n, m in _named(model) if not changed.isdisjoint(m.buffers(recurse=False))}

@@ -1,0 +1,126 @@
+"""Convolution whose second derivative uses the kernels that training uses.
+
+The gradient of the input is linear in the gradient of the output and in the weight. For a
+cotangent v of it, torch's general formula computes the weight's part as a convolution with an
+image-sized kernel, group by group; here it is the ordinary weight gradient of v.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+Images = Float[Tensor, "batch channel height width"]
+Features = Float[Tensor, "batch out_channel out_height out_width"]
+Weight = Float[Tensor, "out_channel group_channel kernel_height kernel_width"]
+
+_convolution = torch.ops.aten.convolution
+_convolution_backward = torch.ops.aten.convolution_backward
+
+
+@dataclass(frozen=True)
+class _Geometry:
+    stride: Sequence[int]
+    padding: Sequence[int]
+    dilation: Sequence[int]
+    groups: int
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        return self.stride, self.padding, self.dilation, False, (0, 0), self.groups
+
+    def apply(self, x: Images, weight: Weight, bias: Tensor | None) -> Features:
+        return _convolution(x, weight, bias, *self.arguments)
+
+    def backward(
+        self, grad: Features, x: Images, weight: Weight, mask: Sequence[bool]
+    ) -> tuple[Images | None, Weight | None, Tensor | None]:
+        """Gradients of (x, weight, bias) where the mask asks for them."""
+        bias_size = [weight.shape[0]] if mask[2] else None
+        return _convolution_backward(grad, x, weight, bias_size, *self.arguments, mask)
+
+
+def conv2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | str | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    *,
+    only_input_gradient: Callable[[], bool],
+) -> Tensor:
+    """`torch.nn.functional.conv2d`, with its own second derivative in full precision.
+
+    Args:
+        x: images.
+        weight: the kernels.
+        bias: one number for each output channel.
+        stride: as in torch.
+        padding: as in torch.
+        dilation: as in torch.
+        groups: as in torch.
+        only_input_gradient: asked in each backward pass: True where nobody wants the
+            gradients of weight and bias, and the input's will be differentiated.
+    """
+    full_precision = x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64)
+    cast = torch.is_autocast_enabled(x.device.type)
+    if not full_precision or cast or isinstance(padding, str) or x.ndim != 4:
+        return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
+    geometry = _Geometry(_pair(stride), _pair(padding), _pair(dilation), groups)
+    return _Convolution.apply(x, weight, bias, geometry, only_input_gradient)  # pyright: ignore[reportReturnType]
+
+
+def _pair(value: int | Sequence[int]) -> Sequence[int]:
+    return (value, value) if isinstance(value, int) else value
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        geometry: _Geometry,
+        only_input_gradient: Callable[[], bool],
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.geometry, ctx.only_input_gradient = geometry, only_input_gradient
+        return geometry.apply(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, weight = ctx.saved_tensors
+        if ctx.only_input_gradient():
+            of_x = _InputGradient.apply(grad, x, weight, ctx.geometry)
+            return of_x, None, None, None, None  # pyright: ignore[reportReturnType]
+        grads = ctx.geometry.backward(grad, x, weight, ctx.needs_input_grad[:3])
+        return (*grads, None, None)
+
+
+class _InputGradient(torch.autograd.Function):
+    """The gradient of x, which depends on x by its shape only."""
+
+    @staticmethod
+    def forward(ctx: Any, grad: Tensor, x: Tensor, weight: Tensor, geometry: _Geometry) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx.save_for_backward(grad, weight)
+        ctx.geometry = geometry
+        return geometry.backward(grad, x, weight, (True, False, False))[0]  # pyright: ignore[reportReturnType]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        grad, weight = ctx.saved_tensors
+        wants_grad, _, wants_weight, _ = ctx.needs_input_grad
+        of_grad = ctx.geometry.apply(v, weight, None) if wants_grad else None
+        of_weight = None
+        if wants_weight:
+            of_weight = ctx.geometry.backward(grad, v, weight, (False, True, False))[1]
+        return of_grad, None, of_weight, None

@@ -1,0 +1,69 @@
+"""Second derivatives by training's own kernels, where torch's general formulas are slow."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, no_type_check
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+from torch._C import _autograd  # pyright: ignore[reportAttributeAccessIssue]
+from torch.overrides import TorchFunctionMode
+
+from freqreg.differentiation.batch_norm import batch_norm
+from freqreg.differentiation.convolution import conv2d
+from freqreg.input_gradients import LossFn, input_grad, scalar_loss
+
+
+class LeanSecondDerivatives(TorchFunctionMode):
+    """Within this context convolutions and batch norms are cheap to differentiate twice.
+
+    Values, first derivatives and running statistics are torch's own. Calls that the formulas
+    do not cover go to torch unchanged, as do those inside activation checkpointing, whose
+    recomputation may happen outside of the context.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.takes_input_gradient = False
+        self._replaced: dict[Callable[..., Any], Callable[..., Any]] = {
+            F.batch_norm: batch_norm,
+            F.conv2d: partial(conv2d, only_input_gradient=lambda: self.takes_input_gradient),
+        }
+
+    @no_type_check  # torch.compile traces this, and cannot trace a checked function
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Replace what is known here; pass everything else through."""
+        if not torch.compiler.is_compiling() and func in self._replaced and not _saving_is_hooked():
+            func = self._replaced[func]
+        return func(*args, **(kwargs or {}))
+
+
+def differentiable_gradient(
+    loss_fn: LossFn, x: Float[Tensor, "batch *dims"]
+) -> tuple[Float[Tensor, ""], Float[Tensor, "batch *dims"]]:
+    """Loss and input gradient at `x`, both ready to be differentiated.
+
+    The same as `value_and_input_grad(loss_fn, x, create_graph=True)`, cheaper further on.
+    """
+    x = x.detach().requires_grad_()
+    with LeanSecondDerivatives() as mode:
+        loss = scalar_loss(loss_fn, x)
+        mode.takes_input_gradient = True
+        try:
+            return loss, input_grad(loss, x, create_graph=True)
+        finally:
+            mode.takes_input_gradient = False
+
+
+def _saving_is_hooked() -> bool:
+    """Whether hooks (activation checkpointing, offloading) take what autograd would save."""
+    top = getattr(_autograd, "_top_saved_tensors_default_hooks", None)
+    return top is None or top(False) is not None

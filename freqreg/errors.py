@@ -1,0 +1,37 @@
+"""What can be wrong with a step, each with its mend in the message."""
+
+
+class FreqregError(Exception):
+    """Base of every error that freqreg raises by itself."""
+
+
+class InputGradientError(FreqregError, ValueError):
+    """The loss has no input gradient: not a scalar, independent of x, or under no_grad."""
+
+
+class InputError(FreqregError, ValueError):
+    """The inputs are not a batch of float images in the declared pixel space."""
+
+
+class SettingError(FreqregError, ValueError):
+    """A setting that cannot be meant: not finite, out of range, or missing."""
+
+
+class DeadRegularizerError(FreqregError, RuntimeError):
+    """A penalty that cannot move the parameters."""
+
+
+class SecondDerivativeError(FreqregError, RuntimeError):
+    """Some operation of the model cannot be differentiated twice."""
+
+
+class LowPrecisionError(FreqregError, RuntimeError):
+    """Finite differences would drown in the rounding of half precision."""
+
+
+class DistributedError(FreqregError, RuntimeError):
+    """A wrapper for several processes would leave gradients unreduced or stale."""
+
+
+class KinkedActivationWarning(UserWarning):
+    """Finite differences across the kinks of ReLU-like activations estimate something else."""

@@ -1,0 +1,1 @@
+"""What a trained image classifier withstands: attacks, corruptions, noise, frequency profiles."""

@@ -1,0 +1,29 @@
+"""How far a classifier's confidence can be trusted."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+
+def expected_calibration_error(
+    logits: Float[Tensor, "images classes"], labels: Int64[Tensor, " images"], *, bins: int = 15
+) -> float:
+    """Mean gap between confidence and accuracy over bins of equal width, from 0 to 1.
+
+    Confidence is the largest softmax probability; bins weigh as many images as they hold.
+
+    References: Guo et al., ICML 2017, arXiv:1706.04599, equation 3.
+    """
+    confidence, predicted = logits.double().softmax(1).max(1)
+    surplus = confidence - (predicted == labels).double()
+    place = (confidence * bins).ceil().long().clamp(1, bins) - 1
+    gaps = torch.zeros(bins, dtype=torch.float64, device=logits.device)
+    return (gaps.index_add(0, place, surplus).abs().sum() / len(labels)).item()
+
+
+def mean_cross_entropy(
+    logits: Float[Tensor, "images classes"], labels: Int64[Tensor, " images"]
+) -> float:
+    """The loss averaged over images, in nats."""
+    return F.cross_entropy(logits.double(), labels).item()

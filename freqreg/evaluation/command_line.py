@@ -1,0 +1,59 @@
+"""What the commands share."""
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+import torch
+
+from freqreg.errors import FreqregError
+from freqreg.evaluation.image_sets import ImageSet, load_image_set
+from freqreg.evaluation.loading import LoadedModel, load_model
+
+
+def best_device() -> torch.device:
+    """The first GPU, or else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def file_name(source: str) -> str:
+    """A name for files about what `source` names."""
+    return re.sub(r"[^\w.+()-]+", "-", source).strip("-.")
+
+
+def load_models(sources: tuple[str, ...], device: str | None) -> list[LoadedModel]:
+    """The models of a command line, on one device."""
+    return [load_model(source, device=device or best_device()) for source in sources]
+
+
+def images_for(
+    models: list[LoadedModel],
+    source: str,
+    *,
+    split: str,
+    count: int | None,
+    image_size: int | None,
+) -> ImageSet:
+    """Images of the size that is asked for, else of that which the models were trained on."""
+    size = image_size or next((m.image_size for m in models if m.image_size), None)
+    share = next((m.crop_share for m in models if m.image_size == size), 1.0)
+    return _image_set(source, split, count, size, share)
+
+
+@lru_cache(maxsize=2)
+def _image_set(
+    source: str, split: str, count: int | None, size: int | None, share: float
+) -> ImageSet:
+    """Decoded once for all models of a command."""
+    return load_image_set(source, split=split, count=count, image_size=size, crop_share=share)
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Errors whose message says what to do end the program with that message alone."""
+    try:
+        yield
+    except (FreqregError, ImportError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")

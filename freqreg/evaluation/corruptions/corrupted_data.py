@@ -1,0 +1,78 @@
+"""A test set under each corruption and severity, wherever it comes from."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int64, Integer, UInt8
+from torch import Tensor
+
+from freqreg.checks import require_count
+from freqreg.errors import FreqregError, InputError
+from freqreg.evaluation.corruptions.corruption import as_bytes, corrupt, require_corruption
+from freqreg.evaluation.examples import BATCH_SIZE, Images
+
+LabelledImages = tuple[UInt8[Tensor, "batch 3 height width"], Int64[Tensor, " batch"]]
+
+
+class CorruptedDataError(FreqregError, ValueError):
+    """Files of corrupted images are missing, cut off or of another layout."""
+
+
+class CorruptedData(ABC):
+    """Where a test set's corrupted images come from; always in the order of the test set."""
+
+    def batches(
+        self, name: str, severity: int, batch_size: int = BATCH_SIZE
+    ) -> Iterator[LabelledImages]:
+        """The test set under one corruption, as uint8, with its labels.
+
+        Raises:
+            SettingError: an unknown name or severity.
+            CorruptedDataError: the images cannot be read.
+        """
+        require_corruption(name, severity)
+        require_count(batch_size=batch_size)
+        return self._batches(name, severity, batch_size)
+
+    def load(self, name: str, severity: int) -> LabelledImages:
+        """The whole test set under one corruption."""
+        images, labels = zip(*self.batches(name, severity), strict=True)
+        return torch.cat(images), torch.cat(labels)
+
+    @abstractmethod
+    def _batches(self, name: str, severity: int, batch_size: int) -> Iterator[LabelledImages]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class CorruptedOnTheFly(CorruptedData):
+    """Clean images, corrupted as they are asked for; nothing is stored.
+
+    Args:
+        images: the clean test set, uint8 or floats in [0, 1], on any device.
+        labels: as many.
+        seed: of the corruptions.
+    """
+
+    images: Images
+    labels: Integer[Tensor, " images"]
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_as_many(self.images, self.labels)
+
+    def _batches(self, name: str, severity: int, batch_size: int) -> Iterator[LabelledImages]:
+        for rows in torch.arange(len(self.images)).split(batch_size):
+            images = self.images[rows.to(self.images.device)]
+            corrupted = corrupt(images, name, severity, seed=self.seed, index=rows)
+            yield as_bytes(corrupted), self.labels[rows.to(self.labels.device)].long()
+
+
+def require_as_many(images: Images, labels: Tensor) -> None:
+    """Raise unless there is one label for each image."""
+    if labels.shape != images.shape[:1]:
+        raise InputError(
+            f"There are {len(images)} images and labels of shape {tuple(labels.shape)}: one class "
+            "number for each image is needed."
+        )

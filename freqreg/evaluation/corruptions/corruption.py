@@ -1,0 +1,123 @@
+"""One function for all corruptions: quantised, and the same for an image in any batch."""
+
+import difflib
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from freqreg.errors import InputError, SettingError
+from freqreg.evaluation.corruptions import blur, digital, noise, weather
+from freqreg.evaluation.corruptions.levels import Levels
+from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, SEVERITIES
+from freqreg.evaluation.corruptions.randomness import Randomness
+from freqreg.evaluation.corruptions.severities import Constants, constants
+from freqreg.evaluation.examples import Images, Pixels, require_pixels, unit_range
+
+_MODULES = {"noise": noise, "blur": blur, "weather": weather, "digital": digital}
+_FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+    name: getattr(_MODULES[group], name) for group, names in GROUPS.items() for name in names
+}
+_LEAST_SIDE = 16
+_VALUES_AT_ONCE = {"cpu": 2**18}
+_VALUES_AT_ONCE_ELSEWHERE = 2**25
+
+
+@torch.no_grad()
+def corrupt(
+    images: Images,
+    name: str,
+    severity: int,
+    *,
+    seed: int = 0,
+    index: Int64[Tensor, " batch"] | None = None,
+) -> Pixels:
+    """Images under one of CIFAR-10-C's 19 corruptions, as floats in [0, 1].
+
+    The images count as 8-bit: floats are rounded to k/255 first, and the results are cut down to
+    k/255 as CIFAR-10-C's are, so that storing them as uint8 loses nothing. Each is a function of
+    (image, name, severity, seed, its index) alone: bit for bit the same in any batch.
+
+    The constants are those of CIFAR-10-C (32 x 32 pixels), Tiny ImageNet-C (64 x 64) or
+    ImageNet-C (224 x 224), whichever is nearest to the shorter side by ratio. Differences from
+    the programs behind those: frost is textured by a program, not from photographs; the random
+    numbers are other ones.
+
+    Args:
+        images: RGB, uint8 or floats in [0, 1], at least 16 pixels along each side.
+        name: a file name of CIFAR-10-C without its ending, one of `CORRUPTIONS`.
+        severity: 1 (mild) to 5.
+        seed: another seed, other random numbers.
+        index: each image's place in its data set; 0 to batch - 1 where omitted.
+
+    Raises:
+        InputError: images of another shape or range, with NaN, or an index of another length.
+        SettingError: an unknown name or severity.
+
+    References: Hendrycks & Dietterich, ICLR 2019, arXiv:1903.12261.
+    """
+    require_corruption(name, severity)
+    _require_images(images)
+    index = _indices(images, index)
+    settings = constants(name, severity, min(images.shape[-2:]))
+    key, at_once = f"{seed}/{name}/{severity}", _images_at_once(images)
+    corrupted = [
+        _corrupted(part, name, settings, Randomness(key, places))
+        for part, places in zip(images.split(at_once), index.split(at_once), strict=True)
+    ]
+    return torch.cat(corrupted).to(unit_range(images[:1]).dtype)
+
+
+def require_corruption(name: str, severity: int) -> None:
+    """Raise unless there is such a corruption of such a severity."""
+    if name not in CORRUPTIONS:
+        close = difflib.get_close_matches(name, CORRUPTIONS, cutoff=0.4)
+        hint = (
+            f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(CORRUPTIONS)}."
+        )
+        raise SettingError(f"There is no corruption {name!r}. {hint}")
+    if severity not in SEVERITIES:
+        raise SettingError(f"severity is {severity!r}; it must be 1, 2, 3, 4 or 5.")
+
+
+def as_bytes(images: Images) -> UInt8[Tensor, "images channel height width"]:
+    """Images as uint8, floats in [0, 1] rounded to the nearest k/255."""
+    return images if images.dtype == torch.uint8 else (images * 255).round().to(torch.uint8)
+
+
+def _corrupted(images: Images, name: str, settings: Constants, random: Randomness) -> Levels:
+    corrupted = _FUNCTIONS[name](as_bytes(images).float(), random, *settings)
+    return corrupted.clamp(0, 255).floor().float() / 255
+
+
+def _images_at_once(images: Images) -> int:
+    """As many as stay in the cache, or in the memory of an accelerator."""
+    values = _VALUES_AT_ONCE.get(images.device.type, _VALUES_AT_ONCE_ELSEWHERE)
+    return max(1, values // images[0].numel())
+
+
+def _indices(images: Images, index: Int64[Tensor, " batch"] | None) -> Int64[Tensor, " batch"]:
+    if index is None:
+        return torch.arange(len(images), device=images.device)
+    if index.shape != images.shape[:1]:
+        raise InputError(
+            f"index has shape {tuple(index.shape)} for {len(images)} images; it needs one integer "
+            "for each image, its place in the data set."
+        )
+    return index.to(images.device)
+
+
+def _require_images(images: Images) -> None:
+    require_pixels(images)
+    channels, *sides = images.shape[1:]
+    if channels != 3:
+        raise InputError(
+            f"Corruptions need RGB images [batch, 3, height, width]; got {tuple(images.shape)}. "
+            "Repeat a grey channel three times; move trailing channels to the front."
+        )
+    if min(sides) < _LEAST_SIDE:
+        raise InputError(
+            f"Images of {sides[0]} x {sides[1]} pixels are too small to corrupt: {_LEAST_SIDE} "
+            "along each side are needed. Enlarge them, or pad them."
+        )

@@ -1,0 +1,100 @@
+"""Digital: what software does to an image.
+
+References: Hendrycks & Dietterich, ICLR 2019, arXiv:1903.12261.
+"""
+
+from io import BytesIO
+
+import torch
+from einops import rearrange
+
+try:
+    import numpy as np
+    from PIL import Image
+except ImportError as error:
+    raise ImportError(
+        f"The JPEG corruption needs numpy and Pillow ({error}). Install them with: "
+        'pip install "freqreg[eval]"'
+    ) from error
+
+from freqreg.evaluation.corruptions.levels import ExactLevels, Levels, rounded
+from freqreg.evaluation.corruptions.linear_maps import (
+    box_memberships,
+    gaussian_blurred,
+    mirrored,
+    mirrored_about_edge,
+)
+from freqreg.evaluation.corruptions.randomness import Randomness
+from freqreg.evaluation.corruptions.sampling import (
+    affine_places,
+    gathered,
+    grid,
+    interpolated,
+)
+
+
+def contrast(levels: Levels, random: Randomness, remaining: float) -> ExactLevels:
+    """Each channel drawn towards its mean."""
+    mean = levels.mean((2, 3), keepdim=True, dtype=torch.float64)
+    return (levels - mean) * remaining + mean
+
+
+def saturate(levels: Levels, random: Randomness, factor: float, offset: float) -> Levels:
+    """HSV's saturation scaled and shifted; hue and value stay. Grey has the hue of red."""
+    value, least = levels.amax(1, keepdim=True), levels.amin(1, keepdim=True)
+    spread = value - least
+    saturation = torch.where(value > 0, spread / value, 0)
+    wanted = (saturation * factor + offset).clamp(0, 1)
+    red = torch.tensor([0.0, 1.0, 1.0], device=levels.device)[:, None, None]
+    distance = torch.where(spread > 0, (value - levels) / spread, red)
+    return value - value * wanted * distance
+
+
+def pixelate(levels: Levels, random: Randomness, share: float) -> Levels:
+    """Fewer pixels, each the rounded mean of those whose place it takes."""
+    height, width = levels.shape[-2:]
+    new_height, new_width = int(height * share), int(width * share)
+    rows = box_memberships(height, new_height, levels.device)
+    columns = box_memberships(width, new_width, levels.device)
+    narrow = rounded((levels @ columns.T) / columns.sum(1))
+    small = rounded((rows @ narrow) / rows.sum(1, keepdim=True))
+    nearest_row, nearest_column = (
+        box_memberships(new, size, levels.device).argmax(1)
+        for new, size in ((new_height, height), (new_width, width))
+    )
+    places = nearest_row[:, None] * new_width + nearest_column
+    return gathered(small, places.expand(len(levels), -1, -1))
+
+
+def jpeg_compression(levels: Levels, random: Randomness, quality: int) -> Levels:
+    """Through Pillow's JPEG codec (chroma halved along both axes), image by image on the CPU."""
+    height, width = levels.shape[-2:]
+    stacked = rearrange(levels.to(torch.uint8).cpu(), "b c h w -> (b h) w c").contiguous()
+    column = Image.fromarray(stacked.numpy())
+    for top in range(0, column.height, height):
+        place = (0, top, width, top + height)
+        column.paste(_through_jpeg(column.crop(place), int(quality)), place)
+    decoded = torch.from_numpy(np.array(column)).to(levels.device)
+    return rearrange(decoded, "(b h) w c -> b c h w", h=height).float()
+
+
+def _through_jpeg(image: Image.Image, quality: int) -> Image.Image:
+    encoded = BytesIO()
+    image.save(encoded, "JPEG", quality=quality)
+    return Image.open(encoded, formats=["JPEG"])
+
+
+def elastic_transform(
+    levels: Levels, random: Randomness, size: float, smoothing: float, shift: float
+) -> Levels:
+    """A random affine map, then displacements that vary smoothly."""
+    height, width = levels.shape[-2:]
+    side = min(height, width)
+    corners = random.uniform(-shift * side, shift * side, "affine", 3, 2)
+    places = affine_places(corners, height, width)
+    levels = interpolated(levels, *places, mirrored_about_edge)
+    noise = random.uniform(-1, 1, "displacements", 2, height, width)
+    smooth = gaussian_blurred(noise, smoothing * side, boundary=mirrored, truncate=3.0).float()
+    down, right = (smooth * (size * side)).unbind(1)
+    rows, columns = grid(height, width, levels.device)
+    return interpolated(levels, rows + down, columns + right, mirrored)

@@ -1,0 +1,109 @@
+"""Frost on glass, made by a program: CIFAR-10-C takes crops of five photographs.
+
+Ferns of needles: the plane falls into cells, each with a direction, filled with noise drawn out
+along it, over a slowly varying ground. Colours, contrasts and spectra are like those of the
+photographs.
+"""
+
+import math
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float32, Float64, Int64, UInt8
+from torch import Tensor
+
+from freqreg.evaluation.corruptions.randomness import Randomness
+
+SIDE = 512
+"""Pixels of a texture, which is periodic, at ImageNet-C's magnification of 1."""
+
+LOOKS = (
+    ((78, 149, 166), 19),
+    ((201, 205, 214), 22),
+    ((201, 205, 214), 22),
+    ((138, 153, 165), 29),
+    ((112, 123, 135), 43),
+)
+"""Mean red, green and blue level, and their standard deviation, of each texture."""
+
+_CELLS = 96
+_DIRECTIONS = 8
+_NEEDLE_LENGTH, _NEEDLE_WIDTH = 24.0, 1.5
+_GROUND_SHARE = 0.8
+
+
+@lru_cache(maxsize=4)
+def frost_textures(
+    magnification: float, device: torch.device
+) -> UInt8[Tensor, "texture 3 side side"]:
+    """The five textures, sampled without smoothing at every 1 / magnification-th pixel."""
+    places = ((torch.arange(int(SIDE * magnification)) + 0.5) / magnification).long()
+    return _full_size()[..., places[:, None], places].to(device)
+
+
+@lru_cache(maxsize=1)
+def _full_size() -> UInt8[Tensor, "texture 3 side side"]:
+    random = Randomness("frost textures", torch.arange(len(LOOKS)))
+    noise = random.normal("noise", 2, SIDE, SIDE).double()
+    centres = random.uniform(0, SIDE, "cells", _CELLS, 2)
+    directions = random.integers(0, _DIRECTIONS, "directions", _CELLS)
+    ferns = torch.stack(
+        [_ferns(*one) for one in zip(noise[:, 0], centres, directions, strict=True)]
+    )
+    heights = _standard(ferns + _GROUND_SHARE * _ground(noise[:, 1]))
+    means = torch.tensor([mean for mean, _ in LOOKS], dtype=torch.float64)[:, :, None, None]
+    deviations = torch.tensor([d for _, d in LOOKS], dtype=torch.float64)[:, None, None, None]
+    return (means + deviations * heights[:, None]).round().clamp(0, 255).to(torch.uint8)
+
+
+def _ferns(
+    noise: Float64[Tensor, "side side"],
+    centres: Float32[Tensor, "cells 2"],
+    directions: Int64[Tensor, " cells"],
+) -> Float64[Tensor, "side side"]:
+    """Ridges of the noise along the direction of the cell that a pixel lies in."""
+    spectrum = torch.fft.rfft2(noise)
+    needles = torch.stack(
+        [torch.fft.irfft2(spectrum * _needle_filter(d)) for d in range(_DIRECTIONS)]
+    )
+    ridges = -_standard(needles).abs()
+    direction = directions[_nearest_cell(centres)]
+    return _standard(ridges.gather(0, direction[None])[0])
+
+
+def _ground(noise: Float64[Tensor, "texture side side"]) -> Float64[Tensor, "texture side side"]:
+    """Noise whose magnitude falls as frequency to the power 1.5."""
+    rows, columns = _frequencies()
+    falling = (rows.square() + columns.square()).clamp(min=SIDE**-2.0) ** -0.75
+    return _standard(torch.fft.irfft2(torch.fft.rfft2(noise) * falling))
+
+
+def _needle_filter(direction: int) -> Float64[Tensor, "side half"]:
+    angle = math.pi * direction / _DIRECTIONS
+    rows, columns = _frequencies()
+    along = columns * math.cos(angle) + rows * math.sin(angle)
+    across = rows * math.cos(angle) - columns * math.sin(angle)
+    return torch.exp(-((along * _NEEDLE_LENGTH) ** 2 + (across * _NEEDLE_WIDTH) ** 2))
+
+
+def _frequencies() -> tuple[Float64[Tensor, "side 1"], Float64[Tensor, " half"]]:
+    """In cycles per pixel."""
+    rows = torch.fft.fftfreq(SIDE, dtype=torch.float64)[:, None]
+    return rows, torch.fft.rfftfreq(SIDE, dtype=torch.float64)
+
+
+def _nearest_cell(centres: Float32[Tensor, "cells 2"]) -> Int64[Tensor, "side side"]:
+    """The cell of each pixel, on the torus."""
+    places = torch.arange(SIDE) + 0.5
+    rows, columns = (_around(places - centre[:, None]).square() for centre in centres.unbind(1))
+    return (rows[:, :, None] + columns[:, None, :]).argmin(0)
+
+
+def _around(distances: Float32[Tensor, "*shape"]) -> Float32[Tensor, "*shape"]:
+    distances = distances.abs()
+    return torch.minimum(distances, SIDE - distances)
+
+
+def _standard(fields: Float64[Tensor, "*batch side side"]) -> Float64[Tensor, "*batch side side"]:
+    centred = fields - fields.mean((-2, -1), keepdim=True)
+    return centred / centred.square().mean((-2, -1), keepdim=True).sqrt()

@@ -1,0 +1,172 @@
+"""Separable linear maps of images, exact in float64: no rounding, so nothing depends on the batch.
+
+Weights are multiples of 2^-18 and images integers up to 255, or multiples of 2^-14 up to 8 in
+size: every product and sum of a map along both axes then has at most 53 bits, and whatever order
+a matrix product adds in, the result is the same. Each output's weights sum to 1 exactly, so a
+flat image stays flat.
+"""
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
+
+Matrix = Float64[Tensor, "out size"]
+Boundary = Callable[[Int64[Tensor, "*shape"], int], Int64[Tensor, "*shape"]]
+"""Maps places beyond an axis of the given size to places on it."""
+
+_WEIGHT_STEPS = 2**18
+_VALUE_STEPS = 2**14
+
+
+def nearest(places: Int64[Tensor, "*shape"], size: int) -> Int64[Tensor, "*shape"]:
+    """Beyond the edge, the edge: a a | a b c."""
+    return places.clamp(0, size - 1)
+
+
+def mirrored(places: Int64[Tensor, "*shape"], size: int) -> Int64[Tensor, "*shape"]:
+    """Mirrored between edge and outside: b a | a b c."""
+    folded = places.remainder(2 * size)
+    return torch.minimum(folded, 2 * size - 1 - folded)
+
+
+def mirrored_about_edge(places: Int64[Tensor, "*shape"], size: int) -> Int64[Tensor, "*shape"]:
+    """Mirrored about the outermost pixel: c b | a b c."""
+    period = max(2 * size - 2, 1)
+    folded = places.remainder(period)
+    return torch.minimum(folded, period - folded)
+
+
+def on_grid(values: Float[Tensor, "*shape"]) -> Float64[Tensor, "*shape"]:
+    """The values to 2^-14, as exact maps need them."""
+    return (values.double() * _VALUE_STEPS).round_().div_(_VALUE_STEPS)
+
+
+def exact(matrix: Matrix) -> Matrix:
+    """Weights to 2^-18 whose rows sum to 1; the largest weight takes up the rounding."""
+    rounded = (matrix / matrix.sum(1, keepdim=True) * _WEIGHT_STEPS).round()
+    missing = _WEIGHT_STEPS - rounded.sum(1, keepdim=True)
+    largest = rounded.argmax(1, keepdim=True)
+    return rounded.scatter_add(1, largest, missing) / _WEIGHT_STEPS
+
+
+def apply(
+    images: Float[Tensor, "*batch height width"],
+    rows: Float64[Tensor, "new_height height"],
+    columns: Float64[Tensor, "new_width width"],
+) -> Float64[Tensor, "*batch new_height new_width"]:
+    """Each image mapped along its height by `rows` and along its width by `columns`."""
+    return rows @ (images.double() @ columns.T)
+
+
+def filter_matrix(weights: Float64[Tensor, " taps"], size: int, boundary: Boundary) -> Matrix:
+    """Correlation with an odd number of centred taps along an axis of `size`."""
+    radius = len(weights) // 2
+    output = torch.arange(size)[:, None]
+    places = boundary(output + torch.arange(-radius, radius + 1), size)
+    return torch.zeros(size, size, dtype=torch.float64).scatter_add(
+        1, places, weights.expand(size, -1)
+    )
+
+
+def gaussian_weights(deviation: float, radius: int) -> Float64[Tensor, " taps"]:
+    """A sampled Gaussian, normalised; deviation 0 is the identity."""
+    squares = torch.arange(-radius, radius + 1, dtype=torch.float64).square()
+    return torch.softmax(-squares / (2 * max(deviation, 1e-9) ** 2), dim=0)
+
+
+@lru_cache(maxsize=64)
+def gaussian_matrix(
+    deviation: float, size: int, boundary: Boundary, truncate: float, device: torch.device
+) -> Matrix:
+    """Gaussian blur along an axis, cut off at `truncate` deviations."""
+    weights = gaussian_weights(deviation, int(truncate * deviation + 0.5))
+    return exact(filter_matrix(weights, size, boundary)).to(device)
+
+
+def gaussian_blurred(
+    images: Float[Tensor, "*batch height width"],
+    deviation: float,
+    boundary: Boundary = nearest,
+    truncate: float = 4.0,
+) -> Float64[Tensor, "*batch height width"]:
+    """Gaussian blur of integers up to 255 or of values that lie `on_grid`."""
+    rows, columns = (
+        gaussian_matrix(deviation, size, boundary, truncate, images.device)
+        for size in images.shape[-2:]
+    )
+    return apply(images, rows, columns)
+
+
+@lru_cache(maxsize=256)
+def zoom_matrix(factor: float, size: int, device: torch.device) -> Matrix:
+    """The middle of an axis enlarged by `factor`, interpolated linearly.
+
+    As in CIFAR-10-C: the middle ceil(size / factor) pixels, end to end onto their number times
+    `factor`, of which the middle `size` are kept.
+    """
+    cropped = math.ceil(size / factor)
+    enlarged = round(cropped * factor)
+    outputs = torch.arange(size, dtype=torch.float64) + (enlarged - size) // 2
+    places = outputs * ((cropped - 1) / max(enlarged - 1, 1))
+    inputs = torch.arange(cropped, dtype=torch.float64)
+    weights = (1 - (places[:, None] - inputs).abs()).clamp(min=0)
+    matrix = torch.zeros(size, size, dtype=torch.float64)
+    top = (size - cropped) // 2
+    matrix[:, top : top + cropped] = weights
+    return exact(matrix).to(device)
+
+
+@lru_cache(maxsize=8)
+def summed_zooms(
+    factors: tuple[float, ...], height: int, width: int, device: torch.device
+) -> Float64[Tensor, "pixels pixels"]:
+    """The sum of an image's enlargements as one sparse map: far fewer products than one by one."""
+    places, weights = zip(
+        *(
+            _product(zoom_matrix(factor, height, device), zoom_matrix(factor, width, device))
+            for factor in factors
+        ),
+        strict=True,
+    )
+    pixels = height * width
+    return torch.sparse_coo_tensor(
+        torch.cat(places, 1), torch.cat(weights), (pixels, pixels), check_invariants=False
+    ).coalesce()
+
+
+def apply_sparse(
+    sparse: Float64[Tensor, "pixels pixels"], images: Float64[Tensor, "batch channel height width"]
+) -> Float64[Tensor, "batch channel height width"]:
+    """Each channel of each image, as a vector of pixels, mapped."""
+    columns = rearrange(images, "b c h w -> (h w) (b c)").contiguous()
+    return torch.sparse.mm(sparse, columns).T.reshape(images.shape)
+
+
+def _product(
+    rows: Float64[Tensor, "new_height height"], columns: Float64[Tensor, "new_width width"]
+) -> tuple[Int64[Tensor, "2 entries"], Float64[Tensor, " entries"]]:
+    """Where the map of flattened images along both axes has weights (output, input), and which."""
+    (row_out, row_in), (column_out, column_in) = (m.nonzero(as_tuple=True) for m in (rows, columns))
+    outputs = row_out[:, None] * len(columns) + column_out
+    inputs = row_in[:, None] * columns.shape[1] + column_in
+    weights = rows[row_out, row_in][:, None] * columns[column_out, column_in]
+    return torch.stack([outputs.flatten(), inputs.flatten()]), weights.flatten()
+
+
+@lru_cache(maxsize=64)
+def box_memberships(size: int, new_size: int, device: torch.device) -> Float[Tensor, "new size"]:
+    """Which pixels Pillow's BOX filter averages for each of `new_size` outputs: 1 or 0.
+
+    A pixel counts where its centre lies in the output's span (the lower end left out), so
+    neighbouring outputs share no pixel; torch's "area" interpolation would share those cut.
+    """
+    scale = size / new_size
+    centres = (torch.arange(new_size, dtype=torch.float64) + 0.5)[:, None] * scale
+    distances = torch.arange(size, dtype=torch.float64) + 0.5 - centres
+    half_span = max(scale, 1.0) / 2
+    return ((distances > -half_span) & (distances <= half_span)).float().to(device)

@@ -1,0 +1,52 @@
+"""Noise: independent for each value of an image.
+
+References: Hendrycks & Dietterich, ICLR 2019, arXiv:1903.12261.
+"""
+
+from functools import lru_cache
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+from freqreg.evaluation.corruptions.levels import Levels
+from freqreg.evaluation.corruptions.randomness import CELLS, Randomness, look_up
+
+_PHOTON_CELLS = 2**14
+
+
+def gaussian_noise(levels: Levels, random: Randomness, deviation: float) -> Levels:
+    """Electronic noise: the same deviation everywhere."""
+    return levels + random.normal("noise", *levels.shape[1:]) * (255 * deviation)
+
+
+def speckle_noise(levels: Levels, random: Randomness, deviation: float) -> Levels:
+    """Noise in proportion to the level."""
+    return levels + levels * (random.normal("noise", *levels.shape[1:]) * deviation)
+
+
+def impulse_noise(levels: Levels, random: Randomness, share: float) -> Levels:
+    """Salt and pepper, in equal parts, on a share of the values."""
+    cells = random.cells("noise", *levels.shape[1:])
+    salted = levels.masked_fill(cells < share * CELLS, 255)
+    return salted.masked_fill(cells < share / 2 * CELLS, 0)
+
+
+def shot_noise(levels: Levels, random: Randomness, photons: float) -> Levels:
+    """Poisson noise of the photons that each level stands for."""
+    cells = random.cells("photons", *levels.shape[1:]) // (CELLS // _PHOTON_CELLS)
+    quantiles = _photon_quantiles(photons, levels.device)
+    return look_up(quantiles, levels.to(torch.int32) * _PHOTON_CELLS + cells).float()
+
+
+@lru_cache(maxsize=8)
+def _photon_quantiles(photons: float, device: torch.device) -> UInt8[Tensor, " levels_cells"]:
+    """For each of 256 clean levels, the noisy level of each equiprobable cell."""
+    counts = torch.arange(int(photons), dtype=torch.float64)
+    rates = torch.arange(256, dtype=torch.float64)[:, None] * (photons / 255)
+    log_pmf = torch.xlogy(counts, rates) - rates - torch.lgamma(counts + 1)
+    ends = (log_pmf.exp().cumsum(1) * _PHOTON_CELLS).round().clamp(max=_PHOTON_CELLS)
+    ends = F.pad(F.pad(ends, (1, 0)), (0, 1), value=_PHOTON_CELLS)
+    noisy = torch.cat([counts * 255 // photons, torch.tensor([255.0])]).to(torch.uint8)
+    return noisy.repeat(256).repeat_interleave(ends.diff(dim=1).long().flatten()).to(device)

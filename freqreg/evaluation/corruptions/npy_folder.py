@@ -1,0 +1,91 @@
+"""CIFAR-10-C's layout: labels.npy, and NAME.npy with the test set five times, by severity."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from einops import rearrange
+
+from freqreg.evaluation.corruptions.corrupted_data import (
+    CorruptedData,
+    CorruptedDataError,
+    LabelledImages,
+)
+from freqreg.evaluation.corruptions.names import SEVERITIES
+
+LABELS = "labels"
+
+
+@dataclass(frozen=True)
+class NpyFolder(CorruptedData):
+    """The official CIFAR-10-C or CIFAR-100-C, or what `write_npy_folder` wrote.
+
+    Files are mapped into memory, not read whole.
+
+    Args:
+        folder: where labels.npy and gaussian_noise.npy, shot_noise.npy ... lie.
+    """
+
+    folder: Path
+
+    def _batches(self, name: str, severity: int, batch_size: int) -> Iterator[LabelledImages]:
+        images, labels = read_images(self.folder / f"{name}.npy"), self._labels()
+        if len(labels) != len(images):
+            raise CorruptedDataError(
+                f"{self.folder} has {len(labels)} labels for the {len(images)} images of "
+                f"{name}.npy; it needs one for each. The files are of different data sets."
+            )
+        count = len(images) // len(SEVERITIES)
+        last = severity * count
+        for start in range(last - count, last, batch_size):
+            rows = slice(start, min(start + batch_size, last))
+            pixels = torch.from_numpy(images[rows].copy())
+            yield rearrange(pixels, "b h w c -> b c h w"), torch.from_numpy(labels[rows].copy())
+
+    def _labels(self) -> np.ndarray:
+        path = self.folder / f"{LABELS}.npy"
+        labels = _mapped(path)
+        if labels.ndim != 1 or labels.dtype.kind not in "iu":
+            raise CorruptedDataError(
+                f"{path} holds {labels.dtype} of shape {labels.shape}, not a row of integers."
+            )
+        return labels.astype(np.int64)
+
+
+def read_images(path: Path) -> np.ndarray:
+    """The images [5 · images, height, width, 3] of a file, mapped into memory.
+
+    Raises:
+        CorruptedDataError: the file is missing, empty, cut off or holds something else.
+    """
+    images = _mapped(path)
+    shape = images.shape
+    if images.dtype != np.uint8 or images.ndim != 4 or shape[-1] != 3 or not shape[0]:
+        raise CorruptedDataError(
+            f"{path} holds {images.dtype} of shape {shape}; needed are uint8 images "
+            "[5 x images, height, width, 3], as in CIFAR-10-C."
+        )
+    if shape[0] % len(SEVERITIES):
+        raise CorruptedDataError(
+            f"{path} has {shape[0]} images, which is no multiple of 5: it should hold the test "
+            "set at severity 1, then at severity 2, up to 5."
+        )
+    return images
+
+
+def _mapped(path: Path) -> np.ndarray:
+    if not path.is_file():
+        present = sorted(file.stem for file in path.parent.glob("*.npy"))
+        raise CorruptedDataError(
+            f"There is no {path}. Its folder has: {', '.join(present) or 'no .npy file'}. Unpack "
+            "CIFAR-10-C there, or write it with freqreg corrupt."
+        )
+    try:
+        return np.load(path, mmap_mode="r")
+    except (ValueError, EOFError, OSError) as error:
+        raise CorruptedDataError(
+            f"{path} ({path.stat().st_size} bytes) is not a whole .npy file: {error}. It is empty, "
+            "cut off or something else; fetch or write it again."
+        ) from error

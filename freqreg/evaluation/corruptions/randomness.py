@@ -1,0 +1,89 @@
+"""Random numbers that are a function of (key, image, position) alone.
+
+Counter-based: nothing is drawn in sequence, so that an image's numbers are the same in any
+batch, at any place in it and on any device (integers, and tables made once on the CPU).
+"""
+
+import hashlib
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float32, Int32, Int64
+from torch import Tensor
+
+CELLS = 2**16
+"""Equiprobable cells into which the unit interval is cut; a draw picks one."""
+
+_GAMMA = 0x9E3779B97F4A7C15 - 2**64
+_ROUNDS = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64))
+_LAST_SHIFT = 31
+_DRAWS_PER_WORD = 4
+
+
+@dataclass(frozen=True)
+class Randomness:
+    """The random numbers of each image of a batch, by the purpose that they serve.
+
+    Args:
+        key: what all images share, e.g. the seed, the corruption and its severity.
+        index: the images' places in their data set.
+    """
+
+    key: str
+    index: Int64[Tensor, " batch"]
+
+    def cells(self, purpose: str, *shape: int) -> Int32[Tensor, "batch *shape"]:
+        """Uniform integers in [0, 65536), independent for each image and purpose."""
+        count = math.prod(shape)
+        words = -(-count // _DRAWS_PER_WORD)
+        streams = _mixed(self.index * _GAMMA + _hash(f"{self.key}/{purpose}"))
+        counters = torch.arange(1, words + 1, device=self.index.device) * _GAMMA
+        bits = _mixed(streams[:, None] + counters).view(torch.int16)
+        cells = bits[:, :count].to(torch.int32) & (CELLS - 1)
+        return cells.reshape(len(self.index), *shape)
+
+    def uniform(
+        self, low: float, high: float, purpose: str, *shape: int
+    ) -> Float32[Tensor, "batch *shape"]:
+        """The middles of the cells of [low, high]: never an end, never the exact centre."""
+        return (self.cells(purpose, *shape) + 0.5) * ((high - low) / CELLS) + low
+
+    def integers(
+        self, low: int, high: int, purpose: str, *shape: int
+    ) -> Int64[Tensor, "batch *shape"]:
+        """Uniform integers in [low, high), as uniform as 65,536 cells can be shared out."""
+        return (self.cells(purpose, *shape).long() * (high - low) >> 16) + low
+
+    def normal(self, purpose: str, *shape: int) -> Float32[Tensor, "batch *shape"]:
+        """Standard normal numbers: the quantiles of the cells, so none lies beyond ±4.4."""
+        return look_up(_normal_quantiles(self.index.device), self.cells(purpose, *shape))
+
+
+def look_up(table: Tensor, places: Int32[Tensor, "*shape"]) -> Tensor:
+    """`table[places]` of a flat table, several times faster than indexing."""
+    return table.take(places.long())
+
+
+def _mixed(words: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
+    """SplitMix64's output function (Steele, Lea & Flood, OOPSLA 2014)."""
+    for shift, multiplier in _ROUNDS:
+        words = (words ^ _shifted(words, shift)).mul_(multiplier)
+    return words ^ _shifted(words, _LAST_SHIFT)
+
+
+def _shifted(words: Int64[Tensor, "*shape"], bits: int) -> Int64[Tensor, "*shape"]:
+    """A logical right shift; torch's own keeps the sign."""
+    return (words >> bits).bitwise_and_(2 ** (64 - bits) - 1)
+
+
+def _hash(text: str) -> int:
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)
+
+
+@lru_cache(maxsize=8)
+def _normal_quantiles(device: torch.device) -> Float32[Tensor, " cells"]:
+    middles = (torch.arange(CELLS, dtype=torch.float64) + 0.5) / CELLS
+    return torch.special.ndtri(middles).float().to(device)

@@ -1,0 +1,123 @@
+"""Writing a corrupted test set in CIFAR-10-C's layout."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from einops import rearrange
+from jaxtyping import Integer
+from torch import Tensor
+
+from freqreg.evaluation.corruptions.corrupted_data import (
+    CorruptedData,
+    CorruptedDataError,
+    CorruptedOnTheFly,
+)
+from freqreg.evaluation.corruptions.corruption import as_bytes, require_corruption
+from freqreg.evaluation.corruptions.names import CORRUPTIONS, SEVERITIES
+from freqreg.evaluation.corruptions.npy_folder import LABELS, read_images
+from freqreg.evaluation.examples import Images, require_pixels
+from freqreg.evaluation.progress import progress_bar
+
+ORIGIN = "origin.json"
+
+
+def write_npy_folder(
+    folder: Path,
+    images: Images,
+    labels: Integer[Tensor, " images"],
+    *,
+    names: Sequence[str] = CORRUPTIONS,
+    seed: int = 0,
+) -> None:
+    """Write NAME.npy for each corruption, labels.npy, and origin.json that says what they are of.
+
+    Each NAME.npy holds uint8 [5 · images, height, width, 3], the test set at severity 1 first; it
+    appears once it is whole. Files that are there already are kept, so a run that was stopped
+    goes on where it was, and further names can be added later.
+
+    Args:
+        folder: made where missing.
+        images: the clean test set, RGB, uint8 or floats in [0, 1].
+        labels: as many.
+        names: which of `CORRUPTIONS`.
+        seed: of the corruptions.
+
+    Raises:
+        CorruptedDataError: the folder was written from other images, labels or another seed.
+        InputError: the images or labels are not so.
+        SettingError: an unknown name.
+    """
+    for name in names:
+        require_corruption(name, SEVERITIES[0])
+    require_pixels(images)
+    data = CorruptedOnTheFly(as_bytes(images), labels, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    _settle_origin(folder / ORIGIN, _origin(data))
+    with _appearing_whole(folder / f"{LABELS}.npy") as unfinished, unfinished.open("wb") as file:
+        np.save(file, _compact(data.labels.cpu().numpy()))
+    with progress_bar(len(names) * len(SEVERITIES) * len(images), "corrupting") as bar:
+        for name in names:
+            bar.set_postfix_str(name)
+            _write(folder / f"{name}.npy", data, name, bar)
+
+
+def _write(path: Path, data: CorruptedOnTheFly, name: str, bar: Any) -> None:
+    rows = len(SEVERITIES) * len(data.images)
+    if path.exists():
+        read_images(path)
+        bar.update(rows)
+        return
+    _, channels, height, width = data.images.shape
+    shape = (rows, height, width, channels)
+    with _appearing_whole(path) as unfinished:
+        file = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
+        _fill(file, data, name, bar)
+        file.flush()
+
+
+def _fill(file: np.ndarray, data: CorruptedData, name: str, bar: Any) -> None:
+    start = 0
+    for severity in SEVERITIES:
+        for images, _ in data.batches(name, severity):
+            file[start : start + len(images)] = rearrange(images, "b c h w -> b h w c").cpu()
+            start += len(images)
+            bar.update(len(images))
+
+
+def _compact(labels: np.ndarray) -> np.ndarray:
+    """The labels of all severities, as uint8 where they fit, as CIFAR-10-C's are."""
+    kind = np.uint8 if labels.max() < 256 and labels.min() >= 0 else np.int64
+    return np.tile(labels.astype(kind), len(SEVERITIES))
+
+
+def _origin(data: CorruptedOnTheFly) -> dict[str, Any]:
+    digest = hashlib.sha256(rearrange(data.images, "b c h w -> b h w c").cpu().numpy().tobytes())
+    digest.update(data.labels.long().cpu().numpy().tobytes())
+    return {"seed": data.seed, "images": len(data.images), "sha256": digest.hexdigest()}
+
+
+def _settle_origin(path: Path, origin: dict[str, Any]) -> None:
+    """Note what the folder is written from, or see that it is the same as before."""
+    if not path.exists():
+        with _appearing_whole(path) as unfinished:
+            unfinished.write_text(json.dumps(origin, indent=2) + "\n")
+        return
+    before = json.loads(path.read_text())
+    if before != origin:
+        raise CorruptedDataError(
+            f"{path.parent} was written from {before}, now asked for is {origin}: other images, "
+            "labels or another seed. Name another folder, or delete that one."
+        )
+
+
+@contextmanager
+def _appearing_whole(path: Path) -> Iterator[Path]:
+    """A file to write to, which takes the name `path` when it is whole."""
+    unfinished = path.with_name(f"{path.name}.part")
+    yield unfinished
+    unfinished.replace(path)

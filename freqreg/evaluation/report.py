@@ -1,0 +1,95 @@
+"""The report on evaluated models: one page of HTML, the same as Markdown, and its figures."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from freqreg.evaluation.paper_tables import DATASETS, ERRATA, SOURCE, tables_of
+from freqreg.evaluation.records import write_whole
+from freqreg.evaluation.report_blocks import Block, Chapter, Page, Points, Section, Text
+from freqreg.evaluation.report_cells import IN_DOUBT
+from freqreg.evaluation.report_figures import spectra_picture
+from freqreg.evaluation.report_groups import Group, grouped
+from freqreg.evaluation.report_html import as_html
+from freqreg.evaluation.report_markdown import as_markdown, figures_of
+from freqreg.evaluation.report_runs import ReportedRun
+from freqreg.evaluation.report_sections import chapter, chapter_title
+
+TITLE = "Frequency bias and robustness"
+SPECTRA = Text(
+    "Mean magnitude spectra, divided by their means: of the images, and of the input gradients of "
+    "standard training on them. Frequencies grow to the right and downwards."
+)
+HTML, MARKDOWN, FIGURES = "report.html", "report.md", "figures"
+
+
+def write_report(runs: Sequence[ReportedRun], folder: Path) -> Page:
+    """Write report.html, which needs no other file, report.md, and figures/ for the latter.
+
+    The same runs give the same bytes.
+
+    Args:
+        runs: from `read_runs`.
+        folder: made where missing.
+    """
+    page = build(runs)
+    write_whole(folder / HTML, as_html(page))
+    write_whole(folder / MARKDOWN, as_markdown(page, figures=FIGURES))
+    (folder / FIGURES).mkdir(exist_ok=True)
+    for picture in figures_of(page):
+        (folder / FIGURES / f"{picture.name}.svg").write_bytes(picture.svg)
+    return page
+
+
+def build(runs: Sequence[ReportedRun]) -> Page:
+    """The report: a chapter for each data set and preset, and one of what they share."""
+    by_chapter: dict[str, list[ReportedRun]] = defaultdict(list)
+    for run in runs:
+        by_chapter[chapter_title(run)].append(run)
+    chapters = [chapter(_name(title), members) for title, members in by_chapter.items()]
+    shared = _shared({title: grouped(members) for title, members in by_chapter.items()})
+    return Page(TITLE, _lead(runs), (*chapters, shared))
+
+
+def _lead(runs: Sequence[ReportedRun]) -> tuple[Text, ...]:
+    methods = {run.record.method for run in runs}
+    datasets = dict.fromkeys(DATASETS.get(run.dataset, run.dataset) for run in runs)
+    counts = f"{_count(len(runs), 'model')} by {_count(len(methods), 'method')}"
+    return (
+        Text(f"{counts}, on {', '.join(datasets)}."),
+        Text(
+            "Accuracies are in percent: the mean and, of several seeds, ± their sample standard "
+            "deviation. Bars run from 0 to 100; the tick on a bar is the paper's figure, which "
+            f"stands below with our difference to it. {IN_DOUBT} The paper's figure is in doubt."
+        ),
+    )
+
+
+def _shared(groups: Mapping[str, Sequence[Group]]) -> Chapter:
+    """Figure 1, and what is to be known of the paper."""
+    picture = spectra_picture("spectra", groups)
+    spectra = [Section("Data and gradients (Figure 1)", (picture, SPECTRA))] if picture else []
+    return Chapter("Data sets together", (*spectra, Section("The paper", _paper(groups))))
+
+
+def _paper(groups: Mapping[str, Sequence[Group]]) -> tuple[Block, ...]:
+    run = {group.runs[0].dataset for members in groups.values() for group in members}
+    left = [
+        f"Table {number} ({name})"
+        for dataset, name in DATASETS.items()
+        for number in tables_of(dataset)
+        if dataset not in run
+    ]
+    errata = Points(tuple(f"{erratum.where}: {erratum.note}" for erratum in ERRATA))
+    nothing = [Text(f"No runs for {', '.join(sorted(left))}.")] if left else []
+    return (Text(f"{SOURCE}. Apparent misprints:"), errata, *nothing)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _name(title: str) -> str:
+    """The title as a part of a file name."""
+    return re.sub(r"\W+", "-", title.lower()).strip("-")

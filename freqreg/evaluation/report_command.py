@@ -1,0 +1,43 @@
+"""`freqreg report`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from freqreg.evaluation.report import HTML, MARKDOWN, write_report
+from freqreg.evaluation.report_measuring import with_portraits
+from freqreg.evaluation.report_runs import read_runs
+
+
+@dataclass(frozen=True)
+class Report:
+    """Set what was measured beside the paper's figures: a page of HTML, and the same as Markdown.
+
+    Tables 1 to 6 in the paper's layout, with its figures and the differences; spectra and pictures
+    of input gradients; gains and losses by the frequency of corruptions; robustness against ε;
+    collapse; calibration. What was not measured is named.
+
+    freqreg report evaluations --data uoft-cs/cifar10
+
+    freqreg report runs/cifar10 evaluations --output-dir report
+
+    Args:
+        runs: Folders that freqreg evaluate wrote into, folders of recipes' runs, or single JSON
+            files of either.
+        data: The test set, as for evaluate, to measure spectra and pictures of input gradients
+            that have not been kept; None: they are left out.
+        output_dir: Where report.html, report.md and the latter's figures go.
+    """
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    data: str | None = None
+    output_dir: Path = Path("report")
+
+    def __call__(self) -> None:
+        """Read, write and say where."""
+        runs = read_runs(self.runs)
+        if self.data is not None:
+            runs = with_portraits(runs, self.data)
+        write_report(runs, self.output_dir)
+        print(f"{len(runs)} models: {self.output_dir / HTML} and {self.output_dir / MARKDOWN}")

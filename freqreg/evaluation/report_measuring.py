@@ -1,0 +1,47 @@
+"""Portraits for a report that were not kept when its models were evaluated."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from freqreg.errors import SettingError
+from freqreg.evaluation.command_line import images_for, load_models
+from freqreg.evaluation.report_groups import first_portrayed, grouped
+from freqreg.evaluation.report_portrait import Portrait, portrait_file
+from freqreg.evaluation.report_runs import ReportedRun
+
+IMAGES = 1000
+"""The first so many, as the paper's Table 2 has."""
+
+
+def with_portraits(runs: Sequence[ReportedRun], data: str) -> list[ReportedRun]:
+    """The runs, of which the first of each method and setting has a portrait.
+
+    Those that are missing are measured, and kept beside the runs' JSON files.
+
+    Args:
+        runs: of one data set.
+        data: its test images, as `freqreg evaluate` takes them.
+
+    Raises:
+        SettingError: the runs are of several data sets.
+    """
+    datasets = dict.fromkeys(run.dataset for run in runs)
+    if len(datasets) > 1:
+        raise SettingError(
+            f"Images of one data set were given and runs on {', '.join(datasets)}. Name the runs "
+            "of one data set; portraits are kept, so the next report has those of all."
+        )
+    return [_with_portrait(run, data) if _is_wanted(run, runs) else run for run in runs]
+
+
+def _is_wanted(run: ReportedRun, runs: Sequence[ReportedRun]) -> bool:
+    alike = [other for other in runs if other.preset == run.preset]
+    return any(group.runs[0] is run and not first_portrayed(group) for group in grouped(alike))
+
+
+def _with_portrait(run: ReportedRun, data: str) -> ReportedRun:
+    (loaded,) = load_models((run.record.model,), None)
+    found = images_for([loaded], data, split="test", count=IMAGES, image_size=None)
+    portrait = Portrait.measure(loaded.model, found.images, found.labels)
+    portrait.save(portrait_file(run.files[0]), of=run.record)
+    return replace(run, portrait=portrait)

@@ -1,0 +1,80 @@
+"""A model's picture in the paper's Table 2, kept in a file beside its record."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from jaxtyping import Float, Float64, Integer
+from torch import Tensor, nn
+
+from freqreg.evaluation.examples import Images, unit_range
+from freqreg.evaluation.records import Record
+from freqreg.evaluation.spectra import gradient_profile, image_profile, input_gradients
+
+
+@dataclass(frozen=True, eq=False)
+class Portrait:
+    """The frequencies of a model's input gradients J and of its images, and one J.
+
+    Args:
+        spectrum: mean magnitude spectrum of J, DC first.
+        images_spectrum: that of the images themselves.
+        gradient: J of the example.
+        image: the example, in [0, 1].
+    """
+
+    spectrum: Float64[Tensor, "rows columns"]
+    images_spectrum: Float64[Tensor, "rows columns"]
+    gradient: Float[Tensor, "channel height width"]
+    image: Float[Tensor, "channel height width"]
+
+    @classmethod
+    def measure(
+        cls,
+        model: nn.Module,
+        images: Images,
+        labels: Integer[Tensor, " images"],
+        *,
+        batch_size: int = 64,
+    ) -> "Portrait":
+        """The portrait of a model in eval mode; the example is the first image.
+
+        Args:
+            model: maps images in [0, 1] to logits.
+            images: uint8, or floats in [0, 1].
+            labels: their classes.
+            batch_size: images in one pass.
+        """
+        batches = zip(images.split(batch_size), labels.split(batch_size), strict=True)
+        (gradient,) = input_gradients(model, [(images[:1], labels[:1])])
+        return cls(
+            spectrum=gradient_profile(model, batches).spectrum,
+            images_spectrum=image_profile(images.split(batch_size)).spectrum,
+            gradient=gradient[0].float().cpu(),
+            image=unit_range(images[:1])[0].float().cpu(),
+        )
+
+    def save(self, path: Path, *, of: Record) -> None:
+        """Write it, with the digest of the weights that it is of."""
+        from safetensors.torch import save_file
+
+        tensors = {field.name: getattr(self, field.name).contiguous() for field in fields(self)}
+        beside = path.with_name(f"{path.name}.part")
+        save_file(tensors, beside, {"weights": of.about.get("weights", "")})
+        beside.replace(path)
+
+    @classmethod
+    def load(cls, path: Path, *, of: Record) -> "Portrait | None":
+        """Read it; None where it was not kept, or is of other weights than the record."""
+        from safetensors import safe_open
+
+        if not path.is_file():
+            return None
+        with safe_open(path, framework="pt") as file:
+            kept = (file.metadata() or {}).get("weights", "")
+            tensors = {field.name: file.get_tensor(field.name) for field in fields(cls)}
+        return cls(**tensors) if kept == of.about.get("weights", "") else None
+
+
+def portrait_file(record_file: Path) -> Path:
+    """Where the portrait of a model is kept: beside the JSON file with its scores."""
+    return record_file.with_suffix(".portrait.safetensors")

@@ -1,0 +1,81 @@
+"""All scores of a classifier, each kept on disk as soon as it is measured."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from freqreg.evaluation.examples import Examples
+from freqreg.evaluation.loading import LoadedModel
+from freqreg.evaluation.records import Entry, Record, versions
+from freqreg.evaluation.scores import SCORES, score_names
+from freqreg.evaluation.settings import EvaluationSettings
+from freqreg.evaluation.subject import Subject
+
+Report = Callable[[str, Entry], None]
+
+
+def evaluate(
+    loaded: LoadedModel,
+    subject: Subject,
+    scores: Iterable[str],
+    settings: EvaluationSettings,
+    *,
+    file: Path,
+    report: Report = lambda name, entry: None,
+) -> Record:
+    """Measure what is missing of `scores`, and keep all in `file`.
+
+    A score that the file has from the same model, images and settings is not measured again;
+    the file is rewritten, whole, as each is finished.
+
+    Args:
+        loaded: what the model was loaded by and how it was trained.
+        subject: the model and its test set.
+        scores: names of `SCORES`, or "corruptions" and "recalibrated" for all nineteen.
+        settings: how much is measured.
+        file: a JSON file, made where missing.
+        report: is told each score as it is finished.
+
+    Raises:
+        InputError: the model, images and labels do not fit each other.
+        SettingError: there is no such score.
+        RecordError: the file is something else.
+    """
+    wanted = score_names(scores)
+    device = Examples.checked(subject.model, subject.images, subject.labels).device
+    record = Record.resumed(file, about(loaded, subject))
+    for name in wanted:
+        used = SCORES[name].settings(settings)
+        if record.has(name, used):
+            continue
+        started = time.perf_counter()
+        values = SCORES[name].measure(subject, settings)
+        seconds = round(time.perf_counter() - started, 2)
+        record.scores[name] = Entry(values, used, versions(device), seconds)
+        record.save(file)
+        report(name, record.scores[name])
+    return record
+
+
+def about(loaded: LoadedModel, subject: Subject) -> dict[str, Any]:
+    """What a record is of: the model, how it was trained, and the test set."""
+    return {
+        "model": loaded.source,
+        "method": loaded.method,
+        "training_seed": loaded.seed,
+        "weights": _digest(subject.model.state_dict().values()),
+        "images": len(subject.images),
+        "data": _digest((subject.images, subject.labels.long())),
+    }
+
+
+def _digest(tensors: Iterable[Tensor]) -> str:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

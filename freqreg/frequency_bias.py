@@ -1,0 +1,154 @@
+"""The low-frequency bias of a magnitude spectrum: equations 7 to 10 of Chan, Ong & Tan (2022)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from freqreg.checks import require_finite, require_positive
+from freqreg.errors import InputError, SettingError
+
+Exponents = Sequence[float] | Float[Tensor, " frequencies"]
+Alpha = tuple[Exponents, Exponents]
+
+
+@dataclass(frozen=True)
+class RelativeFloor:
+    """`value` times the mean magnitude: B_low does not change with the scale of the gradient."""
+
+    value: float = 1e-8
+
+    def __post_init__(self) -> None:
+        require_positive(floor=self.value)
+
+    def add_to(self, spectrum: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
+        """The spectrum above its floor; its unit is kept."""
+        return spectrum + self.value * spectrum.mean()
+
+
+@dataclass(frozen=True)
+class AbsoluteFloor:
+    """`value` in the unit of the spectrum; 1e-5 is the published code's."""
+
+    value: float = 1e-5
+
+    def __post_init__(self) -> None:
+        require_positive(floor=self.value)
+
+    def add_to(self, spectrum: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
+        """The spectrum above its floor; its unit is kept."""
+        return spectrum + self.value
+
+
+Floor = RelativeFloor | AbsoluteFloor
+
+
+def exponents(frequencies: int) -> tuple[float, ...]:
+    """Evenly spaced exponents from +1 (DC) to -1 (highest frequency); they sum to 0.
+
+    References: equations 8 and 9. (Equation 7's order sign contradicts them and the text.)
+    """
+    if frequencies < 2:
+        raise InputError(
+            f"An axis with {frequencies} frequency has no low and high: it needs at least 2 "
+            "(images of 2 pixels or more along each axis)."
+        )
+    middle = frequencies - 1
+    return tuple((middle - 2 * index) / middle for index in range(frequencies))
+
+
+def log_line_bias(
+    magnitudes: Float[Tensor, "*lines frequencies"], alpha: Float[Tensor, " frequencies"]
+) -> Float[Tensor, "*lines"]:
+    r"""Logarithm of equation 7, $\sum_i \alpha_i \log M_i$, for each line of magnitudes."""
+    return (magnitudes.log() * alpha).sum(-1)
+
+
+def log_low_frequency_bias(
+    spectrum: Float[Tensor, "rows columns"],
+    *,
+    alpha: Alpha | None = None,
+    floor: Floor = RelativeFloor(),
+) -> Float[Tensor, ""]:
+    r"""How low-frequency a spectrum is: log B_low, the number that the paper prints.
+
+    $\log\big[\sum_i \prod_j M_{ij}^{\alpha_j} + \sum_j \prod_i M_{ij}^{\alpha_i}\big]$,
+    computed in the log domain, so that it is finite at any size and scale. White noise has
+    log(rows + columns): 3.53 at 32 x 32 pixels. An all-zero spectrum has the same neutral
+    value, with zero gradient.
+
+    Args:
+        spectrum: magnitudes as from `magnitude_spectrum`; index 0 is the lowest frequency.
+        alpha: exponents of the rows' and of the columns' frequencies, as many as there are
+            rows and columns; any band can be favoured. None: from +1 to -1, evenly spaced.
+            B_low is invariant to the spectrum's scale where each set sums to 0.
+        floor: keeps empty frequencies from dominating; relative to the mean by default.
+
+    Raises:
+        InputError: fewer than two frequencies along an axis, or another number of exponents.
+
+    References: Chan, Ong & Tan, IJCAI 2022, equation 10.
+    """
+    if spectrum.ndim != 2:
+        raise InputError(
+            f"A spectrum has shape [rows, columns]; got {tuple(spectrum.shape)}. "
+            "Take magnitude_spectrum(images) first."
+        )
+    require_floor(floor)
+    along_rows, along_columns = _alpha_tensors(spectrum, alpha)
+    floored = floor.add_to(spectrum)
+    magnitudes = torch.where(floored == 0, 1.0, floored)
+    bias_of_rows = log_line_bias(magnitudes, along_columns)
+    bias_of_columns = log_line_bias(magnitudes.T, along_rows)
+    return torch.cat([bias_of_rows, bias_of_columns]).logsumexp(0)
+
+
+def require_floor(floor: object) -> None:
+    """Raise unless `floor` says what it is relative to."""
+    if not isinstance(floor, RelativeFloor | AbsoluteFloor):
+        raise SettingError(
+            f"floor is {floor!r}; say which kind: RelativeFloor(1e-8) (of the mean magnitude) "
+            "or AbsoluteFloor(1e-5) (the published code's)."
+        )
+
+
+def require_alpha(alpha: Alpha) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """`alpha` as plain numbers; raises unless it is a pair of finite sequences."""
+    if len(alpha) != 2:
+        raise SettingError(
+            f"alpha has {len(alpha)} parts; it needs two: the exponents of the rows' "
+            "frequencies and those of the columns'."
+        )
+    rows, columns = (tuple(float(a) for a in axis) for axis in alpha)
+    for value in (*rows, *columns):
+        require_finite(alpha=value)
+    return rows, columns
+
+
+def _alpha_tensors(
+    spectrum: Float[Tensor, "rows columns"], alpha: Alpha | None
+) -> tuple[Float[Tensor, " rows"], Float[Tensor, " columns"]]:
+    rows, columns = spectrum.shape
+    axes = require_alpha(alpha) if alpha is not None else (exponents(rows), exponents(columns))
+    for name, axis, size in zip(("rows", "columns"), axes, (rows, columns), strict=True):
+        if size < 2 or len(axis) != size:
+            raise InputError(
+                f"The spectrum has {size} frequencies along its {name}, alpha {len(axis)} "
+                "exponents; as many are needed, and at least 2."
+            )
+    return _constant(axes[0], spectrum), _constant(axes[1], spectrum)
+
+
+def _constant(values: tuple[float, ...], like: Tensor) -> Float[Tensor, " frequencies"]:
+    return _cached_constant(values, like.device, like.dtype)
+
+
+@lru_cache(maxsize=64)
+def _cached_constant(
+    values: tuple[float, ...], device: torch.device, dtype: torch.dtype
+) -> Float[Tensor, " frequencies"]:
+    """Copied to the device once: a copy in each step would make it wait."""
+    return torch.tensor(values, device=device, dtype=dtype)

@@ -1,0 +1,4 @@
+from freqreg.networks.one_conv import OneConvNet
+from freqreg.networks.preact_resnet import PreActResNet18
+
+__all__ = ["OneConvNet", "PreActResNet18"]

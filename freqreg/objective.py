@@ -1,0 +1,219 @@
+"""The objective of a training step: main loss, mixed images and weighted penalties."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from freqreg.autograd_graph import first_use
+from freqreg.differentiation import Differentiation, DoubleBackprop
+from freqreg.errors import InputError, InputGradientError, SettingError
+from freqreg.input_gradients import LossFn, scalar_loss
+from freqreg.mixers.base import Mixer
+from freqreg.passes import Passes, devices_in_use
+from freqreg.pixels import PixelSpace
+from freqreg.regularizers.base import Images, Regularizer
+from freqreg.step import Record, Step, Term
+
+
+@dataclass(frozen=True)
+class Objective:
+    r"""A training loss with penalties on its input gradients, and a mixer.
+
+    $L(\mathrm{mixer}(x)) + \sum_r \lambda_r \, \mathrm{penalty}_r(\nabla_x L(x), ...)$, from as
+    few passes as possible: the clean pass and its gradient serve the main loss, the mixer
+    and every regularizer together.
+
+    >>> objective = Objective([JaFR(lambda_freq=1e-3)], mixer=FGSM(eps=8 / 255))
+    >>> loss = objective(lambda x: F.cross_entropy(model(x), y), x)
+    >>> loss.backward()
+
+    The main pass (on mixed images if there is a mixer) runs as a plain step's would. All
+    other passes see the same dropout masks and leave the random state as they found it.
+
+    Args:
+        regularizers: penalties; each brings its weight.
+        mixer: makes the images of the main pass; None trains on the clean ones.
+        pixels: how inputs relate to pixels; all ε are in pixels.
+        differentiation: `DoubleBackprop()` (exact) or `FiniteDifference()`.
+        batch_norm: which passes update running statistics: the "main pass" only, or
+            "every pass", as in the published JaFR code.
+    """
+
+    regularizers: Sequence[Regularizer] = ()
+    mixer: Mixer | None = None
+    pixels: PixelSpace = PixelSpace()
+    differentiation: Differentiation = DoubleBackprop()
+    batch_norm: Literal["main pass", "every pass"] = "main pass"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.regularizers, Regularizer):
+            raise SettingError(f"Give a list: Objective([{self.regularizers}]).")
+        object.__setattr__(self, "regularizers", tuple(self.regularizers))
+        for regularizer in self.regularizers:
+            if not isinstance(regularizer, Regularizer):
+                raise SettingError(f"{regularizer!r} is no Regularizer; give e.g. JaFR(1e-3).")
+        if self.mixer is not None and not callable(self.mixer):
+            raise SettingError(f"{self.mixer!r} is no mixer; give e.g. FGSM(eps=8 / 255).")
+        if not isinstance(self.differentiation, Differentiation):
+            raise SettingError(
+                f"differentiation is {self.differentiation!r}; give an instance: "
+                "DoubleBackprop() or FiniteDifference()."
+            )
+        if self.batch_norm not in ("main pass", "every pass"):
+            raise SettingError(
+                f"batch_norm is {self.batch_norm!r}; choose 'main pass' or 'every pass'."
+            )
+        for radius in self._radii():
+            self.pixels.require_radius(radius)
+
+    def __call__(
+        self,
+        loss_fn: LossFn,
+        x: Images,
+        *,
+        model: nn.Module | None = None,
+        step: int | None = None,
+        record: Record | None = None,
+    ) -> Float[Tensor, ""]:
+        """The objective as one scalar, for one `backward` by the caller.
+
+        Args:
+            loss_fn: maps images to the scalar loss; model, targets and autocast live in it.
+            x: float images [batch, channel, height, width].
+            model: holds the batch norms to freeze in extra passes. None: they are found.
+            step: optimizer steps done so far; regularizers on a schedule need it.
+            record: called as record(name, detached scalar) with the parts: `main_loss`,
+                `jafr`, `log_b_low`, ... Reading a value is what waits for the device.
+
+        Raises:
+            InputError: `x` is not a batch of float images, or not in the pixel space.
+            InputGradientError: the loss is not a scalar, independent of `x`, or gradients
+                are switched off.
+            SecondDerivativeError: `DoubleBackprop` meets an operation without one.
+            LowPrecisionError: `FiniteDifference` meets half precision.
+            DeadRegularizerError: a penalty cannot move any parameter.
+            SettingError: a schedule needs `step`.
+        """
+        planned = self._step(loss_fn, x, model, step, record)
+        return reduce(torch.add, self._losses(loss_fn, planned))
+
+    def losses(
+        self,
+        loss_fn: LossFn,
+        x: Images,
+        *,
+        model: nn.Module | None = None,
+        step: int | None = None,
+        record: Record | None = None,
+    ) -> Iterator[Float[Tensor, ""]]:
+        """The objective as losses that sum to it, one graph alive at a time.
+
+        >>> for loss in objective.losses(loss_fn, x):
+        ...     loss.backward()
+
+        Call `backward` on each before taking the next. With `FiniteDifference` memory is that
+        of plain training. Arguments and errors are those of calling the objective; under
+        DistributedDataParallel each `backward` reduces once.
+        """
+        planned = self._step(loss_fn, x, model, step, record, streamed=True)
+        yield from self._losses(loss_fn, planned)
+
+    def penalties(
+        self,
+        loss_fn: LossFn,
+        x: Images,
+        *,
+        model: nn.Module | None = None,
+        step: int | None = None,
+        record: Record | None = None,
+    ) -> Float[Tensor, ""]:
+        """The weighted penalties alone, without main loss and mixer.
+
+        For a penalty on part of a batch: slice `x`, and the targets in `loss_fn`, alike.
+        Every pass leaves no trace. Arguments and errors are those of calling the objective.
+        """
+        planned = self._step(loss_fn, x, model, step, record, trains=False)
+        if not planned.terms:
+            return x.new_zeros(())
+        return reduce(torch.add, self._losses(loss_fn, planned))
+
+    def with_regularizer(self, regularizer: Regularizer) -> "Objective":
+        """This objective with one more penalty."""
+        return replace(self, regularizers=(*self.regularizers, regularizer))
+
+    def _losses(self, loss_fn: LossFn, step: Step) -> Iterator[Tensor]:
+        if step.clean_is_main and not step.terms:
+            yield step.main_loss(scalar_loss(step.passes.main, step.x))
+            return
+        for loss in self.differentiation.losses(step):
+            if self.mixer is not None and first_use(loss, "pixel range"):
+                self.pixels.require_inputs(step.x)
+            yield loss
+
+    def _step(
+        self,
+        loss_fn: LossFn,
+        x: Images,
+        model: nn.Module | None,
+        step: int | None,
+        record: Record | None,
+        *,
+        streamed: bool = False,
+        trains: bool = True,
+    ) -> Step:
+        """The plan of a step. Random points are drawn here, before the first pass."""
+        _require_images(x)
+        _require_grad_mode()
+        terms = self._terms(x, step)
+        passes = Passes(
+            loss_fn,
+            devices=devices_in_use(x, model),
+            model=model,
+            freeze_probes=self.batch_norm == "main pass",
+        )
+        return Step(passes, x, terms, self.mixer, self.pixels, record, streamed, trains)
+
+    def _terms(self, x: Images, step: int | None) -> tuple[Term, ...]:
+        weights = [r.weight_at(step) for r in self.regularizers]
+        met = Counter[str]()
+        terms = []
+        for regularizer, weight in zip(self.regularizers, weights, strict=True):
+            met[regularizer.name] += 1
+            suffix = f"_{met[regularizer.name]}" if met[regularizer.name] > 1 else ""
+            if weight:
+                points = regularizer.points(x, self.pixels)
+                terms.append(Term(regularizer, weight, points, suffix))
+        return tuple(terms)
+
+    def _radii(self) -> Iterator[float]:
+        mixed = getattr(self.mixer, "eps", None)
+        if isinstance(mixed, int | float):
+            yield mixed
+        yield from (r.radius for r in self.regularizers if r.radius is not None)
+
+
+def _require_images(x: Images) -> None:
+    if not isinstance(x, Tensor):
+        raise InputError(
+            f"x is a {type(x).__name__}; it must be a tensor of images. Let loss_fn take the "
+            "images alone and close over everything else (masks, patch sizes, targets)."
+        )
+    if x.ndim != 4 or not x.is_floating_point():
+        raise InputError(
+            f"x has shape {tuple(x.shape)} and dtype {x.dtype}; it must be float images "
+            "[batch, channel, height, width]. For uint8: images.float() / 255."
+        )
+
+
+def _require_grad_mode() -> None:
+    if not torch.is_grad_enabled():
+        raise InputGradientError(
+            "Gradients are switched off (torch.no_grad or inference_mode), but the objective "
+            "differentiates with respect to x. Call it outside, or under torch.enable_grad()."
+        )

@@ -1,0 +1,114 @@
+"""How a model's inputs relate to pixels, so that every ε is in pixel units."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from freqreg.checks import require_finite, require_positive
+from freqreg.errors import InputError, SettingError
+
+Images = Float[Tensor, "batch channel height width"]
+PerChannel = float | Sequence[float] | Tensor
+
+
+@dataclass(frozen=True)
+class PixelSpace:
+    """Inputs are `(pixels - mean) / std` with pixels in [low, high].
+
+    The default suits models that take images in [0, 1]. For normalised inputs give the
+    normalisation's mean and std, per channel or for all; every ε then still counts pixels.
+
+    Only perturbations are projected: a value that lies outside [low, high] before (random
+    erasing writes such) may stay, but moves no further out.
+    """
+
+    mean: PerChannel = 0.0
+    std: PerChannel = 1.0
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", _numbers(self.mean))
+        object.__setattr__(self, "std", _numbers(self.std))
+        require_finite(low=self.low, high=self.high)
+        for mean in _each(self.mean):
+            require_finite(mean=mean)
+        for std in _each(self.std):
+            require_positive(std=std)
+        if self.low >= self.high:
+            raise SettingError(f"PixelSpace has low {self.low} >= high {self.high}.")
+
+    def require_radius(self, eps: float) -> None:
+        """Raise where a perturbation of `eps` pixels is larger than the pixel range."""
+        if eps > self.high - self.low:
+            raise SettingError(
+                f"eps is {eps}, more than the whole pixel range [{self.low}, {self.high}]. "
+                f"Give eps in units of that range (eps={eps:g}/255?), or PixelSpace its range."
+            )
+
+    def scaled(self, pixels: float, x: Images) -> Float[Tensor, "*channel 1 1"]:
+        """A difference of `pixels` in units of the input `x`, per channel where std is."""
+        return pixels / self._std(x)
+
+    def rms(self, difference: Images) -> Float[Tensor, ""]:
+        """Root mean square of a difference of inputs, in pixels."""
+        return (difference * self._std(difference)).square().mean().sqrt()
+
+    def noise(self, x: Images, eps: float) -> Images:
+        """Uniform noise in [-eps, eps] pixels, in units of `x`, from the global generator."""
+        return torch.empty_like(x).uniform_(-1, 1) * self.scaled(eps, x)
+
+    def project(self, x: Images, perturbed: Images, eps: float | None = None) -> Images:
+        """`perturbed` clipped to the ε-ball around `x` and to the pixel range."""
+        if eps is not None:
+            radius = self.scaled(eps, x)
+            perturbed = x + (perturbed - x).clamp(-radius, radius)
+        low, high = self._bounds(x)
+        return perturbed.clamp(torch.minimum(x, low), torch.maximum(x, high))
+
+    def require_inputs(self, x: Images) -> None:
+        """Raise where more than a quarter of `x` lies outside the range. Waits for the device.
+
+        Raises:
+            InputError: the inputs seem to be normalised, or in [0, 255], and undeclared.
+        """
+        low, high = self._bounds(x)
+        slack = 0.01 * (high - low)
+        outside = ((x < low - slack) | (x > high + slack)).float().mean().item()
+        if outside > 0.25:
+            raise InputError(
+                f"{outside:.0%} of the inputs lie outside the pixel range: they span "
+                f"[{x.min().item():.3g}, {x.max().item():.3g}], but {self} allows "
+                f"[{low.min().item():.3g}, {high.max().item():.3g}]. Declare their "
+                "normalisation, Objective(..., pixels=PixelSpace(mean, std)), or scale them."
+            )
+
+    def _bounds(self, x: Images) -> tuple[Tensor, Tensor]:
+        mean = _channel_tensor(_each(self.mean), x.device, x.dtype)
+        return (self.low - mean) / self._std(x), (self.high - mean) / self._std(x)
+
+    def _std(self, x: Images) -> Float[Tensor, "*channel 1 1"]:
+        return _channel_tensor(_each(self.std), x.device, x.dtype)
+
+
+def _numbers(values: PerChannel) -> float | tuple[float, ...]:
+    """Plain numbers, hashable, from a number, a sequence or a tensor."""
+    listed = values.flatten().tolist() if isinstance(values, Tensor) else values
+    return float(listed) if isinstance(listed, int | float) else tuple(float(v) for v in listed)
+
+
+def _each(values: PerChannel) -> tuple[float, ...]:
+    numbers = _numbers(values)
+    return numbers if isinstance(numbers, tuple) else (numbers,)
+
+
+@lru_cache(maxsize=64)
+def _channel_tensor(
+    values: tuple[float, ...], device: torch.device, dtype: torch.dtype
+) -> Float[Tensor, "channel 1 1"]:
+    """Copied to the device once: a copy in each step would make it wait."""
+    return torch.tensor(values, device=device, dtype=dtype)[:, None, None]

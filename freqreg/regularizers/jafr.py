@@ -1,0 +1,89 @@
+"""Jacobian frequency regularization."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor
+
+from freqreg.checks import require_finite
+from freqreg.distributed import averaged_over_processes
+from freqreg.errors import SettingError
+from freqreg.frequency_bias import (
+    AbsoluteFloor,
+    Alpha,
+    Floor,
+    RelativeFloor,
+    log_low_frequency_bias,
+    require_alpha,
+    require_floor,
+)
+from freqreg.regularizers.base import Images, Regularizer
+from freqreg.spectrum import magnitude_spectrum, require_quadrants
+
+
+@dataclass(frozen=True)
+class JaFR(Regularizer):
+    r"""Jacobian frequency regularization (JaFR): steers input gradients to low frequencies.
+
+    The penalty is $L_\mathrm{freq} = -\log B_\mathrm{low}$ of the batch's mean magnitude
+    spectrum of $J = \partial L / \partial x$; the objective becomes
+    $L_\mathrm{cls} + \lambda L_\mathrm{freq}$. It does not change with the scale of the loss
+    (with the default floor). `record` receives `jafr` (the penalty) and `log_b_low`.
+
+    Args:
+        lambda_freq: λ. Above 0 favours low frequencies; below 0, JaFR(-), high ones.
+        alpha: exponents for (rows, columns), DC first; None is the paper's +1 ... -1.
+        quadrants: 1 as in the paper, or 2 to see waves along both diagonals.
+        floor: `RelativeFloor` (of the mean magnitude) or `AbsoluteFloor` (the published
+            code's 1e-5, in units of the gradient: then the loss's scale matters).
+        sync: average the spectrum over all processes. Then n processes train as one with
+            all of their images would; otherwise each process steers its own batch's
+            spectrum, and the penalty is the mean of theirs. Relative floor only.
+
+    Example:
+        >>> opposite = JaFR(lambda_freq=-1e-3)  # JaFR(-)
+
+    References: Chan, Ong & Tan, IJCAI 2022, equations 11 and 12, arXiv:2205.04533.
+    """
+
+    lambda_freq: float = 1e-3
+    alpha: Alpha | None = None
+    quadrants: Literal[1, 2] = 1
+    floor: Floor = RelativeFloor()
+    sync: bool = False
+
+    def __post_init__(self) -> None:
+        require_finite(lambda_freq=self.lambda_freq)
+        if self.alpha is not None:
+            object.__setattr__(self, "alpha", require_alpha(self.alpha))
+        require_quadrants(self.quadrants)
+        require_floor(self.floor)
+        if self.sync and isinstance(self.floor, AbsoluteFloor):
+            raise SettingError(
+                "sync=True needs a relative floor: an absolute one depends on the scale of the "
+                "gradient, which is another with several processes. Use RelativeFloor()."
+            )
+
+    @property
+    def name(self) -> str:
+        """`jafr`."""
+        return "jafr"
+
+    @property
+    def weight(self) -> float:
+        """λ."""
+        return self.lambda_freq
+
+    def penalty(self, gradients: Sequence[Images]) -> Float[Tensor, ""]:
+        """-log B_low of the clean gradient."""
+        clean = gradients[0]
+        spectrum = magnitude_spectrum(clean, quadrants=self.quadrants)
+        if self.sync:
+            spectrum = averaged_over_processes(spectrum, len(clean))
+        return -log_low_frequency_bias(spectrum, alpha=self.alpha, floor=self.floor)
+
+    def measures(self, penalty: Float[Tensor, ""]) -> dict[str, Tensor]:
+        """The penalty and log B_low, its negative."""
+        return {self.name: penalty, "log_b_low": -penalty}

@@ -1,0 +1,86 @@
+"""Regularizers whose weight depends on the optimizer step."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from freqreg.checks import require_count
+from freqreg.errors import SettingError
+from freqreg.pixels import PixelSpace
+from freqreg.regularizers.base import Images, Regularizer
+
+
+@dataclass(frozen=True)
+class _Scheduled(Regularizer):
+    """A regularizer with another weight at each optimizer step."""
+
+    regularizer: Regularizer
+    steps: int
+
+    def __post_init__(self) -> None:
+        require_count(steps=self.steps)
+
+    @property
+    def name(self) -> str:
+        return self.regularizer.name
+
+    @property
+    def weight(self) -> float:
+        return self.regularizer.weight
+
+    @property
+    def radius(self) -> float | None:
+        return self.regularizer.radius
+
+    @property
+    def differentiates_clean(self) -> bool:
+        return self.regularizer.differentiates_clean
+
+    def weight_at(self, step: int | None) -> float:
+        """The weight at optimizer step `step`, counted from 0.
+
+        Raises:
+            SettingError: the step is not known.
+        """
+        if step is None:
+            raise SettingError(
+                f"{type(self).__name__} needs the number of optimizer steps done so far: "
+                "objective(loss_fn, x, step=step)."
+            )
+        return self.regularizer.weight_at(step) * self._factor(step)
+
+    @abstractmethod
+    def _factor(self, step: int) -> float: ...
+
+    def points(self, x: Images, pixels: PixelSpace) -> tuple[Images, ...]:
+        return self.regularizer.points(x, pixels)
+
+    def penalty(self, gradients: Sequence[Images]) -> Float[Tensor, ""]:
+        return self.regularizer.penalty(gradients)
+
+    def measures(self, penalty: Float[Tensor, ""]) -> dict[str, Tensor]:
+        return self.regularizer.measures(penalty)
+
+
+@dataclass(frozen=True)
+class Every(_Scheduled):
+    """Apply a regularizer at every `steps`-th optimizer step, with its weight times `steps`.
+
+    The other steps cost nothing extra. The mean gradient is that of applying it always, the
+    training is not quite: gradient clipping and Adam's normalisation see rare large terms.
+    All micro-batches and processes of a step are regularized alike.
+    """
+
+    def _factor(self, step: int) -> float:
+        return float(self.steps) if step % self.steps == 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Warmup(_Scheduled):
+    """Raise a regularizer's weight linearly to its full value over the first `steps` steps."""
+
+    def _factor(self, step: int) -> float:
+        return min(1.0, (step + 1) / self.steps)

@@ -1,0 +1,1 @@
+"""Trainers of other libraries, each in its own module and its own extra."""

@@ -1,0 +1,107 @@
+"""Checkpoints that are whole or not there."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import load, save
+
+from freqreg.errors import SettingError
+
+KEPT = 2
+STATE_FILE = "trainer.bin"
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of one run: folders `step-000001000`, the newest two of which are kept.
+
+    Each is written under a temporary name beside and then renamed, so that a run killed at any
+    moment leaves only whole ones, and leftovers that the next one removes.
+
+    Args:
+        folder: of this run alone.
+        run: what the meaning of a step depends on; a checkpoint of another is refused.
+    """
+
+    folder: Path
+    run: Mapping[str, int]
+
+    def latest(self) -> Path | None:
+        """The newest, if there is any."""
+        return max(self.folder.glob("step-*[0-9]"), default=None)
+
+    def save(self, accelerator: Accelerator, step: int, state: Mapping[str, Any]) -> None:
+        """Write what `accelerator` prepared, and `state`: tensors and plain values."""
+        temporary = self.folder / f"step-{step:09d}.tmp"
+        accelerator.save_state(str(temporary))
+        save({**state, "run": dict(self.run)}, temporary / STATE_FILE)
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            temporary.rename(temporary.with_suffix(""))
+            self._remove_old()
+        accelerator.wait_for_everyone()
+
+    def restore_latest(self, accelerator: Accelerator, *, resume: bool) -> dict[str, Any] | None:
+        """Remove leftovers, then restore what `accelerator` prepared, if there is a checkpoint.
+
+        Returns:
+            The `state` given to `save`; None where nothing was saved.
+
+        Raises:
+            FileExistsError: there is a checkpoint and `resume` is False.
+            SettingError: it is of another run.
+            RuntimeError: the states of the random generators could not be restored.
+        """
+        self._remove_leftovers(accelerator)
+        checkpoint = self.latest()
+        if checkpoint is None:
+            return None
+        if not resume:
+            raise FileExistsError(
+                f"{self.folder} holds a run up to {checkpoint.name}. Go on with it by "
+                "resume=True (--resume on a command line), or choose another output folder."
+            )
+        state = load(checkpoint / STATE_FILE, map_location="cpu", weights_only=True)
+        self._require_same_run(state["run"])
+        accelerator.load_state(str(checkpoint))
+        _require_restored_rng(accelerator, checkpoint)
+        return state
+
+    def _require_same_run(self, saved: Mapping[str, int]) -> None:
+        if saved != self.run:
+            raise SettingError(
+                f"The checkpoints in {self.folder} are of a run with {saved}, this one has "
+                f"{self.run}: its steps are other ones. Resume with the same, or choose another "
+                "output folder."
+            )
+
+    def _remove_leftovers(self, accelerator: Accelerator) -> None:
+        if accelerator.is_main_process:
+            for leftover in self.folder.glob("step-*.tmp"):
+                shutil.rmtree(leftover)
+        accelerator.wait_for_everyone()
+
+    def _remove_old(self) -> None:
+        for old in sorted(self.folder.glob("step-*[0-9]"))[:-KEPT]:
+            shutil.rmtree(old.rename(old.with_suffix(".tmp")))
+
+
+def _require_restored_rng(accelerator: Accelerator, checkpoint: Path) -> None:
+    """Accelerate only logs where it fails to restore the generators."""
+    saved = load(checkpoint / f"random_states_{accelerator.process_index}.pkl")
+    found = [torch.get_rng_state()]
+    wanted = [saved["torch_manual_seed"]]
+    if accelerator.device.type == "cuda":
+        found.append(torch.cuda.get_rng_state(accelerator.device))
+        wanted.append(saved["torch_cuda_manual_seed"][accelerator.device.index or 0])
+    if not all(map(torch.equal, found, wanted)):
+        raise RuntimeError(
+            f"The random states of {checkpoint} could not be restored, so the run would not go "
+            "on as it began. Resume with the same number of devices and the same versions of "
+            "torch, numpy and accelerate."
+        )

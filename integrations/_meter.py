@@ -1,0 +1,30 @@
+"""What a training step records, averaged on the device."""
+
+from typing import cast
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+
+class Meter:
+    """Means of scalars since they were last read; only reading waits for the device."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def __call__(self, name: str, value: Tensor) -> None:
+        """Take in a detached scalar; the signature that `Objective` calls `record` with."""
+        self._sums[name] = self._sums[name] + value if name in self._sums else value.float()
+        self._counts[name] = self._counts.get(name, 0) + 1
+
+    def read(self, accelerator: Accelerator) -> dict[str, float]:
+        """The means over all processes, by name, and a fresh start; one transfer."""
+        if not self._sums:
+            return {}
+        means = torch.stack([total / self._counts[name] for name, total in self._sums.items()])
+        reduced = cast(Tensor, accelerator.reduce(means, reduction="mean"))
+        names = list(self._sums)
+        self._sums, self._counts = {}, {}
+        return dict(zip(names, reduced.tolist(), strict=True))

@@ -1,0 +1,252 @@
+"""A small trainer for regularized and adversarial training with accelerate."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader
+
+from freqreg.errors import SettingError
+from freqreg.objective import Objective
+from freqreg.regularizers.base import Regularizer
+
+try:
+    from accelerate import Accelerator
+    from accelerate.logging import get_logger
+
+    from freqreg.integrations._batches import Batches, derived_seed, untouched_rng
+    from freqreg.integrations._checkpoints import Checkpoints
+    from freqreg.integrations._meter import Meter
+    from freqreg.integrations._progress import (
+        Progress,
+        Stopwatch,
+        progress_bar,
+        require_finite,
+        show,
+    )
+    from freqreg.integrations._schedule import cyclic_schedule
+    from freqreg.integrations._weights import save_weights
+except ImportError as error:
+    raise ImportError(
+        f"freqreg.integrations.accelerate needs accelerate, safetensors and tqdm ({error}). "
+        'Install them with: pip install "freqreg[accelerate]"'
+    ) from error
+
+logger = get_logger(__name__)
+
+
+class Trainer:
+    """Train an image classifier with an `Objective`, on whatever accelerate runs on.
+
+    Mixed precision, gradient accumulation, devices and trackers are the accelerator's; trackers
+    receive what the objective records once `accelerator.init_trackers` was called. A run that
+    was killed at any moment and is trained on with `train(resume=True)` ends with the same
+    weights, bit for bit, as one that was not (same processes and threads, deterministic kernels
+    and data set).
+
+    Args:
+        model: maps images to logits.
+        optimizer: of the model's parameters; its learning rate is the schedule's maximum.
+        loader: yields (images, targets); uint8 images become floats in [0, 1]. Its order is
+            made a function of `seed` and the epoch.
+        epochs: how often the data set is passed.
+        accelerator: `Accelerator()` by default.
+        criterion: mean loss of (logits, targets).
+        objective: what the steps minimise; plain training by default.
+        augment: called with float images on the device and a CPU generator that depends on
+            seed, epoch, batch and process alone; returns the images to train on.
+        scheduler: stepped after each optimizer step. By default the learning rate rises
+            linearly from 0 for ⌊2·epochs/5⌋ epochs and falls linearly to 0.
+        max_grad_norm: gradients are clipped to this norm.
+        streamed: run `backward` on each of `objective.losses`, one graph alive at a time.
+        evaluate: called with the prepared model in eval mode after each epoch, on each
+            process; the results go to the log, the trackers and `progress.history`.
+        output_dir: where checkpoints and the final `model.safetensors` go; None writes nothing.
+        checkpoint_every: optimizer steps between checkpoints; the last step is always saved.
+        log_every: optimizer steps between readings of what is recorded.
+        seed: of the data's order and of `augment`.
+
+    Example:
+        >>> trainer = Trainer(model, optimizer, loader, epochs=30, output_dir="runs/jafr")
+        >>> trainer.add_regularizer(JaFR(lambda_freq=1e-3)).train(resume=True)
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        loader: DataLoader,
+        epochs: int,
+        *,
+        accelerator: Accelerator | None = None,
+        criterion: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+        objective: Objective | None = None,
+        augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+        scheduler: LRScheduler | None = None,
+        max_grad_norm: float | None = None,
+        streamed: bool = False,
+        evaluate: Callable[[nn.Module], Mapping[str, float]] | None = None,
+        output_dir: str | Path | None = None,
+        checkpoint_every: int = 1000,
+        log_every: int = 50,
+        seed: int = 0,
+    ) -> None:
+        self.accelerator = accelerator or Accelerator()
+        self.objective = objective or Objective()
+        self.epochs, self.criterion, self.augment = epochs, criterion, augment
+        self.max_grad_norm, self.streamed, self.evaluate = max_grad_norm, streamed, evaluate
+        self.checkpoint_every, self.log_every, self.seed = checkpoint_every, log_every, seed
+        self.output_dir = None if output_dir is None else Path(output_dir)
+        self.progress = Progress()
+        self._meter = Meter()
+        self._batches = Batches(self.accelerator, loader, seed)
+        accumulated = self.accelerator.gradient_accumulation_steps
+        self.steps_per_epoch = math.ceil(len(self._batches) / accumulated)
+        self.scheduler = scheduler or cyclic_schedule(
+            optimizer, epochs=epochs, steps_per_epoch=self.steps_per_epoch
+        )
+        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        self._checkpoints = self.output_dir and Checkpoints(
+            self.output_dir / "checkpoints",
+            {
+                "seed": seed,
+                "epochs": epochs,
+                "batches per epoch": len(self._batches),
+                "processes": self.accelerator.num_processes,
+                "gradient accumulation steps": accumulated,
+            },
+        )
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return self.epochs * self.steps_per_epoch
+
+    def add_regularizer(self, regularizer: Regularizer) -> "Trainer":
+        """Minimise `regularizer` as well from the next step on."""
+        self.objective = self.objective.with_regularizer(regularizer)
+        return self
+
+    def train(self, *, resume: bool = False) -> Progress:
+        """Train to the last epoch, from the newest checkpoint where `resume` finds one.
+
+        Raises:
+            FileExistsError: `output_dir` holds checkpoints and `resume` is False.
+            SettingError: the checkpoint is of a run whose steps are other ones.
+            FloatingPointError: a recorded value is not finite (seen when it is next read).
+        """
+        self._begin(resume)
+        self._clock = Stopwatch()
+        with progress_bar(
+            self.accelerator, total=self.total_steps, done=self.progress.step
+        ) as self._bar:
+            while self.progress.epoch < self.epochs:
+                self._train_epoch()
+        if self.output_dir is not None:
+            save_weights(self.accelerator, self.model, self.output_dir / "model.safetensors")
+        return self.progress
+
+    def _begin(self, resume: bool) -> None:
+        if self._checkpoints is not None:
+            state = self._checkpoints.restore_latest(self.accelerator, resume=resume)
+            if state is not None:
+                self.scheduler.load_state_dict(state["scheduler"])
+                self.progress = Progress(**state["progress"])
+        elif resume:
+            raise SettingError("resume=True needs the output_dir of the run to resume.")
+
+    def _train_epoch(self) -> None:
+        self.model.train()
+        for x, y in self._batches.of_epoch(self.progress.epoch, skip=self.progress.batch):
+            self._train_batch(self._augmented(x), y)
+            self.progress.batch += 1
+            if self.accelerator.sync_gradients:
+                self._end_step()
+        self._end_epoch()
+
+    def _train_batch(self, x: Tensor, y: Tensor) -> None:
+        with self.accelerator.accumulate(self.model):
+            for loss in self._losses(x, y):
+                self.accelerator.backward(loss)
+            if self.max_grad_norm is not None and self.accelerator.sync_gradients:
+                self.accelerator.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+
+    def _losses(self, x: Tensor, y: Tensor) -> Iterable[Tensor]:
+        minimised = self.objective.losses if self.streamed else self.objective
+        losses = minimised(
+            lambda images: self.criterion(self.model(images), y),
+            x,
+            model=self.model,
+            step=self.progress.step,
+            record=self._meter,
+        )
+        return (losses,) if isinstance(losses, Tensor) else losses
+
+    def _augmented(self, x: Tensor) -> Tensor:
+        if x.dtype == torch.uint8:
+            x = x.float() / 255
+        if self.augment is None:
+            return x
+        at = self.progress
+        seed = derived_seed(self.seed, at.epoch, at.batch, self.accelerator.process_index)
+        return self.augment(x, torch.Generator().manual_seed(seed))
+
+    def _end_step(self) -> None:
+        if not self.optimizer.step_was_skipped:
+            self.scheduler.step()
+        self.progress.step += 1
+        self._bar.update()
+        if self.progress.batch == len(self._batches):
+            return  # the end of the epoch logs and saves
+        if self.progress.step % self.log_every == 0:
+            self._log()
+        self._save_if_due()
+
+    def _end_epoch(self) -> None:
+        entry: dict[str, int | float] = {
+            "epoch": self.progress.epoch + 1,
+            "step": self.progress.step,
+            **self._log(),
+        }
+        if self.evaluate is not None:
+            entry |= self._evaluated(self.evaluate)
+        self.progress.history.append(entry)
+        self.progress.epoch, self.progress.batch = self.progress.epoch + 1, 0
+        logger.info("  ".join(f"{name} {value:.4g}" for name, value in entry.items()))
+        self._save_if_due()
+
+    def _log(self) -> dict[str, float]:
+        means = self._meter.read(self.accelerator)
+        self.progress.seconds += self._clock.lap()
+        if means:
+            require_finite(self.accelerator, means, step=self.progress.step)
+            show(self._bar, means)
+            now = means | {"learning_rate": self.optimizer.param_groups[0]["lr"]}
+            self.accelerator.log(now, step=self.progress.step)
+        return means
+
+    def _evaluated(self, evaluate: Callable[[nn.Module], Mapping[str, float]]) -> dict[str, float]:
+        self.model.eval()
+        with untouched_rng(self.accelerator.device):
+            results = dict(evaluate(self.model))
+        self.accelerator.log(results, step=self.progress.step)
+        self._clock.lap()
+        return results
+
+    def _save_if_due(self) -> None:
+        step, last = self.progress.step, self.progress.step == self.total_steps
+        due = last or step % self.checkpoint_every == 0
+        if self._checkpoints is None or not due or not self.accelerator.sync_gradients:
+            return
+        self._log()
+        state = {"progress": asdict(self.progress), "scheduler": self.scheduler.state_dict()}
+        self._checkpoints.save(self.accelerator, step, state)
+        self._clock.lap()

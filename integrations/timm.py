@@ -1,0 +1,220 @@
+"""Regularizers in timm's training tasks, and so in its train.py.
+
+python -m freqreg.integrations.timm --freqreg-jafr 0.05 train.py ARGS
+"""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from freqreg.errors import InputError, SettingError
+from freqreg.objective import Objective
+from freqreg.pixels import PixelSpace
+from freqreg.regularizers.base import Regularizer
+
+try:
+    from timm.data.config import resolve_data_config
+    from timm.data.loader import adapt_to_chs
+    from timm.task import TrainingTask
+    from timm.utils.model import unwrap_model
+
+    from freqreg.integrations._timm_teacher import answering_once
+
+    TrainingTask.get_trainable_module  # noqa: B018
+except (ImportError, AttributeError) as error:
+    raise ImportError(
+        f"This module needs the training tasks of timm 1.0.27 or later ({error}). "
+        'Install it with: pip install --upgrade "freqreg[timm]" "timm>=1.0.27"'
+    ) from error
+
+
+class RegularizedTask(TrainingTask):
+    """A training task whose loss is an objective's; `regularize` makes it.
+
+    It is of the task's own class as well: everything but `forward` is inherited.
+    """
+
+    objective: Objective
+
+    def add_regularizer(self, regularizer: Regularizer) -> "RegularizedTask":
+        """Minimise `regularizer` as well from the next step on."""
+        self.objective = self.objective.with_regularizer(regularizer)
+        return self
+
+    @torch.compiler.disable  # compile() compiles the modules in it
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        input: Float[Tensor, "batch channel height width"],
+        target: Tensor,
+        step: int | None = None,
+    ) -> dict[str, Tensor]:
+        """The task's results on the images of the main pass, with the objective as the loss.
+
+        In evaluation, that is without gradients or with the trained module in eval mode, these
+        are the task's own results on `input`.
+
+        Args:
+            input: as timm's loaders give them, normalised.
+            target: classes, or soft labels of Mixup and CutMix, as the task takes them.
+            step: optimizer steps done so far, train.py's `num_updates`; schedules need it.
+
+        Returns:
+            The task's results, and what the objective records: `main_loss`, `log_b_low`, ...
+
+        Raises:
+            InputError: `input` is a NaFlex batch of patches.
+            SettingError: a schedule needs `step`.
+        """
+        if not self._trains:
+            return super().forward(input, target)
+        _require_images(input)
+        self._require_step(step)
+        results = _Results(super().forward, target, mixes=self.objective.mixer is not None)
+        with answering_once(self, input):
+            results.parts["loss"] = self.objective(
+                results.loss_fn,
+                input,
+                model=self.get_trainable_module(),
+                step=step,
+                record=results.record,
+            )
+        return results.main | results.parts
+
+    @property
+    def _trains(self) -> bool:
+        """train.py switches the trained module between modes, not the task."""
+        model = self.get_trainable_module()
+        return torch.is_grad_enabled() and model is not None and model.training
+
+    def _require_step(self, step: int | None) -> None:
+        try:
+            for regularizer in self.objective.regularizers:
+                regularizer.weight_at(step)
+        except SettingError as error:
+            raise SettingError(
+                f"{error} A training task is told of no steps. In train.py give it the count "
+                "that is there: task(input, target, step=num_updates)."
+            ) from error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _blank, (type(self).__bases__[1],), self.__getstate__()
+
+
+class _Results:
+    """What a task returns for the main pass of a step, and what the objective records.
+
+    The main pass is the last one where images are mixed, and the first one otherwise.
+    """
+
+    def __init__(
+        self, forward: Callable[[Tensor, Tensor], dict[str, Tensor]], target: Tensor, *, mixes: bool
+    ) -> None:
+        self._forward, self._target, self._mixes = forward, target, mixes
+        self.main: dict[str, Tensor] = {}
+        self.parts: dict[str, Tensor] = {}
+
+    def loss_fn(self, images: Tensor) -> Tensor:
+        result = self._forward(images, self._target)
+        if self._mixes or not self.main:
+            self.main = result
+        return result["loss"]
+
+    def record(self, name: str, value: Tensor) -> None:
+        self.parts[name] = value.clone()  # train.py divides the loss in place
+
+
+def regularize(task: TrainingTask, objective: Objective) -> RegularizedTask:
+    """A timm training task with an objective around its loss: penalties, and a mixer.
+
+    >>> from timm.task import ClassificationTask
+    >>> task = regularize(ClassificationTask(model), Objective([JaFR(lambda_freq=1e-3)]))
+    >>> task(x, y)["loss"].backward()
+
+    The new task shares all modules and tensors with the old one, under the same names:
+    checkpoints, EMA, compilation and `prepare_distributed` work as before. The teacher of a
+    distillation task is asked once in each step, at the clean images: its answers are targets,
+    as labels are (Goldblum et al., AAAI 2020, arXiv:1905.09747).
+
+    Args:
+        task: for classification or distillation, or any other that maps a batch of images and
+            targets to {"loss": scalar, ...}.
+        objective: where it does not declare `pixels`, they are those of the model's
+            `pretrained_cfg`, by whose mean and std timm's loaders normalise. If yours does by
+            others (`--mean`, `--std`), declare them: PixelSpace(mean, std).
+
+    Raises:
+        SettingError: not such a task or objective, or the task has an objective already.
+    """
+    _require_plain_task(task)
+    if not isinstance(objective, Objective):
+        raise SettingError(f"{objective!r} is no Objective; give e.g. Objective([JaFR(1e-3)]).")
+    return turn_regularized(copy.copy(task), objective)
+
+
+def turn_regularized(task: TrainingTask, objective: Objective) -> RegularizedTask:
+    """The task itself, regularized from now on."""
+    model = task.get_eval_model()
+    task.__class__ = _regularized(type(task))
+    assert isinstance(task, RegularizedTask)
+    task.objective = _in_pixels_of(unwrap_model(model), objective)
+    return task
+
+
+def pixel_space(data_config: Mapping[str, Any]) -> PixelSpace:
+    """How timm's loaders normalise: by mean and std of a data config, one for each channel."""
+    channels = data_config["input_size"][0]
+    mean, std = (adapt_to_chs(data_config[name], channels) for name in ("mean", "std"))
+    return PixelSpace(mean, std)
+
+
+def _in_pixels_of(model: nn.Module | None, objective: Objective) -> Objective:
+    declared = objective.pixels is not Objective.pixels
+    if declared or not getattr(model, "pretrained_cfg", None):
+        return objective
+    size = getattr(model, "in_chans", 3), 1, 1
+    config = resolve_data_config({"input_size": size}, model=model)
+    return replace(objective, pixels=pixel_space(config))
+
+
+@cache
+def _regularized(task_class: type[TrainingTask]) -> type[RegularizedTask]:
+    return type(f"Regularized{task_class.__name__}", (RegularizedTask, task_class), {})
+
+
+def _blank(task_class: type[TrainingTask]) -> RegularizedTask:
+    """What copying and unpickling fill."""
+    return RegularizedTask.__new__(_regularized(task_class))
+
+
+def _require_plain_task(task: object) -> None:
+    if isinstance(task, RegularizedTask):
+        raise SettingError(
+            "The task is regularized already, and would be twice. Add to its objective: "
+            "task.add_regularizer(...)."
+        )
+    if not isinstance(task, TrainingTask):
+        raise SettingError(
+            f"A {type(task).__name__} is no training task of timm. Give e.g. "
+            "timm.task.ClassificationTask(model), before torch.compile; task.compile() comes after."
+        )
+
+
+def _require_images(batch: object) -> None:
+    if isinstance(batch, Mapping):
+        raise InputError(
+            f"The batch is one of NaFlex ({', '.join(batch)}): patches of images of several "
+            "sizes, which have no common spectrum and no pixels to perturb. Train with the "
+            "standard loader, without --naflex-loader."
+        )
+
+
+if __name__ == "__main__":
+    from freqreg.integrations._timm_launcher import main
+
+    main()

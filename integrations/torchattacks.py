@@ -1,0 +1,156 @@
+"""Attacks of the package torchattacks, for training and for evaluation."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from freqreg.errors import SettingError
+from freqreg.evaluation.attack import Attack, Attacked
+from freqreg.evaluation.attacks import UNIT_PIXELS
+from freqreg.evaluation.examples import Classifier, Examples
+from freqreg.evaluation.isolation import seeded, untouched
+from freqreg.evaluation.restarts import run_restarts
+from freqreg.mixers.base import GradAt
+from freqreg.passes import frozen_batch_norm
+from freqreg.pixels import PerChannel, PixelSpace
+
+try:
+    from torchattacks.attack import Attack as ForeignAttack
+except ImportError as error:
+    raise ImportError(
+        f"This module needs torchattacks ({error}). "
+        'Install it with: pip install "freqreg[torchattacks]"'
+    ) from error
+
+Images = Float[Tensor, "batch channel height width"]
+Targets = Int64[Tensor, " batch"]
+
+
+@dataclass(frozen=True, eq=False)
+class TorchAttack(Attack):
+    """Any attack of torchattacks, as a mixer for training and as an attack for evaluation.
+
+    It attacks the model that the attack was made with. In training that is the model that is
+    trained, unwrapped; in evaluation another model than the one evaluated makes it a transfer
+    attack. The global random state, the modes of all modules, `requires_grad`, `.grad` and batch
+    norm's statistics are as before afterwards, even when the attack raises.
+
+    As a mixer it draws one number from torch's global generator and starts the attack's own
+    random numbers from there, those of attacks that seed themselves included: steps differ, and
+    seeding and resuming work. In evaluation they start from the seed given.
+
+    A mixer sees no labels. By default the attack is told the model's own predictions in eval
+    mode, so that no label leaks into the images; `targets` tells it others.
+
+    Example:
+        >>> import torchattacks
+        >>> mixer = TorchAttack(torchattacks.MIFGSM(model, eps=8 / 255))
+        >>> objective = Objective([JaFR(1e-3)], mixer=mixer)
+
+    Args:
+        attack: for normalised inputs, after its `set_normalization_used(mean, std)`.
+        targets: maps the batch to class numbers; e.g. `lambda x: batch["label"]`, with a
+            `batch` that the training loop sets.
+
+    References: Kim, arXiv:2010.01950; predictions as labels: Kurakin et al., ICLR 2017,
+        arXiv:1611.01236.
+    """
+
+    attack: ForeignAttack
+    targets: Callable[[Images], Targets] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.attack, ForeignAttack):
+            raise SettingError(
+                f"{self.attack!r} is no attack of torchattacks; give an instance that holds its "
+                "model: TorchAttack(torchattacks.PGD(model, eps=8 / 255))."
+            )
+
+    @property
+    def eps(self) -> float | None:
+        """The attack's ε in pixels, if it has one."""
+        return getattr(self.attack, "eps", None)
+
+    def __call__(self, x: Images, grad_at: GradAt, pixels: PixelSpace) -> Images:
+        """The images to train on; the attack makes its own passes, none through `grad_at`."""
+        self._require(pixels)
+        seed = int(torch.randint(2**31, ()))
+        labels = self.targets(x) if self.targets is not None else self._predictions(x)
+        return self._perturbed(x, labels, seed)
+
+    def attacked(
+        self, model: Classifier, examples: Examples, *, seed: int, batch_size: int
+    ) -> Attacked:
+        """Attack checked examples."""
+        self._require(UNIT_PIXELS)
+        return run_restarts(
+            model,
+            examples,
+            lambda batch, random: self._perturbed(
+                batch.x, batch.labels, int(random.integers(0, 2**16, "seed", 1)[0])
+            ),
+            restarts=1,
+            select="broken",
+            early_exit=True,
+            seed=seed,
+            batch_size=batch_size,
+            label=self.attack.attack,
+        )
+
+    def _perturbed(self, x: Images, labels: Targets, seed: int) -> Images:
+        with self._isolated(seed, x.device), torch.enable_grad():
+            attack = frozen_batch_norm(lambda images: self.attack(images, labels), None)
+            return attack(x.detach().clone()).detach()
+
+    @torch.no_grad()
+    def _predictions(self, x: Images) -> Targets:
+        with self._isolated(0, x.device):
+            return self.attack.model.eval()(x).argmax(1)
+
+    @contextmanager
+    def _isolated(self, seed: int, device: torch.device) -> Iterator[None]:
+        with ExitStack() as stack:
+            stack.enter_context(seeded(seed, device))
+            for model in self._models():
+                stack.enter_context(untouched(model))
+            for part in self._parts():
+                stack.enter_context(_kept_settings(part, seed))
+            yield
+
+    def _parts(self) -> list[ForeignAttack]:
+        return [self.attack, *self.attack._attacks.values()]
+
+    def _models(self) -> set[nn.Module]:
+        return {part.model for part in self._parts()}
+
+    def _require(self, pixels: PixelSpace) -> None:
+        """Raise unless the attack and its caller agree on how inputs relate to pixels."""
+        declared = self.attack.normalization_used or {"mean": torch.zeros(1), "std": torch.ones(1)}
+        agreed = _equal(declared["mean"], pixels.mean) and _equal(declared["std"], pixels.std)
+        if not agreed or (pixels.low, pixels.high) != (0, 1):
+            found = {name: values.flatten().tolist() for name, values in declared.items()}
+            raise SettingError(
+                f"The attack takes inputs normalised by {found} of pixels in [0, 1], but here "
+                f"they are in {pixels}. For training call attack.set_normalization_used(mean, "
+                "std) with the same as PixelSpace; for evaluation give the attack a model that "
+                "normalises inside."
+            )
+
+
+def _equal(declared: Tensor, values: PerChannel) -> bool:
+    return torch.allclose(declared.flatten().double(), torch.tensor(values, dtype=torch.float64))
+
+
+@contextmanager
+def _kept_settings(attack: ForeignAttack, seed: int) -> Iterator[None]:
+    """Attacks that seed themselves take `seed`; what an error would leave behind is put back."""
+    kept = dict(vars(attack))
+    vars(attack).update({"seed": seed} if "seed" in kept else {})
+    try:
+        yield
+    finally:
+        vars(attack).update(kept)

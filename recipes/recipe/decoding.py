@@ -1,0 +1,61 @@
+import io
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Int64, UInt8
+from PIL import Image as Picture
+from torch import Tensor
+
+from recipe.images import DataError, Images
+
+CHUNK = 250  # images decoded by a thread at a time
+
+
+@dataclass(frozen=True)
+class EncodedImages:
+    """A labelled image set still in its files' bytes (JPEG, PNG, ...).
+
+    Args:
+        read: yields the encoded images of a range of indices.
+    """
+
+    read: Callable[[range], Iterable[bytes]]
+    labels: Int64[Tensor, " images"]
+    class_names: tuple[str, ...]
+
+    def decode(self) -> Images:
+        """Every image decoded once, to RGB, on all cores."""
+        count = len(self.labels)
+        if count == 0:
+            raise DataError("The data set holds no image. Was the copy interrupted?")
+        chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+        shape = _decode(next(iter(self.read(range(1))))).shape
+        pixels = torch.empty(count, *shape, dtype=torch.uint8)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda chunk: self._fill(pixels, chunk), chunks))
+        return Images(pixels, self.labels, self.class_names)
+
+    def _fill(self, pixels: Tensor, chunk: range) -> None:
+        for index, encoded in zip(chunk, self.read(chunk), strict=True):
+            image = _decode(encoded)
+            if image.shape != pixels.shape[1:]:
+                raise DataError(
+                    f"Image {index} has {_size(image)} pixels, image 0 {_size(pixels[0])}; one "
+                    "size is needed. Resize the images once, before training."
+                )
+            pixels[index] = image
+
+
+def _decode(encoded: bytes) -> UInt8[Tensor, "3 height width"]:
+    picture = Picture.open(io.BytesIO(encoded))
+    rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
+    return rearrange(torch.from_numpy(np.array(rgb)), "height width c -> c height width")
+
+
+def _size(image: Tensor) -> str:
+    return "×".join(str(side) for side in image.shape[-2:])

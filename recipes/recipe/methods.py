@@ -1,0 +1,68 @@
+"""Each method of the paper as an `Objective`."""
+
+from typing import Literal
+
+from freqreg import (
+    FGSM,
+    PGD,
+    AbsoluteFloor,
+    GradAlign,
+    JaFR,
+    Objective,
+    RelativeFloor,
+)
+from freqreg.errors import SettingError
+from freqreg.frequency_bias import exponents
+from freqreg.mixers.base import Mixer
+from freqreg.regularizers.base import Regularizer
+from recipe.settings import Method, Settings
+
+
+def objective(method: Method, settings: Settings, image_size: int) -> Objective:
+    """The objective that a method trains, for square images of `image_size` pixels.
+
+    A method is named by its parts: adversarial training, then a regularizer.
+    """
+    parts = method.split("+")
+    return Objective(
+        [r for part in parts if (r := _regularizer(part, settings, image_size)) is not None],
+        mixer=_mixer(parts[0], settings),
+        batch_norm=settings.batch_norm.value,
+    )
+
+
+def _mixer(part: str, settings: Settings) -> Mixer | None:
+    eps = settings.eps_255.value / 255
+    match part:
+        case "fgsm":
+            return FGSM(eps, alpha=settings.fgsm_alpha.value)
+        case "pgd":
+            step = settings.pgd_step_255.value / 255
+            return PGD(eps, steps=settings.pgd_steps.value, step_size=step, start="zero")
+        case _:
+            return None
+
+
+def _regularizer(part: str, settings: Settings, image_size: int) -> Regularizer | None:
+    match part:
+        case "jafr":
+            return _jafr(+1, settings, image_size)
+        case "jafr-":
+            return _jafr(-1, settings, image_size)
+        case "gradalign":
+            return GradAlign(settings.lambda_align.value, settings.eps_255.value / 255)
+        case _:
+            return None
+
+
+def _jafr(sign: Literal[-1, 1], settings: Settings, image_size: int) -> JaFR:
+    size = settings.lambda_freq.value
+    if size < 0:
+        raise SettingError(f"lambda_freq is {size}: give its size, and choose jafr- for its sign.")
+    shift, floor = settings.alpha_shift.value, settings.absolute_floor.value
+    alpha = tuple(exponent + shift for exponent in exponents(image_size // 2 + 1))
+    return JaFR(
+        sign * size,
+        alpha=(alpha, alpha) if shift else None,
+        floor=RelativeFloor() if floor is None else AbsoluteFloor(floor),
+    )

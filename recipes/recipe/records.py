@@ -1,0 +1,79 @@
+"""What a run writes beside its model: config.json at its begin, results.json at its end."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from freqreg.errors import SettingError
+from freqreg.evaluation.loading import CONFIG
+from freqreg.evaluation.records import write_whole
+from recipe.measure import Measures
+
+RESULTS = "results.json"
+
+
+@dataclass(frozen=True)
+class Results:
+    """Figures of a finished run; `history` has those of each epoch."""
+
+    method: str
+    measures: Measures
+    seconds_per_step: float
+    steps: int
+    history: list[dict[str, float]]
+    config: dict[str, Any]
+
+    def write(self, folder: Path) -> None:
+        """Write results.json; it is whole or not there."""
+        write_whole(folder / RESULTS, as_json(asdict(self)))
+
+    @classmethod
+    def read(cls, folder: Path) -> "Results | None":
+        """The results in a folder, if the run there is finished."""
+        path = folder / RESULTS
+        if not path.exists():
+            return None
+        fields = json.loads(path.read_text())
+        return cls(**fields | {"measures": Measures(**fields["measures"])})
+
+
+def begin(folder: Path, config: Mapping[str, Any], *, resume: bool) -> None:
+    """Write config.json, or check that the run to resume has the same.
+
+    Raises:
+        FileExistsError: the folder holds a run and `resume` is False.
+        SettingError: the run that it holds is another.
+    """
+    path = folder / CONFIG
+    if not path.exists():
+        write_whole(path, as_json(config))
+        return
+    if not resume:
+        raise FileExistsError(
+            f"{folder} holds a run. Go on with it by --resume, or choose another --output-dir."
+        )
+    saved, wanted = _flat(json.loads(path.read_text())), _flat(json.loads(json.dumps(config)))
+    different = sorted(key for key in {*saved, *wanted} if saved.get(key) != wanted.get(key))
+    if different:
+        found = "; ".join(f"{key}: {saved.get(key)}, now {wanted.get(key)}" for key in different)
+        raise SettingError(
+            f"{folder} holds another run ({found}). Give it the same options, or choose another "
+            "--output-dir."
+        )
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run is, without the versions that it ran on, by dotted name."""
+    parts = {key: value for key, value in config.items() if key != "versions"}
+    return {
+        f"{key}.{name}" if name else key: leaf
+        for key, value in parts.items()
+        for name, leaf in (value.items() if isinstance(value, dict) else [("", value)])
+    }
+
+
+def as_json(content: Mapping[str, Any]) -> str:
+    """What a file says, a line for each entry."""
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,53 @@
+"""The picture of trained models' input gradients."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from freqreg.evaluation.loading import load_model
+from freqreg.evaluation.plots import GradientPanel, gradient_figure
+from freqreg.evaluation.spectra import input_gradients
+from recipe.images import Images, to_unit_range
+from recipe.measure import profile_of
+from recipe.settings import Settings
+
+TITLES = {
+    "standard": "standard",
+    "jafr": "JaFR",
+    "jafr-": "JaFR(-)",
+    "fgsm": "FGSM AT",
+    "fgsm+jafr": "FGSM AT + JaFR",
+    "fgsm+jafr-": "FGSM AT + JaFR(-)",
+    "fgsm+gradalign": "FGSM AT + GradAlign",
+    "pgd": "PGD AT",
+}
+
+
+def save_spectra(
+    folders: Mapping[str, Path], test: Images, settings: Settings, path: Path, *, example: int = 0
+) -> None:
+    """Draw spectrum, log B_low and one input gradient of each finished run.
+
+    Args:
+        folders: of the runs, by method.
+        test: the images that the gradients are taken at.
+        settings: say at how many.
+        path: of the picture; its ending names the format.
+        example: number of the test image that is shown with its gradients.
+    """
+    shown = test.select([example])
+    panels = [
+        _panel(TITLES.get(method, method), folder, test, shown, settings)
+        for method, folder in folders.items()
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure = gradient_figure(panels, image=to_unit_range(shown.pixels)[0].numpy())
+    figure.savefig(path, dpi=150, bbox_inches="tight")
+
+
+def _panel(
+    title: str, folder: Path, test: Images, shown: Images, settings: Settings
+) -> GradientPanel:
+    model = load_model(folder).model
+    profile = profile_of(model, test, settings)
+    (gradient,) = input_gradients(model, [(shown.pixels, shown.labels)])
+    return GradientPanel(title, profile.spectrum.numpy(), profile.log_b_low(), gradient[0].numpy())

@@ -1,0 +1,33 @@
+"""Fixtures and settings for every test."""
+
+import sys
+from collections.abc import Iterator
+
+import jaxtyping
+import pytest
+import torch
+from hypothesis import settings
+
+torch.set_num_threads(1)  # the tensors are small, and the tests run side by side
+settings.register_profile("freqreg", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("freqreg")
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled() -> None:
+    """Without the graphs of other tests, after too many of which torch stops to compile."""
+    if "torch._dynamo" in sys.modules:
+        torch._dynamo.reset()
+
+
+@pytest.fixture
+def unchecked_shapes() -> Iterator[None]:
+    """Shapes as users have them, unchecked, so that our own errors are met."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -1,0 +1,250 @@
+"""The page as a whole, and the command that writes it."""
+
+import json
+import re
+import subprocess
+import sys
+from base64 import b64decode
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from freqreg.cli import main
+from freqreg.evaluation.loading import build_network
+from freqreg.evaluation.report import build, write_report
+from freqreg.evaluation.report_blocks import (
+    Cell,
+    Chapter,
+    Page,
+    Picture,
+    Points,
+    Section,
+    Table,
+    Text,
+)
+from freqreg.evaluation.report_html import as_html
+from freqreg.evaluation.report_markdown import as_markdown, figures_of
+from freqreg.evaluation.report_portrait import portrait_file
+from freqreg.evaluation.report_runs import read_runs
+from tests.evaluation.reported import save_run, scores_of_the_paper
+
+VOID = {"meta", "img", "br"}
+
+
+class Outline(HTMLParser):
+    """What a page holds: its elements, properly nested, and what they refer to."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open, self.tags, self.references, self.ids = [], [], [], []
+        self.feed(page)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.open += [] if tag in VOID else [tag]
+        self.references += [value for name, value in attrs if name in ("src", "href")]
+        self.ids += [value for name, value in attrs if name == "id"]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """All that a report can show, of three methods and two data sets."""
+    curve = {"accuracy at 0.000000": 0.9, "accuracy at 0.500000": 0.0}
+    losses = {"loss at 0.000000": 0.1, "loss at 0.500000": 2.0}
+    rest = {
+        "log_b_low": {"one quadrant": 5.0, "flipped": 4.0, "both quadrants": 4.5},
+        "curve": curve | losses,
+        "noise": {"low": 0.5, "high": 0.6, "sign": 0.7},
+    }
+    for method in ("standard", "jafr", "fgsm"):
+        for seed in range(2):
+            scores = scores_of_the_paper(method, off=0.001 * seed) | rest
+            save_run(tmp_path, method, seed, scores=scores, portrait=seed == 1)
+    save_run(tmp_path, "standard", 0, dataset="photos", preset="mini", portrait=True)
+    return read_runs([tmp_path / "evaluations"])
+
+
+def titles(page: Page) -> dict[str, list[str]]:
+    return {chapter.title: [s.title for s in chapter.sections] for chapter in page.chapters}
+
+
+def test_a_chapter_for_each_data_set_with_the_paper_s_tables(runs):
+    assert titles(build(runs)) == {
+        "CIFAR-10, preset paper": [
+            "Under attack (Table 4)",
+            "Frequencies of the input gradients (Table 2)",
+            "Under corruptions (Table 1)",
+            "Low against high frequencies",
+            "Against ε",
+            "Calibration and noise",
+            "Every seed",
+            "How it was measured",
+        ],
+        "photos, preset mini": [
+            "Under attack",
+            "Frequencies of the input gradients",
+            "Every seed",
+            "How it was measured",
+        ],
+        "Data sets together": ["Data and gradients (Figure 1)", "The paper"],
+    }
+
+
+def test_presets_are_apart_and_a_smaller_one_is_no_reproduction(tmp_path):
+    save_run(tmp_path, "jafr", 0, preset="paper")
+    save_run(tmp_path, "jafr", 0, preset="mini")
+    page = build(read_runs([tmp_path]))
+    mini, paper, _ = page.chapters
+    assert [mini.title, paper.title] == ["CIFAR-10, preset mini", "CIFAR-10, preset paper"]
+    assert "not of the paper's experiment" in str(mini.sections[0])
+    assert "not of the paper's experiment" not in str(paper.sections[0])
+
+
+def test_the_page_needs_nothing_but_itself(runs, tmp_path):
+    write_report(runs, tmp_path / "report")
+    outline = Outline((tmp_path / "report" / "report.html").read_text())
+    assert outline.tags.count("img") == 4 + 2
+    assert not {"script", "link", "iframe", "object"} & set(outline.tags)
+    for reference in outline.references:
+        assert reference.startswith(("data:image/svg+xml;base64,", "#"))
+    assert "url(" not in (tmp_path / "report" / "report.html").read_text()
+    links = [reference[1:] for reference in outline.references if reference.startswith("#")]
+    assert links == outline.ids
+    assert len(set(outline.ids)) == len(outline.ids)
+
+
+def test_pictures_are_whole_svg_files(runs):
+    found = re.findall(r"svg\+xml;base64,([^\"]*)", as_html(build(runs)))
+    for picture in map(b64decode, found):
+        assert picture.startswith(b"<?xml")
+        assert picture.rstrip().endswith(b"</svg>")
+
+
+def test_the_same_runs_give_the_same_bytes(runs, tmp_path):
+    for name in ("a", "b"):
+        write_report(runs, tmp_path / name)
+    files = [path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.*")]
+    assert len(files) == 2 + 6
+    for file in files:
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_markdown_refers_to_files_that_are_there(runs, tmp_path):
+    page = write_report(runs, tmp_path / "report")
+    text = (tmp_path / "report" / "report.md").read_text()
+    named = re.findall(r"\]\((.*?)\)", text)
+    assert len(named) == len(list(figures_of(page))) == 6
+    assert all((tmp_path / "report" / name).is_file() for name in named)
+
+
+def test_both_forms_have_every_number(runs, tmp_path):
+    page = build(runs)
+    forms = as_html(page), as_markdown(page, figures="figures")
+    for form in forms:
+        for run in runs:
+            assert f"{100 * run.record.scores['clean'].values['accuracy']:.2f}" in form
+        assert "134.37†" in form
+
+
+def _page(*blocks) -> Page:
+    return Page("a & b", (Text("lead"),), (Chapter("one", (Section("two", blocks),)),))
+
+
+def test_html_escapes_what_it_is_given():
+    page = _page(Text("1 < 2 & log B_low"), Points(("<b>",)), Picture("p", b"<svg/>", 'a "b"'))
+    text = as_html(page)
+    Outline(text)
+    assert "<title>a &amp; b</title>" in text
+    assert "1 &lt; 2 &amp; log <i>B</i><sub>low</sub>" in text
+    assert "<li>&lt;b&gt;</li>" in text
+    assert 'alt="a &quot;b&quot;"' in text
+
+
+def test_cells_in_html():
+    full = Cell("90", aside="−1", below="paper 91", share=0.9, mark=0.91, is_strong=True)
+    text = as_html(_page(Table(("", "x"), ((Cell("band"),), (Cell("row"), full)))))
+    assert '<tr class="band"><th colspan="2">band</th></tr>' in text
+    assert (
+        '<td><strong>90</strong> <em>−1</em><span class="bar"><i style="width:90.0%"></i>'
+        '<b style="left:91.0%"></b></span><small>paper 91</small></td>'
+    ) in text
+
+
+def test_tables_in_markdown():
+    full = Cell("9|0", aside="−1", below="paper 91", is_strong=True)
+    text = as_markdown(_page(Table(("", "x"), ((Cell("band"),), (Cell("row"), full)))), figures="f")
+    assert text == (
+        "# a & b\n\nlead\n\n## one\n\n### two\n\n"
+        "|  | x |\n| --- | --- |\n| **band** |  |\n| row | **9¦0** (−1)<br>paper 91 |\n"
+    )
+
+
+@pytest.fixture
+def evaluated(tmp_path, monkeypatch):
+    """Two tiny models that were evaluated, and their test set."""
+    monkeypatch.chdir(tmp_path)
+    kwargs = {"num_classes": 4, "width": 4}
+    for seed, method in enumerate(("standard", "jafr")):
+        torch.manual_seed(seed)
+        Path(method).mkdir()
+        weights = build_network("preact_resnet18", **kwargs).state_dict()
+        save_file(weights, Path(method, "model.safetensors"))
+        config = {"model": "preact_resnet18", "kwargs": kwargs, "method": method, "seed": 0}
+        Path(method, "config.json").write_text(json.dumps(config))
+    images = torch.randint(0, 256, (40, 3, 16, 16), dtype=torch.uint8)
+    save_file({"pixels": images, "labels": torch.arange(40) % 4}, tmp_path / "test.safetensors")
+    main(["evaluate", "standard", "jafr", "--data", "test.safetensors", "--preset", "smoke"])
+    return tmp_path
+
+
+def test_evaluate_and_report_from_a_line_each(evaluated, capsys):
+    main(["report", "evaluations", "--data", "test.safetensors"])
+    assert "2 models: report/report.html and report/report.md" in capsys.readouterr().out
+    page = (evaluated / "report" / "report.html").read_text()
+    record = json.loads((evaluated / "evaluations" / "jafr.json").read_text())
+    assert f"{record['scores']['log_b_low']['values']['one quadrant']:.2f}" in page
+    assert Outline(page).tags.count("img") == 2
+
+
+def test_portraits_are_measured_once(evaluated, monkeypatch):
+    main(["report", "evaluations", "--data", "test.safetensors"])
+    kept = portrait_file(evaluated / "evaluations" / "jafr.json")
+    first = kept.read_bytes()
+    (evaluated / "test.safetensors").unlink()
+    main(["report", "evaluations", "--data", "test.safetensors"])
+    main(["report", "evaluations", "--output-dir", "again"])
+    assert kept.read_bytes() == first
+    again = (evaluated / "again" / "report.html").read_text()
+    assert again == (evaluated / "report" / "report.html").read_text()
+
+
+def test_without_data_portraits_are_missing_and_said_so(evaluated):
+    main(["report", "evaluations"])
+    page = (evaluated / "report" / "report.html").read_text()
+    assert "spectra and pictures of J: standard, JaFR" in page
+    assert "<img" not in page
+
+
+def test_images_of_one_data_set_for_runs_on_several_are_refused(tmp_path):
+    save_run(tmp_path, "jafr", 0)
+    save_run(tmp_path, "jafr", 0, dataset="svhn")
+    with pytest.raises(SystemExit, match=r"SettingError: .* runs on cifar10, svhn"):
+        main(["report", str(tmp_path), "--data", "test.safetensors"])
+
+
+def test_a_place_without_runs_is_an_error_in_plain_words(tmp_path):
+    with pytest.raises(SystemExit, match="nothing to report in"):
+        main(["report", str(tmp_path)])
+
+
+def test_the_package_has_what_the_page_needs():
+    code = "import freqreg.evaluation.report as r; print(r.TITLE)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "Frequency bias and robustness"

@@ -1,0 +1,148 @@
+import json
+
+import pytest
+import torch
+
+from freqreg.errors import SettingError
+from freqreg.evaluation.records import Record, RecordError
+from freqreg.evaluation.report_groups import baseline_of, grouped, with_published
+from freqreg.evaluation.report_portrait import Portrait, portrait_file
+from freqreg.evaluation.report_runs import read_runs
+from freqreg.evaluation.settings import EvaluationSettings
+from tests.evaluation.reported import portrait_of, save_results, save_run
+
+
+def test_a_record_is_read_with_what_its_run_folder_says(tmp_path):
+    path = save_run(tmp_path, "jafr", 3, preset="mini", portrait=True, lambda_freq=0.01)
+    (run,) = read_runs([tmp_path / "evaluations"])
+    assert run.record == Record.load(path)
+    assert (run.dataset, run.preset, run.seed) == ("cifar10", "mini", 3)
+    assert run.training["lambda_freq"] == 0.01
+    assert run.portrait is not None
+    assert torch.equal(run.portrait.gradient, portrait_of(3).gradient)
+
+
+def test_a_recipe_s_results_are_scores_under_its_settings(tmp_path):
+    save_results(tmp_path / "run", seed=2)
+    (run,) = read_runs([tmp_path])
+    assert run.seconds_per_step == 0.25
+    assert run.seed == 2
+    assert run.record.value("pgd") == 0.3
+    assert run.record.value("noise", "low") == 0.5
+    assert run.record.value("log_b_low", "flipped") == 8.5
+    assert run.record.scores["pgd"].settings == {
+        "eps": 8 / 255,
+        "attack_steps": 20,
+        "attack_restarts": 1,
+        "attacked_images": 500,
+    }
+
+
+def test_pgd_by_the_published_rule_is_kept_apart(tmp_path):
+    save_results(tmp_path / "run", attack_select="max-loss")
+    (run,) = read_runs([tmp_path])
+    assert run.record.value("pgd-max-loss") == 0.3
+    assert run.record.value("pgd") is None
+
+
+@pytest.mark.parametrize(
+    "places", [("evaluations",), ("runs", "evaluations"), ("evaluations", "runs")]
+)
+def test_two_files_of_a_model_are_one_model(tmp_path, places):
+    path = save_run(tmp_path, "jafr", 0, scores={"clean": {"accuracy": 0.9}})
+    save_results(tmp_path / "runs" / path.stem)
+    (run,) = read_runs([tmp_path / place for place in places])
+    assert run.record.value("clean") == 0.9
+    assert run.record.value("pgd") == 0.3
+    assert run.seconds_per_step == 0.25
+    assert len(run.files) == 2
+
+
+def test_two_evaluations_of_a_model_that_differ_are_refused(tmp_path):
+    path = save_run(tmp_path, "jafr", 0)
+    other = Record.load(path)
+    other.scores["clean"].values["accuracy"] = 0.8
+    other.save(tmp_path / "again.json")
+    with pytest.raises(SettingError, match=r"differ \(clean\)"):
+        read_runs([path, tmp_path / "again.json"])
+    assert len(read_runs([path, path])) == 1
+
+
+def test_other_files_are_passed_over(tmp_path):
+    save_run(tmp_path, "jafr", 0)
+    (tmp_path / "list.json").write_text("[1, 2]")
+    (tmp_path / "profile.json").write_text('{"spectrum": []}')
+    assert len(read_runs([tmp_path])) == 1
+
+
+def test_a_file_that_is_cut_off_is_named(tmp_path):
+    path = save_run(tmp_path, "jafr", 0)
+    path.write_text(path.read_text()[:-20])
+    with pytest.raises(RecordError, match=f"{path.name} is no JSON"):
+        read_runs([tmp_path / "evaluations"])
+
+
+def test_places_without_runs_are_an_error(tmp_path):
+    with pytest.raises(SettingError, match=r"There is no .*nowhere"):
+        read_runs([tmp_path / "nowhere"])
+    with pytest.raises(SettingError, match=r"nothing to report in .*freqreg evaluate"):
+        read_runs([tmp_path])
+    with pytest.raises(SettingError, match="nothing to report in no place"):
+        read_runs([])
+
+
+def test_a_portrait_of_other_weights_is_not_shown(tmp_path):
+    path = save_run(tmp_path, "jafr", 0, portrait=True)
+    content = json.loads(path.read_text())
+    content["about"]["weights"] = "trained anew"
+    path.write_text(json.dumps(content))
+    assert Portrait.load(portrait_file(path), of=Record.load(path)) is None
+    assert read_runs([path])[0].portrait is None
+
+
+def test_runs_that_differ_in_their_seed_alone_are_a_group(tmp_path):
+    for seed in (1, 0):
+        save_run(tmp_path, "jafr", seed, lambda_freq=0.01)
+    save_run(tmp_path, "jafr", 0, lambda_freq=0.02)
+    save_run(tmp_path, "standard", 0)
+    groups = grouped(read_runs([tmp_path]))
+    labels = [group.label for group in groups]
+    assert labels == ["standard", "JaFR, lambda_freq 0.01", "JaFR, lambda_freq 0.02"]
+    assert [run.seed for run in groups[1].runs] == [0, 1]
+
+
+def test_groups_stand_in_the_paper_s_order_and_unknown_methods_last(tmp_path):
+    for method in ("pgd", "mine", "fgsm+jafr", "standard"):
+        save_run(tmp_path, method, 0)
+    labels = [group.label for group in with_published(grouped(read_runs([tmp_path])), "cifar10")]
+    assert labels == [
+        "standard",
+        "JaFR",
+        "FGSM AT",
+        "FGSM AT + JaFR(-)",
+        "FGSM AT + JaFR",
+        "FGSM AT + GradAlign",
+        "PGD AT",
+        "mine",
+    ]
+
+
+def test_a_method_is_compared_with_what_it_adds_to(tmp_path):
+    for method in ("standard", "jafr", "fgsm", "fgsm+jafr"):
+        save_run(tmp_path, method, 0, width=16)
+    save_run(tmp_path, "fgsm", 0, width=64)
+    groups = grouped(read_runs([tmp_path]))
+    found = {g.label: base.label for g in groups if (base := baseline_of(g, groups)) is not None}
+    assert found == {
+        "JaFR": "standard",
+        "FGSM AT, width 16": "standard",
+        "FGSM AT, width 64": "standard",
+        "FGSM AT + JaFR": "FGSM AT, width 16",
+    }
+
+
+def test_settings_of_the_evaluation_stay_with_each_score(tmp_path):
+    few = EvaluationSettings(attacked_images=10)
+    path = save_run(tmp_path, "jafr", 0, scores={"pgd": {"accuracy": 0.5}}, settings=few)
+    (run,) = read_runs([path])
+    assert run.record.scores["pgd"].settings["attacked_images"] == 10

@@ -1,0 +1,304 @@
+"""Each score is what it says, and an evaluation goes on where it stopped."""
+
+import dataclasses
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from freqreg.errors import InputError, SettingError
+from freqreg.evaluation.accuracy import accuracy
+from freqreg.evaluation.attacks import FGSMAttack, PGDAttack
+from freqreg.evaluation.batch_norm import recalibrated
+from freqreg.evaluation.calibration import expected_calibration_error
+from freqreg.evaluation.corruptions import CORRUPTIONS, corrupt
+from freqreg.evaluation.corruptions.corrupted_data import CorruptedOnTheFly
+from freqreg.evaluation.curves import RADII, robustness_curve
+from freqreg.evaluation.loading import LoadedModel
+from freqreg.evaluation.noise import band_noise, sign_noise
+from freqreg.evaluation.records import Record
+from freqreg.evaluation.robustness import evaluate
+from freqreg.evaluation.scores import SCORES, Score, score_names
+from freqreg.evaluation.settings import PRESETS, EvaluationSettings
+from freqreg.evaluation.subject import Subject
+from freqreg.frequency_bias import log_low_frequency_bias
+from freqreg.spectrum import magnitude_spectrum
+
+SETTINGS = EvaluationSettings(
+    eps=0.01,
+    batch_size=16,
+    fgsm_images=30,
+    attack_steps=3,
+    attack_restarts=2,
+    attacked_images=20,
+    curve_steps=3,
+    curve_images=20,
+    profiled_images=24,
+    corrupted_images=12,
+)
+
+
+class _Net(nn.Module):
+    """Small, with batch norm, for 16 × 16 pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6, momentum=0.3)
+        self.head = nn.Linear(6 * 16 * 16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.norm(self.conv(x)).relu().flatten(1))
+
+
+@pytest.fixture
+def subject() -> Subject:
+    model, images = _Net().eval(), torch.randint(0, 256, (40, 3, 16, 16), dtype=torch.uint8)
+    labels = model(images / 255).argmax(1)
+    return Subject(model, images, labels, _Net().eval(), torch.rand(64, 3, 16, 16))
+
+
+def _measured(name: str, subject: Subject, settings: EvaluationSettings = SETTINGS):
+    return SCORES[name].measure(subject, settings)
+
+
+def test_clean(subject):
+    numbers = _measured("clean", subject)
+    logits = subject.model(subject.images / 255)
+    assert numbers["accuracy"] == 1.0
+    assert_close(numbers["loss"], F.cross_entropy(logits.double(), subject.labels).item())
+    assert_close(numbers["ece"], expected_calibration_error(logits, subject.labels))
+
+
+@pytest.mark.parametrize(
+    ("name", "attack", "count"),
+    [
+        ("fgsm", FGSMAttack(0.01), 30),
+        ("pgd", PGDAttack(0.01, 3, restarts=2), 20),
+        ("pgd-max-loss", PGDAttack(0.01, 3, restarts=2, select="max-loss"), 20),
+        ("cw", PGDAttack(0.01, 3, restarts=2, loss="margin"), 20),
+    ],
+)
+def test_attacks(subject, name, attack, count):
+    expected = attack.run(subject.model, subject.images[:count], subject.labels[:count]).accuracy
+    assert _measured(name, subject) == {"accuracy": expected}
+    assert expected < 1
+
+
+def test_transfer(subject):
+    images, labels = subject.images[:20], subject.labels[:20]
+    attacked = PGDAttack(0.01, 3, restarts=1).run(subject.transfer_source, images, labels)
+    assert _measured("transfer", subject) == {
+        "accuracy": accuracy(subject.model, attacked.images, labels),
+        "accuracy of the source": attacked.accuracy,
+    }
+    with pytest.raises(InputError, match="give transfer_source"):
+        _measured("transfer", dataclasses.replace(subject, transfer_source=None))
+
+
+def test_noise(subject):
+    expected = {
+        "low": band_noise(subject.images, "low", rms=0.1),
+        "high": band_noise(subject.images, "high", rms=0.1),
+        "sign": sign_noise(subject.images, 0.01),
+    }
+    numbers = _measured("noise", subject)
+    for part, images in expected.items():
+        assert_close(numbers[part], accuracy(subject.model, images, subject.labels))
+
+
+def test_log_b_low(subject):
+    x = (subject.images[:24] / 255).requires_grad_()
+    loss = F.cross_entropy(subject.model(x), subject.labels[:24])
+    (gradient,) = torch.autograd.grad(loss, x)
+    spectra = {
+        "one quadrant": magnitude_spectrum(gradient),
+        "flipped": magnitude_spectrum(gradient.flip(-1)),
+        "both quadrants": magnitude_spectrum(gradient, quadrants=2),
+    }
+    numbers = _measured("log_b_low", subject)
+    for part, spectrum in spectra.items():
+        assert_close(numbers[part], log_low_frequency_bias(spectrum).item(), rtol=1e-4, atol=0)
+
+
+def test_corruptions(subject):
+    numbers = _measured("corruption/fog", subject)
+    assert list(numbers) == ["1", "2", "3", "4", "5"]
+    for severity in (1, 5):
+        images = corrupt(subject.images[:12], "fog", severity)
+        expected = accuracy(subject.model, images, subject.labels[:12])
+        assert_close(numbers[str(severity)], expected)
+
+
+def test_corrupted_images_from_elsewhere(subject):
+    """A test set read from files is taken whole, with its own labels."""
+    wrong = CorruptedOnTheFly(subject.images, (subject.labels + 1) % 10)
+    elsewhere = dataclasses.replace(subject, corrupted=wrong)
+    assert _measured("corruption/brightness", elsewhere)["1"] < 0.2
+
+
+def test_recalibrated_corruptions(subject):
+    numbers = _measured("recalibrated/fog", subject)
+    model = recalibrated(subject.model, subject.train_images, batch_size=64)
+    images = corrupt(subject.images[:12], "fog", 3)
+    assert_close(numbers["3"], accuracy(model, images, subject.labels[:12]))
+    with pytest.raises(InputError, match="give train_images"):
+        _measured("recalibrated/fog", dataclasses.replace(subject, train_images=None))
+
+
+def test_recalibration_takes_the_train_images_statistics_and_touches_nothing(subject):
+    model, images = subject.model, subject.train_images
+    model.norm.weight.data.fill_(2.0)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    copy = recalibrated(model, images, batch_size=32)
+    features = model.conv(images)
+    assert_close(copy.norm.running_mean, features.mean((0, 2, 3)))
+    halves = features.unflatten(0, (2, 32)).var((1, 3, 4))
+    assert_close(copy.norm.running_var, halves.mean(0))
+    assert copy.norm.momentum == model.norm.momentum == 0.3
+    assert not any(part.training for part in copy.modules())
+    assert_close(dict(model.state_dict()), before, rtol=0, atol=0)
+
+
+def test_recalibration_needs_norms_and_a_batch(subject):
+    with pytest.raises(InputError, match="0 batch norms"):
+        recalibrated(nn.Flatten().eval(), subject.train_images)
+    with pytest.raises(InputError, match="64 images for batches of 65"):
+        recalibrated(subject.model, subject.train_images, batch_size=65)
+    with pytest.raises(InputError, match="training mode"):
+        recalibrated(subject.model.train(), subject.train_images)
+
+
+def test_calibration_error_of_known_bins():
+    confidence = torch.tensor([0.9, 0.9, 0.6, 0.6])
+    logits = torch.stack([confidence, 1 - confidence], 1).log()
+    labels = torch.tensor([0, 1, 0, 0])
+    assert_close(expected_calibration_error(logits, labels, bins=10), (0.4 + 0.4) / 2)
+
+
+def test_the_curve_ends_where_no_image_is_left(subject):
+    images, labels = subject.images, subject.labels
+    attack = PGDAttack(steps=5, restarts=1)
+    points = robustness_curve(subject.model, images, labels, attack=attack)
+    assert points[0].eps == 0
+    assert points[0].accuracy == 1
+    assert points[-1].accuracy == 0
+    assert all(point.accuracy > 0 for point in points[:-1])
+    assert [point.eps for point in points] == list(RADII[: len(points)])
+    middle = points[len(points) // 2]
+    attacked = PGDAttack(middle.eps, 5, restarts=1).run(subject.model, images, labels)
+    logits = subject.model(attacked.images)
+    assert_close(middle.accuracy, attacked.accuracy)
+    assert_close(middle.loss, F.cross_entropy(logits, labels).item(), rtol=1e-5, atol=0)
+
+
+def test_the_curve_of_a_constant_model_goes_to_the_whole_range():
+    head = nn.Linear(3 * 16 * 16, 3)
+    nn.init.zeros_(head.weight)
+    points = robustness_curve(
+        nn.Sequential(nn.Flatten(), head).eval(),
+        torch.rand(4, 3, 16, 16),
+        torch.full((4,), int(head.bias.argmax())),
+        attack=PGDAttack(steps=1, restarts=1),
+    )
+    assert points[-1].eps == 1.0
+    assert points[-1].accuracy == 1.0
+
+
+def test_scores_are_written_as_curve_points(subject):
+    numbers = _measured("curve", subject)
+    assert numbers["accuracy at 0.000000"] == 1.0
+    assert f"loss at {1 / 255:.6f}" in numbers
+
+
+def test_autoattack_and_square_are_called(subject, monkeypatch):
+    seen = []
+
+    def keep(self, x: Tensor, y: Tensor) -> Tensor:
+        seen.append(len(x))
+        return x
+
+    for name in ("APGDAttack", "APGDAttack_targeted", "FABAttack_PT", "SquareAttack"):
+        monkeypatch.setattr(f"pyautoattack.autoattack.{name}.perturb", keep)
+    assert _measured("autoattack", subject) == {"accuracy": 1.0}
+    assert seen == 4 * [16, 4]
+    assert _measured("square", subject) == {"accuracy": 1.0}
+    assert seen == 5 * [16, 4]
+
+
+LOADED = LoadedModel("runs/a", nn.Identity(), {"method": "jafr", "seed": 2})
+QUICK = ["clean", "fgsm", "corruption/contrast"]
+
+
+def test_an_evaluation_is_kept_with_what_produced_it(subject, tmp_path):
+    told = []
+    path = tmp_path / "a.json"
+    record = evaluate(
+        LOADED, subject, QUICK, SETTINGS, file=path, report=lambda name, _: told.append(name)
+    )
+    assert Record.load(path) == record
+    assert told == list(record.scores) == QUICK
+    assert record.about["training_seed"] == 2
+    assert record.about["images"] == 40
+    entry = record.scores["fgsm"]
+    assert entry.settings == {"eps": 0.01, "fgsm_images": 30}
+    assert {"freqreg", "torch", "python", "device"} <= set(entry.versions)
+    assert entry.seconds >= 0
+
+
+def test_an_evaluation_goes_on_where_it_stopped(subject, tmp_path, monkeypatch):
+    path, measured = tmp_path / "a.json", []
+
+    def counted(name: str) -> Score:
+        score = SCORES[name]
+
+        def measure(subject: Subject, settings: EvaluationSettings):
+            if name == "corruption/contrast" and len(measured) == 2:
+                measured.append("killed")
+                raise KeyboardInterrupt
+            measured.append(name)
+            return score.measure(subject, settings)
+
+        return dataclasses.replace(score, measure=measure)
+
+    for name in QUICK:
+        monkeypatch.setitem(SCORES, name, counted(name))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(LOADED, subject, QUICK, SETTINGS, file=path)
+    assert list(Record.load(path).scores) == ["clean", "fgsm"]
+    evaluate(LOADED, subject, QUICK, SETTINGS, file=path)
+    assert measured == ["clean", "fgsm", "killed", "corruption/contrast"]
+    evaluate(LOADED, subject, QUICK, dataclasses.replace(SETTINGS, eps=0.02), file=path)
+    assert measured[4:] == ["fgsm"]
+    subject.model.head.bias.data += 1
+    evaluate(LOADED, subject, QUICK, SETTINGS, file=path)
+    assert measured[5:] == QUICK
+
+
+def test_names_of_scores():
+    assert score_names(["corruptions"]) == [f"corruption/{name}" for name in CORRUPTIONS]
+    assert score_names(["clean", "recalibrated"])[1] == f"recalibrated/{CORRUPTIONS[0]}"
+    with pytest.raises(SettingError, match="did you mean autoattack"):
+        score_names(["auto-attack"])
+    with pytest.raises(SettingError, match="known: clean"):
+        score_names(["xyz"])
+
+
+def test_all_settings_that_a_score_names_exist():
+    for score in SCORES.values():
+        assert set(score.settings(SETTINGS)) == set(score.depends)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"eps": 0.0}, {"noise_rms": float("nan")}, {"attack_steps": 0}, {"batch_size": -1}]
+)
+def test_settings_that_cannot_be_meant(wrong):
+    with pytest.raises(SettingError, match=next(iter(wrong))):
+        EvaluationSettings(**wrong)
+
+
+def test_the_paper_preset_is_the_papers():
+    paper = PRESETS["paper"]
+    assert (paper.attack_steps, paper.attack_restarts, paper.attacked_images) == (50, 10, None)
+    assert (paper.fgsm_images, paper.profiled_images, paper.eps) == (1000, 1000, 8 / 255)

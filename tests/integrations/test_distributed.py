@@ -1,0 +1,66 @@
+"""Every cell of the distributed matrix is right or raises; its table is in the documentation."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integrations.distributed_matrix import DIFFERENTIATIONS, OBJECTIVES, WRAPPERS
+from tests.integrations.distributed_table import PAGE, table
+
+ROOT = Path(__file__).parents[2]
+REFUSED = {
+    "DDP, static_graph": {
+        (name, strategy)
+        for name in OBJECTIVES
+        for strategy in DIFFERENTIATIONS
+        if not strategy.endswith("streamed")
+        or "double" in strategy
+        or (name == "GradAlign" and "one-sided" in strategy)
+    },
+    "FSDP2": {(n, s) for n in OBJECTIVES for s in DIFFERENTIATIONS if "double" in s},
+}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float | str]:
+    path = tmp_path_factory.mktemp("distributed") / "results.json"
+    program = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
+        *("-m", "tests.integrations.distributed_matrix", str(path)),
+    ]
+    done = subprocess.run(
+        program, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("strategy", DIFFERENTIATIONS)
+def test_two_processes_equal_one_or_raise(
+    wrapper: str, objective: str, strategy: str, results: dict[str, float | str]
+) -> None:
+    found = results[f"{wrapper} | {objective} | {strategy}"]
+    if (objective, strategy) in REFUSED.get(wrapper, ()):
+        assert isinstance(found, str)
+        assert found.startswith("raises: ")
+    else:
+        assert isinstance(found, float)
+        assert found < 1e-10
+
+
+def test_going_around_the_wrapper_raises(results: dict[str, float | str]) -> None:
+    assert "Let loss_fn call the wrapper" in str(results["bare module"])
+
+
+def test_processes_with_more_images_weigh_more(results: dict[str, float | str]) -> None:
+    assert float(results["unequal batches"]) < 1e-10
+
+
+def test_the_documented_table_is_this_one(results: dict[str, float | str]) -> None:
+    assert table(results) in PAGE.read_text()

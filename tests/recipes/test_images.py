@@ -1,0 +1,48 @@
+import torch
+from recipe.images import Images, to_unit_range
+from torch.utils.data import DataLoader
+
+
+def some_images(count: int = 10) -> Images:
+    pixels = torch.arange(count * 3 * 4 * 5).reshape(count, 3, 4, 5).to(torch.uint8)
+    return Images(pixels, torch.arange(count) % 3, ("a", "b", "c"))
+
+
+def identity(batch):
+    return batch
+
+
+def test_one_image_is_its_pixels_and_label():
+    images = some_images()
+    pixels, label = images[4]
+    assert len(images) == 10
+    assert torch.equal(pixels, images.pixels[4])
+    assert label.item() == 1
+
+
+def test_loader_yields_batches_of_bytes_indexed_at_once():
+    images = some_images()
+    loader = DataLoader(images, batch_size=4, collate_fn=identity)
+    batches = list(loader)
+    assert [batch.dtype for batch, _ in batches] == [torch.uint8] * 3
+    assert torch.equal(torch.cat([batch for batch, _ in batches]), images.pixels)
+    assert torch.equal(torch.cat([labels for _, labels in batches]), images.labels)
+
+
+def test_shuffled_batches_keep_images_and_labels_together():
+    images = some_images()
+    pixels, labels = images.__getitems__([7, 2, 2])
+    assert torch.equal(pixels, images.pixels[[7, 2, 2]])
+    assert labels.tolist() == [1, 2, 2]
+
+
+def test_select_is_a_set_of_its_own():
+    chosen = some_images().select(torch.tensor([5, 0]))
+    assert len(chosen) == 2
+    assert chosen.labels.tolist() == [2, 0]
+    assert chosen.class_names == ("a", "b", "c")
+
+
+def test_unit_range_maps_bytes_to_k_over_255():
+    pixels = torch.tensor([0, 1, 128, 255], dtype=torch.uint8)
+    assert torch.equal(to_unit_range(pixels), torch.tensor([0, 1, 128, 255]) / 255)

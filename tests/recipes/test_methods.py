@@ -1,0 +1,53 @@
+"""Each method is the objective that its name says, with the values of its settings."""
+
+import pytest
+from recipe.methods import objective
+from recipe.settings import METHODS, Method
+from tiny_experiment import run
+
+from freqreg import FGSM, PGD, AbsoluteFloor, GradAlign, JaFR, Objective, RelativeFloor
+from freqreg.errors import SettingError
+
+EPS = 8 / 255
+EXPECTED: dict[Method, Objective] = {
+    "standard": Objective(),
+    "jafr": Objective([JaFR(0.01)]),
+    "jafr-": Objective([JaFR(-0.01)]),
+    "fgsm": Objective(mixer=FGSM(EPS, alpha=1.25)),
+    "fgsm+jafr": Objective([JaFR(0.01)], mixer=FGSM(EPS, alpha=1.25)),
+    "fgsm+jafr-": Objective([JaFR(-0.01)], mixer=FGSM(EPS, alpha=1.25)),
+    "fgsm+gradalign": Objective([GradAlign(0.2, EPS)], mixer=FGSM(EPS, alpha=1.25)),
+    "pgd": Objective(mixer=PGD(EPS, steps=2, step_size=4 / 255, start="zero")),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_is_its_objective(method: Method, tmp_path) -> None:
+    assert objective(method, run(tmp_path, method).settings, 8) == EXPECTED[method]
+
+
+def test_published_details_reach_the_objective(tmp_path) -> None:
+    settings = run(
+        tmp_path, absolute_floor=1e-5, alpha_shift=1e-5, batch_norm="every pass"
+    ).settings
+    published = objective("jafr", settings, 8)
+    (jafr,) = published.regularizers
+    assert published.batch_norm == "every pass"
+    assert isinstance(jafr, JaFR)
+    assert jafr.floor == AbsoluteFloor(1e-5)
+    assert jafr.alpha is not None
+    rows, columns = jafr.alpha
+    assert (
+        list(rows)
+        == list(columns)
+        == pytest.approx([1 + 1e-5, 0.5 + 1e-5, 1e-5, -0.5 + 1e-5, -1 + 1e-5])
+    )
+    (ours,) = objective("jafr", run(tmp_path).settings, 8).regularizers
+    assert isinstance(ours, JaFR)
+    assert ours.floor == RelativeFloor()
+    assert ours.alpha is None
+
+
+def test_the_size_of_lambda_has_no_sign(tmp_path) -> None:
+    with pytest.raises(SettingError, match="jafr-"):
+        objective("jafr", run(tmp_path, lambda_freq=-0.01).settings, 8)

@@ -1,0 +1,54 @@
+"""An experiment on random images that takes a second."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from recipe.images import Images
+from recipe.run import Run
+from recipe.settings import Experiment, Method, Settings, Source, Sourced, preset
+
+SETTINGS = Settings(
+    **preset(
+        train_images=40,
+        batch_size=8,
+        padding=1,
+        flip=True,
+        model="preact_resnet18",
+        width=2,
+        epochs=3,
+        max_learning_rate=0.05,
+        momentum=0.9,
+        weight_decay=5e-4,
+        eps_255=8,
+        fgsm_alpha=1.25,
+        pgd_steps=2,
+        pgd_step_255=4.0,
+        lambda_align=0.2,
+        lambda_freq=0.01,
+        absolute_floor=None,
+        alpha_shift=0.0,
+        batch_norm="main pass",
+        attack_steps=2,
+        attack_restarts=1,
+        attack_select="broken",
+        attacked_images=6,
+        fgsm_images=7,
+        profiled_images=8,
+        noise_rms=0.1,
+    )
+)
+EXPERIMENT = Experiment("tiny", "Tiny", SETTINGS, {}, {"paper": {}, "mini": {}, "smoke": {}})
+
+
+def images(count: int = 40, *, size: int = 8, seed: int = 0) -> Images:
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(256, (count, 3, size, size), generator=generator, dtype=torch.uint8)
+    labels = torch.arange(count) % 3
+    return Images(pixels, labels, ("ash", "birch", "cedar"))
+
+
+def run(folder: Path, method: Method = "jafr", *, seed: int = 0, **values: Any) -> Run:
+    changes = {name: Sourced(value, Source.COMMAND_LINE) for name, value in values.items()}
+    settings = EXPERIMENT.settings(method, "smoke", changes)
+    return Run("tiny", method, settings, seed, folder, "smoke", checkpoint_every=2)

@@ -1,0 +1,128 @@
+"""torch.compile: finite differences go through compiled code, and batch norms stay frozen there."""
+
+import copy
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from freqreg import FGSM, FiniteDifference, JaFR, Objective
+from freqreg.differentiation import Differentiation
+from freqreg.errors import SettingError
+
+CENTRAL = FiniteDifference()
+ONE_SIDED = FiniteDifference(scheme="one-sided")
+Compile = Callable[[nn.Module], Callable[[Tensor], Tensor]]
+
+
+@pytest.fixture(autouse=True)
+def fresh_compiler() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.compiler.reset()
+    yield
+    torch.compiler.set_stance("default")
+    torch.compiler.reset()
+    torch.set_num_threads(threads)
+
+
+def net() -> nn.Sequential:
+    torch.manual_seed(1)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1),
+        nn.BatchNorm2d(4),
+        nn.GELU(),
+        nn.Flatten(),
+        nn.Linear(4 * 64, 3),
+    )
+
+
+def batch() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    x = torch.rand(4, 3, 8, 8, generator=generator)
+    return x, torch.randint(3, (4,), generator=generator)
+
+
+def compiled_module(model: nn.Module, backend: str = "aot_eager") -> Callable[[Tensor], Tensor]:
+    return torch.compile(model, backend=backend)
+
+
+def compiled_in_place(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    model.compile(backend="aot_eager")
+    return model
+
+
+def compiled_function(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    return torch.compile(lambda x: model(x), backend="aot_eager")
+
+
+def step(
+    objective: Objective, model: nn.Module, call: Callable[[Tensor], Tensor], given: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Value, parameter gradients and batch norm's running mean after one step."""
+    x, y = batch()
+    loss = objective(lambda z: F.cross_entropy(call(z), y), x, model=model if given else None)
+    loss.backward()
+    grads = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+    assert model.get_buffer("1.num_batches_tracked") == 1
+    return loss.detach(), grads, model.get_buffer("1.running_mean")
+
+
+@pytest.mark.parametrize("compile_it", [compiled_module, compiled_in_place, compiled_function])
+@pytest.mark.parametrize("differentiation", [CENTRAL, ONE_SIDED], ids=["central", "one-sided"])
+@pytest.mark.parametrize("mixer", [None, FGSM()], ids=["clean", "fgsm"])
+def test_finite_differences_are_those_of_the_eager_model(
+    compile_it: Compile, differentiation: Differentiation, mixer: FGSM | None
+) -> None:
+    objective = Objective([JaFR(0.1)], mixer, differentiation=differentiation)
+    eager, model = net(), net()
+    expected = step(objective, eager, eager, given=True)
+    torch.testing.assert_close(step(objective, model, compile_it(model), given=True), expected)
+
+
+@pytest.mark.filterwarnings("ignore:Using `torch.compile")  # of the hook that finds the norms
+@pytest.mark.parametrize("compile_it", [compiled_module, compiled_function])
+def test_norms_in_compiled_code_are_found(compile_it: Compile) -> None:
+    objective = Objective([JaFR(0.1)], differentiation=CENTRAL)
+    eager, model = net(), net()
+    expected = step(objective, eager, eager, given=False)
+    torch.testing.assert_close(step(objective, model, compile_it(model), given=False), expected)
+
+
+def test_a_given_model_costs_no_graph_breaks() -> None:
+    """One graph of the main pass, one of the probes with frozen norms."""
+    from torch._dynamo.testing import CompileCounterWithBackend
+
+    counter, model = CompileCounterWithBackend("aot_eager"), net()
+    compiled = torch.compile(model, backend=counter, fullgraph=True)
+    for _ in range(3):
+        model.get_buffer("1.num_batches_tracked").zero_()
+        step(Objective([JaFR(0.1)], differentiation=CENTRAL), model, compiled, given=True)
+    assert counter.frame_count == 2
+
+
+def test_compiled_code_without_a_visible_norm_asks_for_the_model() -> None:
+    model, (x, y) = net(), batch()
+    model[1] = nn.Identity()
+    compiled = torch.compile(lambda z: F.cross_entropy(model(z), y), backend="aot_eager")
+    objective = Objective((), FGSM())
+    with pytest.raises(SettingError, match="model=model"):
+        objective(lambda z: compiled(z), x)
+    objective(lambda z: compiled(z), x, model=model)
+
+
+def test_inductor() -> None:
+    """Few operations: a C++ compiler takes seconds for each kernel."""
+    (x, y), models = batch(), [nn.Sequential(nn.Flatten(), nn.Linear(192, 3), nn.GELU())] * 2
+    models[1] = copy.deepcopy(models[0])
+    objective = Objective([JaFR(0.1)], differentiation=FiniteDifference())
+    calls = (models[0], compiled_module(models[1], "inductor"))
+    for model, call in zip(models, calls, strict=True):
+        objective(lambda z, call=call: F.cross_entropy(call(z), y), x, model=model).backward()
+    torch.testing.assert_close(
+        *[model[1].weight.grad for model in models],  # pyright: ignore[reportAttributeAccessIssue]
+        rtol=1e-3,
+        atol=1e-5,
+    )

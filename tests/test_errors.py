@@ -1,0 +1,328 @@
+"""Wrong use raises at once, and the message says what to do."""
+
+import math
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from freqreg import (
+    FGSM,
+    NFGSM,
+    PGD,
+    Every,
+    FiniteDifference,
+    GradAlign,
+    InputGradientNorm,
+    JaFR,
+    Mix,
+    Objective,
+    PixelSpace,
+    Warmup,
+)
+from freqreg.errors import (
+    DeadRegularizerError,
+    InputError,
+    InputGradientError,
+    KinkedActivationWarning,
+    LowPrecisionError,
+    SecondDerivativeError,
+    SettingError,
+)
+from freqreg.regularizers import Regularizer
+from tests.references import smooth_net
+
+JAFR = Objective([JaFR()])
+PROBES = Objective([JaFR()], differentiation=FiniteDifference())
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.rand(4, 3, 8, 8)
+
+
+@pytest.fixture
+def y() -> Tensor:
+    return torch.randint(3, (4,))
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    return smooth_net().float()
+
+
+def cross_entropy(model: Callable[[Tensor], Tensor], y: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda z: F.cross_entropy(model(z), y)
+
+
+def backward_each(losses: Iterable[Tensor]) -> None:
+    for loss in losses:
+        loss.backward()
+
+
+@pytest.mark.parametrize("objective", [JAFR, PROBES, Objective((), FGSM())], ids=repr)
+def test_a_loss_that_does_not_depend_on_x(
+    objective: Objective, model: nn.Module, x: Tensor, y: Tensor
+) -> None:
+    with pytest.raises(InputGradientError, match="must use its argument"):
+        objective(lambda z: F.cross_entropy(model(x), y), x)
+    with pytest.raises(InputGradientError, match="must use its argument"):
+        objective(lambda z: cross_entropy(model, y)(z.detach()), x)
+
+
+def test_a_streamed_loss_that_does_not_depend_on_x(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    with pytest.raises(InputGradientError, match="has not reached x"):
+        backward_each(PROBES.losses(lambda z: F.cross_entropy(model(x), y), x))
+
+
+def test_a_streamed_loss_that_nobody_ran_backward_on(
+    model: nn.Module, x: Tensor, y: Tensor
+) -> None:
+    with pytest.raises(InputGradientError, match=r"Call backward\(\)"):
+        list(PROBES.losses(cross_entropy(model, y), x))
+
+
+@pytest.mark.parametrize("objective", [JAFR, PROBES, Objective(), Objective((), FGSM())], ids=repr)
+def test_a_loss_that_is_no_scalar(
+    objective: Objective, model: nn.Module, x: Tensor, y: Tensor, unchecked_shapes: None
+) -> None:
+    with pytest.raises(InputGradientError, match=r"shape \(4,\).*reduction='mean'"):
+        objective(lambda z: F.cross_entropy(model(z), y, reduction="none"), x)
+    with pytest.raises(InputGradientError, match="float"):
+        objective(lambda z: cross_entropy(model, y)(z).item(), x)  # pyright: ignore[reportArgumentType, reportReturnType]
+
+
+@pytest.mark.parametrize(
+    ("images", "found"),
+    [
+        (torch.zeros(4, 3, 8, 8, dtype=torch.uint8), "torch.uint8"),
+        (torch.zeros(3, 8, 8), r"\(3, 8, 8\)"),
+        (torch.zeros(4, 3, 8, 8, dtype=torch.complex64), "complex64"),
+        ({"patches": torch.zeros(4, 16, 48)}, "dict"),
+    ],
+)
+def test_inputs_that_are_no_float_images(
+    images: object, found: str, unchecked_shapes: None
+) -> None:
+    with pytest.raises(InputError, match=found):
+        JAFR(lambda z: z.sum(), images)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_gradients_switched_off(mode: Callable, model: nn.Module, x: Tensor, y: Tensor) -> None:
+    with mode(), pytest.raises(InputGradientError, match=r"torch\.no_grad"):
+        JAFR(cross_entropy(model, y), x)
+
+
+@dataclass(frozen=True)
+class Custom(Regularizer):
+    compute: Callable[[Tensor], Tensor]
+
+    @property
+    def name(self) -> str:
+        return "custom"
+
+    @property
+    def weight(self) -> float:
+        return 1.0
+
+    def penalty(self, gradients: Sequence[Tensor]) -> Tensor:
+        return self.compute(gradients[0])
+
+
+@pytest.mark.parametrize(
+    "compute", [lambda g: g.detach().square().sum(), lambda g: g.square().sum((1, 2, 3))]
+)
+@pytest.mark.parametrize("differentiation", [None, FiniteDifference()])
+def test_a_penalty_that_is_detached_or_no_scalar(
+    compute: Callable,
+    differentiation: FiniteDifference | None,
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    unchecked_shapes: None,
+) -> None:
+    objective = Objective([Custom(compute)])
+    if differentiation is not None:
+        objective = Objective([Custom(compute)], differentiation=differentiation)
+    with pytest.raises(DeadRegularizerError, match=r"\.detach\(\)"):
+        objective(cross_entropy(model, y), x)
+
+
+def test_a_model_without_trainable_parameters(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    model.requires_grad_(False)
+    with pytest.raises(DeadRegularizerError, match="Unfreeze"):
+        JAFR(cross_entropy(model, y), x)
+
+
+class Attention(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(x, x, x)
+
+
+class Once(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return x * 2
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: object, grad: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return grad * 2
+
+
+class Doubled(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return Once.apply(x.square())  # pyright: ignore[reportReturnType]
+
+
+@pytest.mark.parametrize(("module", "name"), [(Attention(), "Attention"), (Doubled(), "Doubled")])
+def test_an_operation_without_a_second_derivative_is_named(
+    module: nn.Module, name: str, x: Tensor, y: Tensor
+) -> None:
+    body = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.GELU(), module)
+    model = nn.Sequential(body, nn.Flatten(), nn.Linear(4 * 64, 3))
+    with pytest.raises(SecondDerivativeError, match=rf"0\.2 \({name}\).*sdpa_kernel.*FiniteDiff"):
+        JAFR(cross_entropy(model, y), x)
+    PROBES(cross_entropy(model, y), x).backward()
+
+
+class AttentionThenNorm(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(F.scaled_dot_product_attention(x, x, x))
+
+
+def test_the_module_around_the_operation_is_named_not_the_next_one(x: Tensor, y: Tensor) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), AttentionThenNorm(), nn.Flatten(), nn.Linear(144, 3))
+    with pytest.raises(SecondDerivativeError, match=r"^1 \(AttentionThenNorm\)"):
+        JAFR(cross_entropy(model, y), x)
+
+
+def test_the_advice_for_fused_attention_works(x: Tensor, y: Tensor) -> None:
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), Attention(), nn.Flatten(), nn.Linear(4 * 36, 3))
+
+    def loss_fn(z: Tensor) -> Tensor:
+        with sdpa_kernel(SDPBackend.MATH):
+            return F.cross_entropy(model(z), y)
+
+    JAFR(loss_fn, x).backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_compiled_module(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    compiled = torch.compile(model, backend="aot_eager")
+    with pytest.raises(SecondDerivativeError, match=r"FiniteDifference.*force_eager"):
+        JAFR(cross_entropy(compiled, y), x)
+    with torch.compiler.set_stance("force_eager"):
+        JAFR(cross_entropy(compiled, y), x).backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_finite_differences_in_half_precision(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    def autocast(z: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return F.cross_entropy(model(z), y)
+
+    for loss_fn, images in ((autocast, x), (cross_entropy(model.bfloat16(), y), x.bfloat16())):
+        with pytest.raises(LowPrecisionError, match="allow_low_precision=True"):
+            PROBES(loss_fn, images)
+    allowed = FiniteDifference(step=0.1, allow_low_precision=True)
+    Objective([JaFR()], differentiation=allowed)(autocast, x.bfloat16()).backward()
+
+
+def test_finite_differences_across_kinks_warn_once_with_names(x: Tensor, y: Tensor) -> None:
+    model = smooth_net(activation=nn.ReLU).float()
+    with pytest.warns(KinkedActivationWarning, match=r"1 \(ReLU\), 3 \(ReLU\)"):
+        PROBES(cross_entropy(model, y), x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        PROBES(cross_entropy(model, y), x)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda v: JaFR(v),
+        lambda v: JaFR(alpha=([v, 0.0], [1.0, -1.0])),
+        lambda v: GradAlign(v),
+        lambda v: GradAlign(eps=v),
+        lambda v: InputGradientNorm(v),
+        lambda v: FGSM(v),
+        lambda v: FGSM(alpha=v),
+        lambda v: NFGSM(noise=v),
+        lambda v: PGD(v),
+        lambda v: PGD(step_size=v),
+        lambda v: PixelSpace(mean=v),
+        lambda v: PixelSpace(std=(1.0, v)),
+        lambda v: FiniteDifference(v),
+    ],
+)
+def test_settings_that_are_not_finite(make: Callable, value: float) -> None:
+    with pytest.raises(SettingError, match="finite"):
+        make(value)
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: Objective((), FGSM(8.0)), "8.0/255|8/255"),
+        (lambda: Objective((), NFGSM(1.5)), "pixel range"),
+        (lambda: Objective((), Mix(PGD(2.0), fraction=0.5)), "pixel range"),
+        (lambda: Objective([GradAlign(eps=8.0)]), "pixel range"),
+        (lambda: Objective([Warmup(GradAlign(eps=8.0), 5)]), "pixel range"),
+        (lambda: FGSM(0.0), "above 0"),
+        (lambda: FGSM(start="noise"), "'zero' or 'random'"),  # pyright: ignore[reportArgumentType]
+        (lambda: PGD(steps=0), "1 or more"),
+        (lambda: Mix(FGSM(), fraction=0.0), r"\(0, 1\]"),
+        (lambda: Every(JaFR(), 0), "1 or more"),
+        (lambda: PixelSpace(low=1, high=0), "low"),
+        (lambda: JaFR(floor=1e-5), "AbsoluteFloor"),  # pyright: ignore[reportArgumentType]
+        (lambda: JaFR(quadrants=3), "quadrants"),  # pyright: ignore[reportArgumentType]
+        (lambda: Objective(JaFR()), r"Objective\(\["),  # pyright: ignore[reportArgumentType]
+        (lambda: Objective([FGSM()]), "no Regularizer"),  # pyright: ignore[reportArgumentType]
+        (lambda: Objective((), 3), "no mixer"),  # pyright: ignore[reportArgumentType]
+        (lambda: Objective(differentiation=DoubleNot), "instance"),  # pyright: ignore[reportArgumentType]
+        (lambda: Objective(batch_norm="none"), "every pass"),  # pyright: ignore[reportArgumentType]
+        (lambda: FiniteDifference(scheme="forward"), "one-sided"),  # pyright: ignore[reportArgumentType]
+    ],
+)
+def test_settings_that_cannot_be_meant(make: Callable, match: str, unchecked_shapes: None) -> None:
+    with pytest.raises(SettingError, match=match):
+        make()
+
+
+class DoubleNot:
+    """A class where an instance is needed."""
+
+
+@pytest.mark.parametrize("schedule", [Every, Warmup])
+def test_a_schedule_without_the_step(
+    schedule: Callable, model: nn.Module, x: Tensor, y: Tensor
+) -> None:
+    with pytest.raises(SettingError, match="step=step"):
+        Objective([schedule(JaFR(), 2)])(cross_entropy(model, y), x)
+
+
+@pytest.mark.parametrize("inputs", [lambda x: x * 255, lambda x: (x - 0.5) / 0.2])
+def test_images_outside_the_declared_pixel_space(
+    inputs: Callable, model: nn.Module, x: Tensor, y: Tensor
+) -> None:
+    with pytest.raises(InputError, match=r"PixelSpace\(mean, std\)"):
+        Objective((), FGSM())(cross_entropy(model, y), inputs(x))
+
+
+def test_a_mixer_that_changes_the_shape(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    with pytest.raises(InputError, match=r"\(2, 3, 8, 8\)"):
+        Objective((), lambda x, grad_at, pixels: x[:2])(cross_entropy(model, y), x)

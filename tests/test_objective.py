@@ -1,0 +1,262 @@
+import weakref
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from freqreg import FGSM, NFGSM, PGD, DoubleBackprop, FiniteDifference, GradAlign, JaFR, Objective
+from freqreg.differentiation import Differentiation
+from freqreg.mixers import Mixer
+from freqreg.regularizers import Regularizer
+from tests.references import gradient, jafr_penalty, parameter_grads, smooth_net
+from tests.steps import MIXERS, REGULARIZERS, reference_objective
+
+SCALE = 512 / 3
+Backward = Callable[[Objective, "Problem"], Tensor]
+
+
+class Problem:
+    """A model, images, targets, and a closure that counts its calls."""
+
+    def __init__(self, model: nn.Module | None = None) -> None:
+        self.model = model or smooth_net()
+        self.x = torch.rand(6, 3, 8, 8, dtype=torch.float64)
+        self.y = torch.randint(3, (6,))
+        self.calls = 0
+
+    def loss(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return F.cross_entropy(self.model(x), self.y)
+
+
+def summed(objective: Objective, problem: Problem) -> Tensor:
+    loss = objective(problem.loss, problem.x)
+    (loss * SCALE).backward()
+    return loss.detach()
+
+
+def streamed(objective: Objective, problem: Problem) -> Tensor:
+    total = torch.zeros((), dtype=torch.float64)
+    for loss in objective.losses(problem.loss, problem.x):
+        (loss * SCALE).backward()
+        total += loss.detach()
+    return total
+
+
+def run(backward: Callable[[], Tensor], problem: Problem) -> tuple[Tensor, Tensor]:
+    problem.model.zero_grad()
+    problem.calls = 0
+    torch.manual_seed(7)
+    value = backward()
+    return value, parameter_grads(problem.model) / SCALE
+
+
+def reference(
+    regularizers: list[Regularizer], mixer: Mixer | None, problem: Problem
+) -> tuple[Tensor, Tensor]:
+    def backward() -> Tensor:
+        loss = reference_objective(problem.loss, problem.x, regularizers, mixer)
+        (loss * SCALE).backward()
+        return loss.detach()
+
+    return run(backward, problem)
+
+
+def relative_error(found: Tensor, expected: Tensor) -> float:
+    return ((found - expected).norm() / expected.norm()).item()
+
+
+@pytest.mark.parametrize("mixer", MIXERS.values(), ids=MIXERS)
+@pytest.mark.parametrize("regularizers", REGULARIZERS.values(), ids=REGULARIZERS)
+@pytest.mark.parametrize("backward", [summed, streamed])
+def test_double_backprop_equals_the_step_written_out(
+    regularizers: list[Regularizer], mixer: Mixer | None, backward: Backward
+) -> None:
+    problem = Problem()
+    expected_value, expected = reference(regularizers, mixer, problem)
+    objective = Objective(regularizers, mixer)
+    value, found = run(lambda: backward(objective, problem), problem)
+    assert relative_error(found, expected) < 1e-9
+    torch.testing.assert_close(value, expected_value, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("mixer", MIXERS.values(), ids=MIXERS)
+@pytest.mark.parametrize("regularizers", REGULARIZERS.values(), ids=REGULARIZERS)
+@pytest.mark.parametrize("backward", [summed, streamed])
+@pytest.mark.parametrize(("scheme", "step"), [("central", 1e-4), ("one-sided", 1e-6)])
+def test_finite_differences_agree_on_a_smooth_net(
+    regularizers: list[Regularizer], mixer: Mixer | None, backward: Backward, scheme, step: float
+) -> None:
+    problem = Problem()
+    expected_value, expected = reference(regularizers, mixer, problem)
+    probes = FiniteDifference(step=step, scheme=scheme)
+    objective = Objective(regularizers, mixer, differentiation=probes)
+    value, found = run(lambda: backward(objective, problem), problem)
+    assert relative_error(found, expected) < 1e-4
+    torch.testing.assert_close(value, expected_value, rtol=1e-8, atol=1e-8)
+
+
+ALIGN = GradAlign(0.2)
+COUNTS: list[tuple[list[Regularizer], Mixer | None, int]] = [
+    ([], None, 1),
+    ([JaFR()], None, 1),
+    ([JaFR(), JaFR(-1e-3, quadrants=2)], None, 1),
+    ([ALIGN], None, 2),
+    ([], FGSM(), 2),
+    ([JaFR()], FGSM(), 2),
+    ([JaFR(), ALIGN], FGSM(), 3),
+    ([], FGSM(start="random"), 2),
+    ([JaFR()], FGSM(start="random"), 3),
+    ([JaFR()], NFGSM(), 3),
+    ([], PGD(steps=4), 5),
+    ([JaFR()], PGD(steps=4), 6),
+    ([JaFR()], PGD(steps=4, start="zero"), 5),
+    ([JaFR(lambda_freq=0.0)], None, 1),
+]
+
+
+@pytest.mark.parametrize(("regularizers", "mixer", "calls"), COUNTS)
+@pytest.mark.parametrize("backward", [summed, streamed])
+def test_passes_are_shared(
+    regularizers: list[Regularizer], mixer: Mixer | None, calls: int, backward: Backward
+) -> None:
+    problem = Problem()
+    run(lambda: backward(Objective(regularizers, mixer), problem), problem)
+    assert problem.calls == calls
+
+
+@pytest.mark.parametrize(("scheme", "calls"), [("central", 3), ("one-sided", 2)])
+@pytest.mark.parametrize("backward", [summed, streamed])
+def test_finite_differences_cost_a_pass_for_each_side(
+    scheme, calls: int, backward: Backward
+) -> None:
+    problem = Problem()
+    objective = Objective([JaFR()], differentiation=FiniteDifference(scheme=scheme))
+    run(lambda: backward(objective, problem), problem)
+    assert problem.calls == calls
+
+
+def test_penalties_alone_on_a_slice_of_the_batch() -> None:
+    problem = Problem()
+
+    def sliced(x: Tensor) -> Tensor:
+        return F.cross_entropy(problem.model(x), problem.y[:2])
+
+    def of_objective() -> Tensor:
+        objective = Objective(REGULARIZERS["jafr"], FGSM())
+        loss = objective.penalties(sliced, problem.x[:2])
+        (loss * SCALE).backward()
+        return loss.detach()
+
+    def written_out() -> Tensor:
+        loss = 0.1 * jafr_penalty(gradient(sliced, problem.x[:2], graph=True))
+        (loss * SCALE).backward()
+        return loss.detach()
+
+    value, found = run(of_objective, problem)
+    expected_value, expected = run(written_out, problem)
+    torch.testing.assert_close(value, expected_value)
+    assert relative_error(found, expected) < 1e-9
+
+
+def test_penalties_without_any_regularizer_are_zero() -> None:
+    problem = Problem()
+    assert Objective().penalties(problem.loss, problem.x) == 0
+    assert problem.calls == 0
+
+
+@pytest.mark.parametrize("differentiation", [None, FiniteDifference(step=1e-4)])
+def test_records_the_parts(differentiation: FiniteDifference | None) -> None:
+    problem = Problem()
+    parts: dict[str, Tensor] = {}
+    regularizers = [JaFR(0.1), GradAlign(0.2), JaFR(-0.1)]
+    objective = Objective(regularizers, FGSM())
+    if differentiation is not None:
+        objective = Objective(regularizers, FGSM(), differentiation=differentiation)
+    total = objective(problem.loss, problem.x, record=parts.__setitem__)
+    assert set(parts) == {
+        "main_loss", "jafr", "log_b_low", "grad_align", "jafr_2", "log_b_low_2"
+    }  # fmt: skip
+    assert not any(part.requires_grad for part in parts.values())
+    expected = jafr_penalty(gradient(problem.loss, problem.x))
+    torch.testing.assert_close(parts["jafr"], expected)
+    torch.testing.assert_close(parts["log_b_low"], -expected)
+    together = parts["main_loss"] + 0.1 * parts["jafr"] + 0.2 * parts["grad_align"]
+    torch.testing.assert_close(together - 0.1 * parts["jafr_2"], total.detach())
+
+
+def test_soft_labels_and_any_criterion_live_in_the_closure() -> None:
+    problem = Problem()
+    soft = torch.softmax(torch.randn(6, 3, dtype=torch.float64), 1)
+
+    def loss_fn(x: Tensor) -> Tensor:
+        return F.kl_div(problem.model(x).log_softmax(1), soft, reduction="batchmean")
+
+    Objective(REGULARIZERS["jafr"])(loss_fn, problem.x).backward()
+    found = parameter_grads(problem.model)
+    problem.model.zero_grad()
+    (loss_fn(problem.x) + 0.1 * jafr_penalty(gradient(loss_fn, problem.x, graph=True))).backward()
+    assert relative_error(found, parameter_grads(problem.model)) < 1e-9
+
+
+def test_leaves_images_and_gradients_alone() -> None:
+    problem = Problem()
+    problem.x.requires_grad_()
+    before = problem.x.detach().clone()
+    Objective([JaFR(0.1), GradAlign()], PGD(steps=2))(problem.loss, problem.x)
+    assert problem.x.grad is None
+    assert all(p.grad is None for p in problem.model.parameters())
+    assert torch.equal(problem.x, before)
+
+
+def test_the_same_objective_serves_different_models() -> None:
+    objective = Objective([JaFR(0.1)])
+    for problem in (Problem(), Problem()):
+        value, _ = run(lambda p=problem: summed(objective, p), problem)
+        expected, _ = reference([JaFR(0.1)], None, problem)
+        torch.testing.assert_close(value, expected)
+
+
+def test_adding_a_regularizer_makes_a_new_objective() -> None:
+    before = Objective([JaFR()])
+    after = before.with_regularizer(GradAlign())
+    assert before.regularizers == (JaFR(),)
+    assert after.regularizers == (JaFR(), GradAlign())
+
+
+def test_a_non_finite_gradient_reaches_the_loss_but_not_batch_norm() -> None:
+    problem = Problem(nn.Sequential(nn.BatchNorm2d(3).double(), smooth_net()))
+
+    def infinite_gradient(x: Tensor) -> Tensor:
+        return problem.loss(x) + 0 * (x.sum() - x.detach().sum()).sqrt()
+
+    loss = Objective((), FGSM())(infinite_gradient, problem.x)
+    assert loss.isnan()
+    loss.backward()
+    assert parameter_grads(problem.model).isnan().any()
+    assert all(buffer.isfinite().all() for buffer in problem.model.buffers())
+
+
+@pytest.mark.parametrize(
+    "differentiation",
+    [DoubleBackprop(), FiniteDifference(), FiniteDifference(scheme="one-sided")],
+    ids=repr,
+)
+@pytest.mark.parametrize("mixer", [None, FGSM()], ids=repr)
+def test_a_streamed_graph_is_gone_before_the_next(
+    differentiation: Differentiation, mixer: Mixer | None
+) -> None:
+    problem = Problem()
+    activations: list[weakref.ref[Tensor]] = []
+    hidden = next(iter(problem.model.children()))
+    hidden.register_forward_hook(lambda *args: activations.append(weakref.ref(args[-1])))
+    objective = Objective([JaFR(0.1)], mixer, differentiation=differentiation)
+    for loss in objective.losses(problem.loss, problem.x):
+        alive = sum(reference() is not None for reference in activations)
+        assert alive <= 1
+        loss.backward()
+        del loss
+        assert not any(reference() is not None for reference in activations)
+    assert activations

@@ -1,0 +1,113 @@
+"""What is shipped is all that is needed, and no more is needed than is said."""
+
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+ONLY_THE_CORE = """
+import sys
+import torch, einops, jaxtyping
+allowed = {name.partition(".")[0] for name in sys.modules} | {"freqreg"}
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top not in allowed and top not in sys.stdlib_module_names:
+            raise ImportError(f"the core imported {name}")
+
+sys.meta_path.insert(0, Refuse())
+import freqreg
+from freqreg import *
+assert JaFR(lambda_freq=1e-3).weight == 1e-3
+print(freqreg.__file__)
+"""
+
+EVERY_SUBPACKAGE = """
+import importlib, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(importlib.import_module("freqreg").__file__)
+"""
+
+
+def subpackages() -> set[str]:
+    """Every folder with Python files below freqreg/, integrations/ among them."""
+    folders = {path.parent for path in (ROOT / "freqreg").rglob("*.py")}
+    folders |= {path.parent for path in (ROOT / "freqreg" / "integrations").glob("*.py")}
+    return {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+
+
+def run(*command: str, cwd: Path) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with nothing but the wheel that was built from the sdist."""
+    folder = tmp_path_factory.mktemp("packaging")
+    source = folder / "source"
+    shutil.copytree(
+        ROOT,
+        source,
+        symlinks=True,
+        ignore=shutil.ignore_patterns(".*", "build", "dist", "site", "runs", "*.egg-info", "tests"),
+    )
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), cwd=source)
+    (wheel,) = folder.glob("*.whl")
+    target = folder / "installed"
+    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target))
+    run(*pip, str(wheel), cwd=folder)
+    return target
+
+
+def test_every_subpackage_is_listed() -> None:
+    assert subpackages() == set(PROJECT["tool"]["setuptools"]["packages"])
+
+
+def test_the_wheel_has_every_file(installed: Path) -> None:
+    source = {p.relative_to(ROOT / "freqreg") for p in (ROOT / "freqreg").rglob("*.py")}
+    source |= {Path("integrations") / p.name for p in (ROOT / "integrations").glob("*.py")}
+    shipped = {p.relative_to(installed / "freqreg") for p in (installed / "freqreg").rglob("*.py")}
+    assert shipped == source
+    assert (installed / "freqreg" / "py.typed").exists()
+
+
+def test_the_wheel_imports_every_subpackage(installed: Path) -> None:
+    path = isolated(installed)
+    output = run(sys.executable, "-c", path + EVERY_SUBPACKAGE, *subpackages(), cwd=installed)
+    assert output.strip().startswith(str(installed))
+
+
+def test_the_core_needs_nothing_but_torch_einops_and_jaxtyping(installed: Path) -> None:
+    output = run(sys.executable, "-c", isolated(installed) + ONLY_THE_CORE, cwd=installed)
+    assert output.strip().startswith(str(installed))
+
+
+def isolated(installed: Path) -> str:
+    """Python that finds freqreg in the folder alone, not the tree that is being tested."""
+    return (
+        "import sys\n"
+        "sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]\n"
+        f"sys.path.insert(0, {str(installed)!r})\n"
+    )
+
+
+def test_nobody_imports_integrations_as_a_top_level_package() -> None:
+    files = subprocess.run(
+        ["git", "grep", "-lE", r"^\s*(from|import) integrations\b", "--", "*.py", "*.md"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert files.returncode in (0, 1)
+    assert files.stdout == ""
