@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from torch import nn
+
 from freqreg.errors import SettingError
 from freqreg.evaluation.loading import NETWORKS, TIMM
 
@@ -34,8 +36,8 @@ def _fixed_size(name: str, image_size: int) -> dict[str, int]:
     return {"img_size": image_size} if config is not None and config.fixed_input_size else {}
 
 
-def use_differentiable_attention() -> None:
-    """Let timm compute attention by operations that have a second derivative."""
-    from timm.layers.config import set_fused_attn
-
-    set_fused_attn(False)
+def use_differentiable_attention(model: nn.Module) -> None:
+    """Let a network of timm compute attention by operations that have a second derivative."""
+    for module in model.modules():
+        if hasattr(module, "fused_attn"):
+            module.fused_attn = False  # pyright: ignore[reportAttributeAccessIssue]

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from freqreg.evaluation.accuracy import accuracy
-from freqreg.evaluation.loading import TIMM, build_network, load_model
+from freqreg.evaluation.loading import build_network, load_model
 from freqreg.evaluation.records import versions
 from freqreg.integrations.accelerate import Progress, Trainer
 from recipe.augment import RandomCropAndFlip
@@ -121,11 +121,10 @@ def make_trainer(run: Run, train: Images, test: Images, accelerator: Accelerator
     """The trainer of a run, with a model of fresh weights."""
     settings = run.settings
     accelerator.free_memory()  # of an earlier run: it would be saved with this one
-    if settings.model.value.startswith(TIMM):
-        use_differentiable_attention()
     set_seed(run.seed, device_specific=True)
     network = run.network(train)
     model = build_network(network["model"], **network["kwargs"])
+    use_differentiable_attention(model)
     loader = DataLoader(
         train,
         batch_size=settings.batch_size.value,

@@ -127,13 +127,8 @@ def begun(job: Run) -> None:
 
 @pytest.mark.parametrize("model", ["timm/resnet18", "timm/vit_tiny_patch16_224"])
 def test_networks_of_timm(model: str, tmp_path: Path) -> None:
-    from timm.layers.config import set_fused_attn
-
     job = run(tmp_path, "jafr", model=model, epochs=1, train_images=8)
-    try:
-        perform(job, images(8, size=16), images(4, size=16), Accelerator(cpu=True), resume=False)
-    finally:
-        set_fused_attn(True)
+    perform(job, images(8, size=16), images(4, size=16), Accelerator(cpu=True), resume=False)
     assert load_model(tmp_path).config["model"] == model
 
 
