@@ -9,7 +9,7 @@ COMMANDS = {
     "evaluate": "freqreg.evaluation.evaluate_command:Evaluate",
     "profile": "freqreg.evaluation.profile_command:Profile",
     "corrupt": "freqreg.evaluation.corrupt_command:Corrupt",
-    "report": "freqreg.evaluation.report_command:Report",
+    "report": "freqreg.evaluation.report.command:Report",
 }
 """Each command's dataclass of options, which is called to run it."""
 

@@ -3,23 +3,23 @@
 from collections.abc import Sequence
 
 from freqreg.evaluation.paper_tables import DATASETS, published, tables_of
-from freqreg.evaluation.report_blocks import Block, Chapter, Points, Section, Table, Text
-from freqreg.evaluation.report_conditions import condition_table, missing_lines, version_lines
-from freqreg.evaluation.report_figures import (
+from freqreg.evaluation.report.blocks import Block, Chapter, Points, Section, Table, Text
+from freqreg.evaluation.report.conditions import condition_table, missing_lines, version_lines
+from freqreg.evaluation.report.figures import (
     gradients_picture,
     robustness_picture,
     tradeoff_picture,
 )
-from freqreg.evaluation.report_groups import STANDARD, Group, grouped, with_published
-from freqreg.evaluation.report_runs import ReportedRun
-from freqreg.evaluation.report_tables import (
+from freqreg.evaluation.report.groups import STANDARD, Group, grouped, with_published
+from freqreg.evaluation.report.runs import ReportedRun
+from freqreg.evaluation.report.tables import (
     attack_table,
     bias_table,
     corruption_table,
     seed_tables,
     trust_table,
 )
-from freqreg.evaluation.report_tradeoff import comparisons, tradeoff_table
+from freqreg.evaluation.report.tradeoff import comparisons, tradeoff_table
 
 COLLAPSED = Text(
     "Collapsed: FGSM leaves at least 30 % of the clean accuracy, and PGD less than half of what "

@@ -5,7 +5,7 @@ from math import nan
 from statistics import fmean
 
 from freqreg.evaluation.records import Record
-from freqreg.evaluation.report_groups import Group
+from freqreg.evaluation.report.groups import Group
 
 Curve = Mapping[float, float]
 """A number by radius."""

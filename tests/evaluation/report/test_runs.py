@@ -5,11 +5,11 @@ import torch
 
 from freqreg.errors import SettingError
 from freqreg.evaluation.records import Record, RecordError
-from freqreg.evaluation.report_groups import baseline_of, grouped, with_published
-from freqreg.evaluation.report_portrait import Portrait, portrait_file
-from freqreg.evaluation.report_runs import read_runs
+from freqreg.evaluation.report.groups import baseline_of, grouped, with_published
+from freqreg.evaluation.report.portrait import Portrait, portrait_file
+from freqreg.evaluation.report.runs import read_runs
 from freqreg.evaluation.settings import EvaluationSettings
-from tests.evaluation.reported import portrait_of, save_results, save_run
+from tests.evaluation.report.reported import portrait_of, save_results, save_run
 
 
 def test_a_record_is_read_with_what_its_run_folder_says(tmp_path):

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from freqreg.evaluation.paper_tables import DATASETS, ERRATA, SOURCE, tables_of
 from freqreg.evaluation.records import write_whole
-from freqreg.evaluation.report_blocks import Block, Chapter, Page, Points, Section, Text
-from freqreg.evaluation.report_cells import IN_DOUBT
-from freqreg.evaluation.report_figures import spectra_picture
-from freqreg.evaluation.report_groups import Group, grouped
-from freqreg.evaluation.report_html import as_html
-from freqreg.evaluation.report_markdown import as_markdown, figures_of
-from freqreg.evaluation.report_runs import ReportedRun
-from freqreg.evaluation.report_sections import chapter, chapter_title
+from freqreg.evaluation.report.blocks import Block, Chapter, Page, Points, Section, Text
+from freqreg.evaluation.report.cells import IN_DOUBT
+from freqreg.evaluation.report.figures import spectra_picture
+from freqreg.evaluation.report.groups import Group, grouped
+from freqreg.evaluation.report.html import as_html
+from freqreg.evaluation.report.markdown import as_markdown, figures_of
+from freqreg.evaluation.report.runs import ReportedRun
+from freqreg.evaluation.report.sections import chapter, chapter_title
 
 TITLE = "Frequency bias and robustness"
 SPECTRA = Text(

@@ -3,9 +3,9 @@
 from math import isnan
 
 from freqreg.evaluation.paper_tables import ERRATA, Published, published
-from freqreg.evaluation.report_blocks import NOTHING, Cell
-from freqreg.evaluation.report_groups import Group
-from freqreg.evaluation.report_quantities import Quantity
+from freqreg.evaluation.report.blocks import NOTHING, Cell
+from freqreg.evaluation.report.groups import Group
+from freqreg.evaluation.report.quantities import Quantity
 from freqreg.evaluation.summary import Spread
 
 IN_DOUBT = "†"

@@ -8,8 +8,8 @@ from pathlib import PurePath
 from typing import Any
 
 from freqreg.evaluation.paper_tables import METHODS, published
-from freqreg.evaluation.report_portrait import Portrait
-from freqreg.evaluation.report_runs import ReportedRun
+from freqreg.evaluation.report.portrait import Portrait
+from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.summary import Spread
 
 STANDARD = "standard"

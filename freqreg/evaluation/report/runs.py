@@ -10,7 +10,7 @@ from freqreg.errors import SettingError
 from freqreg.evaluation.loading import CONFIG
 from freqreg.evaluation.paper_tables import DATASETS
 from freqreg.evaluation.records import Entry, Record, RecordError, Values
-from freqreg.evaluation.report_portrait import Portrait, portrait_file
+from freqreg.evaluation.report.portrait import Portrait, portrait_file
 
 RESULTS = "results.json"
 """What a recipe leaves beside a model."""

@@ -16,12 +16,12 @@ from freqreg.evaluation.plots import (
     spectra_figure,
     tradeoff_figure,
 )
-from freqreg.evaluation.report_blocks import Picture
-from freqreg.evaluation.report_curves import accuracy_against, curve_of, loss_against, radii
-from freqreg.evaluation.report_groups import STANDARD, Group, first_portrayed
-from freqreg.evaluation.report_portrait import Portrait
-from freqreg.evaluation.report_runs import ReportedRun
-from freqreg.evaluation.report_tradeoff import CATEGORIES, Comparison
+from freqreg.evaluation.report.blocks import Picture
+from freqreg.evaluation.report.curves import accuracy_against, curve_of, loss_against, radii
+from freqreg.evaluation.report.groups import STANDARD, Group, first_portrayed
+from freqreg.evaluation.report.portrait import Portrait
+from freqreg.evaluation.report.runs import ReportedRun
+from freqreg.evaluation.report.tradeoff import CATEGORIES, Comparison
 from freqreg.frequency_bias import log_low_frequency_bias
 
 _PAGE, _TITLES = 13.0, 0.8

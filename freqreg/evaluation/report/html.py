@@ -7,7 +7,7 @@ from html import escape
 from importlib.resources import files
 from itertools import groupby
 
-from freqreg.evaluation.report_blocks import (
+from freqreg.evaluation.report.blocks import (
     Block,
     Cell,
     Chapter,
@@ -19,7 +19,7 @@ from freqreg.evaluation.report_blocks import (
     Text,
 )
 
-STYLE = files("freqreg.evaluation").joinpath("report.css")
+STYLE = files("freqreg.evaluation.report").joinpath("report.css")
 _LONG = 40
 """Letters from which on a cell may break into lines."""
 

@@ -14,8 +14,7 @@ from safetensors.torch import save_file
 
 from freqreg.cli import main
 from freqreg.evaluation.loading import build_network
-from freqreg.evaluation.report import build, write_report
-from freqreg.evaluation.report_blocks import (
+from freqreg.evaluation.report.blocks import (
     Cell,
     Chapter,
     Page,
@@ -25,11 +24,12 @@ from freqreg.evaluation.report_blocks import (
     Table,
     Text,
 )
-from freqreg.evaluation.report_html import as_html
-from freqreg.evaluation.report_markdown import as_markdown, figures_of
-from freqreg.evaluation.report_portrait import portrait_file
-from freqreg.evaluation.report_runs import read_runs
-from tests.evaluation.reported import save_run, scores_of_the_paper
+from freqreg.evaluation.report.html import as_html
+from freqreg.evaluation.report.markdown import as_markdown, figures_of
+from freqreg.evaluation.report.page import build, write_report
+from freqreg.evaluation.report.portrait import portrait_file
+from freqreg.evaluation.report.runs import read_runs
+from tests.evaluation.report.reported import save_run, scores_of_the_paper
 
 VOID = {"meta", "img", "br"}
 
@@ -245,6 +245,6 @@ def test_a_place_without_runs_is_an_error_in_plain_words(tmp_path):
 
 
 def test_the_package_has_what_the_page_needs():
-    code = "import freqreg.evaluation.report as r; print(r.TITLE)"
+    code = "import freqreg.evaluation.report.page as r; print(r.TITLE)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "Frequency bias and robustness"

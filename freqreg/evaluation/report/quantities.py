@@ -7,8 +7,8 @@ from statistics import fmean
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, MAIN
 from freqreg.evaluation.paper_tables import CORRUPTION_LOG_B_LOW, RELATIVE_COST
 from freqreg.evaluation.records import Entry, Record
-from freqreg.evaluation.report_groups import STANDARD, Group
-from freqreg.evaluation.report_runs import ReportedRun
+from freqreg.evaluation.report.groups import STANDARD, Group
+from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.summary import corruption_accuracy, mean_accuracy, mean_corruption_error
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from freqreg.evaluation.paper_tables import CORRUPTION_LOG_B_LOW
-from freqreg.evaluation.report_blocks import NOTHING, Cell, Table
-from freqreg.evaluation.report_cells import cell, number, published_for
-from freqreg.evaluation.report_groups import Group
-from freqreg.evaluation.report_quantities import (
+from freqreg.evaluation.report.blocks import NOTHING, Cell, Table
+from freqreg.evaluation.report.cells import cell, number, published_for
+from freqreg.evaluation.report.groups import Group
+from freqreg.evaluation.report.quantities import (
     ATTACKS,
     BIASES,
     CORRUPTION_MEANS,

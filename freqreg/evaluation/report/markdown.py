@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from functools import singledispatch
 
-from freqreg.evaluation.report_blocks import Cell, Page, Picture, Points, Table, Text
+from freqreg.evaluation.report.blocks import Cell, Page, Picture, Points, Table, Text
 
 
 def as_markdown(page: Page, *, figures: str) -> str:

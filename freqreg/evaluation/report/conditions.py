@@ -7,10 +7,10 @@ from math import isclose, sqrt
 from typing import Any
 
 from freqreg.evaluation.records import Entry
-from freqreg.evaluation.report_blocks import NOTHING, Cell, Table
-from freqreg.evaluation.report_groups import Group
-from freqreg.evaluation.report_quantities import CORRUPTION_ROWS
-from freqreg.evaluation.report_runs import ReportedRun
+from freqreg.evaluation.report.blocks import NOTHING, Cell, Table
+from freqreg.evaluation.report.groups import Group
+from freqreg.evaluation.report.quantities import CORRUPTION_ROWS
+from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.settings import EvaluationSettings
 
 TITLES = {

@@ -2,22 +2,22 @@ import math
 
 import pytest
 
-from freqreg.evaluation.report_blocks import Cell, Table
-from freqreg.evaluation.report_cells import cell, number, signed
-from freqreg.evaluation.report_conditions import condition_table, missing_lines, version_lines
-from freqreg.evaluation.report_curves import accuracy_against, loss_against, radii
-from freqreg.evaluation.report_groups import Group, grouped, with_published
-from freqreg.evaluation.report_quantities import ATTACKS, costs
-from freqreg.evaluation.report_runs import read_runs
-from freqreg.evaluation.report_tables import (
+from freqreg.evaluation.report.blocks import Cell, Table
+from freqreg.evaluation.report.cells import cell, number, signed
+from freqreg.evaluation.report.conditions import condition_table, missing_lines, version_lines
+from freqreg.evaluation.report.curves import accuracy_against, loss_against, radii
+from freqreg.evaluation.report.groups import Group, grouped, with_published
+from freqreg.evaluation.report.quantities import ATTACKS, costs
+from freqreg.evaluation.report.runs import read_runs
+from freqreg.evaluation.report.tables import (
     attack_table,
     bias_table,
     corruption_table,
     seed_tables,
 )
-from freqreg.evaluation.report_tradeoff import comparisons, correlation, tradeoff_table
+from freqreg.evaluation.report.tradeoff import comparisons, correlation, tradeoff_table
 from freqreg.evaluation.settings import EvaluationSettings
-from tests.evaluation.reported import save_results, save_run, scores_of_the_paper
+from tests.evaluation.report.reported import save_results, save_run, scores_of_the_paper
 
 CLEAN, _, PGD, *_ = ATTACKS
 

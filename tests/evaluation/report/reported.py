@@ -8,7 +8,7 @@ import torch
 
 from freqreg.evaluation.paper_tables import CORRUPTION_LOG_B_LOW, published
 from freqreg.evaluation.records import Entry, Record
-from freqreg.evaluation.report_portrait import Portrait, portrait_file
+from freqreg.evaluation.report.portrait import Portrait, portrait_file
 from freqreg.evaluation.scores import SCORES
 from freqreg.evaluation.settings import EvaluationSettings
 

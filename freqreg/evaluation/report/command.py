@@ -5,9 +5,9 @@ from pathlib import Path
 
 import tyro
 
-from freqreg.evaluation.report import HTML, MARKDOWN, write_report
-from freqreg.evaluation.report_measuring import with_portraits
-from freqreg.evaluation.report_runs import read_runs
+from freqreg.evaluation.report.measuring import with_portraits
+from freqreg.evaluation.report.page import HTML, MARKDOWN, write_report
+from freqreg.evaluation.report.runs import read_runs
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from freqreg.errors import SettingError
 from freqreg.evaluation.command_line import images_for, load_models
-from freqreg.evaluation.report_groups import first_portrayed, grouped
-from freqreg.evaluation.report_portrait import Portrait, portrait_file
-from freqreg.evaluation.report_runs import ReportedRun
+from freqreg.evaluation.report.groups import first_portrayed, grouped
+from freqreg.evaluation.report.portrait import Portrait, portrait_file
+from freqreg.evaluation.report.runs import ReportedRun
 
 IMAGES = 1000
 """The first so many, as the paper's Table 2 has."""
