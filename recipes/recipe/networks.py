@@ -40,4 +40,4 @@ def use_differentiable_attention(model: nn.Module) -> None:
     """Let a network of timm compute attention by operations that have a second derivative."""
     for module in model.modules():
         if hasattr(module, "fused_attn"):
-            module.fused_attn = False  # pyright: ignore[reportAttributeAccessIssue]
+            module.fused_attn = False  # pyright: ignore[reportArgumentType]
