@@ -27,6 +27,7 @@ SETTINGS = Settings(
     flip=published_code(True),
     model=paper("preact_resnet18"),
     width=published_code(64),
+    optimizer=published_code("sgd", "with momentum"),
     epochs=paper(30),
     max_learning_rate=paper(0.2, "cyclic; the peak is at floor(2/5 of the epochs) by the code"),
     momentum=published_code(0.9),
@@ -35,6 +36,9 @@ SETTINGS = Settings(
     fgsm_alpha=published_code(1.25, "without effect from a zero start"),
     pgd_steps=published_code(10, "from a zero start"),
     pgd_step_255=published_code(2),
+    pgd2_steps=our_choice(2, "of ε/2: a baseline of our own, from a zero start as PGD"),
+    nfgsm_alpha=our_choice(1.0, "de Jorge et al. 2022; not a method of the paper"),
+    nfgsm_noise=our_choice(2.0, "de Jorge et al. 2022; not a method of the paper"),
     lambda_align=published_code(0.2, "the clean gradient detached"),
     lambda_freq=paper(0.001),
     absolute_floor=published_code(1e-5, "added to the mean magnitude; None: relative, 1e-8"),
@@ -63,6 +67,8 @@ BY_METHOD: dict[Method, Changes] = {
     },
     "fgsm+gradalign": {"max_learning_rate": ADVERSARIAL_RATE},
     "pgd": {"max_learning_rate": ADVERSARIAL_RATE},
+    "nfgsm": {"max_learning_rate": our_choice(0.3, "as FGSM + JaFR and PGD")},
+    "pgd2": {"max_learning_rate": our_choice(0.3, "as PGD")},
 }
 
 LIBRARY_DEFAULTS = preset(

@@ -26,7 +26,9 @@ from recipe.settings import (
 )
 from recipe.spectra_figure import save_spectra
 from recipe.table import print_table
+from safetensors.torch import save_file
 
+TEST_SET = "test.safetensors"
 SMALL = "small enough for five methods in some minutes on 2 cores"
 
 SETTINGS = Settings(
@@ -36,6 +38,7 @@ SETTINGS = Settings(
     flip=our_choice(True, "as on CIFAR-10"),
     model=our_choice("preact_resnet18", "as on CIFAR-10"),
     width=our_choice(8, SMALL),
+    optimizer=our_choice("sgd", "as on CIFAR-10"),
     epochs=our_choice(2, SMALL),
     max_learning_rate=our_choice(0.02, "the same for all methods; 0.05 diverges"),
     momentum=our_choice(0.9, "as on CIFAR-10"),
@@ -44,6 +47,9 @@ SETTINGS = Settings(
     fgsm_alpha=our_choice(1.25, "without effect from a zero start"),
     pgd_steps=our_choice(10, "as on CIFAR-10"),
     pgd_step_255=our_choice(2, "as on CIFAR-10"),
+    pgd2_steps=our_choice(2, "as on CIFAR-10"),
+    nfgsm_alpha=our_choice(1.0, "as on CIFAR-10"),
+    nfgsm_noise=our_choice(2.0, "as on CIFAR-10"),
     lambda_align=our_choice(0.2, "as on CIFAR-10"),
     lambda_freq=our_choice(0.01, "ten times the paper's: at 0.003 JaFR raises log B_low by 0.7"),
     absolute_floor=our_choice(None, "the library's default"),
@@ -111,12 +117,16 @@ def main() -> None:
 
 
 def report(arguments: Arguments, results: Sequence[Results], test: Images) -> None:
-    """The table on the screen and the picture in its file."""
+    """The table on the screen; the picture and the test images in their files."""
     print_table(results, title=f"{EXPERIMENT.title}, seed {arguments.seed}")
     path = arguments.figure or arguments.output_dir / "spectra.png"
     runs = [arguments.run(method) for method in arguments.methods]
     save_spectra({run.method: run.folder for run in runs}, test, runs[0].settings, path)
-    print(f"The models are in {arguments.output_dir}, their spectra in {path}.")
+    data = arguments.output_dir / TEST_SET
+    save_file({"pixels": test.pixels, "labels": test.labels}, data)
+    print(f"The models are in {arguments.output_dir}, their spectra in {path}. To learn more:")
+    print(f"  freqreg evaluate {runs[0].folder} {runs[-1].folder} --data {data}")
+    print(f"  freqreg report evaluations --data {data}")
 
 
 if __name__ == "__main__":

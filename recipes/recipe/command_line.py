@@ -15,6 +15,7 @@ from accelerate import Accelerator
 
 from freqreg.errors import FreqregError
 from recipe.images import DataError, Images
+from recipe.overrides import overrides
 from recipe.run import Run, perform
 from recipe.settings import METHODS, Changes, Experiment, Method, Preset, Settings, Source, Sourced
 from recipe.table import print_table
@@ -69,10 +70,13 @@ class Arguments:
     """Radius of attacks, in training and evaluation, in steps of 1/255."""
     lambda_freq: float | None = None
     """Size of JaFR's λ; its sign is the method's."""
+    set: tuple[str, ...] = ()
+    """Any other setting, as NAME=VALUE: --set optimizer=adam lambda_align=2."""
 
     def settings(self, experiment: Experiment) -> Settings:
         """The run's settings: the preset's, and what was given here."""
-        return experiment.settings(self.method, self.preset, given_settings(self))
+        changes = {**given_settings(self), **overrides(self.set)}
+        return experiment.settings(self.method, self.preset, changes)
 
     def folder(self, experiment: Experiment) -> Path:
         """Where the run goes."""
@@ -85,7 +89,8 @@ def main(experiment: Experiment, load: Load) -> None:
     arguments = tyro.cli(
         Arguments, description=describe(experiment), config=(tyro.conf.FlagCreatePairsOff,)
     )
-    settings = arguments.settings(experiment)
+    with plain_errors():
+        settings = arguments.settings(experiment)
     if arguments.show_settings:
         print("\n".join(settings_lines(settings)))
         return

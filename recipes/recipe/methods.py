@@ -4,6 +4,7 @@ from typing import Literal
 
 from freqreg import (
     FGSM,
+    NFGSM,
     PGD,
     AbsoluteFloor,
     GradAlign,
@@ -39,6 +40,11 @@ def _mixer(part: str, settings: Settings) -> Mixer | None:
         case "pgd":
             step = settings.pgd_step_255.value / 255
             return PGD(eps, steps=settings.pgd_steps.value, step_size=step, start="zero")
+        case "pgd2":
+            steps = settings.pgd2_steps.value
+            return PGD(eps, steps=steps, step_size=eps / steps, start="zero")
+        case "nfgsm":
+            return NFGSM(eps, alpha=settings.nfgsm_alpha.value, noise=settings.nfgsm_noise.value)
         case _:
             return None
 

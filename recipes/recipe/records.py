@@ -16,7 +16,10 @@ RESULTS = "results.json"
 
 @dataclass(frozen=True)
 class Results:
-    """Figures of a finished run; `history` has those of each epoch."""
+    """Figures of a finished run; `history` has those of each epoch.
+
+    `commit` is of the repository that measured them, where it was one.
+    """
 
     method: str
     measures: Measures
@@ -24,10 +27,15 @@ class Results:
     steps: int
     history: list[dict[str, float]]
     config: dict[str, Any]
+    commit: str | None = None
 
     def write(self, folder: Path) -> None:
         """Write results.json; it is whole or not there."""
-        write_whole(folder / RESULTS, as_json(asdict(self)))
+        self.save(folder / RESULTS)
+
+    def save(self, path: Path) -> None:
+        """Write them as JSON; the file is whole or not there."""
+        write_whole(path, as_json(asdict(self)))
 
     @classmethod
     def read(cls, folder: Path) -> "Results | None":

@@ -12,6 +12,7 @@ from accelerate.utils import set_seed
 from torch import nn
 from torch.utils.data import DataLoader
 
+from freqreg.errors import SettingError
 from freqreg.evaluation.accuracy import accuracy
 from freqreg.evaluation.loading import build_network, load_model
 from freqreg.evaluation.records import versions
@@ -22,6 +23,7 @@ from recipe.measure import first, measure
 from recipe.methods import objective
 from recipe.networks import network_kwargs, use_differentiable_attention
 from recipe.records import Results, begin
+from recipe.repository import current_commit
 from recipe.settings import Method, Settings
 
 WATCHED_IMAGES = 1000
@@ -114,6 +116,7 @@ def measured(
         steps=progress.step,
         history=progress.history,
         config=config,
+        commit=current_commit(),
     )
 
 
@@ -149,12 +152,22 @@ def make_trainer(run: Run, train: Images, test: Images, accelerator: Accelerator
 
 
 def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    """SGD with momentum; its rate is the schedule's maximum."""
+    """SGD with momentum, or Adam; the rate is the schedule's maximum.
+
+    Raises:
+        SettingError: there is no such optimizer.
+    """
+    name, rate = settings.optimizer.value, settings.max_learning_rate.value
+    decay = settings.weight_decay.value
+    if name == "adam":
+        return torch.optim.Adam(model.parameters(), lr=rate, weight_decay=decay)
+    if name != "sgd":
+        raise SettingError(f"There is no optimizer {name!r}; known are sgd and adam.")
     return torch.optim.SGD(
         model.parameters(),
-        lr=settings.max_learning_rate.value,
+        lr=rate,
         momentum=settings.momentum.value,
-        weight_decay=settings.weight_decay.value,
+        weight_decay=decay,
     )
 
 

@@ -6,7 +6,16 @@ from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar, get_args
 
 Method = Literal[
-    "standard", "jafr", "jafr-", "fgsm", "fgsm+jafr", "fgsm+jafr-", "fgsm+gradalign", "pgd"
+    "standard",
+    "jafr",
+    "jafr-",
+    "fgsm",
+    "fgsm+jafr",
+    "fgsm+jafr-",
+    "fgsm+gradalign",
+    "pgd",
+    "nfgsm",
+    "pgd2",
 ]
 METHODS: tuple[Method, ...] = get_args(Method)
 Preset = Literal["paper", "mini", "smoke"]
@@ -59,7 +68,8 @@ class Settings:
 
     A method reads what concerns it: `lambda_freq` is the size of JaFR's λ, whose sign is the
     method's; `absolute_floor` None means the floor relative to the mean magnitude;
-    `alpha_shift` is added to each exponent of B_low.
+    `alpha_shift` is added to each exponent of B_low; `pgd2_steps` are steps of ε over their
+    number; `momentum` is SGD's.
     """
 
     train_images: Sourced[int]
@@ -70,6 +80,7 @@ class Settings:
     model: Sourced[str]
     width: Sourced[int]
 
+    optimizer: Sourced[Literal["sgd", "adam"]]
     epochs: Sourced[int]
     max_learning_rate: Sourced[float]
     momentum: Sourced[float]
@@ -79,6 +90,9 @@ class Settings:
     fgsm_alpha: Sourced[float]
     pgd_steps: Sourced[int]
     pgd_step_255: Sourced[float]
+    pgd2_steps: Sourced[int]
+    nfgsm_alpha: Sourced[float]
+    nfgsm_noise: Sourced[float]
     lambda_align: Sourced[float]
     lambda_freq: Sourced[float]
     absolute_floor: Sourced[float | None]

@@ -5,7 +5,7 @@ from recipe.methods import objective
 from recipe.settings import METHODS, Method
 from tiny_experiment import run
 
-from freqreg import FGSM, PGD, AbsoluteFloor, GradAlign, JaFR, Objective, RelativeFloor
+from freqreg import FGSM, NFGSM, PGD, AbsoluteFloor, GradAlign, JaFR, Objective, RelativeFloor
 from freqreg.errors import SettingError
 
 EPS = 8 / 255
@@ -18,6 +18,8 @@ EXPECTED: dict[Method, Objective] = {
     "fgsm+jafr-": Objective([JaFR(-0.01)], mixer=FGSM(EPS, alpha=1.25)),
     "fgsm+gradalign": Objective([GradAlign(0.2, EPS)], mixer=FGSM(EPS, alpha=1.25)),
     "pgd": Objective(mixer=PGD(EPS, steps=2, step_size=4 / 255, start="zero")),
+    "nfgsm": Objective(mixer=NFGSM(EPS, alpha=1.0, noise=2.0)),
+    "pgd2": Objective(mixer=PGD(EPS, steps=2, step_size=EPS / 2, start="zero")),
 }
 
 

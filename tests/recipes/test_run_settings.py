@@ -14,6 +14,7 @@ EVERYWHERE: dict[str, tuple[Any, str]] = {
     "attack_steps": (50, "paper"),
     "attack_restarts": (10, "paper"),
     "batch_size": (128, "published code"),
+    "optimizer": ("sgd", "published code"),
     "momentum": (0.9, "published code"),
     "weight_decay": (0.0005, "published code"),
     "padding": (4, "published code"),
@@ -22,6 +23,9 @@ EVERYWHERE: dict[str, tuple[Any, str]] = {
     "fgsm_alpha": (1.25, "published code"),
     "pgd_steps": (10, "published code"),
     "pgd_step_255": (2, "published code"),
+    "pgd2_steps": (2, "not published"),
+    "nfgsm_alpha": (1.0, "not published"),
+    "nfgsm_noise": (2.0, "not published"),
     "lambda_align": (0.2, "published code"),
     "absolute_floor": (0.00001, "published code"),
     "alpha_shift": (0.00001, "published code"),
@@ -39,6 +43,8 @@ RATES: dict[Method, tuple[float, str]] = {
     "pgd": (0.3, "paper"),
     "jafr-": (0.2, "not published"),
     "fgsm+jafr-": (0.3, "not published"),
+    "nfgsm": (0.3, "not published"),
+    "pgd2": (0.3, "not published"),
 }
 LAMBDAS: dict[Method, tuple[float, str]] = {
     "jafr": (0.001, "paper"),

@@ -1,0 +1,63 @@
+"""Programs run several at a time, each on its own threads."""
+
+import fcntl
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+LOG, LOCK = "output.log", "lock"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A program that can be started again until it has finished.
+
+    Args:
+        name: of the task, for people.
+        command: what is run.
+        folder: where its output goes, as output.log.
+        finished: whether nothing is left to do.
+    """
+
+    name: str
+    command: Sequence[str]
+    folder: Path
+    finished: Callable[[], bool]
+
+
+def run_tasks(tasks: Sequence[Task], *, jobs: int, threads: int) -> list[Task]:
+    """Run what is not finished, `jobs` at a time with `threads` threads each.
+
+    Returns:
+        The tasks that failed; the others went on.
+    """
+    open_tasks = [task for task in tasks if not task.finished()]
+    print(f"{len(tasks) - len(open_tasks)} of {len(tasks)} are finished.", flush=True)
+    with ThreadPoolExecutor(jobs) as pool:
+        codes = list(pool.map(lambda task: _run(task, threads), open_tasks))
+    return [task for task, code in zip(open_tasks, codes, strict=True) if code]
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process works in the folder; a killed one does not count."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _run(task: Task, threads: int) -> int:
+    task.folder.mkdir(parents=True, exist_ok=True)
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    with (task.folder / LOG).open("a") as log:
+        ended = subprocess.run(
+            task.command, stdout=log, stderr=subprocess.STDOUT, env=environment, check=False
+        )
+    state = "done" if ended.returncode == 0 else f"FAILED, see {task.folder / LOG}"
+    print(f"{task.name}: {state}", flush=True)
+    return ended.returncode
