@@ -1,5 +1,6 @@
 """Steer the frequency bias of image classifiers through their input gradients."""
 
+from freqreg.diagnostics import check
 from freqreg.differentiation import DoubleBackprop, FiniteDifference
 from freqreg.frequency_bias import AbsoluteFloor, RelativeFloor, log_low_frequency_bias
 from freqreg.mixers import FGSM, NFGSM, PGD, Mix
@@ -24,6 +25,7 @@ __all__ = [
     "PixelSpace",
     "RelativeFloor",
     "Warmup",
+    "check",
     "log_low_frequency_bias",
     "magnitude_spectrum",
 ]

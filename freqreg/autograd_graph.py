@@ -1,6 +1,6 @@
 """Reading autograd graphs: what a step will meet in its backward pass."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -52,23 +52,32 @@ def in_half_precision(node: Node) -> bool:
     return any(m.dtype in (torch.float16, torch.bfloat16) for m in node._input_metadata)
 
 
-def first_use(loss: Tensor, purpose: str) -> bool:
-    """Whether a model's loss is met for the first time for this purpose.
+def at_first_use(loss: Tensor, purpose: str, examine: Callable[[], object]) -> None:
+    """Call `examine` unless a model's loss has passed it for this purpose before.
 
     A model is known by the parameter nearest to the loss and by the nodes that lead there
     (wrappers and compiled regions add their own), so that steps after the first need not
-    walk the whole graph. Nothing is kept alive.
+    walk the whole graph. Nothing is kept alive. Where `examine` raises, the next try is
+    examined again.
     """
+    parameter, route = _nearest_parameter(loss)
+    use = (purpose, *route)
+    if parameter is not None and use in (_EXAMINED.get(parameter) or ()):
+        return
+    examine()
+    if parameter is not None:
+        _EXAMINED[parameter] = (_EXAMINED.get(parameter) or set()) | {use}
+
+
+def _nearest_parameter(loss: Tensor) -> tuple[Tensor | None, list[str]]:
+    """The parameter that is met first from the loss, and the nodes on the way."""
     route: list[str] = []
     for node in nodes(loss):
         parameter = leaf(node)
         if isinstance(parameter, torch.nn.Parameter):
-            uses: set[tuple[str, ...]] = _EXAMINED.get(parameter) or set()
-            use = (purpose, *route)
-            _EXAMINED[parameter] = uses | {use}
-            return use not in uses
+            return parameter, route
         route.append(node.name())
-    return True
+    return None, route
 
 
 @contextmanager

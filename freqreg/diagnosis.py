@@ -116,7 +116,7 @@ def kinked_modules(probe: LossFn, x: Tensor) -> Modules:
 
 def labels(modules: Modules) -> list[str]:
     """Each module's name and class."""
-    return [f"{name} ({type(module).__name__})" for name, module in modules.items()]
+    return [f"{name} ({type(module).__name__})" for module, name in modules.items()]
 
 
 def shortened(names: Sequence[str]) -> str:

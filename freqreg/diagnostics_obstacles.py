@@ -1,6 +1,6 @@
 """What stands in the way of differentiating a model twice, or by differences."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from freqreg.diagnosis import blocking_modules, kinked_modules, labels, shortened
 from freqreg.input_gradients import LossFn
-from freqreg.module_calls import Call, Modules, modules_where, watched_calls
+from freqreg.module_calls import Call, Modules, modules_where, named_modules, watched_calls
 from freqreg.passes import frozen_batch_norm, is_checkpointing
 
 EXACT = "DoubleBackprop"
@@ -99,8 +99,8 @@ LIVE_STATE: Kind = (
 
 def found_in(model: nn.Module, loss_fn: LossFn, x: Tensor) -> Iterator[Obstacle]:
     """What can be seen in one pass, which must be possible."""
-    yield from _of(SYNC_BATCH_NORM, _instances(model, nn.SyncBatchNorm))
-    yield from _of(COMPILED, {n: m for n, m in _named(model) if _is_compiled(m)})
+    yield from _of(SYNC_BATCH_NORM, _within(model, lambda m: isinstance(m, nn.SyncBatchNorm)))
+    yield from _of(COMPILED, _within(model, _is_compiled))
     yield from _of(CHECKPOINTED_NORM, modules_where(_is_checkpointed_norm, loss_fn, x))
     yield from _of(LIVE_STATE, _with_live_state(model, loss_fn, x))
     yield from _of(KINKS, kinked_modules(loss_fn, x))
@@ -112,13 +112,13 @@ def without_second_derivative(loss_fn: LossFn, x: Tensor) -> Iterator[Obstacle]:
     kinds: dict[nn.Module, Kind] = {}
 
     def classify(call: Call) -> None:
-        if call.module in set(blocking.values()):
+        if call.module in blocking:
             kinds[call.module] = _kind(call)
 
     with watched_calls(classify):
         loss_fn(x.detach().requires_grad_())
     for kind in (FUSED_ATTENTION, CUSTOM_FUNCTION, OTHER_OPERATION):
-        yield from _of(kind, {n: m for n, m in blocking.items() if kinds[m] is kind})
+        yield from _of(kind, {m: n for m, n in blocking.items() if kinds[m] is kind})
 
 
 def in_place(model: nn.Module, loss_fn: LossFn, x: Tensor) -> Obstacle:
@@ -135,8 +135,8 @@ def in_place(model: nn.Module, loss_fn: LossFn, x: Tensor) -> Obstacle:
             loss_fn(x.detach().requires_grad_())
     except RuntimeError:
         found = {running[-1].module: None} if running else {}
-    names = {module: name for name, module in _named(model)}
-    return next(_of(IN_PLACE, {names[m]: m for m in found if m in names}, always=True))
+    names = named_modules(model)
+    return next(_of(IN_PLACE, {m: names[m] for m in found if m in names}, always=True))
 
 
 def _of(kind: Kind, modules: Modules, *, always: bool = False) -> Iterator[Obstacle]:
@@ -145,12 +145,8 @@ def _of(kind: Kind, modules: Modules, *, always: bool = False) -> Iterator[Obsta
         yield Obstacle(what, hinders, tuple(labels(modules)), advice)
 
 
-def _named(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    return ((name or "model", module) for name, module in model.named_modules())
-
-
-def _instances(model: nn.Module, cls: type[nn.Module]) -> Modules:
-    return {name: module for name, module in _named(model) if isinstance(module, cls)}
+def _within(model: nn.Module, condition: Callable[[nn.Module], bool]) -> Modules:
+    return {module: name for module, name in named_modules(model).items() if condition(module)}
 
 
 def _is_compiled(module: nn.Module) -> bool:
@@ -176,4 +172,4 @@ def _with_live_state(model: nn.Module, loss_fn: LossFn, x: Tensor) -> Modules:
     with torch.no_grad():
         frozen_batch_norm(loss_fn, model)(x)
     changed = {buffer for buffer, value in before.items() if not torch.equal(buffer, value)}
-    return {n: m for n, m in _named(model) if not changed.isdisjoint(m.buffers(recurse=False))}
+    return _within(model, lambda m: not changed.isdisjoint(m.buffers(recurse=False)))

@@ -73,33 +73,38 @@ class Call:
 
 
 Condition = Callable[[Call], bool]
-Modules = Mapping[str, nn.Module]
-"""Modules by their name within the model."""
+Modules = Mapping[nn.Module, str]
+"""Modules with their names within the outermost module that was called."""
 
 
 def modules_where(condition: Condition, probe: LossFn, x: Tensor) -> Modules:
     """The modules some call of which fulfils a condition, in the order in which they finish."""
     found: dict[nn.Module, None] = {}
-    roots: list[nn.Module] = []
+    names: dict[nn.Module, str] = {}
+    running: list[Call] = []
 
     def examine(call: Call) -> None:
-        roots[:] = [call.module]  # the outermost one is the last to finish
         if condition(call):
             found[call.module] = None
+        if not running:  # an outermost one: the model, a head, a criterion
+            names.update(named_modules(call.module))
 
-    with watched_calls(examine), torch.enable_grad():
+    with watched_calls(examine, running), torch.enable_grad():
         probe(x)
-    names = {module: name for root in roots for name, module in root.named_modules()}
-    return {names.get(module) or "model": module for module in found}
+    return {module: names.get(module, "model") for module in found}
+
+
+def named_modules(root: nn.Module) -> Modules:
+    """All modules within one, and itself as "model"."""
+    return {module: name or "model" for name, module in root.named_modules()}
 
 
 def innermost(modules: Modules) -> Modules:
     """Those that contain no other one of them."""
-    chosen = set(modules.values())
     return {
-        name: module
-        for name, module in modules.items()
-        if chosen.isdisjoint(part for part in module.modules() if part is not module)
+        module: name
+        for module, name in modules.items()
+        if modules.keys().isdisjoint(part for part in module.modules() if part is not module)
     }
 
 

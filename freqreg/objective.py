@@ -3,14 +3,14 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from freqreg.autograd_graph import first_use
+from freqreg.autograd_graph import at_first_use
 from freqreg.differentiation import Differentiation, DoubleBackprop
 from freqreg.errors import InputError, InputGradientError, SettingError
 from freqreg.input_gradients import LossFn, scalar_loss
@@ -152,8 +152,9 @@ class Objective:
             yield step.main_loss(scalar_loss(step.passes.main, step.x))
             return
         for loss in self.differentiation.losses(step):
-            if self.mixer is not None and first_use(loss, "pixel range"):
-                self.pixels.require_inputs(step.x)
+            if self.mixer is not None:
+                in_range = partial(self.pixels.require_inputs, step.x)
+                at_first_use(loss, "pixel range", in_range)
             yield loss
 
     def _step(

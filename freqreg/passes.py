@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _NormBase  # of batch and instance norm, 
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils import checkpoint
 
-from freqreg.autograd_graph import first_use, is_compiled, nodes
+from freqreg.autograd_graph import at_first_use, is_compiled, nodes
 from freqreg.distributed import Wrappers
 from freqreg.errors import SettingError
 from freqreg.input_gradients import LossFn
@@ -68,8 +68,8 @@ def frozen_batch_norm(loss_fn: LossFn, model: nn.Module | None) -> LossFn:
     def frozen(x: Tensor) -> Tensor:
         with _frozen_norms(model) as norms:
             loss = loss_fn(x)
-        if model is None and not norms.found:
-            _require_no_compiled_code(loss)
+        if model is None and not norms.found and isinstance(loss, Tensor):
+            at_first_use(loss, "frozen norms", lambda: _require_no_compiled_code(loss))
         return loss
 
     return frozen
@@ -143,8 +143,7 @@ def _refuse_checkpointing(norm: nn.Module, *_: object) -> None:
 
 
 def _require_no_compiled_code(loss: Tensor) -> None:
-    is_new = isinstance(loss, Tensor) and first_use(loss, "frozen norms")
-    if is_new and any(is_compiled(node) for node in nodes(loss)):
+    if any(is_compiled(node) for node in nodes(loss)):
         raise SettingError(
             "loss_fn runs compiled code in which no batch norm was met. If it holds any, extra "
             "passes would update their statistics. Say which module it runs: "

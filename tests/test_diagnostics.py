@@ -14,8 +14,8 @@ from torch.utils.checkpoint import checkpoint
 
 from freqreg import FGSM, Every, FiniteDifference, GradAlign, JaFR, Objective
 from freqreg.diagnostics import Report, Way, check
-from freqreg.diagnostics_measures import LiveStorages
 from freqreg.errors import KinkedActivationWarning, SecondDerivativeError, SettingError
+from tests.obstacles import Attention, Doubled, around
 from tests.references import gradient, jafr_penalty, smooth_net
 
 
@@ -27,14 +27,6 @@ def x() -> Tensor:
 @pytest.fixture
 def y() -> Tensor:
     return torch.randint(3, (4,))
-
-
-def around(module: nn.Module) -> nn.Sequential:
-    """A classifier that is smooth but for one module, `2`."""
-    head = nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
-    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.GELU(), module, head)
-    model(torch.zeros(2, 3, 8, 8))
-    return model
 
 
 def way(report: Report, name: str) -> Way:
@@ -55,27 +47,6 @@ def test_a_smooth_net_has_no_obstacle(x: Tensor, y: Tensor) -> None:
     ]
     assert all(found.works for found in report.ways)
     assert report.obstacles == ()
-
-
-class Attention(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return F.scaled_dot_product_attention(x, x, x)
-
-
-class Once(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: object, x: Tensor) -> Tensor:
-        return x * 2
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: object, grad: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return grad * 2
-
-
-class Doubled(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return Once.apply(x.square())  # pyright: ignore[reportReturnType]
 
 
 class SegmentMaxima(nn.Module):
@@ -331,33 +302,6 @@ def test_what_a_plain_step_raises_is_raised(x: Tensor) -> None:
 def test_any_criterion(x: Tensor) -> None:
     report = check(smooth_net().float(), x, torch.rand(4, 3), criterion=F.mse_loss)
     assert all(found.works for found in report.ways)
-
-
-def test_memory_is_that_of_the_storages_alive() -> None:
-    given = torch.zeros(1000)
-    with LiveStorages() as live:
-        given.add_(1)
-        given.view(10, 100)
-        first = torch.ones(1000)
-        second = first + 1
-        assert live.live == 8000
-        del first
-        assert live.live == 4000
-        third = second.t()
-        del second
-        assert live.live == 4000
-        del third
-    assert (live.live, live.peak) == (0, 8000)
-
-
-def test_streamed_differences_need_less_memory_than_the_others(y: Tensor) -> None:
-    layers = [layer for _ in range(5) for layer in (nn.Conv2d(4, 4, 3, padding=1), nn.GELU())]
-    body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(8))
-    report = check(around(body), torch.rand(4, 3, 32, 32), y)
-    exact, summed, streamed, _ = (found.cost.bytes / report.plain.bytes for found in report.ways)  # pyright: ignore[reportOptionalMemberAccess]
-    assert streamed < 1.3
-    assert exact > 1.5
-    assert summed > 1.5
 
 
 def test_the_report_is_readable(x: Tensor, y: Tensor) -> None:

@@ -34,6 +34,7 @@ from freqreg.errors import (
     SettingError,
 )
 from freqreg.regularizers import Regularizer
+from tests.obstacles import Attention, Doubled
 from tests.references import smooth_net
 
 JAFR = Objective([JaFR()])
@@ -159,27 +160,6 @@ def test_a_model_without_trainable_parameters(model: nn.Module, x: Tensor, y: Te
         JAFR(cross_entropy(model, y), x)
 
 
-class Attention(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return F.scaled_dot_product_attention(x, x, x)
-
-
-class Once(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: object, x: Tensor) -> Tensor:
-        return x * 2
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: object, grad: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return grad * 2
-
-
-class Doubled(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return Once.apply(x.square())  # pyright: ignore[reportReturnType]
-
-
 @pytest.mark.parametrize(("module", "name"), [(Attention(), "Attention"), (Doubled(), "Doubled")])
 def test_an_operation_without_a_second_derivative_is_named(
     module: nn.Module, name: str, x: Tensor, y: Tensor
@@ -189,6 +169,33 @@ def test_an_operation_without_a_second_derivative_is_named(
     with pytest.raises(SecondDerivativeError, match=rf"0\.2 \({name}\).*sdpa_kernel.*FiniteDiff"):
         JAFR(cross_entropy(model, y), x)
     PROBES(cross_entropy(model, y), x).backward()
+
+
+def test_a_second_try_meets_the_same_error(x: Tensor, y: Tensor) -> None:
+    """As in a notebook, where torch's own error would follow."""
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), Attention(), nn.Flatten(), nn.Linear(144, 3))
+    for _ in range(2):
+        with pytest.raises(SecondDerivativeError, match="FiniteDifference"):
+            JAFR(cross_entropy(model, y), x)
+        with pytest.raises(InputError, match="PixelSpace"):
+            Objective((), FGSM())(cross_entropy(model, y), x * 255)
+
+
+def test_half_precision_is_refused_at_a_second_try(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    for _ in range(2):
+        with pytest.raises(LowPrecisionError):
+            PROBES(cross_entropy(model.bfloat16(), y), x.bfloat16())
+
+
+class Criterion(nn.CrossEntropyLoss):
+    """A module that is called after the model."""
+
+
+def test_names_are_those_of_the_model_where_the_criterion_is_a_module(x: Tensor, y: Tensor) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), Attention(), nn.Flatten(), nn.Linear(144, 3))
+    criterion = Criterion()
+    with pytest.raises(SecondDerivativeError, match=r"^1 \(Attention\)"):
+        JAFR(lambda z: criterion(model(z), y), x)
 
 
 class AttentionThenNorm(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from freqreg.autograd_graph import first_use
+from freqreg.autograd_graph import at_first_use
 from freqreg.diagnosis import require_parameters, require_second_derivatives
 from freqreg.differentiation.base import Differentiation
 from freqreg.differentiation.lean import differentiable_gradient
@@ -75,9 +75,12 @@ def _penalty(term: Term, step: Step, clean: _CleanPass) -> Float[Tensor, ""]:
     beside = [differentiable_gradient(step.passes.probe, point)[1] for point in term.points]
     step.passes.wrappers.require_double_backprop()
     penalty = term.weighted([clean.differentiable_grad, *beside], step.record)
-    if first_use(clean.loss, f"double backprop of {term.regularizer.name}"):
+
+    def examine() -> None:
         require_second_derivatives(penalty, step.passes.probe, step.x)
         require_parameters(penalty, (step.x, *term.points))
+
+    at_first_use(clean.loss, f"double backprop of {term.regularizer.name}", examine)
     return penalty
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, reduce
+from functools import cache, partial, reduce
 from itertools import islice
 from typing import Literal
 
@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from freqreg.autograd_graph import first_use
+from freqreg.autograd_graph import at_first_use
 from freqreg.checks import require_positive
 from freqreg.diagnosis import require_full_precision, warn_of_kinks
 from freqreg.differentiation.base import Differentiation
@@ -131,10 +131,11 @@ class FiniteDifference(Differentiation):
                 yield -slope.times(slope.loss_along(step, -self.step)) / (2 * self.step)
 
     def _examine(self, step: Step, loss: Tensor) -> None:
-        if not self.allow_low_precision and first_use(loss, "finite differences, precision"):
-            require_full_precision(loss)
-        if first_use(loss, "finite differences, kinks"):
-            warn_of_kinks(loss, step.passes.probe, step.x)
+        if not self.allow_low_precision:
+            precise = partial(require_full_precision, loss)
+            at_first_use(loss, "finite differences, precision", precise)
+        kinks = partial(warn_of_kinks, loss, step.passes.probe, step.x)
+        at_first_use(loss, "finite differences, kinks", kinks)
 
 
 @dataclass(frozen=True)
