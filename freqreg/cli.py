@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 COMMANDS = {
+    "check": "freqreg.evaluation.check_command:Check",
     "evaluate": "freqreg.evaluation.evaluate_command:Evaluate",
     "profile": "freqreg.evaluation.profile_command:Profile",
     "corrupt": "freqreg.evaluation.corrupt_command:Corrupt",

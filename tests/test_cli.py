@@ -120,6 +120,14 @@ def test_profile_prints_and_draws(here, capsys, labels):
         assert (here / "profiles" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(("flag", "blocked"), [((), True), (("--no-fused-attention",), False)])
+def test_check_reports_on_a_model_of_timm(capsys, flag, blocked):
+    main(["check", "timm/test_vit", "--batch-size", "2", "--device", "cpu", *flag])
+    printed = capsys.readouterr().out
+    assert printed.startswith("VisionTransformer, 2 images of 3x160x160, jafr\n")
+    assert ("fused attention in blocks.0.attn (Attention)" in printed) == blocked
+
+
 def test_profile_of_data_alone(here, capsys):
     main(["profile", "--data", "test.safetensors"])
     assert "images" in capsys.readouterr().out
