@@ -40,6 +40,7 @@ SETTINGS = Settings(
     width=our_choice(8, SMALL),
     optimizer=our_choice("sgd", "as on CIFAR-10"),
     epochs=our_choice(2, SMALL),
+    warmup_epochs=our_choice(0, "as on CIFAR-10"),
     max_learning_rate=our_choice(0.02, "the same for all methods; 0.05 diverges"),
     momentum=our_choice(0.9, "as on CIFAR-10"),
     weight_decay=our_choice(5e-4, "as on CIFAR-10"),

@@ -1,5 +1,6 @@
 """The paper's data sets: from the hub, or from a local copy of whatever layout."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from recipe import hub_tables
@@ -8,7 +9,16 @@ from recipe.image_cache import cached
 from recipe.images import DataError, Images
 from recipe.local_copies import find
 
-__all__ = ["CIFAR10", "CIFAR100", "SVHN", "TINY_IMAGENET", "HubDataset", "Split", "load_images"]
+__all__ = [
+    "CIFAR10",
+    "CIFAR100",
+    "SVHN",
+    "TINY_IMAGENET",
+    "HubDataset",
+    "Split",
+    "load_images",
+    "loader",
+]
 
 
 def load_images(dataset: HubDataset, split: Split, data_dir: Path | None = None) -> Images:
@@ -23,6 +33,16 @@ def load_images(dataset: HubDataset, split: Split, data_dir: Path | None = None)
     """
     images = _from_hub(dataset, split) if data_dir is None else _copied(dataset, split, data_dir)
     return _checked(images, dataset)
+
+
+def loader(dataset: HubDataset) -> Callable[[Path | None], tuple[Images, Images]]:
+    """What loads train and test images, from the hub or from a local copy."""
+
+    def load(data_dir: Path | None) -> tuple[Images, Images]:
+        """The train and the test images."""
+        return load_images(dataset, "train", data_dir), load_images(dataset, "test", data_dir)
+
+    return load
 
 
 def _from_hub(dataset: HubDataset, split: Split) -> Images:

@@ -19,32 +19,39 @@ from freqreg.regularizers.base import Regularizer
 from recipe.settings import Method, Settings
 
 
-def objective(method: Method, settings: Settings, image_size: int) -> Objective:
+def objective(
+    method: Method, settings: Settings, image_size: int, *, strength: float = 1.0
+) -> Objective:
     """The objective that a method trains, for square images of `image_size` pixels.
 
     A method is named by its parts: adversarial training, then a regularizer.
+
+    Args:
+        strength: of adversarial training in a warm-up: share of FGSM's step and PGD's radius.
     """
     parts = method.split("+")
     return Objective(
         [r for part in parts if (r := _regularizer(part, settings, image_size)) is not None],
-        mixer=_mixer(parts[0], settings),
+        mixer=_mixer(parts[0], settings, strength),
         batch_norm=settings.batch_norm.value,
     )
 
 
-def _mixer(part: str, settings: Settings) -> Mixer | None:
+def _mixer(part: str, settings: Settings, strength: float) -> Mixer | None:
     eps = settings.eps_255.value / 255
     match part:
         case "fgsm":
-            return FGSM(eps, alpha=settings.fgsm_alpha.value)
+            return FGSM(eps, alpha=strength * settings.fgsm_alpha.value)
         case "pgd":
             step = settings.pgd_step_255.value / 255
-            return PGD(eps, steps=settings.pgd_steps.value, step_size=step, start="zero")
+            return PGD(strength * eps, steps=settings.pgd_steps.value, step_size=step, start="zero")
         case "pgd2":
             steps = settings.pgd2_steps.value
-            return PGD(eps, steps=steps, step_size=eps / steps, start="zero")
+            return PGD(strength * eps, steps=steps, step_size=eps / steps, start="zero")
         case "nfgsm":
-            return NFGSM(eps, alpha=settings.nfgsm_alpha.value, noise=settings.nfgsm_noise.value)
+            return NFGSM(
+                eps, alpha=strength * settings.nfgsm_alpha.value, noise=settings.nfgsm_noise.value
+            )
         case _:
             return None
 

@@ -25,6 +25,7 @@ from recipe.networks import network_kwargs, use_differentiable_attention
 from recipe.records import Results, begin
 from recipe.repository import current_commit
 from recipe.settings import Method, Settings
+from recipe.warm_up import WarmUpTrainer
 
 WATCHED_IMAGES = 1000
 
@@ -135,13 +136,14 @@ def make_trainer(run: Run, train: Images, test: Images, accelerator: Accelerator
         drop_last=True,
         collate_fn=lambda batch: batch,
     )
-    return Trainer(
+    return WarmUpTrainer(
+        lambda strength: objective(run.method, settings, train.pixels.shape[-1], strength=strength),
+        settings.warmup_epochs.value,
         model,
         make_optimizer(model, settings),
         loader,
         settings.epochs.value,
         accelerator=accelerator,
-        objective=objective(run.method, settings, train.pixels.shape[-1]),
         augment=RandomCropAndFlip(settings.padding.value, settings.flip.value),
         streamed=run.streamed,
         evaluate=lambda model: watch(model, test),

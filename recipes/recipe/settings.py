@@ -69,7 +69,7 @@ class Settings:
     A method reads what concerns it: `lambda_freq` is the size of JaFR's λ, whose sign is the
     method's; `absolute_floor` None means the floor relative to the mean magnitude;
     `alpha_shift` is added to each exponent of B_low; `pgd2_steps` are steps of ε over their
-    number; `momentum` is SGD's.
+    number; `momentum` is SGD's; in `warmup_epochs` FGSM's step and PGD's radius grow from 0.
     """
 
     train_images: Sourced[int]
@@ -82,6 +82,7 @@ class Settings:
 
     optimizer: Sourced[Literal["sgd", "adam"]]
     epochs: Sourced[int]
+    warmup_epochs: Sourced[int]
     max_learning_rate: Sourced[float]
     momentum: Sourced[float]
     weight_decay: Sourced[float]

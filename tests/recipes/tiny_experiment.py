@@ -18,6 +18,7 @@ SETTINGS = Settings(
         width=2,
         optimizer="sgd",
         epochs=3,
+        warmup_epochs=0,
         max_learning_rate=0.05,
         momentum=0.9,
         weight_decay=5e-4,

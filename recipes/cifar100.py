@@ -1,0 +1,46 @@
+"""CIFAR-100 as in the paper's section 4: as CIFAR-10, but for learning rates.
+
+accelerate launch recipes/cifar100.py --method fgsm+jafr --preset paper
+"""
+
+from recipe.command_line import main
+from recipe.hub import CIFAR100, loader
+from recipe.paper_setup import MINI, SETUP, SMOKE
+from recipe.settings import Changes, Experiment, Method, Settings, our_choice, paper, published_code
+
+SETTINGS = Settings(
+    **SETUP,
+    train_images=paper(50_000),
+    flip=published_code(True),
+    epochs=paper(30, "as on CIFAR-10"),
+    warmup_epochs=published_code(0),
+    max_learning_rate=paper(0.3, "cyclic; the peak is at floor(2/5 of the epochs) by the code"),
+    lambda_align=published_code(0.2, "the clean gradient detached"),
+    lambda_freq=paper(0.001),
+    attacked_images=published_code(10_000),
+)
+
+BY_METHOD: dict[Method, Changes] = {
+    "standard": {"max_learning_rate": paper(0.2)},
+    "jafr": {"max_learning_rate": paper(0.1)},
+    "jafr-": {
+        "max_learning_rate": our_choice(0.1, "as JaFR"),
+        "lambda_freq": our_choice(0.001, "as JaFR; of the negative λ only the sign is stated"),
+    },
+    "fgsm+jafr": {"lambda_freq": paper(0.001, "the published script has 0.002")},
+    "fgsm+jafr-": {
+        "max_learning_rate": our_choice(0.3, "as FGSM + JaFR"),
+        "lambda_freq": our_choice(0.001, "as FGSM + JaFR; only the sign is stated"),
+    },
+    "nfgsm": {"max_learning_rate": our_choice(0.3, "as all adversarial training")},
+    "pgd2": {"max_learning_rate": our_choice(0.3, "as all adversarial training")},
+}
+
+EXPERIMENT = Experiment(
+    "cifar100", "CIFAR-100", SETTINGS, BY_METHOD, {"paper": {}, "mini": MINI, "smoke": SMOKE}
+)
+
+load = loader(CIFAR100)
+
+if __name__ == "__main__":
+    main(EXPERIMENT, load)
