@@ -62,7 +62,15 @@ def test_double_backprop_in_float16_with_a_gradient_scaler() -> None:
     assert (found - reference).norm() < 0.05 * reference.norm()
 
 
-@pytest.mark.parametrize("objective", [JAFR, Objective([JaFR(0.1)], FGSM())], ids=["jafr", "fgsm"])
+@pytest.mark.parametrize(
+    "objective",
+    [
+        JAFR,
+        Objective([JaFR(0.1)], FGSM()),
+        Objective([JaFR(0.1)], lambda x, grad_at, pixels: x + grad_at(x)),
+    ],
+    ids=["jafr", "fgsm", "a mixer that takes the gradient as it is"],
+)
 def test_batch_norm_survives_a_step_whose_gradients_overflow(objective: Objective) -> None:
     model, (x, y) = nn.Sequential(nn.BatchNorm2d(3), smooth_net().float()), batch()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
