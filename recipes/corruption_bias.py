@@ -19,9 +19,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from freqreg.evaluation.corruptions import SEVERITIES, corrupt
+from freqreg.evaluation.paper_tables import CORRUPTION_LOG_B_LOW
 from freqreg.evaluation.rank_correlation import rank_correlation
 from freqreg.evaluation.spectra import image_profile
-from freqreg.evaluation.summary import PUBLISHED_LOG_B_LOW
 
 PAGE = Path(__file__).parents[1] / "docs" / "corruptions.md"
 BEGIN, END = "<!-- written by recipes/corruption_bias.py -->", "<!-- end -->"
@@ -45,7 +45,7 @@ def main(settings: Settings) -> None:
     images = load_images(CIFAR10, "test", settings.data_dir)
     biases = {
         name: [corruption_bias(images, name, severity, settings.seed) for severity in SEVERITIES]
-        for name in tqdm(PUBLISHED_LOG_B_LOW, desc="corruptions")
+        for name in tqdm(CORRUPTION_LOG_B_LOW, desc="corruptions")
     }
     record = {"settings": _conditions(images, settings), "log_b_low": biases}
     settings.page.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
@@ -61,13 +61,13 @@ def corruption_bias(images: Images, name: str, severity: int, seed: int) -> floa
 
 def markdown(biases: Mapping[str, list[float]], images: int, seed: int) -> str:
     """The table, and how it agrees with the paper's."""
-    means = {name: mean(biases[name]) for name in PUBLISHED_LOG_B_LOW}
-    off = {name: means[name] - published for name, published in PUBLISHED_LOG_B_LOW.items()}
+    means = {name: mean(biases[name]) for name in CORRUPTION_LOG_B_LOW}
+    off = {name: means[name] - published for name, published in CORRUPTION_LOG_B_LOW.items()}
     lines = ["| corruption | 1 | 2 | 3 | 4 | 5 | mean | paper | difference |", "|---|" + "--:|" * 8]
-    for name, published in PUBLISHED_LOG_B_LOW.items():
+    for name, published in CORRUPTION_LOG_B_LOW.items():
         figures = [f"{bias:.2f}" for bias in (*biases[name], means[name], published)]
         lines.append(f"| {name} | {' | '.join(figures)} | {off[name]:+.2f} |")
-    correlation = rank_correlation(list(means.values()), list(PUBLISHED_LOG_B_LOW.values()))
+    correlation = rank_correlation(list(means.values()), list(CORRUPTION_LOG_B_LOW.values()))
     largest = max(off, key=lambda name: abs(off[name]))
     summary = (
         f"{images:,} test images, seed {seed}: Spearman's rank correlation {correlation:.3f}; "

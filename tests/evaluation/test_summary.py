@@ -4,10 +4,10 @@ import pytest
 from torch.testing import assert_close
 
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, MAIN
+from freqreg.evaluation.paper_tables import CORRUPTION_LOG_B_LOW
 from freqreg.evaluation.records import Entry, Record
 from freqreg.evaluation.summary import (
     BANDS,
-    PUBLISHED_LOG_B_LOW,
     Spread,
     by_method,
     collapsed,
@@ -17,7 +17,7 @@ from freqreg.evaluation.summary import (
     summary_rows,
 )
 
-# Table 1 of the paper, in the order of PUBLISHED_LOG_B_LOW: accuracies under the corruptions
+# Table 1 of the paper, in the order of CORRUPTION_LOG_B_LOW: accuracies under the corruptions
 TABLE_1 = {
     "standard": "86.23 89.27 75.10 91.56 79.54 75.41 75.67 76.42 81.62 72.90 73.38 81.57 50.18 "
     "80.77 77.76 62.79 59.63 56.50 48.70",
@@ -39,7 +39,7 @@ def _record(method: str, **scores: float) -> Record:
     about = {"model": f"runs/{method}", "method": method, "training_seed": 0}
     record = Record(about, {name: _entry(accuracy=value) for name, value in scores.items()})
     accuracies = map(float, TABLE_1[method].split())
-    for name, percent in zip(PUBLISHED_LOG_B_LOW, accuracies, strict=True):
+    for name, percent in zip(CORRUPTION_LOG_B_LOW, accuracies, strict=True):
         severities = {str(s): percent / 100 + (3 - s) / 100 for s in range(1, 6)}
         record.scores[f"corruption/{name}"] = _entry(**severities)
     return record
@@ -101,7 +101,7 @@ def test_bands_and_groups_part_the_corruptions():
 
 def test_the_summary_has_the_means_over_corruptions():
     numbers = summary(_record("standard", clean=0.93), _record("jafr"))
-    table = dict(zip(PUBLISHED_LOG_B_LOW, map(float, TABLE_1["standard"].split()), strict=True))
+    table = dict(zip(CORRUPTION_LOG_B_LOW, map(float, TABLE_1["standard"].split()), strict=True))
     assert numbers["clean"] == 0.93
     assert_close(numbers["corruptions (19)"], sum(table.values()) / 1900)
     assert_close(numbers["corruptions (15)"], sum(table[name] for name in MAIN) / 1500)

@@ -5,7 +5,7 @@ import torch
 from corruption_bias import BEGIN, END, PAGE, corruption_bias, markdown, replaced
 from recipe.images import Images
 
-from freqreg.evaluation.summary import PUBLISHED_LOG_B_LOW
+from freqreg.evaluation.paper_tables import CORRUPTION_LOG_B_LOW
 from tests.evaluation.corruptions.pictures import pictures
 
 
@@ -17,7 +17,7 @@ def test_noise_is_nearly_white_and_fog_far_from_it():
 
 def test_the_table_says_how_far_off_it_is():
     table = markdown(
-        {name: [bias] * 4 + [bias + 1] for name, bias in PUBLISHED_LOG_B_LOW.items()}, 12, 0
+        {name: [bias] * 4 + [bias + 1] for name, bias in CORRUPTION_LOG_B_LOW.items()}, 12, 0
     )
     assert "| fog | 12.85 | 12.85 | 12.85 | 12.85 | 13.85 | 13.05 | 12.85 | +0.20 |" in table
     assert "rank correlation 1.000; the largest difference, +0.20" in table

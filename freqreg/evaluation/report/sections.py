@@ -22,8 +22,8 @@ from freqreg.evaluation.report.tables import (
 from freqreg.evaluation.report.tradeoff import comparisons, tradeoff_table
 
 COLLAPSED = Text(
-    "Collapsed: FGSM leaves at least 30 % of the clean accuracy, and PGD less than half of what "
-    "FGSM leaves. Such a model only seems robust."
+    "Collapsed: FGSM leaves at least 30 % of the clean accuracy, and PGD less than a quarter of "
+    "what FGSM leaves. Such a model only seems robust."
 )
 BIAS = Text(
     "log B_low of the input gradients J: the higher, the more low frequencies dominate; white "
