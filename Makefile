@@ -12,7 +12,7 @@ CREATE := $(PYTHON) -m venv $(VENV)
 INSTALL := $(BIN)/python -m pip install --quiet
 endif
 
-.PHONY: help demo test lint types docs check clean
+.PHONY: help demo smoke test lint types docs check clean
 
 help:
 	@grep -hE '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -24,6 +24,10 @@ demo: $(INSTALLED)
 ## make test    run the test suite
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+## make smoke   run every recipe with every method on small data, in some minutes
+smoke: $(INSTALLED)
+	$(BIN)/python -m tests.recipes.smoke
 
 ## make lint    check style and formatting
 lint: $(INSTALLED)

@@ -1,56 +1,98 @@
 """The paper preset, against what the paper and its code say, typed here a second time."""
 
+from dataclasses import fields
 from typing import Any
 
 import cifar10
+import cifar100
 import pytest
+import svhn
+import tiny_imagenet
 from recipe.command_line import Arguments, describe, settings_lines
 from recipe.settings import METHODS, Method, Settings, Source
 
+EXPERIMENTS = {e.name: e for e in (r.EXPERIMENT for r in (cifar10, cifar100, svhn, tiny_imagenet))}
+PAPER, CODE, OURS = "paper", "published code", "not published"
+
 EVERYWHERE: dict[str, tuple[Any, str]] = {
-    "epochs": (30, "paper"),
-    "eps_255": (8, "paper"),
-    "model": ("preact_resnet18", "paper"),
-    "attack_steps": (50, "paper"),
-    "attack_restarts": (10, "paper"),
-    "batch_size": (128, "published code"),
-    "optimizer": ("sgd", "published code"),
-    "momentum": (0.9, "published code"),
-    "weight_decay": (0.0005, "published code"),
-    "padding": (4, "published code"),
-    "flip": (True, "published code"),
-    "width": (64, "published code"),
-    "fgsm_alpha": (1.25, "published code"),
-    "pgd_steps": (10, "published code"),
-    "pgd_step_255": (2, "published code"),
-    "pgd2_steps": (2, "not published"),
-    "nfgsm_alpha": (1.0, "not published"),
-    "nfgsm_noise": (2.0, "not published"),
-    "lambda_align": (0.2, "published code"),
-    "absolute_floor": (0.00001, "published code"),
-    "alpha_shift": (0.00001, "published code"),
-    "batch_norm": ("every pass", "published code"),
-    "fgsm_images": (1000, "published code"),
-    "profiled_images": (1000, "published code"),
-    "attacked_images": (10000, "published code"),
+    "eps_255": (8, PAPER),
+    "model": ("preact_resnet18", PAPER),
+    "attack_steps": (50, PAPER),
+    "attack_restarts": (10, PAPER),
+    "attack_select": ("max-loss", CODE),
+    "batch_size": (128, CODE),
+    "optimizer": ("sgd", CODE),
+    "momentum": (0.9, CODE),
+    "weight_decay": (0.0005, CODE),
+    "padding": (4, CODE),
+    "width": (64, CODE),
+    "fgsm_alpha": (1.25, CODE),
+    "pgd_steps": (10, CODE),
+    "pgd_step_255": (2, CODE),
+    "pgd2_steps": (2, OURS),
+    "nfgsm_alpha": (1.0, OURS),
+    "nfgsm_noise": (2.0, OURS),
+    "absolute_floor": (0.00001, CODE),
+    "alpha_shift": (0.00001, CODE),
+    "batch_norm": ("every pass", CODE),
+    "fgsm_images": (1000, CODE),
+    "profiled_images": (1000, CODE),
+    "noise_rms": (0.1, OURS),
 }
-RATES: dict[Method, tuple[float, str]] = {
-    "standard": (0.2, "paper"),
-    "jafr": (0.2, "paper"),
-    "fgsm": (0.2, "paper"),
-    "fgsm+jafr": (0.3, "paper"),
-    "fgsm+gradalign": (0.3, "paper"),
-    "pgd": (0.3, "paper"),
-    "jafr-": (0.2, "not published"),
-    "fgsm+jafr-": (0.3, "not published"),
-    "nfgsm": (0.3, "not published"),
-    "pgd2": (0.3, "not published"),
+BY_DATASET: dict[str, dict[str, tuple[Any, str]]] = {
+    "cifar10": {
+        "train_images": (50000, PAPER),
+        "epochs": (30, PAPER),
+        "flip": (True, CODE),
+        "warmup_epochs": (0, CODE),
+        "lambda_align": (0.2, CODE),
+        "attacked_images": (10000, CODE),
+    },
+    "cifar100": {
+        "train_images": (50000, PAPER),
+        "epochs": (30, PAPER),
+        "flip": (True, CODE),
+        "warmup_epochs": (0, CODE),
+        "lambda_align": (0.2, CODE),
+        "attacked_images": (10000, CODE),
+    },
+    "svhn": {
+        "train_images": (73257, PAPER),
+        "epochs": (15, PAPER),
+        "flip": (False, CODE),
+        "warmup_epochs": (5, CODE),
+        "lambda_align": (2.5, PAPER),
+        "attacked_images": (26032, CODE),
+    },
+    "tiny_imagenet": {
+        "train_images": (100000, PAPER),
+        "epochs": (30, PAPER),
+        "flip": (True, OURS),
+        "warmup_epochs": (0, OURS),
+        "lambda_align": (0.2, OURS),
+        "attacked_images": (10000, CODE),
+    },
 }
-LAMBDAS: dict[Method, tuple[float, str]] = {
-    "jafr": (0.001, "paper"),
-    "fgsm+jafr": (0.001, "paper"),
-    "jafr-": (0.001, "not published"),
-    "fgsm+jafr-": (0.001, "not published"),
+PUBLISHED: tuple[Method, ...] = (
+    "standard",
+    "jafr",
+    "fgsm",
+    "fgsm+jafr",
+    "fgsm+gradalign",
+    "pgd",
+)
+UNPUBLISHED: tuple[Method, ...] = ("jafr-", "fgsm+jafr-", "nfgsm", "pgd2")
+RATES: dict[str, tuple[float, ...]] = {  # PUBLISHED, then UNPUBLISHED
+    "cifar10": (0.2, 0.2, 0.2, 0.3, 0.3, 0.3, 0.2, 0.3, 0.3, 0.3),
+    "cifar100": (0.2, 0.1, 0.3, 0.3, 0.3, 0.3, 0.1, 0.3, 0.3, 0.3),
+    "svhn": (0.05,) * 10,
+    "tiny_imagenet": (0.2, 0.1, 0.3, 0.3, 0.3, 0.3, 0.1, 0.3, 0.3, 0.3),
+}
+LAMBDAS: dict[str, tuple[float, float]] = {  # JaFR, FGSM AT + JaFR
+    "cifar10": (0.001, 0.001),
+    "cifar100": (0.001, 0.001),
+    "svhn": (0.001, 0.05),
+    "tiny_imagenet": (0.002, 0.002),
 }
 
 
@@ -59,18 +101,28 @@ def sourced(settings: Settings, name: str) -> tuple[Any, str]:
     return found.value, found.source.value
 
 
+def expected(dataset: str, method: Method) -> dict[str, tuple[Any, str]]:
+    source = OURS if method in UNPUBLISHED else PAPER
+    rate = RATES[dataset][(PUBLISHED + UNPUBLISHED).index(method)]
+    found = {**EVERYWHERE, **BY_DATASET[dataset], "max_learning_rate": (rate, source)}
+    if "jafr" in method:
+        found["lambda_freq"] = (LAMBDAS[dataset]["fgsm" in method], source)
+    return found
+
+
+@pytest.mark.parametrize("dataset", EXPERIMENTS)
 @pytest.mark.parametrize("method", METHODS)
-def test_cifar10_is_the_papers(method: Method) -> None:
-    settings = cifar10.EXPERIMENT.settings(method, "paper")
-    assert {name: sourced(settings, name) for name in EVERYWHERE} == EVERYWHERE
-    assert sourced(settings, "max_learning_rate") == RATES[method]
-    if method in LAMBDAS:
-        assert sourced(settings, "lambda_freq") == LAMBDAS[method]
+def test_the_paper_preset_is_the_papers(dataset: str, method: Method) -> None:
+    settings = EXPERIMENTS[dataset].settings(method, "paper")
+    wanted = expected(dataset, method)
+    assert {name: sourced(settings, name) for name in wanted} == wanted
+    assert {field.name for field in fields(Settings)} - {*wanted} <= {"lambda_freq"}
 
 
-def test_what_is_our_choice_says_why() -> None:
+@pytest.mark.parametrize("dataset", EXPERIMENTS)
+def test_what_is_our_choice_says_why(dataset: str) -> None:
     for method in METHODS:
-        settings = cifar10.EXPERIMENT.settings(method, "paper")
+        settings = EXPERIMENTS[dataset].settings(method, "paper")
         unexplained = [
             name
             for name, source in settings.sources().items()
@@ -102,6 +154,5 @@ def test_help_and_listing_name_every_value_and_its_source() -> None:
     assert "max_learning_rate 0.2 (paper" in described
     assert "fgsm+jafr: max_learning_rate 0.3 (paper)" in described
     lines = settings_lines(cifar10.EXPERIMENT.settings("pgd", "paper"))
-    others = {"max_learning_rate", "lambda_freq", "train_images", "attack_select", "noise_rms"}
-    assert {line.split()[0] for line in lines} == {*EVERYWHERE, *others}
+    assert {line.split()[0] for line in lines} == {field.name for field in fields(Settings)}
     assert any("batch_size 128 (published code: " in line for line in lines)

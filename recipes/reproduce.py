@@ -1,0 +1,89 @@
+"""A whole matrix of runs on one data set, every method times every seed, and its report.
+
+    python recipes/reproduce.py --dataset cifar10 --seeds 3 --preset mini
+
+What has finished is not run again, and what was killed goes on from its last checkpoint: start
+the same command anew at any time. --print-commands lists the runs for any scheduler.
+"""
+
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+import tyro
+from recipe.records import RESULTS
+from recipe.settings import METHODS, Method, Preset
+from recipe.tasks import Task, run_tasks
+
+RECIPES = Path(__file__).parent
+Name = Literal["cifar10", "cifar100", "svhn", "tiny_imagenet"]
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What is run, and how much of it at a time."""
+
+    dataset: Name = "cifar10"
+    """Of the paper's four."""
+    seeds: int = 3
+    """How many: 0, 1, ..."""
+    preset: Preset = "mini"
+    """paper, mini or smoke, as of each recipe."""
+    methods: tuple[Method, ...] = METHODS
+    """What is compared."""
+    data_dir: Path | None = None
+    """A local copy of the data set; None: from the Hugging Face hub."""
+    output_dir: Path = Path("runs")
+    """Each run has a folder here, in DATASET/."""
+    report_dir: Path | None = None
+    """Where the report goes; None: DATASET/report in output_dir."""
+    jobs: int | None = None
+    """Runs at a time; None: one for each GPU, else for each two cores."""
+    threads: int = 1
+    """Threads of each."""
+    set: tuple[str, ...] = ()
+    """NAME=VALUE of any setting, in all runs."""
+    print_commands: bool = False
+    """Print the command of each run, and stop."""
+
+
+def main(arguments: Arguments) -> None:
+    """Run what is not finished, and write the report over all."""
+    tasks = [
+        task_of(arguments, method, seed)
+        for seed in range(arguments.seeds)
+        for method in arguments.methods
+    ]
+    if arguments.print_commands:
+        print("\n".join(shlex.join(task.command) for task in tasks))
+        return
+    jobs = arguments.jobs or torch.cuda.device_count() or max(1, (torch.get_num_threads()) // 2)
+    failed = run_tasks(tasks, jobs=jobs, threads=arguments.threads)
+    if failed:
+        sys.exit(f"{len(failed)} of {len(tasks)} runs failed: {', '.join(t.name for t in failed)}")
+    base = arguments.output_dir / arguments.dataset
+    report = [sys.executable, "-m", "freqreg", "report", *(str(task.folder) for task in tasks)]
+    folder = arguments.report_dir or base / "report"
+    sys.exit(subprocess.run([*report, "--output-dir", str(folder)], check=False).returncode)
+
+
+def task_of(arguments: Arguments, method: Method, seed: int) -> Task:
+    """One run as a program; with --resume it may begin as well as go on."""
+    name = f"{arguments.preset}-{method}-seed{seed}"
+    folder = arguments.output_dir / arguments.dataset / name
+    options = [f"--method={method}", f"--seed={seed}", f"--preset={arguments.preset}"]
+    options += [f"--output-dir={folder}", "--resume"]
+    if arguments.data_dir is not None:
+        options.append(f"--data-dir={arguments.data_dir}")
+    if arguments.set:
+        options += ["--set", *arguments.set]
+    command = [sys.executable, str(RECIPES / f"{arguments.dataset}.py"), *options]
+    return Task(name, command, folder, (folder / RESULTS).exists)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments, description=__doc__, config=(tyro.conf.FlagCreatePairsOff,)))
