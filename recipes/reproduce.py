@@ -6,6 +6,7 @@ What has finished is not run again, and what was killed goes on from its last ch
 the same command anew at any time. --print-commands lists the runs for any scheduler.
 """
 
+import os
 import shlex
 import subprocess
 import sys
@@ -42,7 +43,7 @@ class Arguments:
     report_dir: Path | None = None
     """Where the report goes; None: DATASET/report in output_dir."""
     jobs: int | None = None
-    """Runs at a time; None: one for each GPU, else for each two cores."""
+    """Runs at a time; None: one for each GPU, else as many as the cores have threads for."""
     threads: int = 1
     """Threads of each."""
     set: tuple[str, ...] = ()
@@ -61,7 +62,8 @@ def main(arguments: Arguments) -> None:
     if arguments.print_commands:
         print("\n".join(shlex.join(task.command) for task in tasks))
         return
-    jobs = arguments.jobs or torch.cuda.device_count() or max(1, (torch.get_num_threads()) // 2)
+    cores = len(os.sched_getaffinity(0))
+    jobs = arguments.jobs or torch.cuda.device_count() or max(1, cores // arguments.threads)
     failed = run_tasks(tasks, jobs=jobs, threads=arguments.threads)
     if failed:
         sys.exit(f"{len(failed)} of {len(tasks)} runs failed: {', '.join(t.name for t in failed)}")
