@@ -1,0 +1,31 @@
+"""The public names of `freqreg.evaluation.corruptions`."""
+
+from freqreg.evaluation.corruptions.corrupted_data import (
+    CorruptedData,
+    CorruptedDataError,
+    CorruptedOnTheFly,
+)
+from freqreg.evaluation.corruptions.corruption import corrupt
+from freqreg.evaluation.corruptions.hub import HubCorruptions
+from freqreg.evaluation.corruptions.image_folders import ImageFolders
+from freqreg.evaluation.corruptions.names import CORRUPTIONS, EXTRA, GROUPS, MAIN, SEVERITIES
+from freqreg.evaluation.corruptions.npy_folder import NpyFolder
+from freqreg.evaluation.corruptions.opening import open_corrupted
+from freqreg.evaluation.corruptions.writing import write_npy_folder
+
+__all__ = [
+    "CORRUPTIONS",
+    "EXTRA",
+    "GROUPS",
+    "MAIN",
+    "SEVERITIES",
+    "CorruptedData",
+    "CorruptedDataError",
+    "CorruptedOnTheFly",
+    "HubCorruptions",
+    "ImageFolders",
+    "NpyFolder",
+    "corrupt",
+    "open_corrupted",
+    "write_npy_folder",
+]
