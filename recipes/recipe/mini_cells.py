@@ -31,7 +31,10 @@ STAGES: Mapping[Stage, Changes] = {
     | preset(
         model="one_conv",
         train_images=10_000,
+        padding=0,
+        flip=False,
         batch_size=128,
+        weight_decay=0.0,
         optimizer="adam",
         max_learning_rate=0.01,
         epochs=10,
