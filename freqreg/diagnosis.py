@@ -68,7 +68,8 @@ def require_second_derivatives(penalty: Tensor, probe: LossFn, x: Tensor) -> Non
         f"{found}: no second derivative, which DoubleBackprop "
         "needs. For fused attention: `from torch.nn.attention import SDPBackend, sdpa_kernel` "
         "and `with sdpa_kernel(SDPBackend.MATH): model(x)` around the forward, or in timm "
-        "`module.fused_attn = False`. For anything: "
+        '`module.fused_attn = False`, or in transformers `attn_implementation="eager"`. For '
+        "anything: "
         "Objective(..., differentiation=FiniteDifference())."
     )
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from freqreg.errors import InputError, SettingError
 from freqreg.objective import Objective
+from freqreg.passes import is_probe
 from freqreg.pixels import PixelSpace
 from freqreg.regularizers.base import Regularizer
 
@@ -75,7 +76,7 @@ class RegularizedTask(TrainingTask):
             return super().forward(input, target)
         _require_images(input)
         self._require_step(step)
-        results = _Results(super().forward, target, mixes=self.objective.mixer is not None)
+        results = _Results(super().forward, target)
         with answering_once(self, input):
             results.parts["loss"] = self.objective(
                 results.loss_fn,
@@ -107,21 +108,18 @@ class RegularizedTask(TrainingTask):
 
 
 class _Results:
-    """What a task returns for the main pass of a step, and what the objective records.
-
-    The main pass is the last one where images are mixed, and the first one otherwise.
-    """
+    """What a task returns for the main pass of a step, and what the objective records."""
 
     def __init__(
-        self, forward: Callable[[Tensor, Tensor], dict[str, Tensor]], target: Tensor, *, mixes: bool
+        self, forward: Callable[[Tensor, Tensor], dict[str, Tensor]], target: Tensor
     ) -> None:
-        self._forward, self._target, self._mixes = forward, target, mixes
+        self._forward, self._target = forward, target
         self.main: dict[str, Tensor] = {}
         self.parts: dict[str, Tensor] = {}
 
     def loss_fn(self, images: Tensor) -> Tensor:
         result = self._forward(images, self._target)
-        if self._mixes or not self.main:
+        if not is_probe():
             self.main = result
         return result["loss"]
 

@@ -1,0 +1,228 @@
+"""The transformers Trainer with an objective: the same gradients as a loop written out."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import Trainer, TrainingArguments
+
+from freqreg import (
+    FGSM,
+    Every,
+    FiniteDifference,
+    InputGradientNorm,
+    JaFR,
+    Objective,
+    PixelSpace,
+)
+from freqreg.errors import InputError, SecondDerivativeError, SettingError
+from freqreg.integrations.transformers import RegularizedTrainer, RegularizedTrainerMixin
+from tests.integrations.vision_transformers import Pictures, small_vit
+
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
+OBJECTIVES = {
+    "JaFR": Objective([JaFR(0.1)]),
+    "FGSM + JaFR": Objective([JaFR(0.1)], mixer=FGSM()),
+    "norm": Objective([InputGradientNorm(100.0)]),
+}
+
+
+def arguments(folder: Path, **settings: Any) -> TrainingArguments:
+    plain = {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": 4,
+        "max_steps": 1,
+        "learning_rate": 1.0,
+        "lr_scheduler_type": "constant",
+        "optim": "sgd",
+        "max_grad_norm": 0.0,
+        "report_to": "none",
+        "use_cpu": True,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "dataloader_pin_memory": False,
+        "disable_tqdm": True,
+    }
+    return TrainingArguments(**{**plain, **settings})
+
+
+def trainer(folder: Path, objective: Objective, model: Any = None, **settings: Any) -> Any:
+    data = settings.pop("data", None) or Pictures(8, torch.float64)
+    extra = {name: settings.pop(name) for name in ("compute_loss_func",) if name in settings}
+    return InOrder(
+        model or small_vit().double(),
+        arguments(folder, **settings),
+        train_dataset=data,
+        objective=objective,
+        **extra,
+    )
+
+
+class InOrder(RegularizedTrainer):
+    """Without shuffling, so that a loop can be written beside it."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        return torch.utils.data.SequentialSampler(train_dataset or self.train_dataset)  # pyright: ignore[reportArgumentType]
+
+
+def change(model: Any, train: Any) -> dict[str, Tensor]:
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    train()
+    return {name: before[name] - value.detach() for name, value in model.named_parameters()}
+
+
+def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor], rtol: float = 1e-8) -> None:
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], rtol=rtol, atol=1e-4 * rtol)
+
+
+def by_hand(objective: Objective, criterion: Any, accumulation: int) -> dict[str, Tensor]:
+    """The change of one SGD step of rate 1 over micro-batches of four images."""
+    model, data = small_vit().double(), Pictures(8, torch.float64)
+    torch.manual_seed(42)  # the Trainer's seed
+    for rows in torch.arange(4 * accumulation).split(4):
+        x, y = data.images[rows], data.labels[rows]
+        loss = objective(lambda images, y=y: criterion(model(images).logits, y), x)
+        (loss / accumulation).backward()
+    return {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+@pytest.mark.parametrize("name", ["JaFR", "FGSM + JaFR", "norm"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_step_is_that_of_the_loop_written_out(
+    tmp_path: Path, accumulation: int, name: str, smoothing: float
+) -> None:
+    objective = OBJECTIVES[name]
+    run = trainer(
+        tmp_path,
+        objective,
+        gradient_accumulation_steps=accumulation,
+        label_smoothing_factor=smoothing,
+    )
+
+    def criterion(logits: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(logits, y, label_smoothing=smoothing)
+
+    expected = by_hand(objective, criterion, accumulation)
+    rtol = 1e-5 if smoothing else 1e-8  # the Trainer sums smoothed losses in float32
+    assert_same(change(run.model, run.train), expected, rtol)
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_a_loss_that_is_scaled_by_the_caller_scales_the_penalty(
+    tmp_path: Path, counts: bool
+) -> None:
+    """Both by the count of images that it is given, and by the micro-batches."""
+
+    def scaled(outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
+        total = F.cross_entropy(outputs.logits, labels, reduction="sum")
+        return total / (num_items_in_batch if counts else 8)
+
+    run = trainer(
+        tmp_path,
+        OBJECTIVES["norm"],
+        gradient_accumulation_steps=2,
+        compute_loss_func=scaled,
+    )
+    assert_same(change(run.model, run.train), by_hand(OBJECTIVES["norm"], F.cross_entropy, 2))
+
+
+def test_regularizers_are_added_to_plain_training(tmp_path: Path) -> None:
+    plain, added = (trainer(tmp_path, Objective()) for _ in range(2))
+    own = Trainer(
+        small_vit().double(), arguments(tmp_path), train_dataset=Pictures(4, torch.float64)
+    )
+    plain.train_dataset = added.train_dataset = own.train_dataset
+    assert added.add_regularizer(OBJECTIVES["norm"].regularizers[0]) is added
+    same = change(plain.model, plain.train)
+    expected = change(own.model, own.train)
+    for name in expected:  # in another order of the four images
+        torch.testing.assert_close(same[name], expected[name], rtol=1e-8, atol=1e-12)
+    assert_same(change(added.model, added.train), by_hand(OBJECTIVES["norm"], F.cross_entropy, 1))
+
+
+def test_what_is_recorded_is_logged(tmp_path: Path) -> None:
+    run = trainer(tmp_path, OBJECTIVES["FGSM + JaFR"])
+    run.train()
+    logged = run.state.log_history[0]
+    assert {"loss", "main_loss", "jafr", "log_b_low"} <= set(logged)
+    assert logged["jafr"] == pytest.approx(-logged["log_b_low"])
+
+
+def test_evaluation_is_the_trainer_s_own(tmp_path: Path) -> None:
+    run = trainer(tmp_path, OBJECTIVES["JaFR"])
+    plain = Trainer(run.model, arguments(tmp_path))
+    data = Pictures(8, torch.float64)
+    assert run.evaluate(data)["eval_loss"] == pytest.approx(plain.evaluate(data)["eval_loss"])
+
+
+def test_outputs_are_those_of_the_main_pass(tmp_path: Path) -> None:
+    data = Pictures(4, torch.float64)
+    inputs = {"pixel_values": data.images, "labels": data.labels}
+    for objective, images in ((OBJECTIVES["JaFR"], data.images), (OBJECTIVES["FGSM + JaFR"], None)):
+        run = trainer(tmp_path, objective)
+        run.model.train()
+        _, outputs = run.compute_loss(run.model, inputs, return_outputs=True)
+        same = torch.equal(outputs.logits, run.model(data.images).logits)
+        assert same is (images is not None)
+
+
+def test_schedules_count_the_trainer_s_steps(tmp_path: Path) -> None:
+    run = trainer(tmp_path, Objective([Every(JaFR(0.1), 2)]), max_steps=2)
+    run.train()
+    first, second = run.state.log_history[:2]
+    assert "jafr" in first
+    assert "jafr" not in second
+
+
+def test_normalisation_of_the_image_processor_is_found(tmp_path: Path) -> None:
+    processor = SimpleNamespace(do_normalize=True, image_mean=[0.5] * 3, image_std=[0.25] * 3)
+    settings = {"args": arguments(tmp_path), "processing_class": processor}
+    found = RegularizedTrainer(small_vit(), **settings)
+    assert found.objective.pixels == PixelSpace((0.5,) * 3, (0.25,) * 3)
+    own = Objective(pixels=PixelSpace(0.1))
+    assert RegularizedTrainer(small_vit(), objective=own, **settings).objective is own
+
+
+def test_fused_attention_is_refused_for_exact_gradients(tmp_path: Path) -> None:
+    model = small_vit("sdpa")
+    run = trainer(tmp_path, OBJECTIVES["JaFR"], model, data=Pictures(4))
+    with pytest.raises(SecondDerivativeError, match=r'attn_implementation="eager"'):
+        run.train()
+    difference = Objective([JaFR(0.1)], differentiation=FiniteDifference())
+    trainer(tmp_path, difference, model, data=Pictures(4)).train()
+
+
+def test_batches_without_images_are_refused(tmp_path: Path) -> None:
+    run = trainer(tmp_path, OBJECTIVES["JaFR"])
+    run.model.train()
+    with pytest.raises(InputError, match=r"The batch has labels; .*'pixel_values'"):
+        run.compute_loss(run.model, {"labels": torch.zeros(4).long()})
+
+
+def test_a_regularizer_is_no_objective(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="no Objective"):
+        RegularizedTrainer(small_vit(), arguments(tmp_path), objective=JaFR())  # pyright: ignore[reportArgumentType]
+
+
+def test_the_mixin_goes_with_other_trainers(tmp_path: Path) -> None:
+    class Mine(Trainer):
+        """Someone's own."""
+
+    class Regularized(RegularizedTrainerMixin, Mine):
+        """With an objective."""
+
+    run = Regularized(
+        small_vit().double(),
+        arguments(tmp_path),
+        train_dataset=Pictures(4, torch.float64),
+        objective=OBJECTIVES["JaFR"],
+    )
+    run.train()
+    assert "jafr" in run.state.log_history[0]
