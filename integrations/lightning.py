@@ -1,0 +1,160 @@
+"""Regularizers in Lightning: a callback around the module's own training_step."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from freqreg.errors import InputError, SettingError
+from freqreg.objective import Objective
+from freqreg.passes import is_probe
+from freqreg.regularizers.base import Regularizer
+
+try:
+    from lightning.pytorch import Callback, LightningModule, Trainer
+    from torchmetrics import Metric
+except ImportError as error:
+    raise ImportError(
+        f"freqreg.integrations.lightning needs lightning ({error}). "
+        'Install it with: pip install "freqreg[lightning]"'
+    ) from error
+
+TrainingStep = Callable[..., Any]
+
+
+class RegularizerCallback(Callback):
+    """Minimise an `Objective` around the loss of a LightningModule's `training_step`.
+
+    >>> L.Trainer(callbacks=[RegularizerCallback(Objective([JaFR(lambda_freq=1e-3)]))])
+
+    `training_step` is run once for each pass of the objective, with other images in its batch.
+    What it logs, and metrics of torchmetrics that it updates, count in the main pass only. What
+    the objective records (`main_loss`, `jafr`, `log_b_low`, ...) is logged. Accumulation,
+    precision and strategies are the Trainer's.
+
+    Args:
+        objective: what training steps minimise; plain training by default. Images that are not
+            in [0, 1] need its `pixels`.
+        images: where a batch has its images [batch, channel, height, width]: an index of a
+            tuple or list, or a key of a dict.
+    """
+
+    def __init__(self, objective: Objective | None = None, *, images: int | str = 0) -> None:
+        if not isinstance(objective, Objective | None):
+            raise SettingError(f"{objective!r} is no Objective; give e.g. Objective([JaFR(1e-3)]).")
+        self.objective = objective or Objective()
+        self.images = images
+
+    def add_regularizer(self, regularizer: Regularizer) -> "RegularizerCallback":
+        """Minimise `regularizer` as well from the next step on."""
+        self.objective = self.objective.with_regularizer(regularizer)
+        return self
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the objective around `training_step`.
+
+        Raises:
+            SettingError: the module optimizes by itself.
+        """
+        if not pl_module.automatic_optimization:
+            raise SettingError(
+                f"{type(pl_module).__name__} has automatic_optimization = False, so its loss "
+                "never passes through the Trainer. Without this callback, let its training_step "
+                "minimise objective(loss_fn, images)."
+            )
+        pl_module.training_step = self._regularized(trainer, pl_module, pl_module.training_step)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give the module its own `training_step` back."""
+        vars(pl_module).pop("training_step", None)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """The same where training breaks off."""
+        self.on_fit_end(trainer, pl_module)
+
+    def _regularized(
+        self, trainer: Trainer, module: LightningModule, own: TrainingStep
+    ) -> TrainingStep:
+        def training_step(batch: Any, *args: Any, **kwargs: Any) -> Any:
+            results: list[Any] = []
+
+            def loss_fn(images: Tensor) -> Tensor:
+                replaced = _replaced(batch, self.images, images)
+                if is_probe():
+                    with _unheard(module):
+                        return _loss(own(replaced, *args, **kwargs))
+                results.append(own(replaced, *args, **kwargs))
+                return _loss(results[-1])
+
+            loss = self.objective(
+                loss_fn,
+                _images(batch, self.images),
+                model=module,
+                step=trainer.global_step,
+                record=module.log,
+            )
+            (result,) = results
+            return {**result, "loss": loss} if isinstance(result, Mapping) else loss
+
+        return training_step
+
+
+@contextmanager
+def _unheard(module: LightningModule) -> Iterator[None]:
+    """What the module logs and measures meanwhile is dropped."""
+    metrics = [metric for metric in module.modules() if isinstance(metric, Metric)]
+    muted = [(vars(module), name) for name in ("log", "log_dict")]
+    muted += [(vars(metric), name) for metric in metrics for name in ("forward", "update")]
+    own = [attributes.get(name) for attributes, name in muted]
+    for attributes, name in muted:
+        attributes[name] = _nothing
+    try:
+        yield
+    finally:
+        for (attributes, name), method in zip(muted, own, strict=True):
+            if method is None:
+                del attributes[name]
+            else:
+                attributes[name] = method
+
+
+def _nothing(*_: Any, **__: Any) -> Tensor:
+    return torch.zeros(())
+
+
+def _images(batch: Any, place: int | str) -> Tensor:
+    try:
+        images = batch[place]
+    except (KeyError, IndexError, TypeError):
+        images = None
+    if isinstance(images, Tensor) and not isinstance(batch, Tensor):
+        return images
+    raise InputError(
+        f"The batch, a {type(batch).__name__}, has no tensor of images at {place!r}. It must be "
+        'a tuple, list or dict; say where: RegularizerCallback(objective, images="pixel_values").'
+    )
+
+
+def _replaced(batch: Any, place: int | str, images: Tensor) -> Any:
+    """The batch with other images, of the same kind."""
+    if isinstance(batch, Mapping):
+        return {**batch, place: images}
+    rows = [*batch]
+    rows[int(place)] = images
+    if isinstance(batch, tuple):
+        return type(batch)(*rows) if hasattr(batch, "_fields") else tuple(rows)
+    return rows
+
+
+def _loss(result: Any) -> Tensor:
+    loss = result.get("loss") if isinstance(result, Mapping) else result
+    if isinstance(loss, Tensor):
+        return loss
+    raise SettingError(
+        f"training_step returned {type(result).__name__} without a loss, so there is nothing to "
+        'regularize. Return the loss, or {"loss": loss}, for each batch.'
+    )

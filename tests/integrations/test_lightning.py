@@ -1,0 +1,208 @@
+"""Lightning with an objective: the same gradients as a loop written out."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning as L
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torchmetrics import MeanMetric
+
+from freqreg import FGSM, Every, InputGradientNorm, JaFR, Objective
+from freqreg.errors import InputError, SecondDerivativeError, SettingError
+from freqreg.integrations.lightning import RegularizerCallback
+from tests.integrations.vision_transformers import Pictures, small_vit
+
+pytestmark = [
+    pytest.mark.usefixtures("unchecked_shapes"),
+    pytest.mark.filterwarnings("ignore::Warning"),  # Lightning's advice on workers and loggers
+]
+
+OBJECTIVES = {
+    "JaFR": Objective([JaFR(0.1)]),
+    "FGSM + JaFR": Objective([JaFR(0.1)], mixer=FGSM()),
+    "norm": Objective([InputGradientNorm(100.0)]),
+}
+
+
+class Pair(NamedTuple):
+    """Images and labels."""
+
+    images: Tensor
+    labels: Tensor
+
+
+KINDS = {
+    "tuple": lambda x, y: (x, y),
+    "list": lambda x, y: [x, y],
+    "named": Pair,
+    "dict": lambda x, y: {"x": x, "y": y},
+}
+
+
+class Classifier(L.LightningModule):
+    """As people write them."""
+
+    def __init__(self, attention: str = "eager", result: str = "tensor") -> None:
+        super().__init__()
+        self.net = small_vit(attention)
+        self.result = result
+        self.seen = MeanMetric()
+        self.logged: list[float] = []
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        x, y = batch.values() if isinstance(batch, dict) else batch
+        loss = F.cross_entropy(self.net(x).logits, y)
+        self.log("train_loss", loss)
+        self.seen(loss)
+        return {"loss": loss, "idx": batch_idx} if self.result == "dict" else loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=1.0)
+
+
+def batches(kind: str = "tuple", dtype: torch.dtype = torch.float64) -> DataLoader:
+    data = Pictures(8, dtype)
+    pairs = list(zip(data.images, data.labels, strict=True))
+
+    def collate(rows: list[tuple[Tensor, Tensor]]) -> Any:
+        return KINDS[kind](*map(torch.stack, zip(*rows, strict=True)))
+
+    return DataLoader(pairs, batch_size=4, collate_fn=collate)  # pyright: ignore[reportArgumentType]
+
+
+def fit(folder: Path, module: Any, callback: Any, loader: Any = None, **settings: Any) -> Any:
+    settings = {"max_steps": 1, "accelerator": "cpu", "logger": False, **settings}
+    trainer = L.Trainer(
+        default_root_dir=folder,
+        callbacks=[callback] if callback else [],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **settings,
+    )
+    trainer.fit(module, loader or batches())
+    return trainer
+
+
+def parameters(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in module.named_parameters()}
+
+
+def assert_same_change(module: Any, before: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    for name, value in parameters(module).items():
+        if name in expected:
+            torch.testing.assert_close(before[name] - value, expected[name], rtol=1e-8, atol=1e-12)
+
+
+def by_hand(objective: Objective, accumulation: int) -> dict[str, Tensor]:
+    """Gradients of one step over micro-batches of four images."""
+    net, data = small_vit().double(), Pictures(8, torch.float64)
+    for rows in torch.arange(4 * accumulation).split(4):
+        x, y = data.images[rows], data.labels[rows]
+        loss = objective(lambda images, y=y: F.cross_entropy(net(images).logits, y), x)
+        (loss / accumulation).backward()
+    grads = {f"net.{name}": value.grad for name, value in net.named_parameters()}
+    return {name: grad for name, grad in grads.items() if grad is not None}
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_step_is_that_of_the_loop_written_out(
+    tmp_path: Path, name: str, accumulation: int
+) -> None:
+    module = Classifier().double()
+    before = parameters(module)
+    callback = RegularizerCallback(OBJECTIVES[name])
+    fit(tmp_path, module, callback, accumulate_grad_batches=accumulation)
+    assert_same_change(module, before, by_hand(OBJECTIVES[name], accumulation))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("result", ["tensor", "dict"])
+def test_batches_and_results_of_every_kind(tmp_path: Path, kind: str, result: str) -> None:
+    module = Classifier(result=result).double()
+    before = parameters(module)
+    place = "x" if kind == "dict" else 0
+    callback = RegularizerCallback(images=place).add_regularizer(JaFR(0.1))
+    fit(tmp_path, module, callback, batches(kind))
+    assert_same_change(module, before, by_hand(OBJECTIVES["JaFR"], 1))
+
+
+@pytest.mark.parametrize("name", ["JaFR", "FGSM + JaFR"])
+def test_logs_and_metrics_are_of_the_main_pass(tmp_path: Path, name: str) -> None:
+    module = Classifier().double()
+    trainer = fit(tmp_path, module, RegularizerCallback(OBJECTIVES[name]))
+    logged = trainer.callback_metrics
+    assert {"train_loss", "main_loss", "jafr", "log_b_low"} <= set(logged)
+    assert logged["train_loss"] == pytest.approx(logged["main_loss"])
+    assert module.seen.compute() == pytest.approx(logged["main_loss"])
+    assert not {"log", "log_dict", "training_step"} & set(vars(module))
+
+
+class Listening(Classifier):
+    """Keeps what is logged, and at which step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[tuple[int, str]] = []
+
+    def log(self, name: str, *_: Any, **__: Any) -> None:
+        """Keep the name."""
+        self.heard.append((self.global_step, name))
+
+
+def test_schedules_count_optimizer_steps(tmp_path: Path) -> None:
+    module = Listening().double()
+    callback = RegularizerCallback(Objective([Every(JaFR(0.1), 2)]))
+    fit(tmp_path, module, callback, max_steps=3)
+    assert [step for step, name in module.heard if name == "jafr"] == [0, 2]
+    assert [step for step, name in module.heard if name == "train_loss"] == [0, 1, 2]
+
+
+def test_fused_attention_is_refused_and_the_module_left_as_it_was(tmp_path: Path) -> None:
+    module = Classifier("sdpa")
+    with pytest.raises(SecondDerivativeError, match="FiniteDifference"):
+        fit(tmp_path, module, RegularizerCallback(OBJECTIVES["JaFR"]), batches(dtype=torch.float32))
+    assert not {"log", "training_step"} & set(vars(module))
+
+
+class Manual(Classifier):
+    """Optimizes by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+
+
+class Skipping(Classifier):
+    """Skips every batch."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        """Nothing."""
+
+
+@pytest.mark.parametrize(
+    ("module", "place", "error", "message"),
+    [
+        (Manual, 0, SettingError, "automatic_optimization = False"),
+        (Skipping, 0, SettingError, "returned NoneType without a loss"),
+        (Classifier, "images", InputError, r"has no tensor of images at 'images'"),
+        (Classifier, 5, InputError, r"has no tensor of images at 5"),
+    ],
+)
+def test_what_cannot_work_is_refused(
+    tmp_path: Path, module: Any, place: Any, error: type[Exception], message: str
+) -> None:
+    callback = RegularizerCallback(OBJECTIVES["JaFR"], images=place)
+    with pytest.raises(error, match=message):
+        fit(tmp_path, module().double(), callback)
+
+
+def test_a_regularizer_is_no_objective() -> None:
+    given: Any = JaFR()
+    with pytest.raises(SettingError, match="no Objective"):
+        RegularizerCallback(given)
