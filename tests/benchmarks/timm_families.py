@@ -1,6 +1,6 @@
 """One JaFR step of every family of timm with each differentiation, into docs/timm-families.md.
 
-    python -m tests.benchmarks.timm_families --work-dir runs/timm-families --jobs 1
+    python -m tests.benchmarks.timm_families --jobs 1
 
 Each family runs in a process of its own; the same command again does what is missing.
 """
@@ -25,7 +25,7 @@ PAGE = ROOT / "docs" / "timm-families.md"
 class Settings:
     """Of the sweep."""
 
-    work_dir: Path = Path("runs/timm-families")
+    work_dir: Path = Path("tests/benchmarks/results/timm_families")
     jobs: int = 1
     timeout: float = 600
     """Seconds for one family."""

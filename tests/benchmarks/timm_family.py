@@ -58,19 +58,31 @@ def loss(output: Any, y: Tensor) -> Tensor:
 
 def ready(name: str) -> tuple[nn.Module, Tensor]:
     """The model and two images of the smallest size at which it can be trained."""
-    default = created(name).pretrained_cfg["input_size"]
-    for size in (*SIZES, default[-1]):
-        for settings in list[dict[str, Any]](({}, {"img_size": size})):
-            torch.manual_seed(0)
-            try:
-                model = created(name, **settings).train()
-                x = torch.rand(2, default[0], size, size)
-                with torch.no_grad():
-                    loss(model(x), torch.tensor([0, 1]))
-            except Exception:
-                continue
-            return model, x
-    raise ValueError("no size at which a batch of two images can be trained on")
+    channels, *_, side = timm.get_pretrained_cfg(name).input_size  # pyright: ignore[reportOptionalMemberAccess]
+    ways = [(size, settings) for size in SIZES for settings in ({}, {"img_size": size})]
+    likely = [way for way in ways if fits(name, channels, *way)]
+    for size, settings in (*likely[:3], (side, {})):
+        torch.manual_seed(0)
+        try:
+            model = created(name, **settings).train()
+            x = torch.rand(2, channels, size, size)
+            with torch.no_grad():
+                loss(model(x), torch.tensor([0, 1]))
+        except Exception as error:
+            cause = error
+            continue
+        return model, x
+    raise cause
+
+
+def fits(name: str, channels: int, size: int, settings: dict[str, Any]) -> bool:
+    """Whether a batch of this size goes through, told without computing anything."""
+    try:
+        with torch.device("meta"), torch.no_grad():
+            created(name, **settings).train()(torch.empty(2, channels, size, size))
+    except Exception:
+        return False
+    return True
 
 
 def summary(report: Report) -> dict[str, Any]:
