@@ -61,6 +61,7 @@ def ready(name: str) -> tuple[nn.Module, Tensor]:
     channels, *_, side = timm.get_pretrained_cfg(name).input_size  # pyright: ignore[reportOptionalMemberAccess]
     ways = [(size, settings) for size in SIZES for settings in ({}, {"img_size": size})]
     likely = [way for way in ways if fits(name, channels, *way)]
+    cause: Exception = ValueError("no size at which two images can be trained on")
     for size, settings in (*likely[:3], (side, {})):
         torch.manual_seed(0)
         try:

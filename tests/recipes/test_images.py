@@ -1,5 +1,5 @@
 import torch
-from recipe.images import Images, to_unit_range
+from recipe.images import Images
 from torch.utils.data import DataLoader
 
 
@@ -41,8 +41,3 @@ def test_select_is_a_set_of_its_own():
     assert len(chosen) == 2
     assert chosen.labels.tolist() == [2, 0]
     assert chosen.class_names == ("a", "b", "c")
-
-
-def test_unit_range_maps_bytes_to_k_over_255():
-    pixels = torch.tensor([0, 1, 128, 255], dtype=torch.uint8)
-    assert torch.equal(to_unit_range(pixels), torch.tensor([0, 1, 128, 255]) / 255)
