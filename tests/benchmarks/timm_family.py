@@ -16,6 +16,7 @@ import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from freqreg import check
 from freqreg.diagnostics import Report
@@ -114,7 +115,8 @@ def measured(family: str) -> dict[str, Any]:
         report = check(model, x, y, criterion=loss)
         result |= {"size": x.shape[-1], "as it is": summary(report)}
         if follow_advice(model, report):
-            result["after advice"] = summary(check(model, x, y, criterion=loss))
+            with sdpa_kernel(SDPBackend.MATH):
+                result["after advice"] = summary(check(model, x, y, criterion=loss))
     except Exception as error:
         result["error"] = f"{type(error).__name__}: {error}"
     return result
