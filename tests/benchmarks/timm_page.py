@@ -11,8 +11,8 @@ One JaFR step, forward and backward, by `freqreg.check`: a small entry point of 
 two images. {progress}
 
 - Modules of `timm.models` with entry points: {modules}; measured: {count}.
-- Made a plain step on an image batch: {taken} of {count}. The others, those stopped by the time limit
-  included, are in the table with their cause and count below as not passing.
+- Made a plain step on an image batch: {taken} of {count}. The others, those stopped by the
+  time limit included, are in the table with their cause and count below as not passing.
 - Of the {count}, pass with at least one differentiation (at least 95 % wanted): {either}.
 - Of the {count}, pass with `DoubleBackprop()` after following `check`'s advice (at least 85 %
   wanted): {exact}.
@@ -25,6 +25,8 @@ without parameters and images. In brackets: relative to a plain step.
 | Module | Model, size | DoubleBackprop | FiniteDifference | Needed, or the reason |
 |---|---|---|---|---|
 """
+UNFINISHED = """**Not whole yet**: {missing} modules are still to be
+run, so the shares below say nothing about all of timm."""
 
 
 def compact(result: dict[str, Any]) -> dict[str, Any]:
@@ -90,9 +92,7 @@ def page(sweep: dict[str, Any]) -> str:
     taken = [r for r in results if "ways" in r]
     missing = sweep["modules"] - len(results)
     head = HEAD.format(
-        progress=f"**Not whole yet**: {missing} modules are still to be\nrun, so the shares below say nothing about all of timm."
-        if missing
-        else "",
+        progress=UNFINISHED.format(missing=missing) if missing else "",
         modules=sweep["modules"],
         count=len(results),
         taken=len(taken),
