@@ -7,8 +7,11 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+import freqreg.evaluation.corruptions.blur as blur
+import freqreg.evaluation.corruptions.digital as digital
+import freqreg.evaluation.corruptions.noise as noise
+import freqreg.evaluation.corruptions.weather as weather
 from freqreg.errors import InputError, SettingError
-from freqreg.evaluation.corruptions import blur, digital, noise, weather
 from freqreg.evaluation.corruptions.levels import Levels
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, SEVERITIES
 from freqreg.evaluation.corruptions.randomness import Randomness
