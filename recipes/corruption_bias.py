@@ -14,11 +14,12 @@ from statistics import mean
 import torch
 import tyro
 from recipe.hub import CIFAR10, load_images
-from recipe.images import Images, to_unit_range
+from recipe.images import Images
 from torch import Tensor
 from tqdm import tqdm
 
 from freqreg.evaluation.corruptions import SEVERITIES, corrupt
+from freqreg.evaluation.examples import unit_range
 from freqreg.evaluation.paper_tables import CORRUPTION_LOG_B_LOW
 from freqreg.evaluation.rank_correlation import rank_correlation
 from freqreg.evaluation.spectra import image_profile
@@ -86,7 +87,7 @@ def replaced(page: str, table: str) -> str:
 def _differences(images: Images, name: str, severity: int, seed: int) -> Iterator[Tensor]:
     for rows in torch.arange(len(images)).split(BATCH_SIZE):
         clean = images.pixels[rows]
-        yield corrupt(clean, name, severity, seed=seed, index=rows) - to_unit_range(clean)
+        yield corrupt(clean, name, severity, seed=seed, index=rows) - unit_range(clean)
 
 
 def _conditions(images: Images, settings: Settings) -> dict[str, str | int]:

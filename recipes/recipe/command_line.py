@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -19,6 +19,7 @@ from recipe.overrides import overrides
 from recipe.run import Run, perform
 from recipe.settings import METHODS, Changes, Experiment, Method, Preset, Settings, Source, Sourced
 from recipe.table import print_table
+from recipe.tasks import alone_in
 
 Load = Callable[[Path | None], tuple[Images, Images]]
 USER_ERRORS = (DataError, FreqregError, FileExistsError, ImportError)
@@ -109,7 +110,8 @@ def main(experiment: Experiment, load: Load) -> None:
             run, mixed_precision=arguments.mixed_precision, log_with=arguments.log_with
         )
         train, test = load(arguments.data_dir)
-        results = perform(run, train, test, accelerator, resume=arguments.resume)
+        with alone_in(run.folder) if accelerator.is_main_process else nullcontext():
+            results = perform(run, train, test, accelerator, resume=arguments.resume)
     if accelerator.is_main_process:
         print_table([results], title=f"{experiment.title}, preset {run.preset}, seed {run.seed}")
         print(f"Everything is in {run.folder}.")

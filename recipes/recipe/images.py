@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -42,10 +42,3 @@ class Images(Dataset):
     def select(self, indices: Rows) -> "Images":
         """The images at `indices`, in that order, as a set of its own."""
         return Images(*self.__getitems__(indices), self.class_names)
-
-
-def to_unit_range(
-    pixels: UInt8[Tensor, "*shape"],
-) -> Float[Tensor, "*shape"]:
-    """Bytes 0..255 as floats in [0, 1], the space in which models see pixels and eps is given."""
-    return pixels.float() / 255

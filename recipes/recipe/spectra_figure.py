@@ -3,23 +3,14 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from freqreg.evaluation.examples import unit_range
 from freqreg.evaluation.loading import load_model
+from freqreg.evaluation.paper_tables import METHODS
 from freqreg.evaluation.plots import GradientPanel, gradient_figure
 from freqreg.evaluation.spectra import input_gradients
-from recipe.images import Images, to_unit_range
+from recipe.images import Images
 from recipe.measure import profile_of
 from recipe.settings import Settings
-
-TITLES = {
-    "standard": "standard",
-    "jafr": "JaFR",
-    "jafr-": "JaFR(-)",
-    "fgsm": "FGSM AT",
-    "fgsm+jafr": "FGSM AT + JaFR",
-    "fgsm+jafr-": "FGSM AT + JaFR(-)",
-    "fgsm+gradalign": "FGSM AT + GradAlign",
-    "pgd": "PGD AT",
-}
 
 
 def save_spectra(
@@ -36,11 +27,11 @@ def save_spectra(
     """
     shown = test.select([example])
     panels = [
-        _panel(TITLES.get(method, method), folder, test, shown, settings)
+        _panel(METHODS.get(method, method), folder, test, shown, settings)
         for method, folder in folders.items()
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure = gradient_figure(panels, image=to_unit_range(shown.pixels)[0].numpy())
+    figure = gradient_figure(panels, image=unit_range(shown.pixels)[0].numpy())
     figure.savefig(path, dpi=150, bbox_inches="tight")
 
 

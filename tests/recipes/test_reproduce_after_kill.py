@@ -2,17 +2,20 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from conftest import RECIPES
 from recipe.hub import CIFAR10
-from recipe.tasks import LOG
+from recipe.tasks import LOCK
 from schema_true import write_parquet
 
-SMALL = ("model=one_conv", "epochs=40", "batch_size=8", "attack_steps=1", "attacked_images=4")
+EPOCHS = 60
+SMALL = ("model=one_conv", f"epochs={EPOCHS}", "batch_size=8", "attack_steps=1")
 
 
 def reproduce(folder: Path) -> subprocess.Popen[bytes]:
@@ -23,6 +26,31 @@ def reproduce(folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, env=os.environ | variables)
 
 
+def wait_until(ready: Callable[[], object], program: subprocess.Popen[bytes]) -> None:
+    while program.poll() is None and not ready():
+        time.sleep(0.005)
+    assert program.poll() is None
+
+
+def working_in(folder: Path) -> set[int]:
+    """Processes that hold the folder's lock, or wait for it."""
+    return {
+        pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if opened(pid, folder)
+    }
+
+
+def opened(pid: int, folder: Path) -> bool:
+    try:
+        links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:  # it has ended, or is another user's
+        return False
+    return str(folder / LOCK) in links
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_child_left_behind_and_a_restart_do_not_collide(tmp_path: Path) -> None:
     for split in ("train", "test"):
         write_parquet(tmp_path / "data", CIFAR10, split, 48)
@@ -30,15 +58,19 @@ def test_a_child_left_behind_and_a_restart_do_not_collide(tmp_path: Path) -> Non
         tmp_path / "runs/cifar10" / f"smoke-{method}-seed0" for method in ("standard", "fgsm")
     )
     program = reproduce(tmp_path)
-    while program.poll() is None and not list(second.glob("checkpoints/step-*")):
-        time.sleep(0.005)
-    program.kill()  # its child goes on
+    wait_until(lambda: list(second.glob("checkpoints/step-*")), program)
+    (orphan,) = working_in(second)
+    os.kill(orphan, signal.SIGSTOP)
+    program.kill()
     program.wait()
     assert not (second / "results.json").exists()
-    finished = {path: path.read_bytes() for path in first.glob("*") if path.is_file()}
-    assert reproduce(tmp_path).wait() == 0
-    assert {path: path.read_bytes() for path in first.glob("*") if path.is_file()} == finished
+    finished, begun = files(first), files(second)
+    restarted = reproduce(tmp_path)
+    wait_until(lambda: len(working_in(second)) == 2, restarted)
+    assert files(second) == begun
+    os.kill(orphan, signal.SIGCONT)
+    assert restarted.wait() == 0
+    assert files(first) == finished
     history = json.loads((second / "results.json").read_text())["history"]
-    assert [entry["epoch"] for entry in history] == list(range(1, 41))
-    print((second / LOG).read_text())
+    assert [entry["epoch"] for entry in history] == list(range(1, EPOCHS + 1))
     assert (tmp_path / "runs/cifar10/report/report.html").is_file()

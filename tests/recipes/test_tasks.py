@@ -1,0 +1,46 @@
+import multiprocessing
+import sys
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import pytest
+from recipe.tasks import LOG, Task, alone_in, run_tasks
+
+FORKS = multiprocessing.get_context("fork")
+
+
+def task(folder: Path, code: str, *, done: bool = False) -> Task:
+    return Task(folder.name, [sys.executable, "-Sc", code], folder, lambda: done)
+
+
+def test_open_tasks_run_and_the_failed_are_returned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = task(tmp_path / "good", "import os; print(os.environ['OMP_NUM_THREADS'])")
+    bad = task(tmp_path / "bad", "raise SystemExit('no')")
+    done = task(tmp_path / "done", "print(1)", done=True)
+    assert run_tasks([bad, good, done], jobs=2, threads=3) == [bad]
+    assert (good.folder / LOG).read_text() == "3\n"
+    assert (bad.folder / LOG).read_text() == "no\n"
+    assert not done.folder.exists()
+    assert "1 of 3 are finished." in capsys.readouterr().out
+
+
+def hold(folder: Path, holding: Event) -> None:
+    with alone_in(folder):
+        holding.set()
+        multiprocessing.Event().wait()
+
+
+def test_a_folder_is_free_again_once_its_process_is_killed(tmp_path: Path) -> None:
+    entered = FORKS.Event(), FORKS.Event()
+    one, other = (FORKS.Process(target=hold, args=(tmp_path, event)) for event in entered)
+    one.start()
+    assert entered[0].wait(5)
+    other.start()
+    assert not entered[1].wait(0.3)
+    one.kill()
+    assert entered[1].wait(5)
+    other.kill()
+    one.join()
+    other.join()
