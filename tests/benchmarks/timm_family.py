@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import chain, islice
 from typing import Any
 
 import timm
@@ -61,9 +62,9 @@ def ready(name: str) -> tuple[nn.Module, Tensor]:
     """The model and two images of the smallest size at which it can be trained."""
     channels, *_, side = timm.get_pretrained_cfg(name).input_size  # pyright: ignore[reportOptionalMemberAccess]
     ways = [(size, settings) for size in SIZES for settings in ({}, {"img_size": size})]
-    likely = [way for way in ways if fits(name, channels, *way)]
+    likely = (way for way in ways if fits(name, channels, *way))
     cause: Exception = ValueError("no size at which two images can be trained on")
-    for size, settings in (*likely[:3], (side, {})):
+    for size, settings in chain(islice(likely, 3), [(side, {})]):
         torch.manual_seed(0)
         try:
             model = created(name, **settings).train()
