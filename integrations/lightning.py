@@ -27,7 +27,9 @@ TrainingStep = Callable[..., Any]
 class RegularizerCallback(Callback):
     """Minimise an `Objective` around the loss of a LightningModule's `training_step`.
 
-    >>> L.Trainer(callbacks=[RegularizerCallback(Objective([JaFR(lambda_freq=1e-3)]))])
+    >>> import lightning as L
+    >>> callback = RegularizerCallback(Objective([JaFR(lambda_freq=1e-3)]))
+    >>> trainer = L.Trainer(callbacks=[callback])
 
     `training_step` is run once for each pass of the objective, with other images in its batch.
     What it logs, and metrics of torchmetrics that it updates, count in the main pass only. What

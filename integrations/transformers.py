@@ -118,11 +118,7 @@ class RegularizedTrainerMixin:
 
 
 class RegularizedTrainer(RegularizedTrainerMixin, Trainer):
-    """The transformers Trainer, with an `Objective`.
-
-    >>> trainer = RegularizedTrainer(model, training_arguments, train_dataset=images)
-    >>> trainer.add_regularizer(JaFR(lambda_freq=1e-3)).train()
-    """
+    """The transformers Trainer, with an `Objective`: the mixin says how."""
 
 
 def _images_of(inputs: dict[str, Any]) -> Tensor:
