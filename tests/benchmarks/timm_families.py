@@ -26,9 +26,9 @@ PAGE = ROOT / "docs" / "timm-families.md"
 class Settings:
     """Of the sweep."""
 
-    work_dir: Path = Path("tests/benchmarks/results/timm_families")
+    work_dir: Path = Path("runs/timm-families")
     jobs: int = 1
-    timeout: float = 600
+    timeout: float = 300
     """Seconds for one family."""
     memory_gib: float = 12
     """Address space of one family's process."""

@@ -1,5 +1,6 @@
 """docs/timm-families.md, from what the sweep of timm's families measured."""
 
+import math
 import re
 from typing import Any
 
@@ -47,7 +48,12 @@ def figures(cost: dict[str, float]) -> list[float]:
 
 def outcome(way: dict[str, Any]) -> list[float] | str:
     """Seconds and MiB, or why not."""
-    return cause(way["error"]) if way["error"] else figures(way["cost"])
+    if way["error"]:
+        return cause(way["error"])
+    share = way["share"]
+    if share is not None and not math.isfinite(share):
+        return "the penalty's gradient is not finite"
+    return figures(way["cost"])
 
 
 def cause(error: str) -> str:

@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
-from tests.benchmarks.timm_page import cause, compact, page
+import pytest
+
+from tests.benchmarks.timm_page import cause, compact, outcome, page
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -21,3 +23,9 @@ def test_a_cause_names_the_modules_that_stand_in_the_way() -> None:
 def test_a_family_that_cannot_be_built_keeps_its_cause() -> None:
     kept = compact({"family": "x", "model": "x_s", "error": "RuntimeError: no size. At all."})
     assert kept == {"family": "x", "model": "x_s", "error": "RuntimeError: no size"}
+
+
+def test_a_gradient_that_is_not_finite_does_not_pass() -> None:
+    way = {"error": None, "share": float("nan"), "cost": {"seconds": 1.0, "bytes": 1}}
+    assert outcome(way) == "the penalty's gradient is not finite"
+    assert outcome(way | {"share": 0.5}) == [1.0, pytest.approx(2**-20, rel=1e-2)]
