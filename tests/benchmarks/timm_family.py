@@ -108,6 +108,7 @@ def follow_advice(model: nn.Module, report: Report) -> bool:
 def measured(family: str) -> dict[str, Any]:
     """Everything about a family; "error" where not even a plain step is possible."""
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # penalties are tiny at random weights; CPUs crawl below 1e-38
     result: dict[str, Any] = {"family": family}
     try:
         result["model"], result["parameters"] = smallest(timm.list_models(module=family))
