@@ -97,11 +97,12 @@ class Objective:
                 are switched off.
             SecondDerivativeError: `DoubleBackprop` meets an operation without one.
             LowPrecisionError: `FiniteDifference` meets half precision.
+            DistributedError: a wrapper would leave gradients unreduced or stale.
             DeadRegularizerError: a penalty cannot move any parameter.
             SettingError: a schedule needs `step`.
         """
         planned = self._step(loss_fn, x, model, step, record)
-        return reduce(torch.add, self._losses(loss_fn, planned))
+        return reduce(torch.add, self._losses(planned))
 
     def losses(
         self,
@@ -122,7 +123,7 @@ class Objective:
         DistributedDataParallel each `backward` reduces once.
         """
         planned = self._step(loss_fn, x, model, step, record, streamed=True)
-        yield from self._losses(loss_fn, planned)
+        yield from self._losses(planned)
 
     def penalties(
         self,
@@ -141,21 +142,25 @@ class Objective:
         planned = self._step(loss_fn, x, model, step, record, trains=False)
         if not planned.terms:
             return x.new_zeros(())
-        return reduce(torch.add, self._losses(loss_fn, planned))
+        return reduce(torch.add, self._losses(planned))
 
     def with_regularizer(self, regularizer: Regularizer) -> "Objective":
         """This objective with one more penalty."""
         return replace(self, regularizers=(*self.regularizers, regularizer))
 
-    def _losses(self, loss_fn: LossFn, step: Step) -> Iterator[Tensor]:
-        if step.clean_is_main and not step.terms:
-            yield step.main_loss(scalar_loss(step.passes.main, step.x))
-            return
-        for loss in self.differentiation.losses(step):
+    def _losses(self, step: Step) -> Iterator[Tensor]:
+        for loss in self._minimised(step):
+            step.passes.wrappers.require_call(loss)
             if self.mixer is not None:
                 in_range = partial(self.pixels.require_inputs, step.x)
                 at_first_use(loss, "pixel range", in_range)
             yield loss
+
+    def _minimised(self, step: Step) -> Iterator[Tensor]:
+        if step.clean_is_main and not step.terms:
+            yield step.main_loss(scalar_loss(step.passes.main, step.x))
+        else:
+            yield from self.differentiation.losses(step)
 
     def _step(
         self,

@@ -14,9 +14,9 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils import checkpoint
 
 from freqreg.autograd_graph import at_first_use, is_compiled, nodes
-from freqreg.distributed import Wrappers
 from freqreg.errors import SettingError
 from freqreg.input_gradients import LossFn
+from freqreg.wrappers import Wrappers
 
 _PROBING = ContextVar("probing", default=False)
 
@@ -169,17 +169,14 @@ class Passes:
         self._main = loss_fn
         self._probe = frozen_batch_norm(loss_fn, model) if freeze_probes else loss_fn
         self._devices = devices
-        self._model = model
-        self.wrappers = Wrappers()
+        self.wrappers = Wrappers(model)
         self._start: RandomState | None = None
 
     def main(self, x: Tensor) -> Tensor:
         """The loss that is trained, live."""
         self._mark_start()
         with self.wrappers.watching():
-            loss = self._main(x)
-        self.wrappers.require_call_of(self._model)
-        return loss
+            return self._main(x)
 
     def probe(self, x: Tensor) -> Tensor:
         """The loss elsewhere, with the main pass's masks and no trace."""

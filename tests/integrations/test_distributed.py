@@ -54,8 +54,47 @@ def test_two_processes_equal_one_or_raise(
         assert found < 1e-10
 
 
-def test_going_around_the_wrapper_raises(results: dict[str, float | str]) -> None:
-    assert "Let loss_fn call the wrapper" in str(results["bare module"])
+@pytest.mark.parametrize(
+    ("wrapper", "mend"),
+    [("DDP, static_graph", "Wrap the model without static_graph"), ("FSDP2", "FiniteDifference()")],
+)
+def test_what_raises_says_what_to_do(
+    wrapper: str, mend: str, results: dict[str, float | str]
+) -> None:
+    refused = [results[f"{wrapper} | {name} | {strategy}"] for name, strategy in REFUSED[wrapper]]
+    assert all(mend in str(found) for found in refused)
+
+
+AROUND = (
+    *("told of the wrapper", "told of the module", "told of nothing", "a second try", "plain"),
+    *("adversarial", "differences", "streamed", "penalties alone"),
+)
+
+
+@pytest.mark.parametrize("call", AROUND)
+def test_going_around_the_wrapper_raises(call: str, results: dict[str, float | str]) -> None:
+    """Gradients would stay unreduced."""
+    assert "Let loss_fn call the wrapper" in str(results[f"around DDP, {call}"])
+
+
+def test_processes_may_do_without_a_wrapper(results: dict[str, float | str]) -> None:
+    assert results["without a wrapper"] == "passes"
+
+
+def test_a_whole_step_may_be_wrapped(results: dict[str, float | str]) -> None:
+    """As in Lightning, where loss_fn calls no wrapper since it runs within one."""
+    assert float(results["within DDP"]) < 1e-10
+    assert "without static_graph" in str(results["within DDP, static_graph"])
+
+
+def test_compiled_modules_in_a_wrapper_are_compiled_once(results: dict[str, float | str]) -> None:
+    assert results["compiled graphs"] == 2  # with and without a gradient of the images
+
+
+def test_sharded_parameters_that_stay_gathered_are_refused(
+    results: dict[str, float | str],
+) -> None:
+    assert "FiniteDifference()" in str(results["FSDP2, not resharded"])
 
 
 def test_processes_with_more_images_weigh_more(results: dict[str, float | str]) -> None:

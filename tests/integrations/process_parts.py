@@ -1,0 +1,84 @@
+"""A small net, its batches and its gradients, in one process or in two."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, distributed, nn
+from torch.distributed.fsdp import fully_shard
+
+from freqreg import Objective
+from tests.references import smooth_net
+
+LOCAL_BATCH = 4
+MICRO_BATCHES = 2
+
+
+def sharded(model: nn.Module) -> nn.Module:
+    for layer in model.children():
+        if list(layer.parameters()):
+            fully_shard(layer)
+    fully_shard(model)
+    return model
+
+
+def batches() -> list[tuple[Tensor, Tensor]]:
+    """The joined micro-batches, the same in every process."""
+    generator = torch.Generator().manual_seed(1)
+    size = LOCAL_BATCH * 2
+    return [
+        (
+            torch.rand(size, 3, 8, 8, dtype=torch.float64, generator=generator),
+            torch.randint(3, (size,), generator=generator),
+        )
+        for _ in range(MICRO_BATCHES)
+    ]
+
+
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    return smooth_net()
+
+
+def run(
+    objective: Objective,
+    net: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    streamed: bool = False,
+    factor: float = 1.0,
+) -> None:
+    """One step's gradients."""
+
+    def loss_fn(z: Tensor) -> Tensor:
+        return F.cross_entropy(net(z), y)
+
+    losses: Iterable[Tensor] = objective.losses(loss_fn, x) if streamed else [objective(loss_fn, x)]
+    for loss in losses:
+        (loss * factor).backward()
+
+
+def grads(net: nn.Module) -> Tensor:
+    found = []
+    for parameter in net.parameters():
+        assert parameter.grad is not None
+        grad = parameter.grad
+        full = grad.full_tensor() if hasattr(grad, "full_tensor") else grad  # pyright: ignore[reportAttributeAccessIssue]
+        found.append(full.flatten())
+    return torch.cat(found)
+
+
+def alone(compute: Callable[[], Tensor]) -> Tensor:
+    """`compute` as a program without a process group would run it."""
+    initialized = distributed.is_initialized
+    distributed.is_initialized = lambda: False
+    try:
+        return compute()
+    finally:
+        distributed.is_initialized = initialized
+
+
+def difference(found: Tensor, expected: Tensor) -> float:
+    """Relative, by norms."""
+    return ((found - expected).norm() / expected.norm()).item()
