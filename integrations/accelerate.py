@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -156,10 +157,17 @@ class Trainer:
         if self._checkpoints is not None:
             state = self._checkpoints.restore_latest(self.accelerator, resume=resume)
             if state is not None:
-                self.scheduler.load_state_dict(state["scheduler"])
-                self.progress = Progress(**state["progress"])
+                self._restore(state)
         elif resume:
             raise SettingError("resume=True needs the output_dir of the run to resume.")
+
+    def _state(self) -> dict[str, Any]:
+        """What a checkpoint has besides what accelerate prepared: tensors and plain values."""
+        return {"progress": asdict(self.progress), "scheduler": self.scheduler.state_dict()}
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.progress = Progress(**state["progress"])
 
     def _train_epoch(self) -> None:
         self.model.train()
@@ -247,6 +255,5 @@ class Trainer:
         if self._checkpoints is None or not due or not self.accelerator.sync_gradients:
             return
         self._log()
-        state = {"progress": asdict(self.progress), "scheduler": self.scheduler.state_dict()}
-        self._checkpoints.save(self.accelerator, step, state)
+        self._checkpoints.save(self.accelerator, step, self._state())
         self._clock.lap()

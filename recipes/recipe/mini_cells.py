@@ -16,7 +16,8 @@ SEEDS = {1: range(10), 2: range(3), 3: range(3)}
 
 LAMBDAS = (0.001, 0.003, 0.01, 0.02, 0.05)
 
-ATTACKED = preset(
+MEASURED = preset(
+    best_every=0,
     attack_steps=50,
     attack_restarts=1,
     attack_select="broken",
@@ -27,7 +28,7 @@ ATTACKED = preset(
 )
 
 STAGES: Mapping[Stage, Changes] = {
-    1: ATTACKED
+    1: MEASURED
     | preset(
         model="one_conv",
         train_images=10_000,
@@ -41,7 +42,7 @@ STAGES: Mapping[Stage, Changes] = {
         eps_255=16,
         lambda_align=2.0,
     ),
-    2: ATTACKED
+    2: MEASURED
     | preset(
         width=16,
         train_images=20_000,
@@ -50,7 +51,7 @@ STAGES: Mapping[Stage, Changes] = {
         epochs=10,
         eps_255=8,
     ),
-    3: ATTACKED
+    3: MEASURED
     | preset(
         width=16,
         train_images=10_000,

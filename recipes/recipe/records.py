@@ -15,10 +15,30 @@ RESULTS = "results.json"
 
 
 @dataclass(frozen=True)
+class BestModel:
+    """Figures of a run's best model, which is not the reported one.
+
+    Args:
+        step: after how many optimizer steps it was found.
+        pgd: its accuracy under PGD on the images that it was chosen by.
+        images: how many these are.
+        held_out: whether they are kept out of training.
+        measures: as of the last model.
+    """
+
+    step: int
+    pgd: float
+    images: int
+    held_out: bool
+    measures: Measures
+
+
+@dataclass(frozen=True)
 class Results:
     """Figures of a finished run; `history` has those of each epoch.
 
-    `commit` is of the repository that measured them, where it was one.
+    `measures` are of the last model, `best` of the best where one was kept; `commit` is of the
+    repository that measured them, where it was one.
     """
 
     method: str
@@ -28,6 +48,7 @@ class Results:
     history: list[dict[str, float]]
     config: dict[str, Any]
     commit: str | None = None
+    best: BestModel | None = None
 
     def write(self, folder: Path) -> None:
         """Write results.json; it is whole or not there."""
@@ -41,10 +62,16 @@ class Results:
     def read(cls, folder: Path) -> "Results | None":
         """The results in a folder, if the run there is finished."""
         path = folder / RESULTS
-        if not path.exists():
-            return None
+        return cls.load(path) if path.exists() else None
+
+    @classmethod
+    def load(cls, path: Path) -> "Results":
+        """What `save` wrote, and what it wrote before there was a best model."""
         fields = json.loads(path.read_text())
-        return cls(**fields | {"measures": Measures(**fields["measures"])})
+        best = fields.get("best")
+        if best is not None:
+            best = BestModel(**best | {"measures": Measures(**best["measures"])})
+        return cls(**fields | {"measures": Measures(**fields["measures"]), "best": best})
 
 
 def begin(folder: Path, config: Mapping[str, Any], *, resume: bool) -> None:

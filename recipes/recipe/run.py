@@ -12,20 +12,19 @@ from accelerate.utils import set_seed
 from torch import nn
 from torch.utils.data import DataLoader
 
-from freqreg.errors import SettingError
 from freqreg.evaluation.accuracy import accuracy
 from freqreg.evaluation.loading import build_network, load_model
 from freqreg.evaluation.records import versions
-from freqreg.integrations.accelerate import Progress, Trainer
 from recipe.augment import RandomCropAndFlip
+from recipe.best import BEST, BestKeepingTrainer, selection
 from recipe.images import Images
-from recipe.measure import first, measure
+from recipe.measure import Measures, first, measure
 from recipe.methods import objective
 from recipe.networks import network_kwargs, use_differentiable_attention
-from recipe.records import Results, begin
+from recipe.optimizer import make_optimizer
+from recipe.records import BestModel, Results, begin
 from recipe.repository import current_commit
 from recipe.settings import Method, Settings
-from recipe.warm_up import WarmUpTrainer
 
 WATCHED_IMAGES = 1000
 
@@ -88,7 +87,6 @@ def perform(
         FileExistsError: the folder holds a run and `resume` is False.
         SettingError: it holds another run.
     """
-    train = first(train, run.settings.train_images.value)
     config = run.config(train, accelerator)
     if accelerator.is_main_process:
         begin(run.folder, config, resume=resume)
@@ -97,8 +95,12 @@ def perform(
     if finished is not None:
         return finished
     logger.info(f"{run.experiment}, {run.method}, seed {run.seed}: {run.folder}")
-    progress = make_trainer(run, train, test, accelerator).train(resume=resume)
-    results = measured(run, progress, test, config, accelerator.device)
+    trainer = make_trainer(run, train, test, accelerator)
+    trainer.train(resume=resume)
+    if trainer.best is not None and accelerator.is_main_process:
+        trainer.best.write(run.folder / BEST, config)
+    accelerator.wait_for_everyone()
+    results = measured(run, trainer, test, config)
     if accelerator.is_main_process:
         results.write(run.folder)
     accelerator.wait_for_everyone()
@@ -106,23 +108,53 @@ def perform(
 
 
 def measured(
-    run: Run, progress: Progress, test: Images, config: dict[str, Any], device: torch.device
+    run: Run, trainer: BestKeepingTrainer, test: Images, config: dict[str, Any]
 ) -> Results:
     """The results of a trained run, of the weights in its folder."""
-    trained = load_model(run.folder, device=device).model
+    progress = trainer.progress
+    last = _measures(run, run.folder, test, trainer)
     return Results(
         method=run.method,
-        measures=measure(trained, test, run.settings),
+        measures=last,
         seconds_per_step=progress.seconds / progress.step,
         steps=progress.step,
         history=progress.history,
         config=config,
         commit=current_commit(),
+        best=best_model(run, trainer, test, last),
     )
 
 
-def make_trainer(run: Run, train: Images, test: Images, accelerator: Accelerator) -> Trainer:
-    """The trainer of a run, with a model of fresh weights."""
+def best_model(
+    run: Run, trainer: BestKeepingTrainer, test: Images, last: Measures
+) -> BestModel | None:
+    """The figures of the best model, which may be the last."""
+    best, selection = trainer.best, trainer.selection
+    if best is None or selection is None:
+        return None
+    is_last = best.step == trainer.progress.step
+    return BestModel(
+        step=best.step,
+        pgd=best.correct / len(selection.images),
+        images=len(selection.images),
+        held_out=selection.held_out,
+        measures=last if is_last else _measures(run, run.folder / BEST, test, trainer),
+    )
+
+
+def _measures(run: Run, folder: Path, test: Images, trainer: BestKeepingTrainer) -> Measures:
+    model = load_model(folder, device=trainer.accelerator.device).model
+    return measure(model, test, run.settings)
+
+
+def make_trainer(
+    run: Run, train: Images, test: Images, accelerator: Accelerator
+) -> BestKeepingTrainer:
+    """The trainer of a run, with a model of fresh weights.
+
+    Args:
+        train: all train images; the settings say how many are trained on.
+    """
     settings = run.settings
     accelerator.free_memory()  # of an earlier run: it would be saved with this one
     set_seed(run.seed, device_specific=True)
@@ -130,13 +162,14 @@ def make_trainer(run: Run, train: Images, test: Images, accelerator: Accelerator
     model = build_network(network["model"], **network["kwargs"])
     use_differentiable_attention(model)
     loader = DataLoader(
-        train,
+        first(train, settings.train_images.value),
         batch_size=settings.batch_size.value,
         shuffle=True,
         drop_last=True,
         collate_fn=lambda batch: batch,
     )
-    return WarmUpTrainer(
+    return BestKeepingTrainer(
+        selection(model, train, settings, accelerator.device),
         lambda strength: objective(run.method, settings, train.pixels.shape[-1], strength=strength),
         settings.warmup_epochs.value,
         model,
@@ -150,26 +183,6 @@ def make_trainer(run: Run, train: Images, test: Images, accelerator: Accelerator
         output_dir=run.folder,
         checkpoint_every=run.checkpoint_every,
         seed=run.seed,
-    )
-
-
-def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    """SGD with momentum, or Adam; the rate is the schedule's maximum.
-
-    Raises:
-        SettingError: there is no such optimizer.
-    """
-    name, rate = settings.optimizer.value, settings.max_learning_rate.value
-    decay = settings.weight_decay.value
-    if name == "adam":
-        return torch.optim.Adam(model.parameters(), lr=rate, weight_decay=decay)
-    if name != "sgd":
-        raise SettingError(f"There is no optimizer {name!r}; known are sgd and adam.")
-    return torch.optim.SGD(
-        model.parameters(),
-        lr=rate,
-        momentum=settings.momentum.value,
-        weight_decay=decay,
     )
 
 

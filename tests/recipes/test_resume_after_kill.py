@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
+from recipe.best import BEST
 from recipe.records import Results
 from recipe.run import perform
 from tiny_experiment import images, run
@@ -68,11 +69,13 @@ def test_killed_runs_end_with_the_same_weights(
         assert Results.read(pieces) is None
     train_to_the_end(pieces)
     assert weights(pieces) == weights(tmp_path / "whole")
+    assert weights(pieces / BEST) == weights(tmp_path / "whole" / BEST)
     assert not list(pieces.rglob("*.tmp"))
     whole, resumed = Results.read(tmp_path / "whole"), Results.read(pieces)
     assert whole is not None
     assert resumed is not None
     assert resumed.measures == whole.measures
+    assert resumed.best == whole.best
 
 
 def weights(folder: Path) -> bytes:

@@ -17,6 +17,9 @@ PAPER, CODE, OURS = "paper", "published code", "not published"
 EVERYWHERE: dict[str, tuple[Any, str]] = {
     "eps_255": (8, PAPER),
     "model": ("preact_resnet18", PAPER),
+    "best_every": (200, CODE),
+    "best_images": (256, CODE),
+    "best_attack_steps": (10, CODE),
     "attack_steps": (50, PAPER),
     "attack_restarts": (10, PAPER),
     "attack_select": ("max-loss", CODE),

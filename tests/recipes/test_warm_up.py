@@ -6,7 +6,8 @@ import pytest
 import torch
 from accelerate import Accelerator
 from recipe import run as run_module
-from recipe.run import make_optimizer, make_trainer
+from recipe.optimizer import make_optimizer
+from recipe.run import make_trainer
 from recipe.settings import Settings
 from safetensors.torch import load_file
 from tiny_experiment import SETTINGS, images, run
