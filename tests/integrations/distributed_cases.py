@@ -12,7 +12,6 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from freqreg import FGSM, FiniteDifference, JaFR, Objective
-from freqreg.errors import DistributedError
 from tests.integrations.process_parts import (
     LOCAL_BATCH,
     alone,
@@ -20,6 +19,7 @@ from tests.integrations.process_parts import (
     difference,
     grads,
     model,
+    raised,
     run,
     sharded,
 )
@@ -50,14 +50,6 @@ def unequal_batches() -> float:
     reference = model()
     alone(lambda: objective.penalties(mean_of_means, x)).backward()
     return difference(grads(net), grads(reference))
-
-
-def raised(compute: Callable[[], object]) -> str:
-    try:
-        compute()
-    except DistributedError as error:
-        return f"raises: {error}"
-    return "passes"
 
 
 def going_around() -> dict[str, str]:

@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from freqreg import FGSM, DoubleBackprop, FiniteDifference, GradAlign, JaFR, Objective, PixelSpace
 from freqreg.differentiation import Differentiation
 from freqreg.errors import DistributedError
-from tests.integrations.distributed_cases import cases
+from tests.integrations import distributed_cases, timm_processes
 from tests.integrations.process_parts import (
     LOCAL_BATCH,
     MICRO_BATCHES,
@@ -125,7 +125,8 @@ def main(results: Path) -> None:
         for name, make in OBJECTIVES.items()
         for strategy in DIFFERENTIATIONS
     }
-    table |= cases()
+    table |= distributed_cases.cases()
+    table |= timm_processes.cases()
     if distributed.get_rank() == 0:
         results.write_text(json.dumps(table, indent=1))
     distributed.destroy_process_group()

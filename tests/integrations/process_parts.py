@@ -8,6 +8,7 @@ from torch import Tensor, distributed, nn
 from torch.distributed.fsdp import fully_shard
 
 from freqreg import Objective
+from freqreg.errors import DistributedError
 from tests.references import smooth_net
 
 LOCAL_BATCH = 4
@@ -82,3 +83,12 @@ def alone(compute: Callable[[], Tensor]) -> Tensor:
 def difference(found: Tensor, expected: Tensor) -> float:
     """Relative, by norms."""
     return ((found - expected).norm() / expected.norm()).item()
+
+
+def raised(compute: Callable[[], object]) -> str:
+    """What the wrappers of several processes are refused with."""
+    try:
+        compute()
+    except DistributedError as error:
+        return f"raises: {error}"
+    return "passes"

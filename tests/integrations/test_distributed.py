@@ -10,6 +10,8 @@ import pytest
 
 from tests.integrations.distributed_matrix import DIFFERENTIATIONS, OBJECTIVES, WRAPPERS
 from tests.integrations.distributed_table import PAGE, table
+from tests.integrations.timm_parts import TASKS
+from tests.integrations.timm_processes import WAYS
 
 ROOT = Path(__file__).parents[2]
 REFUSED = {
@@ -99,6 +101,19 @@ def test_sharded_parameters_that_stay_gathered_are_refused(
 
 def test_processes_with_more_images_weigh_more(results: dict[str, float | str]) -> None:
     assert float(results["unequal batches"]) < 1e-10
+
+
+@pytest.mark.parametrize("kind", TASKS)
+@pytest.mark.parametrize("way", WAYS)
+def test_timm_tasks_in_two_processes_equal_one(
+    kind: str, way: str, results: dict[str, float | str]
+) -> None:
+    assert float(results[f"timm {kind}, {way}"]) < 1e-10
+
+
+def test_timm_tasks_refuse_what_the_objective_refuses(results: dict[str, float | str]) -> None:
+    assert "Wrap the model without static_graph" in str(results["timm, static_graph"])
+    assert "Let loss_fn call the wrapper" in str(results["timm, around DDP"])
 
 
 def test_the_documented_table_is_this_one(results: dict[str, float | str]) -> None:

@@ -16,7 +16,10 @@ from timm.task import (
 )
 from torch import Tensor, nn
 
+from freqreg import PixelSpace
+
 CLASSES = 5
+WIDE = PixelSpace(mean=0.5, std=0.25)
 SMOOTH = "test_convnext"  # GELU, no batch norm
 WITH_BATCH_NORM = "test_efficientnet"  # SiLU
 
@@ -91,3 +94,14 @@ def write_images(folder: Path, *, classes: int = 2, each: int = 8, size: int = 3
                 pixels = random.integers(0, 256, (size, size, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(target / f"{index}.png")
     return folder
+
+
+class Seen:
+    """A mixer that remembers what it made."""
+
+    def __init__(self, mixer: Any) -> None:
+        self.mixer, self.images = mixer, torch.empty(0)
+
+    def __call__(self, x: Tensor, grad_at: Any, pixels: PixelSpace) -> Tensor:
+        self.images = self.mixer(x, grad_at, pixels)
+        return self.images
