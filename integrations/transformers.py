@@ -15,6 +15,7 @@ from freqreg.regularizers.base import Regularizer
 try:
     from transformers import Trainer
 
+    from freqreg.integrations._loss_share import Count, LossShare, Share
     from freqreg.integrations._meter import Meter
 except ImportError as error:
     raise ImportError(
@@ -30,8 +31,8 @@ class RegularizedTrainerMixin:
 
     >>> class MyTrainer(RegularizedTrainerMixin, Trainer): ...
 
-    Each micro-batch's penalty has the weight that its images have in the loss, whether the
-    Trainer divides by accumulation steps or the model by `num_items_in_batch`. Evaluation is
+    Each micro-batch's penalty has the factor that the Trainer gives to the mean loss of that
+    micro-batch, which is measured in the first step that accumulates. Evaluation is
     the Trainer's own. What the objective records (`main_loss`, `jafr`, `log_b_low`, ...) is
     logged beside the loss: means since the last log.
 
@@ -53,7 +54,7 @@ class RegularizedTrainerMixin:
             raise SettingError(f"{objective!r} is no Objective; give e.g. Objective([JaFR(1e-3)]).")
         processor = getattr(self, "processing_class", None)
         self.objective = _in_pixels_of(processor, objective or Objective())
-        self._meter = Meter()
+        self._meter, self._loss_share = Meter(), LossShare(self)
 
     def add_regularizer(self, regularizer: Regularizer) -> "RegularizedTrainerMixin":
         """Minimise `regularizer` as well from the next step on."""
@@ -73,7 +74,7 @@ class RegularizedTrainerMixin:
             model: maps `pixel_values` [batch, channel, height, width] to outputs.
             inputs: a batch with `pixel_values`.
             return_outputs: return (loss, outputs).
-            num_items_in_batch: images in all micro-batches of the step.
+            num_items_in_batch: labels in all micro-batches of the step.
 
         Raises:
             InputError: the batch has no `pixel_values`.
@@ -81,8 +82,9 @@ class RegularizedTrainerMixin:
         plain_loss = super().compute_loss  # pyright: ignore[reportAttributeAccessIssue]
         if not (model.training and torch.is_grad_enabled()):
             return plain_loss(model, inputs, return_outputs, num_items_in_batch)
+        self._require_one_device()
         images = _images_of(inputs)
-        share = self._share_of(len(images), num_items_in_batch)
+        share = self._share_of(model, inputs, num_items_in_batch)
         outputs: list[Any] = []
 
         def mean_loss(images: Tensor) -> Tensor:
@@ -90,31 +92,34 @@ class RegularizedTrainerMixin:
             loss, output = plain_loss(model, batch, True, num_items_in_batch)
             if not is_probe():
                 outputs.append(output)
-            return loss / share
+            return share.mean(loss)
 
-        loss = share * self.objective(
+        loss = self.objective(
             mean_loss, images, model=model, step=self.state.global_step, record=self._meter
         )
-        return (loss, outputs[-1]) if return_outputs else loss
+        return (share.of(loss), outputs[-1]) if return_outputs else share.of(loss)
 
     def log(self: Any, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """The Trainer's, with what was recorded beside the training loss."""
         recorded = self._meter.read(self.accelerator) if "loss" in logs else {}
         super().log({**logs, **recorded}, *args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
 
-    def _share_of(self: Any, images: int, num_items_in_batch: Tensor | int | None) -> Any:
-        """This micro-batch's share in the step's loss, where that is scaled by it already."""
-        is_scaled = self.loss_is_scaled_for_ga
-        if is_scaled is None:
-            takes_count = self.model_accepts_loss_kwargs and num_items_in_batch is not None
-            is_scaled = takes_count or self.compute_loss_func is not None
-        if not is_scaled:
-            return 1
-        if num_items_in_batch is None:
-            return 1 / self.current_gradient_accumulation_steps
-        processes = self.accelerator.num_processes
-        alike = processes if self.args.average_tokens_across_devices else 1
-        return images * alike / num_items_in_batch
+    def _share_of(self: Any, model: nn.Module, inputs: dict[str, Any], count: Count) -> Share:
+        plain_loss = super().compute_loss  # pyright: ignore[reportAttributeAccessIssue]
+        if not self.objective.regularizers:
+            return Share()
+        return self._loss_share.of(
+            model, inputs, count, lambda items: plain_loss(model, {**inputs}, True, items)
+        )
+
+    def _require_one_device(self: Any) -> None:
+        if self.args.n_gpu > 1:
+            raise SettingError(
+                f"The Trainer would spread one process over {self.args.n_gpu} GPUs with "
+                "torch.nn.DataParallel, whose loss is not one scalar. Start one process for each, "
+                f"torchrun --nproc_per_node {self.args.n_gpu} ..., or show it only one: "
+                "CUDA_VISIBLE_DEVICES=0."
+            )
 
 
 class RegularizedTrainer(RegularizedTrainerMixin, Trainer):

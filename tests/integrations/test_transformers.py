@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer
 
 from freqreg import (
     FGSM,
@@ -21,6 +21,7 @@ from freqreg import (
 )
 from freqreg.errors import InputError, SecondDerivativeError, SettingError
 from freqreg.integrations.transformers import RegularizedTrainer, RegularizedTrainerMixin
+from tests.integrations.trainer_runs import InOrder, arguments, assert_same, change
 from tests.integrations.vision_transformers import Pictures, small_vit
 
 pytestmark = pytest.mark.usefixtures("unchecked_shapes")
@@ -30,25 +31,6 @@ OBJECTIVES = {
     "FGSM + JaFR": Objective([JaFR(0.1)], mixer=FGSM()),
     "norm": Objective([InputGradientNorm(100.0)]),
 }
-
-
-def arguments(folder: Path, **settings: Any) -> TrainingArguments:
-    plain = {
-        "output_dir": str(folder),
-        "per_device_train_batch_size": 4,
-        "max_steps": 1,
-        "learning_rate": 1.0,
-        "lr_scheduler_type": "constant",
-        "optim": "sgd",
-        "max_grad_norm": 0.0,
-        "report_to": "none",
-        "use_cpu": True,
-        "logging_steps": 1,
-        "save_strategy": "no",
-        "dataloader_pin_memory": False,
-        "disable_tqdm": True,
-    }
-    return TrainingArguments(**{**plain, **settings})
 
 
 def trainer(folder: Path, objective: Objective, model: Any = None, **settings: Any) -> Any:
@@ -61,24 +43,6 @@ def trainer(folder: Path, objective: Objective, model: Any = None, **settings: A
         objective=objective,
         **extra,
     )
-
-
-class InOrder(RegularizedTrainer):
-    """Without shuffling, so that a loop can be written beside it."""
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        return torch.utils.data.SequentialSampler(train_dataset or self.train_dataset)  # pyright: ignore[reportArgumentType]
-
-
-def change(model: Any, train: Any) -> dict[str, Tensor]:
-    before = {name: value.detach().clone() for name, value in model.named_parameters()}
-    train()
-    return {name: before[name] - value.detach() for name, value in model.named_parameters()}
-
-
-def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor], rtol: float = 1e-8) -> None:
-    for name in expected:
-        torch.testing.assert_close(found[name], expected[name], rtol=rtol, atol=1e-4 * rtol)
 
 
 def by_hand(objective: Objective, criterion: Any, accumulation: int) -> dict[str, Tensor]:
@@ -111,7 +75,7 @@ def test_a_step_is_that_of_the_loop_written_out(
 
     expected = by_hand(objective, criterion, accumulation)
     rtol = 1e-5 if smoothing else 1e-8  # the Trainer sums smoothed losses in float32
-    assert_same(change(run.model, run.train), expected, rtol)
+    assert_same(change(run), expected, rtol)
 
 
 @pytest.mark.parametrize("counts", [True, False])
@@ -130,7 +94,7 @@ def test_a_loss_that_is_scaled_by_the_caller_scales_the_penalty(
         gradient_accumulation_steps=2,
         compute_loss_func=scaled,
     )
-    assert_same(change(run.model, run.train), by_hand(OBJECTIVES["norm"], F.cross_entropy, 2))
+    assert_same(change(run), by_hand(OBJECTIVES["norm"], F.cross_entropy, 2))
 
 
 def test_regularizers_are_added_to_plain_training(tmp_path: Path) -> None:
@@ -140,11 +104,11 @@ def test_regularizers_are_added_to_plain_training(tmp_path: Path) -> None:
     )
     plain.train_dataset = added.train_dataset = own.train_dataset
     assert added.add_regularizer(OBJECTIVES["norm"].regularizers[0]) is added
-    same = change(plain.model, plain.train)
-    expected = change(own.model, own.train)
+    same = change(plain)
+    expected = change(own)
     for name in expected:  # in another order of the four images
         torch.testing.assert_close(same[name], expected[name], rtol=1e-8, atol=1e-12)
-    assert_same(change(added.model, added.train), by_hand(OBJECTIVES["norm"], F.cross_entropy, 1))
+    assert_same(change(added), by_hand(OBJECTIVES["norm"], F.cross_entropy, 1))
 
 
 def test_what_is_recorded_is_logged(tmp_path: Path) -> None:
