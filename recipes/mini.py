@@ -107,7 +107,15 @@ def run_cell(arguments: Arguments, cell: Cell) -> None:
         torch.manual_seed(cell.seed)
         changes = {**cell.settings(), **overrides(arguments.set)}
         settings = EXPERIMENT.settings(cell.method, "mini", changes)
-        run = Run(EXPERIMENT.name, cell.method, settings, cell.seed, folder, f"mini-{cell.stage}")
+        run = Run(
+            EXPERIMENT.name,
+            cell.method,
+            settings,
+            cell.seed,
+            folder,
+            f"mini-{cell.stage}",
+            published=EXPERIMENT.settings(cell.method, "paper"),
+        )
         train, test = images_for(cell, arguments.data_dir)
         results = perform(run, train, test, Accelerator(), resume=True)
         results.save(arguments.result(cell))

@@ -104,6 +104,7 @@ def main(experiment: Experiment, load: Load) -> None:
         preset=arguments.preset,
         streamed=arguments.stream,
         checkpoint_every=arguments.checkpoint_every,
+        published=experiment.settings(arguments.method, "paper"),
     )
     with plain_errors():
         accelerator = start_accelerator(

@@ -14,13 +14,14 @@ from torch.utils.data import DataLoader
 
 from freqreg.evaluation.accuracy import accuracy
 from freqreg.evaluation.loading import build_network, load_model
-from freqreg.evaluation.records import versions
+from freqreg.evaluation.records import versions, write_whole
 from recipe.augment import RandomCropAndFlip
 from recipe.best import BEST, BestKeepingTrainer, selection
+from recipe.card import CARD, card
 from recipe.images import Images
 from recipe.measure import Measures, first, measure
 from recipe.methods import objective
-from recipe.networks import network_kwargs, use_differentiable_attention
+from recipe.networks import network_kwargs, use_channels_last, use_differentiable_attention
 from recipe.optimizer import make_optimizer
 from recipe.records import BestModel, Results, begin
 from recipe.repository import current_commit
@@ -39,6 +40,8 @@ class Run:
         experiment: name of the data set's recipe.
         streamed: train by `objective.losses`, one graph alive at a time.
         checkpoint_every: optimizer steps between checkpoints.
+        published: the method's settings in the preset paper, which the model's card compares
+            with; None where there are none.
     """
 
     experiment: str
@@ -49,6 +52,7 @@ class Run:
     preset: str = ""
     streamed: bool = False
     checkpoint_every: int = 200
+    published: Settings | None = None
 
     def network(self, train: Images) -> dict[str, Any]:
         """Name and arguments for `build_network`, as they stand in config.json."""
@@ -102,6 +106,9 @@ def perform(
     accelerator.wait_for_everyone()
     results = measured(run, trainer, test, config)
     if accelerator.is_main_process:
+        trained = len(first(train, run.settings.train_images.value))
+        text = card(results, train_images=trained, test_images=len(test), published=run.published)
+        write_whole(run.folder / CARD, text)
         results.write(run.folder)
     accelerator.wait_for_everyone()
     return results
@@ -161,6 +168,7 @@ def make_trainer(
     network = run.network(train)
     model = build_network(network["model"], **network["kwargs"])
     use_differentiable_attention(model)
+    use_channels_last(model)
     loader = DataLoader(
         first(train, settings.train_images.value),
         batch_size=settings.batch_size.value,
