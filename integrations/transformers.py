@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from freqreg.errors import InputError, SettingError
 from freqreg.objective import Objective
 from freqreg.passes import is_probe
-from freqreg.pixels import PixelSpace
 from freqreg.regularizers.base import Regularizer
 
 try:
@@ -17,6 +16,7 @@ try:
 
     from freqreg.integrations._loss_share import Count, LossShare, Share
     from freqreg.integrations._meter import Meter
+    from freqreg.integrations._processor_pixels import pixel_space_of
 except ImportError as error:
     raise ImportError(
         f"freqreg.integrations.transformers needs transformers and accelerate ({error}). "
@@ -43,7 +43,7 @@ class RegularizedTrainerMixin:
         **kwargs: the Trainer's.
 
     Raises:
-        SettingError: `objective` is none.
+        SettingError: `objective` is none, or the processor does not tell its pixels.
     """
 
     objective: Objective
@@ -138,7 +138,5 @@ def _images_of(inputs: dict[str, Any]) -> Tensor:
 
 def _in_pixels_of(processor: Any, objective: Objective) -> Objective:
     declared = objective.pixels is not Objective.pixels
-    if declared or not getattr(processor, "do_normalize", False):
-        return objective
-    pixels = PixelSpace(tuple(processor.image_mean), tuple(processor.image_std))
-    return replace(objective, pixels=pixels)
+    pixels = None if declared else pixel_space_of(processor)
+    return objective if pixels is None else replace(objective, pixels=pixels)

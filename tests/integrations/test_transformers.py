@@ -1,7 +1,6 @@
 """The transformers Trainer with an objective: the same gradients as a loop written out."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from freqreg import (
     InputGradientNorm,
     JaFR,
     Objective,
-    PixelSpace,
 )
 from freqreg.errors import InputError, SecondDerivativeError, SettingError
 from freqreg.integrations.transformers import RegularizedTrainer, RegularizedTrainerMixin
@@ -143,15 +141,6 @@ def test_schedules_count_the_trainer_s_steps(tmp_path: Path) -> None:
     first, second = run.state.log_history[:2]
     assert "jafr" in first
     assert "jafr" not in second
-
-
-def test_normalisation_of_the_image_processor_is_found(tmp_path: Path) -> None:
-    processor = SimpleNamespace(do_normalize=True, image_mean=[0.5] * 3, image_std=[0.25] * 3)
-    settings = {"args": arguments(tmp_path), "processing_class": processor}
-    found = RegularizedTrainer(small_vit(), **settings)
-    assert found.objective.pixels == PixelSpace((0.5,) * 3, (0.25,) * 3)
-    own = Objective(pixels=PixelSpace(0.1))
-    assert RegularizedTrainer(small_vit(), objective=own, **settings).objective is own
 
 
 def test_fused_attention_is_refused_for_exact_gradients(tmp_path: Path) -> None:
