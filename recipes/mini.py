@@ -7,8 +7,9 @@ the same command anew at any time. Each finished cell leaves one JSON file.
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import tyro
@@ -17,11 +18,14 @@ from cifar10 import EXPERIMENT, load
 from recipe.command_line import plain_errors, show_log
 from recipe.images import Images
 from recipe.mini_cells import CHOOSING, Cell, Stage, cells
+from recipe.mini_scores import TRANSFER_FROM, score_names, scored
 from recipe.overrides import overrides
+from recipe.records import Results, as_json
 from recipe.run import Run, perform
 from recipe.tasks import Task, alone_in, run_tasks
 
 from freqreg.errors import SettingError
+from freqreg.evaluation.records import Record, write_whole
 
 RESULTS = Path(__file__).parent / "results" / "mini"
 HELD_OUT = 5000
@@ -102,23 +106,38 @@ def task_of(arguments: Arguments, cell: Cell) -> Task:
 def run_cell(arguments: Arguments, cell: Cell) -> None:
     """Train, measure, and leave the JSON file."""
     show_log()
+    train, test = images_for(cell, arguments.data_dir)
+    results = trained(arguments, cell, train, test)
+    source = replace(cell, method=TRANSFER_FROM, changes={})
+    if "transfer" in score_names(cell, results.measures):
+        trained(arguments, source, train, test)
+    folder, from_folder = arguments.folder(cell), arguments.folder(source)
+    record = scored(cell, results.measures, folder, from_folder, test)
+    write_whole(arguments.result(cell), as_json(cell_file(results, record)))
+
+
+def trained(arguments: Arguments, cell: Cell, train: Images, test: Images) -> Results:
+    """The results of the cell's run, as soon as no other process is at it."""
     folder = arguments.folder(cell)
+    changes = {**cell.settings(), **overrides(arguments.set)}
+    run = Run(
+        EXPERIMENT.name,
+        cell.method,
+        EXPERIMENT.settings(cell.method, "mini", changes),
+        cell.seed,
+        folder,
+        f"mini-{cell.stage}",
+        published=EXPERIMENT.settings(cell.method, "paper"),
+    )
     with alone_in(folder):
         torch.manual_seed(cell.seed)
-        changes = {**cell.settings(), **overrides(arguments.set)}
-        settings = EXPERIMENT.settings(cell.method, "mini", changes)
-        run = Run(
-            EXPERIMENT.name,
-            cell.method,
-            settings,
-            cell.seed,
-            folder,
-            f"mini-{cell.stage}",
-            published=EXPERIMENT.settings(cell.method, "paper"),
-        )
-        train, test = images_for(cell, arguments.data_dir)
-        results = perform(run, train, test, Accelerator(), resume=True)
-        results.save(arguments.result(cell))
+        return perform(run, train, test, Accelerator(), resume=True)
+
+
+def cell_file(results: Results, record: Record) -> dict[str, Any]:
+    """What is kept of a cell."""
+    scores = asdict(record)["scores"]
+    return asdict(results) | ({"scores": scores} if scores else {})
 
 
 def images_for(cell: Cell, data_dir: Path | None) -> tuple[Images, Images]:

@@ -1,11 +1,17 @@
+import json
+from dataclasses import fields
 from pathlib import Path
 
 import mini
 import pytest
 import torch
 from mini import Arguments
+from recipe import mini_cells, mini_scores
+from recipe.measure import Measures
 from recipe.mini_cells import CHOOSING, LAMBDAS, SEEDS, Cell, Stage, cells
+from recipe.mini_scores import collapsed, score_names
 from recipe.records import Results
+from recipe.settings import preset
 from tiny_experiment import EXPERIMENT, images
 
 from freqreg.errors import SettingError
@@ -40,6 +46,50 @@ def test_seeds_that_choose_are_measured_on_train_images_held_out(
 def test_reported_seeds_take_no_other_settings(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="--seeds from 100"):
         mini.main(Arguments(1, work_dir=tmp_path, set=("epochs=1",), list=True))
+
+
+def measures(**changes: float) -> Measures:
+    return Measures(**{field.name: 0.5 for field in fields(Measures)} | changes)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({"clean": 0.3, "fgsm": 0.9, "pgd": 0.0}, True),
+        ({"clean": 0.3, "fgsm": 0.9, "pgd": 0.02}, False),
+        ({"clean": 0.3, "fgsm": 0.2, "pgd": 0.0}, False),
+    ],
+)
+def test_collapse_is_the_rule_of_the_study(found: dict[str, float], expected: bool) -> None:
+    assert collapsed(measures(**found)) is expected
+
+
+def test_scores_are_those_of_the_stage() -> None:
+    broken = measures(pgd=0.0, fgsm=0.9)
+    assert score_names(Cell(1, "fgsm", 0), broken) == ()
+    assert score_names(Cell(3, "fgsm", CHOOSING), measures()) == ()
+    assert "corruptions" in score_names(Cell(2, "jafr", 0), measures())
+    assert "autoattack" in score_names(Cell(3, "fgsm", 0), measures())
+    assert "autoattack" not in score_names(Cell(3, "fgsm", 0), broken)
+    assert "transfer" in score_names(Cell(3, "fgsm", 0), broken)
+    assert "transfer" not in score_names(Cell(3, "nfgsm", 0), broken)
+
+
+def test_a_cell_is_scored_on_images_of_the_model_that_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mini, "load", lambda _: (images(), images(10, seed=1)))
+    monkeypatch.setattr(mini, "EXPERIMENT", EXPERIMENT)
+    monkeypatch.setattr(mini_cells, "STAGES", {3: preset(epochs=1, batch_size=8, attack_steps=1)})
+    monkeypatch.setattr(mini_scores, "score_names", lambda *_: ("clean", "transfer"))
+    monkeypatch.setattr(mini, "score_names", lambda *_: ("clean", "transfer"))
+    arguments = Arguments(
+        3, work_dir=tmp_path / "work", results_dir=tmp_path, seeds=(0,), cell="fgsm-seed0"
+    )
+    mini.main(arguments)
+    found = json.loads((tmp_path / "stage3" / "fgsm-seed0.json").read_text())
+    assert set(found["scores"]) == {"clean", "transfer"}
+    assert Results.read(tmp_path / "work" / "stage3" / "nfgsm-seed0") is not None
 
 
 def test_a_cell_leaves_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

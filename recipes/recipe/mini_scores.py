@@ -1,0 +1,79 @@
+"""What the mini study measures of a cell beside the figures that every run has."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import nn
+
+from freqreg.evaluation.loading import load_model
+from freqreg.evaluation.records import Record
+from freqreg.evaluation.robustness import evaluate
+from freqreg.evaluation.settings import EvaluationSettings
+from freqreg.evaluation.subject import Subject
+from recipe.images import Images
+from recipe.measure import Measures
+from recipe.mini_cells import CHOOSING, Cell, Stage
+from recipe.networks import use_channels_last
+
+SCORES: Mapping[Stage, tuple[str, ...]] = {
+    1: (),
+    2: ("corruptions", "log_b_low"),
+    3: ("clean", "fgsm", "pgd", "cw", "noise", "curve", "log_b_low"),
+}
+"""Of each reported cell of a stage."""
+
+AGAINST_STRONG = ("square", "autoattack")
+"""Of those of stage 3 that have not collapsed."""
+
+SETTINGS = EvaluationSettings(
+    eps=16 / 255,
+    attack_restarts=1,
+    attacked_images=200,
+    curve_images=200,
+    corrupted_images=1000,
+)
+
+TRANSFER_FROM = "nfgsm"
+"""The method whose adversarial images the others of its stage and seed are tried on."""
+
+FILE = "scores.json"
+
+
+def collapsed(measures: Measures) -> bool:
+    """By the study's rule: PGD breaks all, and what FGSM makes is easier than clean images."""
+    return measures.pgd < 0.01 and measures.fgsm > measures.clean
+
+
+def score_names(cell: Cell, measures: Measures) -> tuple[str, ...]:
+    """The scores of a cell; none while settings are chosen."""
+    if cell.seed >= CHOOSING:
+        return ()
+    if cell.stage != 3:
+        return SCORES[cell.stage]
+    transfer = () if cell.method == TRANSFER_FROM else ("transfer",)
+    strong = () if collapsed(measures) else AGAINST_STRONG
+    return (*SCORES[cell.stage], *transfer, *strong)
+
+
+def scored(cell: Cell, measures: Measures, folder: Path, source: Path, test: Images) -> Record:
+    """The scores of a trained cell, each kept in its folder as soon as it is measured.
+
+    Args:
+        cell: of the study.
+        measures: of its run.
+        folder: of its run.
+        source: folder of the run that "transfer" takes its images from.
+        test: the images that all are measured on.
+    """
+    names = score_names(cell, measures)
+    transfer_source = _model(source) if "transfer" in names else None
+    loaded = load_model(folder)
+    use_channels_last(loaded.model)
+    subject = Subject(loaded.model, test.pixels, test.labels, transfer_source)
+    return evaluate(loaded, subject, names, SETTINGS, file=folder / FILE)
+
+
+def _model(folder: Path) -> nn.Module:
+    model = load_model(folder).model
+    use_channels_last(model)
+    return model
