@@ -1,9 +1,8 @@
 """Runs a training script that knows nothing of freqreg, with its training task regularized."""
 
-import argparse
 import runpy
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,32 +13,19 @@ from timm.task import TrainingTask
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from freqreg.differentiation import DoubleBackprop, FiniteDifference
 from freqreg.errors import SettingError
+from freqreg.integrations._timm_command_line import parsed
 from freqreg.integrations.timm import RegularizedTask, pixel_space, turn_regularized
-from freqreg.mixers import FGSM, NFGSM, PGD, Mixer
 from freqreg.objective import Objective
-from freqreg.regularizers import GradAlign, InputGradientNorm, JaFR
-
-MIXERS: dict[str, Callable[[float], Mixer]] = {
-    "fgsm": FGSM,
-    "rs-fgsm": lambda eps: FGSM(eps, start="random"),
-    "n-fgsm": NFGSM,
-    "pgd": PGD,
-}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the script of the command line in this process, as Python would."""
-    parser = _parser()
-    options = parser.parse_args(argv)
-    objective = _objective(options)
-    if not objective.regularizers and objective.mixer is None:
-        parser.error("nothing to add to the training: give --freqreg-jafr, --freqreg-mixer, ...")
-    sys.argv = [options.script, *options.arguments]
-    sys.path.insert(0, str(Path(options.script).resolve().parent))
+    objective, script, arguments = parsed(sys.argv[1:] if argv is None else argv)
+    sys.argv = [script, *arguments]
+    sys.path.insert(0, str(Path(script).resolve().parent))
     with every_task_regularized(objective):
-        runpy.run_path(options.script, run_name="__main__")
+        runpy.run_path(script, run_name="__main__")
 
 
 @contextmanager
@@ -85,48 +71,3 @@ def every_task_regularized(objective: Objective) -> Iterator[None]:
 def _normalized(objective: Objective, resolved: Sequence[dict[str, Any]]) -> Objective:
     """In the pixels of the data config that the script resolved last, if it resolved one."""
     return replace(objective, pixels=pixel_space(resolved[-1])) if resolved else objective
-
-
-def _objective(options: argparse.Namespace) -> Objective:
-    made = {
-        "freqreg_jafr": JaFR,
-        "freqreg_grad_align": lambda weight: GradAlign(weight, options.freqreg_eps),
-        "freqreg_input_gradient_norm": InputGradientNorm,
-    }
-    weights = {name: getattr(options, name) for name in made}
-    mixer = MIXERS[options.freqreg_mixer](options.freqreg_eps) if options.freqreg_mixer else None
-    step = options.freqreg_finite_difference
-    return Objective(
-        [made[name](weight) for name, weight in weights.items() if weight is not None],
-        mixer,
-        differentiation=DoubleBackprop() if step is None else FiniteDifference(step),
-    )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m freqreg.integrations.timm",
-        description="Run a training script of timm, such as its train.py, with regularizers.",
-        allow_abbrev=False,
-    )
-    number = {"type": float, "metavar": "NUMBER"}
-    parser.add_argument("--freqreg-jafr", **number, help="weight of JaFR; below 0: JaFR(-)")
-    parser.add_argument("--freqreg-grad-align", **number, help="weight of GradAlign")
-    parser.add_argument(
-        "--freqreg-input-gradient-norm", **number, help="weight of InputGradientNorm"
-    )
-    parser.add_argument("--freqreg-mixer", choices=MIXERS, help="images to train on")
-    parser.add_argument(
-        "--freqreg-eps",
-        **number,
-        default=8 / 255,
-        help="ε of mixer and GradAlign in pixels of [0, 1] (8/255)",
-    )
-    parser.add_argument(
-        "--freqreg-finite-difference",
-        **number,
-        help="step of finite differences, instead of double backpropagation",
-    )
-    parser.add_argument("script", help="path of the training script")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its own arguments")
-    return parser

@@ -1,0 +1,87 @@
+"""The options of the launcher, which come before the training script and its own."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from freqreg.differentiation import DoubleBackprop, FiniteDifference
+from freqreg.mixers import FGSM, NFGSM, PGD, Mixer
+from freqreg.objective import Objective
+from freqreg.regularizers import GradAlign, InputGradientNorm, JaFR
+
+MIXERS: dict[str, Callable[[float], Mixer]] = {
+    "fgsm": FGSM,
+    "rs-fgsm": lambda eps: FGSM(eps, start="random"),
+    "n-fgsm": NFGSM,
+    "pgd": PGD,
+}
+OPTION = "--freqreg-"
+FLAGS = {"--freqreg-sync"}
+EXAMPLES = """\
+The launcher's options come first; all that follows the script is the script's own. Examples:
+
+  python -m freqreg.integrations.timm --freqreg-jafr 1e-3 train.py DATA --model resnet18
+  torchrun --nproc-per-node 4 -m freqreg.integrations.timm --freqreg-jafr 1e-3 train.py DATA
+"""
+
+
+def parsed(argv: Sequence[str]) -> tuple[Objective, str, Sequence[str]]:
+    """The objective, the script, and the script's arguments; exits where they are wrong."""
+    parser = _parser()
+    options = parser.parse_args(_joined(argv))
+    objective = _objective(options)
+    if not objective.regularizers and objective.mixer is None:
+        parser.error("nothing to add to the training: give --freqreg-jafr, --freqreg-mixer, ...")
+    if not Path(options.script).is_file():
+        parser.error(f"there is no file {options.script}: give the path of your training script")
+    return objective, options.script, options.arguments
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """The launcher's options and values in one: argparse takes a value like -1e-3 for an option."""
+    rest, joined = [*argv], []
+    while rest and rest[0].startswith(OPTION):
+        option = rest.pop(0)
+        has_value = rest and option not in FLAGS and "=" not in option
+        joined.append(f"{option}={rest.pop(0)}" if has_value else option)
+    return joined + rest
+
+
+def _objective(options: argparse.Namespace) -> Objective:
+    made = {
+        "freqreg_jafr": lambda weight: JaFR(weight, sync=options.freqreg_sync),
+        "freqreg_grad_align": lambda weight: GradAlign(weight, options.freqreg_eps),
+        "freqreg_input_gradient_norm": InputGradientNorm,
+    }
+    weights = {name: getattr(options, name) for name in made}
+    mixer = MIXERS[options.freqreg_mixer](options.freqreg_eps) if options.freqreg_mixer else None
+    step = options.freqreg_finite_difference
+    return Objective(
+        [made[name](weight) for name, weight in weights.items() if weight is not None],
+        mixer,
+        differentiation=DoubleBackprop() if step is None else FiniteDifference(step),
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m freqreg.integrations.timm",
+        usage="%(prog)s [launcher's options] script [script's arguments]",
+        description="Run a training script of timm, such as its train.py, with regularizers.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add, weight = parser.add_argument, {"type": float, "metavar": "WEIGHT"}
+    add("--freqreg-jafr", **weight, help="of JaFR; below 0 is JaFR(-): favour high frequencies")
+    add("--freqreg-sync", action="store_true", help="JaFR of the images of all processes together")
+    add("--freqreg-grad-align", **weight, help="of GradAlign")
+    add("--freqreg-input-gradient-norm", **weight, help="of InputGradientNorm")
+    add("--freqreg-mixer", choices=MIXERS, help="train on adversarial images that this makes")
+    eps = "of the mixer and GradAlign, in pixels from 0 to 1 (default: 8/255)"
+    add("--freqreg-eps", type=float, metavar="EPS", default=8 / 255, help=eps)
+    step = "step of finite differences, such as 0.01, instead of double backpropagation"
+    add("--freqreg-finite-difference", type=float, metavar="STEP", help=step)
+    add("script", help="path of the training script")
+    add("arguments", nargs=argparse.REMAINDER, help="its own")
+    return parser
