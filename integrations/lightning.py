@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial, wraps
 from typing import Any
 
 import torch
@@ -48,6 +49,7 @@ class RegularizerCallback(Callback):
             raise SettingError(f"{objective!r} is no Objective; give e.g. Objective([JaFR(1e-3)]).")
         self.objective = objective or Objective()
         self.images = images
+        self._give_back: Callable[[], object] = _nothing
 
     def add_regularizer(self, regularizer: Regularizer) -> "RegularizerCallback":
         """Minimise `regularizer` as well from the next step on."""
@@ -58,19 +60,24 @@ class RegularizerCallback(Callback):
         """Put the objective around `training_step`.
 
         Raises:
-            SettingError: the module optimizes by itself.
+            SettingError: the module optimizes by itself, or there is a second such callback.
         """
+        _require_one_callback(trainer)
         if not pl_module.automatic_optimization:
             raise SettingError(
                 f"{type(pl_module).__name__} has automatic_optimization = False, so its loss "
                 "never passes through the Trainer. Without this callback, let its training_step "
                 "minimise objective(loss_fn, images)."
             )
-        pl_module.training_step = self._regularized(trainer, pl_module, pl_module.training_step)
+        attributes = vars(pl_module)
+        own = attributes.get("training_step")
+        attributes["training_step"] = self._regularized(trainer, pl_module, pl_module.training_step)
+        self._give_back = partial(_restore, attributes, "training_step", own)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Give the module its own `training_step` back."""
-        vars(pl_module).pop("training_step", None)
+        give_back, self._give_back = self._give_back, _nothing
+        give_back()
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -81,6 +88,7 @@ class RegularizerCallback(Callback):
     def _regularized(
         self, trainer: Trainer, module: LightningModule, own: TrainingStep
     ) -> TrainingStep:
+        @wraps(getattr(own, "__wrapped__", own))  # Lightning looks there for the arguments
         def training_step(batch: Any, *args: Any, **kwargs: Any) -> Any:
             results: list[Any] = []
 
@@ -105,6 +113,18 @@ class RegularizerCallback(Callback):
         return training_step
 
 
+def _require_one_callback(trainer: Trainer) -> None:
+    callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+    found = [callback for callback in callbacks if isinstance(callback, RegularizerCallback)]
+    if len(found) > 1:
+        objectives = ", ".join(str(callback.objective) for callback in found)
+        raise SettingError(
+            f"The Trainer has {len(found)} RegularizerCallbacks, each around the other: "
+            f"{objectives}. Keep one, and add the regularizers of the others to it: "
+            "callback.add_regularizer(...)."
+        )
+
+
 @contextmanager
 def _unheard(module: LightningModule) -> Iterator[None]:
     """What the module logs and measures meanwhile is dropped."""
@@ -118,10 +138,14 @@ def _unheard(module: LightningModule) -> Iterator[None]:
         yield
     finally:
         for (attributes, name), method in zip(muted, own, strict=True):
-            if method is None:
-                del attributes[name]
-            else:
-                attributes[name] = method
+            _restore(attributes, name, method)
+
+
+def _restore(attributes: dict[str, Any], name: str, own: Any) -> None:
+    if own is None:
+        del attributes[name]
+    else:
+        attributes[name] = own
 
 
 def _nothing(*_: Any, **__: Any) -> Tensor:

@@ -1,5 +1,6 @@
 """Lightning with an objective: the same gradients as a loop written out."""
 
+import functools
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,7 +79,7 @@ def fit(folder: Path, module: Any, callback: Any, loader: Any = None, **settings
     settings = {"max_steps": 1, "accelerator": "cpu", "logger": False, **settings}
     trainer = L.Trainer(
         default_root_dir=folder,
-        callbacks=[callback] if callback else [],
+        callbacks=callback if isinstance(callback, list) else [callback],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -130,6 +131,81 @@ def test_batches_and_results_of_every_kind(tmp_path: Path, kind: str, result: st
     callback = RegularizerCallback(images=place).add_regularizer(JaFR(0.1))
     fit(tmp_path, module, callback, batches(kind))
     assert_same_change(module, before, by_hand(OBJECTIVES["JaFR"], 1))
+
+
+def counted(step: Any) -> Any:
+    """A decorator as people write them."""
+
+    @functools.wraps(step)
+    def training_step(*args: Any, **kwargs: Any) -> Any:
+        return step(*args, **kwargs)
+
+    return training_step
+
+
+class WithoutIndex(Classifier):
+    """Asks for the batch alone."""
+
+    def training_step(self, batch: Any) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The loss."""
+        return super().training_step(batch, 0)
+
+
+class DecoratedWithoutIndex(WithoutIndex):
+    """Asks for it through a decorator."""
+
+    training_step = counted(WithoutIndex.training_step)
+
+
+class DecoratedWithIndex(Classifier):
+    """Asks for both through a decorator."""
+
+    training_step = counted(Classifier.training_step)
+
+
+class WithAnyArguments(Classifier):
+    """Takes what it is given."""
+
+    def training_step(self, *args: Any) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The loss."""
+        batch, index = args
+        return super().training_step(batch, index)
+
+
+@pytest.mark.parametrize(
+    "kind", [WithoutIndex, DecoratedWithoutIndex, DecoratedWithIndex, WithAnyArguments]
+)
+def test_training_steps_get_the_arguments_that_they_ask_for(tmp_path: Path, kind: Any) -> None:
+    module = kind().double()
+    before = parameters(module)
+    fit(tmp_path, module, RegularizerCallback(OBJECTIVES["JaFR"]))
+    assert_same_change(module, before, by_hand(OBJECTIVES["JaFR"], 1))
+
+
+def test_a_training_step_of_the_instance_is_given_back(tmp_path: Path) -> None:
+    module = Classifier().double()
+    before = parameters(module)
+    own = module.training_step = counted(module.training_step)
+    fit(tmp_path, module, RegularizerCallback(OBJECTIVES["JaFR"]))
+    assert_same_change(module, before, by_hand(OBJECTIVES["JaFR"], 1))
+    assert module.training_step is own
+
+
+def test_a_second_fit_is_regularized_once(tmp_path: Path) -> None:
+    module, callback = Classifier().double(), RegularizerCallback(OBJECTIVES["JaFR"])
+    fit(tmp_path, module, callback)
+    module.load_state_dict(Classifier().double().state_dict())
+    before = parameters(module)
+    fit(tmp_path, module, callback)
+    assert_same_change(module, before, by_hand(OBJECTIVES["JaFR"], 1))
+
+
+def test_two_callbacks_are_refused(tmp_path: Path) -> None:
+    module = Classifier().double()
+    both = [RegularizerCallback(OBJECTIVES["JaFR"]), RegularizerCallback(OBJECTIVES["norm"])]
+    with pytest.raises(SettingError, match=r"2 RegularizerCallbacks.*JaFR.*add_regularizer"):
+        fit(tmp_path, module, both)
+    assert "training_step" not in vars(module)
 
 
 @pytest.mark.parametrize("name", ["JaFR", "FGSM + JaFR"])
