@@ -1,6 +1,7 @@
 """Every Python block of README and docs runs, each page in a namespace of its own.
 
-The README's blocks find the names of docs/snippets/setup.py; pages in docs/ show that file.
+The README's blocks find the names of docs/snippets/setup.py; pages in docs/ show that file. What a
+diff adds must train otherwise: penalties that are computed, or images that are mixed.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from freqreg import errors
+from freqreg.step import Mixed, Term
 from tests.docs.blocks import PAGES, ROOT, SETUP, Block, diff_versions, runnable_blocks
 
 RUNNABLE = [page for page in PAGES if runnable_blocks(page)]
@@ -31,19 +33,41 @@ def kept(promise: tuple[str, str] | None) -> AbstractContextManager[object]:
     return pytest.raises(expected) if verb == "raises" else pytest.warns(expected)
 
 
-def run(block: Block, namespace: dict[str, Any]) -> None:
+@pytest.fixture
+def uses(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """What training has used since this was last cleared: "penalty", "mixer"."""
+    used: set[str] = set()
+
+    def note(of: type, method: str, name: str) -> None:
+        own = getattr(of, method)
+        monkeypatch.setattr(of, method, lambda *given: (used.add(name), own(*given))[1])
+
+    note(Term, "weighted", "penalty")
+    note(Mixed, "loss", "mixer")
+    return used
+
+
+def run(block: Block, namespace: dict[str, Any], uses: set[str]) -> None:
+    used: list[set[str]] = []
     for program in block.programs():
+        uses.clear()
         with kept(block.promise):
             exec(program, namespace)
+        used.append(set(uses))
+    if block.language == "diff":
+        before, after = used
+        assert before < after, f"{block.page}:{block.line} uses {before} before, {after} after"
 
 
 @pytest.mark.usefixtures("unchecked_shapes")
 @pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: str(page.relative_to(ROOT)))
-def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_runs(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uses: set[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     namespace = namespace_of(page)
     for block in runnable_blocks(page):
-        run(block, namespace)
+        run(block, namespace, uses)
 
 
 def test_the_pages_are_found() -> None:
@@ -56,7 +80,7 @@ def test_a_broken_block_is_noticed(tmp_path: Path) -> None:
     page.write_text("text\n\n```python\nx = 1\nassert x == 2\n```\n")
     (block,) = runnable_blocks(page)
     with pytest.raises(AssertionError) as failure:
-        run(block, {})
+        run(block, {}, set())
     assert failure.traceback[-1].lineno == 4  # 0-based: the fifth line of the page
 
 
@@ -65,10 +89,39 @@ def test_a_broken_promise_is_noticed(tmp_path: Path) -> None:
     page.write_text('```python title="raises InputError"\nx = 1\n```\n')
     (block,) = runnable_blocks(page)
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
-        run(block, {})
+        run(block, {}, set())
 
 
 def test_both_versions_of_a_diff_run() -> None:
     before, after = diff_versions(" a = 1\n-b = a\n+b = a + 1\n\n c = b\n")
     assert before == "a = 1\nb = a\n\nc = b"
     assert after == "a = 1\nb = a + 1\n\nc = b"
+
+
+def diff_of(tmp_path: Path, added: str) -> Block:
+    page = tmp_path / "page.md"
+    page.write_text(f"```diff\n objective = Objective()\n+{added}\n objective(loss_fn, x)\n```\n")
+    (block,) = runnable_blocks(page)
+    return block
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        "objective = Objective([JaFR()])",
+        "objective = Objective(mixer=FGSM())",
+    ],
+)
+def test_a_diff_that_trains_otherwise_passes(added: str, tmp_path: Path, uses: set[str]) -> None:
+    namespace = namespace_of(ROOT / "README.md")
+    exec("from freqreg import *", namespace)
+    run(diff_of(tmp_path, added), namespace, uses)
+
+
+@pytest.mark.parametrize("added", ["Objective([JaFR()])", "objective = Objective([JaFR(0.0)])"])
+def test_a_diff_that_changes_nothing_is_noticed(added: str, tmp_path: Path, uses: set[str]) -> None:
+    namespace = namespace_of(ROOT / "README.md")
+    exec("from freqreg import *", namespace)
+    block = diff_of(tmp_path, added)
+    with pytest.raises(AssertionError, match="before"):
+        run(block, namespace, uses)
