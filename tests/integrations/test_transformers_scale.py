@@ -17,8 +17,6 @@ from transformers import (
     ConvNextForImageClassification,
     ResNetConfig,
     ResNetForImageClassification,
-    Swinv2Config,
-    Swinv2ForImageClassification,
 )
 
 from freqreg import InputGradientNorm, JaFR, Objective
@@ -30,7 +28,7 @@ from tests.integrations.trainer_runs import (
     assert_same,
     change,
 )
-from tests.integrations.vision_transformers import CLASSES, SIZE, Pictures, small_vit
+from tests.integrations.vision_transformers import CLASSES, Pictures, small_swin, small_vit
 
 pytestmark = pytest.mark.usefixtures("unchecked_shapes")
 
@@ -51,14 +49,6 @@ class Tagged(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         return {"pixel_values": self.images[index], "labels": self.labels[index]}
-
-
-def small_swin(**settings: Any) -> nn.Module:
-    """Takes `num_items_in_batch`, and ignores it."""
-    torch.manual_seed(0)
-    sizes: Any = {"embed_dim": 8, "depths": [1], "num_heads": [2], "window_size": 4}
-    given: Any = {"image_size": SIZE, "patch_size": 4, "num_labels": CLASSES, "drop_path_rate": 0.0}
-    return Swinv2ForImageClassification(Swinv2Config(**sizes, **given, **settings))
 
 
 def small_convnext(**settings: Any) -> nn.Module:

@@ -1,11 +1,16 @@
-"""A small vision transformer of transformers, and images for it."""
+"""Small vision transformers of transformers, and images for it."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from transformers import ViTConfig, ViTForImageClassification
+from transformers import (
+    Swinv2Config,
+    Swinv2ForImageClassification,
+    ViTConfig,
+    ViTForImageClassification,
+)
 
 CLASSES = 4
 SIZE = 16
@@ -40,3 +45,19 @@ def small_vit(attention: str = "eager", **settings: Any) -> ViTForImageClassific
         "attn_implementation": attention,
     }
     return ViTForImageClassification(ViTConfig(**{**sizes, **settings}))
+
+
+def small_swin(**settings: Any) -> Swinv2ForImageClassification:
+    """One block; takes `num_items_in_batch`, and ignores it."""
+    torch.manual_seed(0)
+    sizes = {
+        "image_size": SIZE,
+        "patch_size": 4,
+        "embed_dim": 8,
+        "depths": [1],
+        "num_heads": [2],
+        "window_size": 4,
+        "drop_path_rate": 0.0,
+        "num_labels": CLASSES,
+    }
+    return Swinv2ForImageClassification(Swinv2Config(**{**sizes, **settings}))
