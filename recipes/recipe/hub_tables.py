@@ -24,7 +24,7 @@ def from_hub(dataset: HubDataset, split: str) -> "Dataset":
 
     try:
         return load_dataset(dataset.repository, dataset.config, split=split)
-    except (ConnectionError, DatasetNotFoundError) as error:
+    except (OSError, DatasetNotFoundError) as error:
         raise DataError(
             f"Cannot load {dataset.repository} from the Hugging Face hub ({error}), and no local "
             "copy was given. Two ways out: connect this machine to the hub (or to a mirror, with "

@@ -8,6 +8,7 @@ import pytest
 import torch
 from datasets import Dataset, DatasetDict, Features, Image, Value
 from datasets import config as datasets_config
+from datasets.exceptions import DatasetNotFoundError
 from recipe import decoding
 from recipe.hub import CIFAR10, CIFAR100, SVHN, TINY_IMAGENET, HubDataset, load_images
 from recipe.image_cache import cache_folder
@@ -176,6 +177,24 @@ def test_out_of_reach_hub_says_both_ways_out(monkeypatch):
     monkeypatch.setattr(datasets_config, "HF_HUB_OFFLINE", True)
     with pytest.raises(DataError, match=r"(?s)uoft-cs/cifar10.*connect.*HF_ENDPOINT.*--data-dir"):
         load_images(CIFAR10, "train")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionError("Couldn't reach it"),
+        DatasetNotFoundError("no such data set"),
+        OSError("503 Service Unavailable"),  # as the hub's client raises
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_fails_at_the_hub_says_both_ways_out(error: Exception, monkeypatch):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    with pytest.raises(DataError, match=r"(?s)ufldl-stanford/svhn.*HF_ENDPOINT.*--data-dir"):
+        load_images(SVHN, "train")
 
 
 @pytest.mark.parametrize(
