@@ -1,0 +1,133 @@
+"""Claim (c): JaFR moves accuracy towards noise, JaFR(-) towards weather and digital corruptions."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS
+from freqreg.evaluation.paper_tables import CORRUPTION_LOG_B_LOW, METHODS
+from freqreg.evaluation.report.blocks import NOTHING, Block, Cell, Table
+from freqreg.evaluation.report.cells import number, signed
+from freqreg.evaluation.report.tradeoff import CATEGORIES
+from freqreg.evaluation.robustness_plots import tradeoff_figure
+from recipe.claims.corruption_shifts import (
+    BESIDE,
+    BIAS,
+    DIFFERENCE,
+    TREND,
+    TREND_WITHOUT_NOISES,
+    Shift,
+    Statistic,
+    accuracies,
+)
+from recipe.claims.pictures import picture
+from recipe.claims.resampling import Estimate
+from recipe.claims.study import Group, Study
+from recipe.claims.text import files_of, paragraph, with_interval
+from recipe.claims.verdict import Claim, Outcome, Verdict, above, below, judged, together
+
+Side = Callable[[Estimate], Outcome]
+
+
+def corruptions(study: Study) -> Claim:
+    """The claim, judged."""
+    standard = study.group(2, "standard")
+    jafr, minus = shifts = [Shift(study.group(2, method), standard) for method in BESIDE]
+    parts = (
+        _verdict("JaFR gains most under noise", jafr, above, [DIFFERENCE]),
+        _verdict("JaFR(-) gains most under weather and digital", minus, below, [DIFFERENCE]),
+        _verdict("JaFR's gain falls with log B_low of the corruption", jafr, below, _TRENDS),
+        _verdict("JaFR(-)'s gain rises with it", minus, above, _TRENDS),
+    )
+    title = "JaFR moves accuracy towards noise, JaFR(-) towards weather and digital corruptions"
+    return Claim("c", title, "coded as JPEG before they were corrupted", parts, _figures(shifts))
+
+
+_TRENDS = (TREND, TREND_WITHOUT_NOISES)
+
+
+def _verdict(claim: str, shift: Shift, side: Side, statistics: Sequence[Statistic]) -> Verdict:
+    found = [statistic.estimate(shift) for statistic in statistics]
+    outcome = together(map(side, found))
+    texts = zip(statistics, found, strict=True)
+    reason = "; ".join(f"{s.name} {with_interval(estimate, 2)}" for s, estimate in texts)
+    return judged(claim, (shift.method, shift.standard), outcome, reason)
+
+
+def _figures(shifts: Sequence[Shift]) -> tuple[Block, ...]:
+    drawn = [shift for shift in shifts if len(shift.changes)]
+    return (
+        paragraph(
+            """
+            The interval of the difference draws seeds, and weather and digital; the four noises
+            are one family, so it says nothing of other kinds of noise. That of the correlation
+            draws seeds and all families. Neither draws images: all figures are of the same 1,000.
+            The paper's figures beside JaFR(-) are of FGSM AT + JaFR(-) minus FGSM AT.
+            """
+        ),
+        _statistics_table(shifts),
+        *([_picture(drawn)] if drawn else []),
+        paragraph(
+            """
+            Accuracy in percent of each corruption, mean over seeds that are models and
+            severities.
+            """
+        ),
+        _accuracy_table(shifts),
+    )
+
+
+def _statistics_table(shifts: Sequence[Shift]) -> Table:
+    rows = [
+        (
+            Cell(shift.method.label, below="minus standard"),
+            Cell(f"{files_of(shift.method)}, {files_of(shift.standard)}"),
+            Cell(str(len(shift.changes))),
+            *(_beside(shift, statistic) for statistic in (DIFFERENCE, *_TRENDS)),
+        )
+        for shift in shifts
+    ]
+    names = (statistic.name for statistic in (DIFFERENCE, *_TRENDS))
+    return Table(("", "files", "seeds", *names), tuple(rows))
+
+
+def _beside(shift: Shift, statistic: Statistic) -> Cell:
+    ours = with_interval(statistic.estimate(shift), 2)
+    seeds = ", ".join(signed(each, 2) for each in statistic.by_seed(shift)) or NOTHING
+    paper = signed(statistic.published(shift), 2)
+    return Cell(ours, below=f"by seed {seeds}<br>paper {paper}")
+
+
+def _picture(shifts: Sequence[Shift]) -> Block:
+    figure = tradeoff_figure(
+        CORRUPTIONS,
+        BIAS,
+        {shift.method.label: shift.changes.mean(0) for shift in shifts},
+        categories=[CATEGORIES[name] for name in CORRUPTIONS],
+        baseline=METHODS["standard"],
+    )
+    alt = "Change of accuracy by the frequency of the corruption, for JaFR and JaFR(-)"
+    return picture("mini-corruptions", figure, alt)
+
+
+def _accuracy_table(shifts: Sequence[Shift]) -> Table:
+    groups = [shifts[0].standard, *(shift.method for shift in shifts)]
+    columns = [_mean_accuracies(group) for group in groups]
+    rows = [
+        (
+            Cell(name.replace("_", " "), aside=family),
+            Cell(number(CORRUPTION_LOG_B_LOW[name], 2)),
+            *(Cell(column[CORRUPTIONS.index(name)]) for column in columns),
+        )
+        for family, names in GROUPS.items()
+        for name in names
+    ]
+    head = ("corruption", "its log B_low", *(f"{g.label}<br>{files_of(g)}" for g in groups))
+    return Table(head, tuple(rows))
+
+
+def _mean_accuracies(group: Group) -> list[str]:
+    found = [accuracies(cell) for cell in group.models.values()]
+    if not found:
+        return [NOTHING] * len(CORRUPTIONS)
+    return [number(accuracy, 1) for accuracy in np.mean(found, axis=0).tolist()]

@@ -1,0 +1,111 @@
+"""docs/results.md: every claim of the mini study, its outcome and its figures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from freqreg.evaluation.paper_tables import SOURCE
+from freqreg.evaluation.report.blocks import NOTHING, Cell, Chapter, Page, Section, Table
+from freqreg.evaluation.report.cells import number
+from recipe.claims.bias_order import bias_order
+from recipe.claims.clean_accuracy import clean_accuracy
+from recipe.claims.collapse import collapse
+from recipe.claims.corruptions import corruptions
+from recipe.claims.cost import FILE, cost
+from recipe.claims.masking import masking
+from recipe.claims.study import Group, Study
+from recipe.claims.text import files_of, paragraph
+from recipe.claims.verdict import Claim, Verdict
+
+RESULTS = "recipes/results/mini"
+LEAD = (
+    f"""
+    Which claims of the paper ({SOURCE}) hold in a study of CIFAR-10 that two cores finish in some
+    hours: small networks, part of the train images, few epochs. It can show that a claim holds at
+    this scale, not that it fails at the paper's. `recipes/mini.md` has its rules, which were set
+    before the cells that they judge were run; `python recipes/mini_results.py` writes this page
+    from `{RESULTS}`.
+    """,
+    """
+    The copy of CIFAR-10 that all cells were trained and measured on had been coded as JPEG, so that
+    some of its highest frequencies were lost beforehand.
+    """,
+    """
+    Brackets have 95 % intervals, by resampling seeds, and families of corruptions. **With three
+    seeds such an interval is the range of the three**, and far from covering 95 %: it holds the
+    median of all seeds three times in four. Read it as the spread that was seen.
+    """,
+)
+
+
+def claims(study: Study, folder: Path) -> list[Claim]:
+    """All of them; `folder` has the benchmark's file."""
+    judges = (bias_order, collapse, corruptions, clean_accuracy)
+    return [*(judge(study) for judge in judges), cost(folder), masking(study)]
+
+
+def page(folder: Path) -> Page:
+    """The page of what a folder holds."""
+    study = Study.read(folder)
+    found = claims(study, folder)
+    chapters = (_summary(found), *map(_chapter, found), _cells(study))
+    return Page("Results of the mini study", tuple(map(paragraph, LEAD)), chapters)
+
+
+def _summary(found: Sequence[Claim]) -> Chapter:
+    rows = [
+        (
+            Cell(f"({claim.letter})"),
+            Cell(claim.title),
+            Cell(claim.outcome, is_strong=True),
+            Cell("<br>".join(f"{part.claim}: {part.outcome}" for part in claim.parts)),
+        )
+        for claim in found
+    ]
+    text = paragraph("A claim holds if each of its parts does, and does not if one does not.")
+    table = Table(("", "claim", "outcome", "its parts"), tuple(rows))
+    return Chapter("Summary", (Section("Claims and outcomes", (text, table)),))
+
+
+def _chapter(claim: Claim) -> Chapter:
+    images = paragraph(f"Images: {claim.images}. Files are those in `{RESULTS}`, N a seed.")
+    rows = [
+        (Cell(part.claim), Cell(part.outcome, is_strong=True), Cell(part.reason), _sources(part))
+        for part in claim.parts
+    ]
+    parts = Table(("part", "outcome", "why", "judged from"), tuple(rows))
+    sections = (
+        Section(f"({claim.letter}) {claim.outcome}", (images, parts)),
+        Section(f"({claim.letter}) figures", claim.blocks),
+    )
+    return Chapter(f"({claim.letter}) {claim.title}", sections)
+
+
+def _sources(part: Verdict) -> Cell:
+    return Cell("<br>".join(files_of(group) for group in part.groups) or f"`{FILE}`")
+
+
+def _cells(study: Study) -> Chapter:
+    head = ("cells", "there", "seconds a step, least to most", "commits")
+    text = paragraph(
+        """
+        Seconds of a step are of a machine that ran other things besides, and are no measure of
+        cost: (e) has one.
+        """
+    )
+    versions = sorted({cell.versions for group in study.groups for cell in group.found})
+    table = Table(head, tuple(map(_cells_row, study.groups)))
+    blocks = (text, table, *(paragraph(f"Versions: {each}.") for each in versions))
+    sections = [Section("Cells, seconds, versions", blocks)]
+    if study.others:
+        listed = ", ".join(f"`{name}`" for name in study.others)
+        sections.append(Section("Files of no cell", (paragraph(f"Not used here: {listed}."),)))
+    return Chapter("How it was measured", tuple(sections))
+
+
+def _cells_row(group: Group) -> tuple[Cell, ...]:
+    seconds = [cell.seconds_per_step for cell in group.found]
+    spread = f"{number(min(seconds), 3)} to {number(max(seconds), 3)}" if seconds else NOTHING
+    commits = sorted({f"`{cell.commit[:7]}`" for cell in group.found})
+    count = f"{len(group.found)} of {len(group.planned)}"
+    texts = (files_of(group), count, spread, ", ".join(commits) or NOTHING)
+    return tuple(map(Cell, texts))
