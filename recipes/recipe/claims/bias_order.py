@@ -84,9 +84,11 @@ def bias_order(study: Study) -> Claim:
 
 def _verdict(claim: str, pairs: Sequence[Pair]) -> Verdict:
     groups = list({id(g): g for pair in pairs for g in (pair.upper, pair.lower)}.values())
-    others = [f"{pair.name}: {pair.outcome}" for pair in pairs if pair.outcome != "holds"]
-    outcome = together(pair.outcome for pair in pairs)
-    return judged(claim, groups, outcome, "; ".join(others) or f"all {len(pairs)} pairs")
+    count, estimates = len(pairs), [pair.estimate for pair in pairs]
+    certain = sum(estimate.low > 0 for estimate in estimates)
+    seen = sum(estimate.value > 0 for estimate in estimates)
+    reason = f"{seen} of {count} mean differences lie above 0, {certain} with their intervals"
+    return judged(claim, groups, together(pair.outcome for pair in pairs), reason)
 
 
 def _pairs_table(pairs: Sequence[Pair]) -> Table:

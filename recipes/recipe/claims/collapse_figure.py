@@ -10,7 +10,7 @@ from recipe.claims.pictures import picture
 from recipe.claims.study import Group
 
 ATTACKS = {"fgsm": "FGSM", "pgd": "PGD of 50 steps"}
-_APART = 0.035
+_APART = 0.06
 """Between the points of two seeds, where the places of two groups are 1 apart."""
 
 

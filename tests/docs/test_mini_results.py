@@ -1,0 +1,62 @@
+"""The page about the mini study is what its program writes."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from mini_results import ROOT, Arguments, main
+from recipe.claims.cost import FILE, METHODS
+from recipe.claims.page import RESULTS, claims
+from recipe.claims.study import Study
+from recipe.claims.verdict import Claim
+
+REPORTED = ROOT / RESULTS
+
+
+def written(results: Path, docs: Path) -> str:
+    main(Arguments(results, docs))
+    return (docs / "results.md").read_text()
+
+
+def test_the_page_is_written_from_the_cells(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "results.md").read_text()
+    assert page == written(REPORTED, tmp_path), "Run: python recipes/mini_results.py"
+
+
+def test_its_figures_are_there() -> None:
+    figures = re.findall(r"\]\((images/\S+)\)", (ROOT / "docs" / "results.md").read_text())
+    assert figures
+    assert all((ROOT / "docs" / figure).is_file() for figure in figures)
+
+
+def test_without_cells_everything_is_undecided(tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    page = written(tmp_path / "none", tmp_path)
+    found: list[Claim] = claims(Study.read(tmp_path / "none"), tmp_path / "none")
+    assert [claim.letter for claim in found] == list("abcdef")
+    assert {part.outcome for claim in found for part in claim.parts} == {"undecided"}
+    assert "0 of 6 cells are there" in page
+
+
+def test_a_page_with_costs_names_their_machine(tmp_path: Path) -> None:
+    ratios = dict.fromkeys(METHODS, 1.5)
+    content = {"settings": {"width": 64}, "machine": "2 cores", "ratios": ratios}
+    (tmp_path / FILE).write_text(json.dumps(content | {"flop_limits": ratios}))
+    page = written(tmp_path, tmp_path)
+    assert "width 64; 2 cores." in page
+    assert "all 5 steps" in page
+
+
+@pytest.mark.parametrize("letter", "abcdef")
+def test_each_claim_tells_how_its_images_were_coded(letter: str) -> None:
+    page = (ROOT / "docs" / "results.md").read_text()
+    (chapter,) = re.findall(rf"^## \({letter}\).*?(?=^## )", page, re.MULTILINE | re.DOTALL)
+    assert "coded as JPEG" in chapter
+
+
+def test_every_cell_that_is_there_is_named() -> None:
+    page = (ROOT / "docs" / "results.md").read_text()
+    for path in REPORTED.glob("stage*/*.json"):
+        name = re.sub(r"-seed\d+$", "-seedN", path.stem)
+        assert f"`{path.parent.name}/{name}.json`" in page or path.name in page
