@@ -1,5 +1,7 @@
 """Regularizers in the Trainer of Hugging Face transformers, for image classification."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -94,9 +96,10 @@ class RegularizedTrainerMixin:
                 outputs.append(output)
             return share.mean(loss)
 
-        loss = self.objective(
-            mean_loss, images, model=model, step=self.state.global_step, record=self._meter
-        )
+        with _reentrant_checkpointing_named():
+            loss = self.objective(
+                mean_loss, images, model=model, step=self.state.global_step, record=self._meter
+            )
         return (share.of(loss), outputs[-1]) if return_outputs else share.of(loss)
 
     def log(self: Any, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
@@ -124,6 +127,21 @@ class RegularizedTrainerMixin:
 
 class RegularizedTrainer(RegularizedTrainerMixin, Trainer):
     """The transformers Trainer, with an `Objective`: the mixin says how."""
+
+
+@contextmanager
+def _reentrant_checkpointing_named() -> Iterator[None]:
+    """Say by which setting of the Trainer torch's error is mended."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "use_reentrant" not in str(error):
+            raise
+        raise SettingError(
+            "Activations are checkpointed with use_reentrant=True, of which torch takes no input "
+            'gradients. Give TrainingArguments activation_checkpointing_kwargs={"use_reentrant": '
+            "False} (gradient_checkpointing_kwargs in older versions of transformers)."
+        ) from error
 
 
 def _images_of(inputs: dict[str, Any]) -> Tensor:
