@@ -96,7 +96,8 @@ def small_mobilevit() -> MobileViTForImageClassification:
     """Batch norms within the blocks that are checkpointed."""
     torch.manual_seed(0)
     sizes: Any = {"image_size": 64, "hidden_sizes": [16] * 3, "neck_hidden_sizes": [8] * 7}
-    config = MobileViTConfig(**sizes, **{"num_attention_heads": 2, "num_labels": CLASSES})
+    sizes |= {"num_attention_heads": 2, "num_labels": CLASSES}
+    config = MobileViTConfig(**sizes)
     config._attn_implementation = "eager"
     return MobileViTForImageClassification(config)
 
