@@ -19,6 +19,7 @@ from freqreg.input_gradients import LossFn
 from freqreg.wrappers import Wrappers
 
 _PROBING = ContextVar("probing", default=False)
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def is_probe() -> bool:
@@ -94,10 +95,13 @@ def _frozen_norms(model: nn.Module | None) -> Iterator["_FrozenNorms"]:
 
 
 class _FrozenNorms:
-    """Norms whose running statistics are hidden for the time of a pass."""
+    """Norms whose running statistics are hidden for the time of a pass.
+
+    They stay registered, where DistributedDataParallel looks for what it broadcasts.
+    """
 
     def __init__(self) -> None:
-        self._hidden: list[tuple[_NormBase, dict[str, Tensor | None], bool]] = []
+        self._hidden: list[tuple[_NormBase, bool]] = []
 
     @property
     def found(self) -> bool:
@@ -108,14 +112,14 @@ class _FrozenNorms:
             return
         if inputs:  # it is being called
             _refuse_checkpointing(module)
-        self._hidden.append((module, dict(module._buffers), module.track_running_stats))
-        for name in ("running_mean", "running_var", "num_batches_tracked"):
-            module._buffers[name] = None
+        self._hidden.append((module, module.track_running_stats))
+        vars(module).update(dict.fromkeys(_STATISTICS))  # found before the buffers
         module.track_running_stats = False  # SyncBatchNorm asks for what it says it tracks
 
     def show_statistics(self) -> None:
-        for module, buffers, tracks in self._hidden:
-            module._buffers.update(buffers)
+        for module, tracks in self._hidden:
+            for name in _STATISTICS:
+                del vars(module)[name]
             module.track_running_stats = tracks
 
 

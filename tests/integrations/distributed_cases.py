@@ -123,6 +123,27 @@ def compiled_graphs() -> int:
     return counter.frame_count
 
 
+def batch_norm() -> dict[str, float]:
+    """Statistics after two steps against those of plain steps, by what model= is."""
+    x, y = local_batch()
+    objective = Objective([JaFR(0.1)], differentiation=FiniteDifference(1e-3))
+
+    def steps(objective: Objective, given: str) -> Tensor:
+        net = nn.Sequential(nn.BatchNorm2d(3, dtype=torch.float64), model())
+        wrapper = DistributedDataParallel(net)
+        told = {"nothing": None, "the module": net, "the wrapper": wrapper}[given]
+        for _ in range(2):
+            objective(lambda z: F.cross_entropy(wrapper(z), y), x, model=told).backward()
+        wrapper(x)  # which broadcasts
+        return torch.cat([buffer.double().flatten() for buffer in net.buffers()])
+
+    plain = steps(Objective(), "nothing")
+    return {
+        f"batch norm, told of {given}": difference(steps(objective, given), plain)
+        for given in ("nothing", "the module", "the wrapper")
+    }
+
+
 def kept_unsharded() -> str:
     """FSDP whose parameters stay gathered after backward, and would be stale without a word."""
     net = cast(Any, sharded(model()))
@@ -138,5 +159,6 @@ def cases() -> dict[str, Any]:
         "within DDP": within_the_wrapper(),
         "within DDP, static_graph": within_a_static_graph(),
         "compiled graphs": compiled_graphs(),
+        **batch_norm(),
         "FSDP2, not resharded": kept_unsharded(),
     }

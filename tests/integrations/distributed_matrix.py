@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator, DistributedType, FullyShardedDataParallelPlugin
+from accelerate.state import AcceleratorState
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -59,9 +61,21 @@ DIFFERENTIATIONS: dict[str, tuple[Differentiation, bool]] = {
 
 
 def accelerated(model: nn.Module) -> nn.Module:
-    from accelerate import Accelerator
-
+    AcceleratorState._reset_state()
     return Accelerator(cpu=True).prepare(model)
+
+
+def accelerated_and_sharded(model: nn.Module) -> nn.Module:
+    """As accelerate prepares a model with `fsdp_version: 2` on GPUs; on CPUs it would not."""
+    AcceleratorState._reset_state()
+    accelerator = Accelerator(cpu=True)
+    accelerator.state.distributed_type = DistributedType.FSDP
+    accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin(
+        fsdp_version=2,
+        auto_wrap_policy="transformer_based_wrap",
+        transformer_cls_names_to_wrap=["Conv2d", "Linear"],
+    )
+    return accelerator.prepare(model, torch.optim.SGD(model.parameters()))[0]
 
 
 WRAPPERS: dict[str, Callable[[nn.Module], nn.Module]] = {
@@ -76,6 +90,7 @@ WRAPPERS: dict[str, Callable[[nn.Module], nn.Module]] = {
     "DDP, accumulation under no_sync": DistributedDataParallel,
     "accelerate": accelerated,
     "FSDP2": sharded,
+    "FSDP2 of accelerate": accelerated_and_sharded,
 }
 
 

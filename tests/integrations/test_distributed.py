@@ -14,6 +14,7 @@ from tests.integrations.timm_parts import TASKS
 from tests.integrations.timm_processes import WAYS
 
 ROOT = Path(__file__).parents[2]
+TWICE = {(n, s) for n in OBJECTIVES for s in DIFFERENTIATIONS if "double" in s}
 REFUSED = {
     "DDP, static_graph": {
         (name, strategy)
@@ -23,7 +24,8 @@ REFUSED = {
         or "double" in strategy
         or (name == "GradAlign" and "one-sided" in strategy)
     },
-    "FSDP2": {(n, s) for n in OBJECTIVES for s in DIFFERENTIATIONS if "double" in s},
+    "FSDP2": TWICE,
+    "FSDP2 of accelerate": TWICE,
 }
 
 
@@ -58,7 +60,11 @@ def test_two_processes_equal_one_or_raise(
 
 @pytest.mark.parametrize(
     ("wrapper", "mend"),
-    [("DDP, static_graph", "Wrap the model without static_graph"), ("FSDP2", "FiniteDifference()")],
+    [
+        ("DDP, static_graph", "Wrap the model without static_graph"),
+        ("FSDP2", "FiniteDifference()"),
+        ("FSDP2 of accelerate", "FiniteDifference()"),
+    ],
 )
 def test_what_raises_says_what_to_do(
     wrapper: str, mend: str, results: dict[str, float | str]
@@ -91,6 +97,14 @@ def test_a_whole_step_may_be_wrapped(results: dict[str, float | str]) -> None:
 
 def test_compiled_modules_in_a_wrapper_are_compiled_once(results: dict[str, float | str]) -> None:
     assert results["compiled graphs"] == 2  # with and without a gradient of the images
+
+
+@pytest.mark.parametrize("given", ["nothing", "the module", "the wrapper"])
+def test_statistics_of_batch_norm_are_those_of_plain_steps(
+    given: str, results: dict[str, float | str]
+) -> None:
+    """In every process, each of which DDP sends those of the first."""
+    assert float(results[f"batch norm, told of {given}"]) < 1e-10
 
 
 def test_sharded_parameters_that_stay_gathered_are_refused(
