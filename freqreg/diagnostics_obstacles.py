@@ -9,6 +9,7 @@ from torch.autograd.function import BackwardCFunction
 from torch.nn.modules.batchnorm import _NormBase
 
 from freqreg.diagnosis import blocking_modules, kinked_modules, labels, shortened
+from freqreg.differentiation.lean import lean
 from freqreg.input_gradients import LossFn
 from freqreg.module_calls import Call, Modules, modules_where, named_modules, watched_calls
 from freqreg.passes import frozen_batch_norm, is_checkpointing
@@ -108,7 +109,7 @@ def found_in(model: nn.Module, loss_fn: LossFn, x: Tensor) -> Iterator[Obstacle]
 
 def without_second_derivative(loss_fn: LossFn, x: Tensor) -> Iterator[Obstacle]:
     """The innermost modules that lack one, by kind; looked for where double backprop fails."""
-    blocking = blocking_modules(loss_fn, x)
+    blocking = blocking_modules(lean(loss_fn), x)
     kinds: dict[nn.Module, Kind] = {}
 
     def classify(call: Call) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from freqreg.autograd_graph import at_first_use
 from freqreg.diagnosis import require_parameters, require_second_derivatives
 from freqreg.differentiation.base import Differentiation
-from freqreg.differentiation.lean import differentiable_gradient
+from freqreg.differentiation.lean import differentiable_gradient, lean
 from freqreg.input_gradients import value_and_input_grad
 from freqreg.regularizers.base import Images
 from freqreg.step import Mixed, Step, Term
@@ -77,7 +77,7 @@ def _penalty(term: Term, step: Step, clean: _CleanPass) -> Float[Tensor, ""]:
     penalty = term.weighted([clean.differentiable_grad, *beside], step.record)
 
     def examine() -> None:
-        require_second_derivatives(penalty, step.passes.probe, step.x)
+        require_second_derivatives(penalty, lean(step.passes.probe), step.x)
         require_parameters(penalty, (step.x, *term.points))
 
     at_first_use(clean.loss, f"double backprop of {term.regularizer.name}", examine)

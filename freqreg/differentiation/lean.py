@@ -1,4 +1,4 @@
-"""Second derivatives by training's own kernels, where torch's general formulas are slow."""
+"""Second derivatives by training's own kernels, where torch's own are slow or missing."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -13,11 +13,14 @@ from torch.overrides import TorchFunctionMode
 
 from freqreg.differentiation.batch_norm import batch_norm
 from freqreg.differentiation.convolution import conv2d
+from freqreg.differentiation.hardsigmoid import hardsigmoid
 from freqreg.input_gradients import LossFn, input_grad, scalar_loss
 
 
 class LeanSecondDerivatives(TorchFunctionMode):
     """Within this context convolutions and batch norms are cheap to differentiate twice.
+
+    And hardsigmoid can be, which torch alone cannot.
 
     Values, first derivatives and running statistics are torch's own. Calls that the formulas
     do not cover go to torch unchanged, as do those inside activation checkpointing, whose
@@ -29,6 +32,7 @@ class LeanSecondDerivatives(TorchFunctionMode):
         self.takes_input_gradient = False
         self._replaced: dict[Callable[..., Any], Callable[..., Any]] = {
             F.batch_norm: batch_norm,
+            F.hardsigmoid: hardsigmoid,
             F.conv2d: partial(conv2d, only_input_gradient=lambda: self.takes_input_gradient),
         }
 
@@ -61,6 +65,16 @@ def differentiable_gradient(
             return loss, input_grad(loss, x, create_graph=True)
         finally:
             mode.takes_input_gradient = False
+
+
+def lean(loss_fn: LossFn) -> LossFn:
+    """`loss_fn` within `LeanSecondDerivatives`."""
+
+    def within(x: Tensor) -> Tensor:
+        with LeanSecondDerivatives():
+            return loss_fn(x)
+
+    return within
 
 
 def _saving_is_hooked() -> bool:
