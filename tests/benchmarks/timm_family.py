@@ -53,9 +53,10 @@ def smallest(names: Sequence[str]) -> tuple[str, int]:
 
 
 def loss(output: Any, y: Tensor) -> Tensor:
-    """Cross-entropy; the mean over heads where a model trains several."""
+    """Cross-entropy; the mean over heads where a model trains several, of the mean token."""
     outputs = output if isinstance(output, tuple | list) else [output]
-    return torch.stack([F.cross_entropy(o, y) for o in outputs]).mean()
+    logits = [o.mean(1) if o.ndim == 3 else o for o in outputs]
+    return torch.stack([F.cross_entropy(o, y) for o in logits]).mean()
 
 
 def ready(name: str) -> tuple[nn.Module, Tensor]:
