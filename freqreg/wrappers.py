@@ -62,7 +62,7 @@ class Wrappers:
         if isinstance(self._model, DistributedDataParallel):
             if self._model not in self._called:
                 raise _going_around()
-        elif not any(isinstance(wrapper, DistributedDataParallel) for wrapper in self._called):
+        elif not self._called:
             at_first_use(loss, "call of the wrapper", lambda: _require_no_wrapper_around(loss))
 
     def _refuse_static_graph(self, what: str, instead: str) -> None:
@@ -76,10 +76,9 @@ class Wrappers:
 def _require_no_wrapper_around(loss: Tensor) -> None:
     """Raise where a DistributedDataParallel that is alive holds a parameter that `loss` reaches."""
     trained = {leaf(node) for node in nodes(loss)}
-    for wrapper in gc.get_objects():
-        if issubclass(type(wrapper), DistributedDataParallel) and not trained.isdisjoint(
-            wrapper.parameters()
-        ):
+    for kept in gc.get_objects():
+        is_wrapper = DistributedDataParallel in type(kept).__mro__
+        if is_wrapper and not trained.isdisjoint(kept.parameters()):
             raise _going_around()
 
 
