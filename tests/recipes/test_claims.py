@@ -74,7 +74,7 @@ def test_a_is_undecided_where_seeds_disagree(tmp_path: Path) -> None:
 def test_a_leaves_out_what_is_no_model(tmp_path: Path) -> None:
     write_biases(tmp_path, LIKE_TABLE_2)
     (cell,) = [c for c in cells(2) if c.method == "jafr" and c.seed == 1]
-    write(tmp_path, cell, {"log_b_low": 0.0} | NO_MODEL)
+    write(tmp_path, cell, {"log_b_low": LIKE_TABLE_2["jafr"]} | NO_MODEL)
     part = bias_order(Study.read(tmp_path)).parts[0]
     assert part.outcome == "undecided", "two seeds are left"
 
