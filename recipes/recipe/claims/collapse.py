@@ -14,6 +14,7 @@ from recipe.settings import Method
 COLLAPSES = 0.9
 PREVENTS = 0.1
 """Shares of the seeds."""
+AT_MOST = "at most 1 of 10 seeds collapses, at most 1 is no model"
 
 ADVERSARIAL: tuple[Method, ...] = (
     *("fgsm", "nfgsm", "fgsm+gradalign", "pgd2"),
@@ -28,9 +29,11 @@ def collapse(study: Study) -> Claim:
     noise, align = study.group(1, "nfgsm"), study.group(1, "fgsm+gradalign")
     jafr = [study.group(1, "fgsm+jafr", lambda_freq=size) for size in LAMBDAS]
     parts = (
-        judged("FGSM training collapses", [fgsm], collapses(fgsm), counts(fgsm)),
-        judged("N-FGSM prevents it", [noise], prevents(noise), counts(noise)),
-        judged("GradAlign prevents it", [align], prevents(align), counts(align)),
+        judged(
+            "FGSM training collapses: at least 9 of 10 seeds", [fgsm], collapses(fgsm), counts(fgsm)
+        ),
+        judged(f"N-FGSM prevents it: {AT_MOST}", [noise], prevents(noise), counts(noise)),
+        judged(f"GradAlign prevents it: {AT_MOST}", [align], prevents(align), counts(align)),
         _jafr(jafr),
         _confirmed(study.group(3, "fgsm"), study.group(3, "fgsm+jafr")),
     )
@@ -74,7 +77,7 @@ def _jafr(groups: Sequence[Group]) -> Verdict:
     preventing = [group.label for group in groups if prevents(group) == "holds"]
     reason = f"by {'; '.join(preventing)}" if preventing else "at no λ tried"
     outcome = any_of([prevents(group) for group in groups])
-    return judged("JaFR prevents it, at some λ", groups, outcome, reason)
+    return judged(f"JaFR prevents it at some λ: {AT_MOST}", groups, outcome, reason)
 
 
 def _figures(others: Sequence[Group], jafr: Sequence[Group]) -> tuple[Block, ...]:
