@@ -80,6 +80,11 @@ class LossShare:
             return 1
         return trainer.accelerator.num_processes // trainer.get_tp_size()
 
+    @property
+    def _declared(self) -> bool | None:
+        """What the user says of it; transformers 5.0 has no such attribute yet."""
+        return getattr(self._trainer, "loss_is_scaled_for_ga", None)
+
     def _measured(
         self, model: nn.Module, inputs: Mapping[str, Any], count: Count, loss_at: LossAndOutputs
     ) -> bool | None:
@@ -92,10 +97,10 @@ class LossShare:
             ratio = self._ratio(*losses)
             if ratio is None or _is_near(ratio, 0.5):
                 return None if ratio is None else True
-            if self._trainer.loss_is_scaled_for_ga is None and not _is_near(ratio, 1):
+            if self._declared is None and not _is_near(ratio, 1):
                 raise _neither_sum_nor_mean(ratio, "num_items_in_batch")
-        if self._trainer.loss_is_scaled_for_ga is not None:
-            return self._trainer.loss_is_scaled_for_ga
+        if self._declared is not None:
+            return self._declared
         if self._trainer.compute_loss_func is None:
             return False
         with _no_trace(model):
