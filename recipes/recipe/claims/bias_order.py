@@ -100,7 +100,7 @@ def _each(groups: Sequence[Group]) -> tuple[Block, ...]:
     text = paragraph(
         f"""
         Fewer than three seeds give no interval, and no verdict. Below, log B_low of each cell,
-        that of the mirrored gradients in brackets. JaFR's λ was chosen on other seeds, in stage 2
+        that of the mirrored gradients in brackets. JaFR's λ is chosen on other seeds, in stage 2
         so that log B_low moves by 3 or more: the first pair holds by this choice, if it carries
         over to new seeds. Table 2 has no JaFR(-) without FGSM, and its {METHODS["pgd"]} has 10
         steps.

@@ -23,7 +23,7 @@ def clean_accuracy(study: Study) -> Claim:
     )
     text = paragraph(
         """
-        Clean accuracy in percent, on all test images. JaFR's λ was chosen on other seeds and
+        Clean accuracy in percent, on all test images. JaFR's λ is chosen on other seeds and
         images, with equal clean accuracy as a condition: the claim is that it carries over.
         """
     )
