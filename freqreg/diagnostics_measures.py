@@ -32,7 +32,7 @@ class Cost:
 
 def cost(run: Run, device: torch.device, *, times: int = 2) -> Cost:
     """Seconds of the fastest of a few runs, and the memory of one."""
-    return Cost(min(_seconds(run, device) for _ in range(times)), _peak_bytes(run, device))
+    return Cost(min(_seconds(run, device) for _ in range(times)), peak_bytes(run, device))
 
 
 def _seconds(run: Run, device: torch.device) -> float:
@@ -48,8 +48,8 @@ def _wait(device: torch.device) -> None:
         torch.get_device_module(device).synchronize(device)
 
 
-def _peak_bytes(run: Run, device: torch.device) -> int:
-    """By the allocator's account on a GPU, else by that of all storages that come to be."""
+def peak_bytes(run: Run, device: torch.device) -> int:
+    """Alive at the peak, by the allocator on a GPU, else by all storages that come to be."""
     if device.type != "cuda":
         with LiveStorages() as live:
             run()

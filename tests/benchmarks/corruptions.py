@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from statistics import median
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from skimage import data
 from torch import Tensor
 
 from freqreg.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from tests.benchmarks.timing import interleaved_seconds, machine
+from tests.benchmarks.timing import interleaved, machine
 
 try:
     from imagecorruptions import corrupt as corrupt_one  # pyright: ignore[reportMissingImports]
@@ -80,9 +79,9 @@ def seconds_per_image(images: Tensor, name: str, settings: Settings) -> tuple[fl
     if corrupt_one is not None:
         others = rearrange(images[: settings.others], "b c h w -> b h w c").contiguous().numpy()
         candidates["other"], counts["other"] = partial(run_other, others, name), len(others)
-    seconds = interleaved_seconds(candidates, rounds=settings.rounds)
+    timings = interleaved(candidates, rounds=settings.rounds)
     ours, other = (
-        median(seconds[who]) / counts[who] / len(SEVERITIES) if who in seconds else float("nan")
+        timings.median(who) / counts[who] / len(SEVERITIES) if who in candidates else float("nan")
         for who in ("ours", "other")
     )
     return ours, other

@@ -1,110 +1,158 @@
 """Cost of one training step of every method, relative to a plain step.
 
-    python -m tests.benchmarks.step_cost --width 64 --batch-size 32 --rounds 15
+    python -m tests.benchmarks.step_cost --models preact resnet50 --formats contiguous
 
-Candidates take turns in one process; the ratios are medians over the rounds. Run it on an
-otherwise idle machine.
+Candidates take turns in one process; the ratios are medians over the rounds. The operations are
+counted, and the memory is that of the gradients' computation. A run replaces its older one in
+docs/performance.json, and docs/performance.md is written anew. Run it on an otherwise idle machine.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 import tyro
-from rich.console import Console
-from rich.table import Table
-from torch import Tensor, nn
 
-from freqreg import FGSM, PGD, FiniteDifference, GradAlign, JaFR, Objective
-from freqreg.input_gradients import LossFn
-from freqreg.networks.preact_resnet import PreActResNet18
-from tests.benchmarks import published
-from tests.benchmarks.timing import interleaved_seconds, machine, median_ratio
-
-Loss = Callable[[LossFn, Tensor], Tensor]
+from tests.benchmarks.candidates import CANDIDATES, PLAIN, Candidate
+from tests.benchmarks.machine import OtherWork
+from tests.benchmarks.networks import NETWORKS, Variant
+from tests.benchmarks.performance import PAGE, Measured, keep, show
+from tests.benchmarks.study import write_study
+from tests.benchmarks.timing import Timings, interleaved
+from tests.benchmarks.training import Training
 
 
 @dataclass(frozen=True)
 class Settings:
     """What is measured."""
 
+    models: tuple[str, ...] = ("preact",)
+    """Of preact, resnet50, vit, convnext."""
+    formats: tuple[str, ...] = ("contiguous",)
+    """Of contiguous, channels_last."""
+    methods: tuple[str, ...] = tuple(CANDIDATES)
+    """The plain step of each network is always among them."""
     width: int = 64
-    """Width of the PreAct-ResNet-18."""
-    batch_size: int = 32
-    image_size: int = 32
+    """Of PreAct-ResNet-18."""
+    batch_size: int | None = None
+    """None: the network's own, as for the next."""
+    image_size: int | None = None
     rounds: int = 15
-    """Measured runs of each candidate."""
+    """Measured runs of each candidate; a third as many of the longest."""
     threads: int | None = None
     """CPU threads; torch's choice by default."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One kind of step, and the forward-equivalents that its matrix products need."""
-
-    loss: Loss
-    forwards: int
-    smooth: bool = False
-
-
-CANDIDATES: dict[str, Candidate] = {
-    "plain": Candidate(Objective(), 3),
-    "JaFR": Candidate(Objective([JaFR()]), 6),
-    "FGSM": Candidate(Objective((), FGSM()), 5),
-    "FGSM + JaFR": Candidate(Objective([JaFR()], FGSM()), 9),
-    "FGSM + GradAlign": Candidate(Objective([GradAlign()], FGSM()), 11),
-    "PGD-10": Candidate(Objective((), PGD(start="zero")), 23),
-    "published passes: JaFR": Candidate(published.jafr_loss, 11),
-    "published passes: FGSM + JaFR": Candidate(published.fgsm_jafr_loss, 11),
-    "plain, GELU": Candidate(Objective(), 3, smooth=True),
-    "JaFR, one-sided differences, GELU": Candidate(
-        Objective([JaFR()], differentiation=FiniteDifference(scheme="one-sided")), 7, smooth=True
-    ),
-    "JaFR, central differences, GELU": Candidate(
-        Objective([JaFR()], differentiation=FiniteDifference()), 10, smooth=True
-    ),
-}
-
-
-class Run:
-    """A model and a batch on which candidates train."""
-
-    def __init__(self, settings: Settings, activation: type[nn.Module]) -> None:
-        torch.manual_seed(0)
-        self.model = PreActResNet18(width=settings.width, activation=activation)
-        self.optimizer = torch.optim.SGD(self.model.parameters(), 1e-3, momentum=0.9)
-        size = settings.image_size
-        self.x = torch.rand(settings.batch_size, 3, size, size)
-        self.y = torch.randint(10, (settings.batch_size,))
-
-    def step(self, loss: Loss) -> None:
-        """One whole training step."""
-        loss(lambda x: F.cross_entropy(self.model(x), self.y), self.x).backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+    page: Path = PAGE
+    """The results lie beside it."""
+    study_json: Path | None = None
+    """Where the study of the recipes wants the ratios of the first network."""
 
 
 def main(settings: Settings) -> None:
-    """Measure and print."""
+    """Measure, print, store."""
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    runs = {smooth: Run(settings, nn.GELU if smooth else nn.ReLU) for smooth in (False, True)}
-    steps = {
-        name: partial(runs[candidate.smooth].step, candidate.loss)
-        for name, candidate in CANDIDATES.items()
+    kept = []
+    for name, memory_format in product(settings.models, settings.formats):
+        kept.append(measured(name, memory_format, settings))
+        show(kept[-1])
+        keep(kept[-1], settings.page)
+    if settings.study_json is not None:
+        write_study(kept[0], settings.study_json)
+
+
+def measured(name: str, memory_format: str, settings: Settings) -> Measured:
+    """All candidates on one network."""
+    network = NETWORKS[name]
+    settings = replace(
+        settings,
+        batch_size=settings.batch_size or network.batch_size,
+        image_size=settings.image_size or network.image_size,
+    )
+    others = OtherWork()
+    results = costs(name, memory_format, settings)
+    shown: dict[str, Any] = {
+        "model": name,
+        "memory_format": memory_format,
+        "smooth": network.smooth,
     }
-    seconds = interleaved_seconds(steps, rounds=settings.rounds)
-    table = Table("step", "× plain", "FLOP limit", title=f"{settings}\n{machine()}")
-    for name, candidate in CANDIDATES.items():
-        plain = seconds["plain, GELU" if candidate.smooth else "plain"]
-        ratio = median_ratio(seconds[name], plain)
-        table.add_row(name, f"{ratio:.2f}", f"{candidate.forwards / 3:.2f}")
-    Console().print(table)
-    for name in ("JaFR", "FGSM + JaFR"):
-        ratio = median_ratio(seconds[name], seconds[f"published passes: {name}"])
-        Console().print(f"{name}: {ratio:.2f} × the published code's passes")
+    shown |= {key: asdict(settings)[key] for key in ("batch_size", "image_size", "rounds")}
+    if name == "preact":
+        shown["width"] = settings.width
+    return Measured.now("step_cost", shown, results, others)
+
+
+def costs(name: str, memory_format: str, settings: Settings) -> list[dict[str, Any]]:
+    """A row for each candidate."""
+    chosen = candidates(settings)
+    variants: set[Variant] = {candidate.variant for candidate in chosen.values()}
+    trainings = {v: training(name, v, memory_format, settings) for v in variants}
+    flops = {n: flops_of(trainings[c.variant], c) for n, c in chosen.items()}
+    peaks = {
+        n: trainings[c.variant].peak_bytes(lambda t, c=c: t.backward(c)) for n, c in chosen.items()
+    }
+    steps = {n: partial(trainings[c.variant].run, c) for n, c in chosen.items()}
+    rarely = [n for n, c in chosen.items() if c.rarely]
+    timings = interleaved(steps, rounds=settings.rounds, warmup=0, rarely=rarely)
+    return [row(n, c, timings, flops, peaks, chosen) for n, c in chosen.items()]
+
+
+def flops_of(training: Training, candidate: Candidate) -> float:
+    """Of an average step."""
+
+    def all_steps(training: Training) -> None:
+        for step in range(candidate.steps):
+            training.backward(candidate, step)
+
+    return training.flops(all_steps) / candidate.steps
+
+
+def candidates(settings: Settings) -> dict[str, Candidate]:
+    """Those that were asked for and what they are compared with."""
+    unknown = set(settings.methods) - set(CANDIDATES)
+    if unknown:
+        raise SystemExit(f"unknown methods {sorted(unknown)}; choose from {list(CANDIDATES)}")
+    variants: set[Variant] = {CANDIDATES[name].variant for name in settings.methods}
+    wanted = {*settings.methods, *(PLAIN[variant] for variant in variants)}
+    return {name: candidate for name, candidate in CANDIDATES.items() if name in wanted}
+
+
+def training(name: str, variant: Variant, memory_format: str, settings: Settings) -> Training:
+    """The network that a candidate trains."""
+    assert settings.batch_size is not None
+    assert settings.image_size is not None
+    return Training.of(
+        lambda: NETWORKS[name].build(variant, settings.width, settings.image_size or 0),
+        batch_size=settings.batch_size,
+        image_size=settings.image_size,
+        memory_format=memory_format,
+    )
+
+
+def row(
+    name: str,
+    candidate: Candidate,
+    timings: Timings,
+    flops: dict[str, float],
+    peaks: dict[str, int],
+    chosen: dict[str, Candidate],
+) -> dict[str, Any]:
+    """Of the results: time, operations and memory relative to the plain step."""
+    plain, published = candidate.plain, candidate.published
+    beside = published is not None and published in chosen
+    return {
+        "step": name,
+        "plain": plain,
+        "seconds": float(f"{timings.median(name) / candidate.steps:.4g}"),
+        "ratio": round(timings.ratio(name, plain) / candidate.steps, 3),
+        "flops": round(flops[name] / flops[plain], 3),
+        "expected": round(candidate.expected.time, 3),
+        "of_published": round(timings.ratio(name, published), 3) if published and beside else None,
+        "mib": round(peaks[name] / 2**20, 1),
+        "memory": round(peaks[name] / peaks[plain], 3),
+    }
 
 
 if __name__ == "__main__":

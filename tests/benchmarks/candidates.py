@@ -1,0 +1,118 @@
+"""The steps whose cost is compared."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from torch import Tensor
+
+from freqreg import FGSM, PGD, Every, FiniteDifference, GradAlign, JaFR, Objective
+from freqreg.input_gradients import LossFn
+from tests.benchmarks import published
+from tests.benchmarks.cost_model import Alternating, Expected, Passes
+from tests.benchmarks.networks import Variant
+
+Losses = Callable[[LossFn, Tensor, int], Iterator[Tensor]]
+"""From the closure, the images and the step's number: a step's losses, each for one `backward`."""
+
+ONE_SIDED = FiniteDifference(scheme="one-sided")
+CENTRAL = FiniteDifference()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One kind of step."""
+
+    losses: Losses
+    expected: Expected
+    variant: Variant = "exact"
+    published: str | None = None
+    """The published code's passes for the same method."""
+    steps: int = 1
+    """Steps that are averaged over."""
+    rarely: bool = False
+    """It takes long, so it does not take part in each round."""
+
+    @property
+    def plain(self) -> str:
+        """What it is compared with: the plain step on the same network."""
+        return PLAIN[self.variant]
+
+
+def summed(objective: Objective) -> Losses:
+    """One scalar."""
+
+    def losses(loss_fn: LossFn, x: Tensor, step: int) -> Iterator[Tensor]:
+        yield objective(loss_fn, x, step=step)
+
+    return losses
+
+
+def streamed(objective: Objective) -> Losses:
+    """One graph alive at a time."""
+    return lambda loss_fn, x, step: objective.losses(loss_fn, x, step=step)
+
+
+def of_published(loss: Callable[[LossFn, Tensor], Tensor]) -> Losses:
+    """One scalar, from the published code's passes."""
+
+    def losses(loss_fn: LossFn, x: Tensor, step: int) -> Iterator[Tensor]:
+        yield loss(loss_fn, x)
+
+    return losses
+
+
+PLAIN: dict[Variant, str] = {"exact": "plain", "smooth": "plain, smooth"}
+PUBLISHED = {name: f"{name}, published passes" for name in ("JaFR", "FGSM + JaFR")}
+
+_JAFR = Passes(1, to_input=1, through_gradient=1)
+_THREE_BACKWARD = Passes(3, to_input=2, to_parameters=1, through_gradient=1)
+_smooth = partial(Candidate, variant="smooth")
+
+CANDIDATES: dict[str, Candidate] = {
+    "plain": Candidate(summed(Objective()), Passes(1, to_parameters=1)),
+    "JaFR": Candidate(summed(Objective([JaFR()])), _JAFR, published=PUBLISHED["JaFR"]),
+    "Every(JaFR, 4)": Candidate(
+        summed(Objective([Every(JaFR(), 4)])), Alternating(_JAFR, plain=3), steps=4, rarely=True
+    ),
+    "FGSM": Candidate(summed(Objective((), FGSM())), Passes(2, to_input=1, to_parameters=1)),
+    "FGSM + JaFR": Candidate(
+        summed(Objective([JaFR()], FGSM())),
+        Passes(2, to_input=1, to_parameters=1, through_gradient=1),
+        published=PUBLISHED["FGSM + JaFR"],
+    ),
+    "FGSM + GradAlign": Candidate(
+        summed(Objective([GradAlign()], FGSM())),
+        Passes(3, to_input=2, to_parameters=1, through_gradient=1),
+    ),
+    "PGD-10": Candidate(
+        summed(Objective((), PGD(start="zero"))),
+        Passes(11, to_input=10, to_parameters=1),
+        rarely=True,
+    ),
+    PUBLISHED["JaFR"]: Candidate(of_published(published.jafr_loss), _THREE_BACKWARD),
+    PUBLISHED["FGSM + JaFR"]: Candidate(of_published(published.fgsm_jafr_loss), _THREE_BACKWARD),
+    "plain, smooth": _smooth(summed(Objective()), Passes(1, to_parameters=1)),
+    "JaFR, smooth": _smooth(summed(Objective([JaFR()])), _JAFR, rarely=True),
+    "JaFR, one-sided": _smooth(
+        summed(Objective([JaFR()], differentiation=ONE_SIDED)),
+        Passes(2, to_input=1, to_parameters=2),
+    ),
+    "JaFR, central, streamed": _smooth(
+        streamed(Objective([JaFR()], differentiation=CENTRAL)), Passes(3, to_parameters=3)
+    ),
+    "JaFR, central, summed": _smooth(
+        summed(Objective([JaFR()], differentiation=CENTRAL)),
+        Passes(3, to_input=1, to_parameters=3),
+    ),
+    "FGSM + JaFR, central, streamed": _smooth(
+        streamed(Objective([JaFR()], FGSM(), differentiation=CENTRAL)),
+        Passes(4, to_input=1, to_parameters=3),
+        rarely=True,
+    ),
+    "FGSM + GradAlign, central, streamed": _smooth(
+        streamed(Objective([GradAlign()], FGSM(), differentiation=CENTRAL)),
+        Passes(5, to_input=2, to_parameters=3),
+        rarely=True,
+    ),
+}

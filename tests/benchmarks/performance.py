@@ -1,0 +1,82 @@
+"""Where benchmarks keep their results: one JSON file, and the page that is written from it."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks.machine import OtherWork, machine, versions
+from tests.benchmarks.performance_page import page
+
+PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
+SUBJECT = ("model", "memory_format", "width", "batch_size", "image_size", "axis")
+"""The settings that tell one run of a program from another."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one run of a program found, and on what."""
+
+    program: str
+    settings: dict[str, Any]
+    machine: str
+    versions: dict[str, str]
+    other_work: float | None
+    """Cores that other processes kept busy meanwhile."""
+    results: list[dict[str, Any]]
+
+    @classmethod
+    def now(
+        cls,
+        program: str,
+        settings: dict[str, Any],
+        results: list[dict[str, Any]],
+        others: OtherWork,
+    ) -> "Measured":
+        """A run that ends here."""
+        return cls(program, settings, machine(), versions(), others.cores(), results)
+
+
+def keep(run: Measured, path: Path) -> None:
+    """Store a run in place of its older one, and write the page of all runs."""
+    file = path.with_suffix(".json")
+    runs: list[dict[str, Any]] = json.loads(file.read_text()) if file.exists() else []
+    new = asdict(run)
+    runs = [old for old in runs if subject(old) != subject(new)] + [new]
+    runs.sort(key=lambda run: json.dumps(subject(run)))
+    file.write_text(_lines(runs))
+    write_page(path)
+
+
+def write_page(path: Path) -> None:
+    """The page of what is stored."""
+    path.write_text(page(json.loads(path.with_suffix(".json").read_text())))
+
+
+def subject(run: dict[str, Any]) -> list[Any]:
+    """What a newer run of the same replaces; figures of a GPU stand beside those of a CPU."""
+    on_gpu = "no GPU" not in run["machine"]
+    return [run["program"], on_gpu, *(run["settings"].get(key) for key in SUBJECT)]
+
+
+def show(run: Measured) -> None:
+    """Print the results."""
+    table = Table(*run.results[0], title=f"{run.program} {run.settings}", caption=run.machine)
+    for row in run.results:
+        table.add_row(*("–" if value is None else str(value) for value in row.values()))
+    Console().print(table)
+
+
+def _lines(runs: list[dict[str, Any]]) -> str:
+    """JSON with a line for each row of results."""
+    text = json.dumps(runs, ensure_ascii=False)
+    for start in ('{"program"', '{"step"', '"results"', '"machine"'):
+        text = text.replace(start, "\n" + start)
+    return text + "\n"
+
+
+if __name__ == "__main__":
+    write_page(PAGE)

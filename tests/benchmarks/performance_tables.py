@@ -1,0 +1,140 @@
+"""The tables of docs/performance.md."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tests.benchmarks.machine import QUIET
+
+Run = dict[str, Any]
+TITLES = {
+    "preact": "PreAct-ResNet-18",
+    "resnet50": "ResNet-50 (timm)",
+    "vit": "ViT-Ti/16 (timm)",
+    "convnext": "ConvNeXt-A (timm)",
+    "convolutions": "Convolutions with GELU",
+}
+
+
+def step_cost_table(run: Run) -> str:
+    """Time, operations and memory of every step on one network."""
+    head = ["Step", "Seconds", "× plain", "expected", "counted FLOPs", "× published", "memory"]
+    rows = [
+        [
+            row["step"],
+            f"{row['seconds']:.3g}",
+            f"{row['ratio']:.2f}",
+            f"{row['expected']:.2f}",
+            f"{row['flops']:.2f}",
+            number(row["of_published"]),
+            f"{row['mib']:.0f} MiB ({row['memory']:.2f})",
+        ]
+        for row in run["results"]
+    ]
+    note = f"*Smooth*, and all finite differences: {run['settings']['smooth']}."
+    return f"{heading(run)}\n\n{markdown(head, rows)}\n\n{note} {farthest(run)}"
+
+
+def farthest(run: Run) -> str:
+    """The step whose expected time was least right."""
+    row = max(run["results"], key=deviation)
+    return f"Expected and measured are at most {deviation(row):.0%} apart ({row['step']})."
+
+
+def deviation(row: dict[str, Any]) -> float:
+    """Of the expected time from the measured one, relative to the latter."""
+    return abs(row["expected"] - row["ratio"]) / row["ratio"]
+
+
+def scaling_table(run: Run) -> str:
+    """Ratios to a plain step along one axis."""
+    axis = run["settings"]["axis"]
+    head = [axis, "plain, seconds", *run["settings"]["methods"], "penalty's own share"]
+    rows = [
+        [
+            row["step"],
+            f"{row['seconds']:.3g}",
+            *(f"{row[method]:.2f}" for method in run["settings"]["methods"]),
+            f"{row['penalty']:.2%}",
+        ]
+        for row in run["results"]
+    ]
+    return f"### Cost against {axis}\n\n{markdown(head, rows)}"
+
+
+def memory_table(run: Run) -> str:
+    """Peaks of every way to take a step."""
+    head = ["Step", "peak, MiB", "× plain", "counted FLOPs, × plain"]
+    rows = [
+        [row["step"], f"{row['mib']:.0f}", f"{row['memory']:.2f}", f"{row['flops']:.2f}"]
+        for row in run["results"]
+    ]
+    note = activation(run["settings"])
+    return f"{heading(run)}{note}\n\n{markdown(head, rows)}"
+
+
+def activation(settings: dict[str, Any]) -> str:
+    """Where it is not the network's own."""
+    return f", {settings['activation']}" if "activation" in settings else ""
+
+
+def compile_table(run: Run) -> str:
+    """Eager and compiled steps."""
+    head = ["Step", "seconds", "× eager", "to compile, seconds", "largest difference"]
+    rows = [
+        [
+            row["step"],
+            f"{row['seconds']:.3g}",
+            number(row["of_eager"]),
+            number(row["compilation"], "{:.0f}"),
+            number(row["difference"], "{:.0e}"),
+        ]
+        for row in run["results"]
+    ]
+    ratios = {row["step"]: row["of_eager"] for row in run["results"]}
+    return f"{heading(run)}\n\n{markdown(head, rows)}\n\n{answer(ratios)}"
+
+
+def answer(of_eager: dict[str, float | None]) -> str:
+    """What compiling gains, for the exact step and for differences."""
+    return " ".join(
+        f"{subject} takes {of_eager[step]:.2f} of its eager time here."
+        for step, subject in (
+            ("exact, one graph", "The exact step as one graph"),
+            ("one-sided, inductor", "The step with one-sided differences"),
+            ("plain, inductor", "The plain step"),
+        )
+    )
+
+
+def heading(run: Run) -> str:
+    """The network and its batch."""
+    s = run["settings"]
+    width = f", width {s['width']}" if "width" in s else ""
+    form = f", {s['memory_format'].replace('_', ' ')}" if "memory_format" in s else ""
+    name = TITLES.get(s["model"], s["model"])
+    return f"### {name}{width}, {s['batch_size']} images of {s['image_size']} pixels{form}"
+
+
+def conditions(run: Run) -> str:
+    """On what and how a table was measured."""
+    rounds = run["settings"].get("rounds")
+    timed = f"; medians of {rounds} rounds; {disturbance(run['other_work'])}" if rounds else ""
+    return f"{run['machine']}, timm {run['versions']['timm']}{timed}."
+
+
+def disturbance(cores: float | None) -> str:
+    """How idle the machine was otherwise."""
+    if cores is None:
+        return "whether the machine was idle otherwise is not known"
+    verdict = "the machine was idle otherwise" if cores <= QUIET else "the machine was **not** idle"
+    return f"{verdict} (others kept {cores:g} cores busy)"
+
+
+def number(value: float | None, form: str = "{:.2f}") -> str:
+    """Or a dash."""
+    return "–" if value is None else form.format(value)
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
