@@ -22,7 +22,14 @@ DATASETS = {
     "svhn": SVHN,
     "tiny_imagenet": TINY_IMAGENET,
 }
-SMALLER = ("epochs=1", "batch_size=16", "width=4", "attack_steps=2", "attacked_images=20")
+SMALLER = (
+    "epochs=1",
+    "batch_size=16",
+    "width=4",
+    "attack_steps=2",
+    "attacked_images=20",
+    "best_attack_steps=2",
+)
 IMAGES = 48
 
 
