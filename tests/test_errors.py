@@ -14,6 +14,7 @@ from freqreg import (
     FGSM,
     NFGSM,
     PGD,
+    AbsoluteFloor,
     Every,
     FiniteDifference,
     GradAlign,
@@ -296,6 +297,7 @@ def test_settings_that_are_not_finite(make: Callable, value: float) -> None:
         (lambda: Every(JaFR(), 0), "1 or more"),
         (lambda: PixelSpace(low=1, high=0), "low"),
         (lambda: JaFR(floor=1e-5), "AbsoluteFloor"),  # pyright: ignore[reportArgumentType]
+        (lambda: JaFR(sync=True, floor=AbsoluteFloor()), r"RelativeFloor\(\)"),
         (lambda: JaFR(quadrants=3), "quadrants"),  # pyright: ignore[reportArgumentType]
         (lambda: Objective(JaFR()), r"Objective\(\["),  # pyright: ignore[reportArgumentType]
         (lambda: Objective([FGSM()]), "no Regularizer"),  # pyright: ignore[reportArgumentType]

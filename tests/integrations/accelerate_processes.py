@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 from freqreg import FGSM, JaFR, Objective
 from freqreg.integrations.accelerate import Trainer
@@ -73,3 +73,5 @@ def keep(trainer: Trainer, path: Path) -> None:
 
 if __name__ == "__main__":
     {"killed": killed, "resumed": resumed}[sys.argv[2]](Path(sys.argv[1]))
+    distributed.barrier()
+    distributed.destroy_process_group()

@@ -144,6 +144,7 @@ def main(results: Path) -> None:
     table |= timm_processes.cases()
     if distributed.get_rank() == 0:
         results.write_text(json.dumps(table, indent=1))
+    distributed.barrier()
     distributed.destroy_process_group()
 
 

@@ -1,4 +1,6 @@
+import importlib
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -220,3 +222,11 @@ def test_evaluation_by_a_torchattacks_attack():
         expected = foreign(images, labels)
         assert_close(attacked.images, expected)
         assert attacked.accuracy == (model(expected).argmax(1) == labels).double().mean().item()
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch):
+    module = "freqreg.integrations.torchattacks"
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setitem(sys.modules, "torchattacks.attack", None)
+    with pytest.raises(ImportError, match=r"freqreg\[torchattacks\]"):
+        importlib.import_module(module)

@@ -60,6 +60,7 @@ def main(weights: str) -> None:
     if args.rank == 0:
         torch.save(trained, weights)
     if args.distributed:
+        torch.distributed.barrier()
         torch.distributed.destroy_process_group()
 
 
