@@ -25,6 +25,7 @@ class Candidate:
 
     losses: Losses
     expected: Expected
+    """Of time, for steps of this library; for the published code's passes, of operations only."""
     variant: Variant = "exact"
     published: str | None = None
     """The published code's passes for the same method."""

@@ -23,7 +23,7 @@ def step_cost_table(run: Run) -> str:
             row["step"],
             f"{row['seconds']:.3g}",
             f"{row['ratio']:.2f}",
-            f"{row['expected']:.2f}",
+            number(row["expected"]),
             f"{row['flops']:.2f}",
             number(row["of_published"]),
             f"{row['mib']:.0f} MiB ({row['memory']:.2f})",
@@ -36,7 +36,7 @@ def step_cost_table(run: Run) -> str:
 
 def farthest(run: Run) -> str:
     """The step whose expected time was least right."""
-    row = max(run["results"], key=deviation)
+    row = max((r for r in run["results"] if r["expected"] is not None), key=deviation)
     return f"Expected and measured are at most {deviation(row):.0%} apart ({row['step']})."
 
 
