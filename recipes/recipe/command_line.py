@@ -22,7 +22,7 @@ from recipe.table import print_table
 from recipe.tasks import alone_in
 
 Load = Callable[[Path | None], tuple[Images, Images]]
-USER_ERRORS = (DataError, FreqregError, FileExistsError, ImportError)
+USER_ERRORS = (DataError, FreqregError, FileExistsError, FloatingPointError, ImportError)
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,14 @@ def test_errors_of_the_user_end_with_their_message_alone(
         call(monkeypatch, "--output-dir", str(tmp_path))
 
 
+def test_a_diverged_training_ends_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ["--max-learning-rate", "1e9", "--method", "standard"]
+    with pytest.raises(SystemExit, match=r"FloatingPointError: .* diverged. Lower the learning"):
+        call(monkeypatch, "--output-dir", str(tmp_path), *options)
+
+
 def test_missing_data_end_with_the_ways_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
