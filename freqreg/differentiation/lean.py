@@ -14,11 +14,12 @@ from torch.overrides import TorchFunctionMode
 from freqreg.differentiation.batch_norm import batch_norm
 from freqreg.differentiation.convolution import conv2d
 from freqreg.differentiation.hardsigmoid import hardsigmoid
+from freqreg.differentiation.relu import relu
 from freqreg.input_gradients import LossFn, input_grad, scalar_loss
 
 
 class LeanSecondDerivatives(TorchFunctionMode):
-    """Within this context convolutions and batch norms are cheap to differentiate twice.
+    """Within this context convolutions, batch norms and ReLU are cheap to differentiate twice.
 
     And hardsigmoid can be, which torch alone cannot.
 
@@ -33,6 +34,7 @@ class LeanSecondDerivatives(TorchFunctionMode):
         self._replaced: dict[Callable[..., Any], Callable[..., Any]] = {
             F.batch_norm: batch_norm,
             F.hardsigmoid: hardsigmoid,
+            F.relu: relu,
             F.conv2d: partial(conv2d, only_input_gradient=lambda: self.takes_input_gradient),
         }
 

@@ -1,0 +1,50 @@
+"""ReLU whose second derivative writes no zeros.
+
+The gradient is a mask times the incoming one. Its own derivative with respect to the mask's
+argument is zero wherever it exists: torch fills a tensor with it and adds that to the gradient of
+the activation; here there is nothing to add.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+Values = Float[Tensor, "*shape"]
+
+_threshold_backward = torch.ops.aten.threshold_backward
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """`torch.nn.functional.relu`, with its own second derivative."""
+    return _ReLU.apply(input, inplace)  # pyright: ignore[reportReturnType]
+
+
+class _ReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Values, inplace: bool) -> Values:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if inplace:
+            ctx.mark_dirty(x)
+        output = torch.relu_(x) if inplace else torch.relu(x)
+        ctx.save_for_backward(output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, grad: Values) -> tuple[Values, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (output,) = ctx.saved_tensors
+        return _ReLUBackward.apply(grad, output), None  # pyright: ignore[reportReturnType]
+
+
+class _ReLUBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, grad: Values, output: Values) -> Values:  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx.save_for_backward(output)
+        return _threshold_backward(grad, output, 0)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, v: Values) -> tuple[Values, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (output,) = ctx.saved_tensors
+        return _threshold_backward(v, output, 0), None
