@@ -23,6 +23,12 @@ def machine() -> str:
     )
 
 
+def environment() -> str:
+    """The variables that change how fast the same code is, where they are set."""
+    names = sorted(name for name in os.environ if name.startswith(("MALLOC_", "OMP_", "GLIBC_")))
+    return ", ".join(f"{name}={os.environ[name]}" for name in names)
+
+
 def processor() -> str:
     """The processor's name where the system tells it."""
     lines = _CPU_INFO.read_text().splitlines() if _CPU_INFO.exists() else []

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks.machine import OtherWork, machine, versions
+from tests.benchmarks.machine import OtherWork, environment, machine, versions
 from tests.benchmarks.performance_page import page
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
@@ -37,7 +37,8 @@ class Measured:
         others: OtherWork,
     ) -> "Measured":
         """A run that ends here."""
-        return cls(program, settings, machine(), versions(), others.cores(), results)
+        where = ", ".join(filter(None, (machine(), environment())))
+        return cls(program, settings, where, versions(), others.cores(), results)
 
 
 def keep(run: Measured, path: Path) -> None:

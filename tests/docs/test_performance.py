@@ -104,3 +104,11 @@ def test_one_s_own_work_is_not_others(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(machine, name, iter(values).__next__)
     monkeypatch.setattr(machine.time, "monotonic", iter((0, 4)).__next__)
     assert OtherWork().cores() == 0.5
+
+
+def test_the_environment_is_kept_with_the_results(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "12345")
+    run = Measured.now("memory", {}, [], OtherWork())
+    assert "MALLOC_TRIM_THRESHOLD_=12345" in run.machine
