@@ -19,10 +19,15 @@ RUNS: list[dict[str, Any]] = json.loads(PAGE.with_suffix(".json").read_text())
 TOLERANCE = 0.15
 
 
-def rows_of_preact() -> list[dict[str, Any]]:
-    """What the cost model is made for."""
+PAPER_WIDTH = 64
+
+
+def rows_of_preact(*widths: int) -> list[dict[str, Any]]:
+    """What was measured on PreAct-ResNet-18 of these widths."""
     costs = [run for run in RUNS if run["program"] == "step_cost"]
-    return [row for run in costs if run["settings"]["model"] == "preact" for row in run["results"]]
+    return [
+        row for run in costs if run["settings"].get("width") in widths for row in run["results"]
+    ]
 
 
 def run_of(steps: dict[str, float], **changed: Any) -> Measured:
@@ -41,9 +46,12 @@ def test_the_page_is_written_from_its_measurements() -> None:
 
 
 def test_expected_times_are_those_of_the_table() -> None:
-    """On the network of the paper, 15 % from each measured step at most."""
-    rows = rows_of_preact()
-    assert not rows or {row["step"] for row in rows} >= {"JaFR", "FGSM", "FGSM + JaFR"}
+    """On the network of the paper, 15 % from each measured step at most.
+
+    At a quarter of its width overhead shows, for which the page gives its own figures.
+    """
+    rows = rows_of_preact(PAPER_WIDTH)
+    assert {row["step"] for row in rows} >= {"JaFR", "FGSM", "FGSM + JaFR"}
     for row in rows:
         if row["step"] not in PUBLISHED.values():
             assert row["expected"] == round(CANDIDATES[row["step"]].expected.time, 3), row
@@ -52,7 +60,7 @@ def test_expected_times_are_those_of_the_table() -> None:
 
 def test_counted_operations_are_those_of_the_passes() -> None:
     """Fourier transforms and the first layer, whose input gradient a plain step saves, aside."""
-    for row in rows_of_preact():
+    for row in rows_of_preact(PAPER_WIDTH, 16):
         assert row["flops"] == pytest.approx(CANDIDATES[row["step"]].expected.products, rel=0.03)
 
 
