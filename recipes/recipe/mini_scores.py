@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from torch import nn
-
 from freqreg.evaluation.loading import load_model
 from freqreg.evaluation.records import Record
 from freqreg.evaluation.robustness import evaluate
@@ -13,7 +11,6 @@ from freqreg.evaluation.subject import Subject
 from recipe.images import Images
 from recipe.measure import Measures
 from recipe.mini_cells import CHOOSING, Cell, Stage
-from recipe.networks import use_channels_last
 
 SCORES: Mapping[Stage, tuple[str, ...]] = {
     1: (),
@@ -66,14 +63,7 @@ def scored(cell: Cell, measures: Measures, folder: Path, source: Path, test: Ima
         test: the images that all are measured on.
     """
     names = score_names(cell, measures)
-    transfer_source = _model(source) if "transfer" in names else None
+    transfer_source = load_model(source).model if "transfer" in names else None
     loaded = load_model(folder)
-    use_channels_last(loaded.model)
     subject = Subject(loaded.model, test.pixels, test.labels, transfer_source)
     return evaluate(loaded, subject, names, SETTINGS, file=folder / FILE)
-
-
-def _model(folder: Path) -> nn.Module:
-    model = load_model(folder).model
-    use_channels_last(model)
-    return model

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import nn
 
 from freqreg.errors import SettingError
@@ -42,13 +41,3 @@ def use_differentiable_attention(model: nn.Module) -> None:
     for module in model.modules():
         if hasattr(module, "fused_attn"):
             module.fused_attn = False  # pyright: ignore[reportArgumentType]
-
-
-def use_channels_last(model: nn.Module) -> None:
-    """Store the kernels channels last where convolutions follow one another, which take it on.
-
-    A step of PreAct-ResNet-18 of width 16 then takes four fifths of its time on a CPU; a single
-    convolution gains nothing.
-    """
-    if sum(isinstance(module, nn.Conv2d) for module in model.modules()) > 1:
-        model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -21,7 +21,7 @@ from recipe.card import CARD, card
 from recipe.images import Images
 from recipe.measure import Measures, first, measure
 from recipe.methods import objective
-from recipe.networks import network_kwargs, use_channels_last, use_differentiable_attention
+from recipe.networks import network_kwargs, use_differentiable_attention
 from recipe.optimizer import make_optimizer
 from recipe.records import BestModel, Results, begin
 from recipe.repository import current_commit
@@ -168,7 +168,6 @@ def make_trainer(
     network = run.network(train)
     model = build_network(network["model"], **network["kwargs"])
     use_differentiable_attention(model)
-    use_channels_last(model)
     loader = DataLoader(
         first(train, settings.train_images.value),
         batch_size=settings.batch_size.value,
