@@ -169,7 +169,9 @@ def stop_at(trainer: BestKeepingTrainer, step: int) -> Any:
     return stopped
 
 
-@pytest.mark.parametrize("path", sorted(RESULTS.glob("**/stage*/*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(RESULTS.glob("**/stage*/*.json")), ids=lambda path: path.stem
+)
 def test_results_of_before_there_was_a_best_are_read(path: Path) -> None:
     results = Results.load(path)
     assert results.best is None
