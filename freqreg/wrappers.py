@@ -1,4 +1,4 @@
-"""The distributed wrappers of a model: what a step must not do under them."""
+"""The distributed wrappers of a model and its synchronised norms: what a step must not do."""
 
 import gc
 import sys
@@ -7,12 +7,12 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from freqreg.autograd_graph import at_first_use, leaf, nodes
 from freqreg.distributed import in_several_processes
-from freqreg.errors import DistributedError
+from freqreg.errors import DistributedError, SecondDerivativeError
 
 
 class Wrappers:
@@ -88,6 +88,25 @@ def _going_around() -> DistributedError:
         "unreduced. Let loss_fn call the wrapper itself, under its no_sync() where the reduction "
         "is to wait."
     )
+
+
+@contextmanager
+def refused_sync_batch_norm() -> Iterator[None]:
+    """Raise where a SyncBatchNorm is about to synchronise: torch differentiates it once."""
+    if not in_several_processes():
+        yield
+        return
+    with _noted(nn.SyncBatchNorm, "forward", _require_no_synchronisation):
+        yield
+
+
+def _require_no_synchronisation(norm: Any) -> None:
+    if norm.training and distributed.get_world_size(norm.process_group) > 1:
+        raise SecondDerivativeError(
+            "The model has SyncBatchNorm, which has no second derivative over several processes. "
+            "Keep torch.nn.BatchNorm2d (timm and accelerate convert it only where told to), or "
+            "use Objective(..., differentiation=FiniteDifference())."
+        )
 
 
 @contextmanager

@@ -12,9 +12,10 @@ from freqreg.autograd_graph import at_first_use
 from freqreg.diagnosis import require_parameters, require_second_derivatives
 from freqreg.differentiation.base import Differentiation
 from freqreg.differentiation.lean import differentiable_gradient, lean
-from freqreg.input_gradients import value_and_input_grad
+from freqreg.input_gradients import LossFn, value_and_input_grad
 from freqreg.regularizers.base import Images
 from freqreg.step import Mixed, Step, Term
+from freqreg.wrappers import refused_sync_batch_norm
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class _CleanPass:
         step = self._step
         run = step.passes.main if step.clean_is_main else step.passes.probe
         if self._create_graph:
-            return differentiable_gradient(run, step.x)
+            return _differentiable(run, step.x)
         return value_and_input_grad(run, step.x, retain_graph=step.clean_is_main)
 
     @property
@@ -67,12 +68,17 @@ class _CleanPass:
         return self._values[1].detach()
 
 
+def _differentiable(run: LossFn, x: Images) -> tuple[Float[Tensor, ""], Images]:
+    with refused_sync_batch_norm():
+        return differentiable_gradient(run, x)
+
+
 def _penalties(terms: Sequence[Term], step: Step, clean: _CleanPass) -> list[Tensor]:
     return [_penalty(term, step, clean) for term in terms]
 
 
 def _penalty(term: Term, step: Step, clean: _CleanPass) -> Float[Tensor, ""]:
-    beside = [differentiable_gradient(step.passes.probe, point)[1] for point in term.points]
+    beside = [_differentiable(step.passes.probe, point)[1] for point in term.points]
     step.passes.wrappers.require_double_backprop()
     penalty = term.weighted([clean.differentiable_grad, *beside], step.record)
 

@@ -1,4 +1,4 @@
-"""SyncBatchNorm synchronises over processes with GPUs only; `check` names it without any."""
+"""SyncBatchNorm over two processes: exact gradients are refused, differences go through it."""
 
 from pathlib import Path
 
@@ -7,11 +7,17 @@ import torch
 
 from tests.integrations.two_processes import results_of
 
+PROGRAM = "tests.integrations.sync_batch_norm"
+
+
+def test_exact_gradients_are_refused_before_it_runs(tmp_path: Path) -> None:
+    refusal = results_of(PROGRAM, tmp_path)["DoubleBackprop"]
+    assert refusal.startswith("raises: The model has SyncBatchNorm")
+    assert "differentiation=FiniteDifference()" in refusal
+
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_it_has_no_second_derivative_and_needs_none_for_differences(tmp_path: Path) -> None:
-    found = results_of("tests.integrations.sync_batch_norm", tmp_path)
-    assert found["DoubleBackprop"].startswith("raises: 2 (SyncBatchNorm)")
-    assert "differentiation=FiniteDifference()" in found["DoubleBackprop"]
+def test_differences_go_through_it(tmp_path: Path) -> None:
+    found = results_of(PROGRAM, tmp_path)
     assert found["FiniteDifference"] == "finite, 1 update of the statistics"
