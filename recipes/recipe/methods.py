@@ -7,6 +7,7 @@ from freqreg import (
     NFGSM,
     PGD,
     AbsoluteFloor,
+    Every,
     GradAlign,
     JaFR,
     Objective,
@@ -30,8 +31,9 @@ def objective(
         strength: of adversarial training in a warm-up: share of FGSM's step and PGD's radius.
     """
     parts = method.split("+")
+    found = [_regularizer(part, settings, image_size) for part in parts]
     return Objective(
-        [r for part in parts if (r := _regularizer(part, settings, image_size)) is not None],
+        [_scheduled(each, settings.penalty_every.value) for each in found if each is not None],
         mixer=_mixer(parts[0], settings, strength),
         batch_norm=settings.batch_norm.value,
     )
@@ -66,6 +68,10 @@ def _regularizer(part: str, settings: Settings, image_size: int) -> Regularizer 
             return GradAlign(settings.lambda_align.value, settings.eps_255.value / 255)
         case _:
             return None
+
+
+def _scheduled(regularizer: Regularizer, every: int) -> Regularizer:
+    return regularizer if every == 1 else Every(regularizer, every)
 
 
 def _jafr(sign: Literal[-1, 1], settings: Settings, image_size: int) -> JaFR:

@@ -16,6 +16,9 @@ SEEDS = {1: range(10), 2: range(3), 3: range(3)}
 
 LAMBDAS = (0.001, 0.003, 0.01, 0.02, 0.05)
 
+LESS: tuple[Mapping[str, Any], ...] = ({"penalty_every": 4}, {"penalty_share": 0.25})
+"""Cheaper ways of applying a penalty, each compared with applying it to everything."""
+
 MEASURED = preset(
     best_every=0,
     attack_steps=50,
@@ -112,6 +115,7 @@ def _of_seed(stage: Stage, seed: int) -> list[Cell]:
             Cell(2, "standard", seed),
             Cell(2, "jafr", seed, {"lambda_freq": STAGE_2_LAMBDA}),
             Cell(2, "jafr-", seed, {"lambda_freq": STAGE_2_LAMBDA}),
+            *(Cell(2, "jafr", seed, {"lambda_freq": STAGE_2_LAMBDA, **less}) for less in LESS),
         ]
     once: list[Cell] = [
         Cell(3, "fgsm+jafr-", seed, {"lambda_freq": STAGE_3_LAMBDA}),
@@ -122,6 +126,7 @@ def _of_seed(stage: Stage, seed: int) -> list[Cell]:
         Cell(3, "fgsm", seed),
         Cell(3, "nfgsm", seed),
         Cell(3, "fgsm+jafr", seed, {"lambda_freq": STAGE_3_LAMBDA}),
+        *(Cell(3, "fgsm+jafr", seed, {"lambda_freq": STAGE_3_LAMBDA, **less}) for less in LESS),
         *(once if seed % CHOOSING == 0 else []),
     ]
 

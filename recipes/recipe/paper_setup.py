@@ -20,6 +20,8 @@ SETUP: Changes = {
     "absolute_floor": published_code(1e-5, "added to the mean magnitude; None: relative, 1e-8"),
     "alpha_shift": published_code(1e-5, "equation 8 has 0"),
     "batch_norm": published_code("every pass", "the library's default is the main pass"),
+    "penalty_every": paper(1, "step"),
+    "penalty_share": paper(1.0, "of the batch"),
     "best_every": published_code(200, "steps, and ours at the last; what the paper reports is it"),
     "best_images": published_code(256, "the first train images, not augmented"),
     "best_attack_steps": published_code(10, "of ε/4, one restart"),

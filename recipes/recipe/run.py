@@ -179,6 +179,7 @@ def make_trainer(
         selection(model, train, settings, accelerator.device),
         lambda strength: objective(run.method, settings, train.pixels.shape[-1], strength=strength),
         settings.warmup_epochs.value,
+        settings.penalty_share.value,
         model,
         make_optimizer(model, settings),
         loader,

@@ -69,9 +69,11 @@ class Settings:
     A method reads what concerns it: `lambda_freq` is the size of JaFR's λ, whose sign is the
     method's; `absolute_floor` None means the floor relative to the mean magnitude;
     `alpha_shift` is added to each exponent of B_low; `pgd2_steps` are steps of ε over their
-    number; `momentum` is SGD's; in `warmup_epochs` FGSM's step and PGD's radius grow from 0. Each
-    `best_every` optimizer steps, and at the last, PGD of `best_attack_steps` steps of ε/4 on
-    `best_images` train images tells whether the model is the best so far; 0: none is kept.
+    number; `momentum` is SGD's; in `warmup_epochs` FGSM's step and PGD's radius grow from 0.
+    Penalties act at each `penalty_every`-th optimizer step, with so many times their weight, on
+    the first `penalty_share` of the batch. Each `best_every` optimizer steps, and at the last, PGD
+    of `best_attack_steps` steps of ε/4 on `best_images` train images tells whether the model is the
+    best so far; 0: none is kept.
     """
 
     train_images: Sourced[int]
@@ -101,6 +103,8 @@ class Settings:
     absolute_floor: Sourced[float | None]
     alpha_shift: Sourced[float]
     batch_norm: Sourced[Literal["main pass", "every pass"]]
+    penalty_every: Sourced[int]
+    penalty_share: Sourced[float]
 
     best_every: Sourced[int]
     best_images: Sourced[int]

@@ -4,17 +4,17 @@ from typing import Any
 from torch import Tensor
 
 from freqreg import Objective
-from freqreg.integrations.accelerate import Trainer
+from recipe.sliced_penalties import SlicedPenaltiesTrainer
 
 
-class WarmUpTrainer(Trainer):
+class WarmUpTrainer(SlicedPenaltiesTrainer):
     """A trainer whose objective grows to its full strength, a function of the step alone.
 
     Args:
         objective_at: the objective at a strength above 0 and up to 1.
         warmup_epochs: over which the strength rises linearly, by optimizer steps; 0: none.
-        args: as of `Trainer`.
-        kwargs: as of `Trainer`, without `objective`.
+        args: as of `SlicedPenaltiesTrainer`.
+        kwargs: as of `SlicedPenaltiesTrainer`, without `objective`.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ def test_without_cells_everything_is_undecided(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     page = written(tmp_path / "none", tmp_path)
     found: list[Claim] = claims(Study.read(tmp_path / "none"), tmp_path / "none")
-    assert [claim.letter for claim in found] == list("abcdef")
+    assert [claim.letter for claim in found] == list("abcdefg")
     assert {part.outcome for claim in found for part in claim.parts} == {"undecided"}
     assert "0 of 6 cells are there" in page
 
@@ -48,7 +48,7 @@ def test_a_page_with_costs_names_their_machine(tmp_path: Path) -> None:
     assert "all 5 steps" in page
 
 
-@pytest.mark.parametrize("letter", "abcdef")
+@pytest.mark.parametrize("letter", "abcdefg")
 def test_each_claim_tells_how_its_images_were_coded(letter: str) -> None:
     page = (ROOT / "docs" / "results.md").read_text()
     (chapter,) = re.findall(rf"^## \({letter}\).*?(?=^## )", page, re.MULTILINE | re.DOTALL)

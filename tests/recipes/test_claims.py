@@ -13,10 +13,11 @@ from recipe.claims.collapse import collapse
 from recipe.claims.corruption_shifts import BIAS, DIFFERENCE, FAMILIES, Shift
 from recipe.claims.corruptions import corruptions
 from recipe.claims.cost import FILE, METHODS, SLACK, cost
+from recipe.claims.doing_less import doing_less
 from recipe.claims.masking import masking
 from recipe.claims.study import Study
 from recipe.claims.verdict import Outcome
-from recipe.mini_cells import LAMBDAS, Cell, Stage, cells
+from recipe.mini_cells import LAMBDAS, LESS, Cell, Stage
 from synthetic_cells import (
     COLLAPSED,
     MODEL,
@@ -30,6 +31,7 @@ from synthetic_cells import (
 from freqreg.evaluation.corruptions.names import CORRUPTIONS
 from freqreg.evaluation.paper_tables import RELATIVE_COST, published
 from freqreg.evaluation.records import RecordError
+from freqreg.evaluation.report.blocks import Table
 
 LIKE_TABLE_2 = {
     "standard": 2.0,
@@ -66,14 +68,14 @@ def test_a_does_not_hold_where_a_term_lowers_it(tmp_path: Path, lower: str) -> N
 
 def test_a_is_undecided_where_seeds_disagree(tmp_path: Path) -> None:
     write_biases(tmp_path, LIKE_TABLE_2)
-    (cell,) = [c for c in cells(2) if c.method == "jafr" and c.seed == 1]
+    cell = Study.read(tmp_path).group(2, "jafr").planned[1]
     write(tmp_path, cell, {"log_b_low": 0.0})
     assert bias_order(Study.read(tmp_path)).parts[0].outcome == "undecided"
 
 
 def test_a_leaves_out_what_is_no_model(tmp_path: Path) -> None:
     write_biases(tmp_path, LIKE_TABLE_2)
-    (cell,) = [c for c in cells(2) if c.method == "jafr" and c.seed == 1]
+    cell = Study.read(tmp_path).group(2, "jafr").planned[1]
     write(tmp_path, cell, {"log_b_low": LIKE_TABLE_2["jafr"]} | NO_MODEL)
     part = bias_order(Study.read(tmp_path)).parts[0]
     assert part.outcome == "undecided", "two seeds are left"
@@ -138,6 +140,38 @@ def test_b_is_confirmed_in_a_residual_network(
     counts = {"fgsm": fgsm, "fgsm+jafr": jafr}
     write_stage(tmp_path, 3, lambda c: COLLAPSED if c.seed < counts.get(c.method, 0) else MODEL)
     assert collapse(Study.read(tmp_path)).parts[4].outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("reached", "outcome"),
+    [
+        ((19.0, 20.0, 21.9), "holds"),
+        ((19.0, 20.0, 22.1), "undecided"),
+        ((15.0, 16.0, 17.0), "does not hold"),
+        ((23.0, 24.0, 25.0), "does not hold"),
+    ],
+)
+@pytest.mark.parametrize(("place", "stage", "less"), [(0, 2, LESS[0]), (3, 3, LESS[1])])
+def test_g_less_of_a_penalty_reaches_ten_percent_of_all_of_it(
+    tmp_path: Path,
+    reached: tuple[float, ...],
+    outcome: Outcome,
+    place: int,
+    stage: Stage,
+    less: Mapping[str, float],
+) -> None:
+    def figures(cell: Cell) -> Mapping[str, float]:
+        is_less = cell.stage == stage and less.items() <= cell.changes.items()
+        return {"log_b_low": reached[cell.seed] if is_less else 20.0, "pgd": 0.3 + 0.1 * is_less}
+
+    write_stage(tmp_path, 2, figures)
+    write_stage(tmp_path, 3, figures)
+    claim = doing_less(Study.read(tmp_path))
+    wanted: list[Outcome] = ["holds"] * 4
+    wanted[place] = outcome
+    assert [part.outcome for part in claim.parts] == wanted
+    (table, _) = [block for block in claim.blocks if isinstance(block, Table)]
+    assert [row[3].text for row in table.rows].index("+10.0 (+10.0 to +10.0)") == place
 
 
 def shifted(folder: Path, slope: float) -> Study:

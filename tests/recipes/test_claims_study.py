@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from recipe.claims.study import Study
 from recipe.claims.verdict import judged, missing
-from recipe.mini_cells import Cell
+from recipe.mini_cells import LESS, Cell
 from synthetic_cells import COLLAPSED, MODEL, NO_MODEL, write
 
 from freqreg.evaluation.records import RecordError
@@ -21,6 +21,16 @@ def test_cells_are_found_by_method_and_setting(tmp_path: Path) -> None:
 
 def test_a_negative_weight_is_shown_as_such(tmp_path: Path) -> None:
     assert "λ −0.0" in Study.read(tmp_path).group(2, "jafr-").label
+
+
+def test_cells_with_less_of_a_penalty_are_groups_of_their_own(tmp_path: Path) -> None:
+    study = Study.read(tmp_path)
+    assert [cell.changes.keys() for cell in study.group(2, "jafr").planned] == [{"lambda_freq"}] * 3
+    (size,) = study.group(2, "jafr").planned[0].changes.values()
+    fourth, quarter = study.group(2, "jafr", **LESS[0]), study.group(2, "jafr", **LESS[1])
+    assert fourth.label == f"JaFR, λ {size}, at each 4th step"
+    assert quarter.label == f"JaFR, λ {size}, on 0.25 of each batch"
+    assert quarter is study.group(2, "jafr", lambda_freq=size, penalty_share=0.25)
 
 
 def test_a_method_with_several_settings_needs_one(tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ EVERYWHERE: dict[str, tuple[Any, str]] = {
     "absolute_floor": (0.00001, CODE),
     "alpha_shift": (0.00001, CODE),
     "batch_norm": ("every pass", CODE),
+    "penalty_every": (1, PAPER),
+    "penalty_share": (1.0, PAPER),
     "fgsm_images": (1000, CODE),
     "profiled_images": (1000, CODE),
     "noise_rms": (0.1, OURS),

@@ -11,6 +11,7 @@ from recipe.claims.clean_accuracy import clean_accuracy
 from recipe.claims.collapse import collapse
 from recipe.claims.corruptions import corruptions
 from recipe.claims.cost import FILE, cost
+from recipe.claims.doing_less import doing_less
 from recipe.claims.masking import masking
 from recipe.claims.study import Group, Study
 from recipe.claims.text import files_of, paragraph
@@ -40,7 +41,7 @@ LEAD = (
 def claims(study: Study, folder: Path) -> list[Claim]:
     """All of them; `folder` has the benchmark's file."""
     judges = (bias_order, collapse, corruptions, clean_accuracy)
-    return [*(judge(study) for judge in judges), cost(folder), masking(study)]
+    return [*(judge(study) for judge in judges), cost(folder), masking(study), doing_less(study)]
 
 
 def page(folder: Path) -> Page:

@@ -71,10 +71,9 @@ class Group:
     def label(self) -> str:
         """As people call the method, with what it changes."""
         cell = self.planned[0]
-        name = METHODS[cell.method]
         minus = "−" if cell.method.endswith("-") else ""
-        changes = [f"{_SYMBOLS[key]} {minus}{value}" for key, value in cell.changes.items()]
-        return ", ".join([name, *changes])
+        changes = [_WORDS[key].format(value, minus=minus) for key, value in cell.changes.items()]
+        return ", ".join([METHODS[cell.method], *changes])
 
     @property
     def models(self) -> dict[int, MeasuredCell]:
@@ -87,7 +86,11 @@ class Group:
         return {found.cell.seed: found for found in self.found}
 
 
-_SYMBOLS = {"lambda_freq": "λ"}
+_WORDS = {
+    "lambda_freq": "λ {minus}{}",
+    "penalty_every": "at each {}th step",
+    "penalty_share": "on {} of each batch",
+}
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,9 @@ class Study:
     others: tuple[str, ...]
 
     def group(self, stage: Stage, method: Method, **changes: Any) -> Group:
-        """The cells of a method; `changes` where the stage has several of it.
+        """The cells of a method that differ from its stage in `changes`.
+
+        JaFR's λ may be left out where the stage has one alone.
 
         Raises:
             LookupError: the stage has none or several such groups.
@@ -107,7 +112,7 @@ class Study:
             group
             for group in self.groups
             if (group.stage, group.planned[0].method) == (stage, method)
-            and changes.items() <= group.planned[0].changes.items()
+            and _differs_by(group.planned[0], changes)
         ]
         if len(found) != 1:
             raise LookupError(
@@ -176,6 +181,13 @@ def _check(config: Mapping[str, Any], cell: Cell, path: Path) -> None:
             f"{path} is of another cell than {cell.name} of stage {cell.stage} ({text}). Delete "
             "it, and run mini.py again."
         )
+
+
+def _differs_by(cell: Cell, changes: Mapping[str, Any]) -> bool:
+    own = dict(cell.changes)
+    if "lambda_freq" not in changes:
+        own.pop("lambda_freq", None)
+    return own == changes
 
 
 def _group(planned: tuple[Cell, ...], folder: Path) -> Group:
