@@ -70,9 +70,7 @@ def doing_less(study: Study) -> Claim:
     alone = [Comparison(study.group(2, "jafr", **less), full[0]) for less in LESS]
     adversarial = [Comparison(study.group(3, "fgsm+jafr", **less), full[1]) for less in LESS]
     compared = [*alone, *adversarial]
-    title = (
-        "JaFR at each fourth step, or on a quarter of each batch, does what it does on everything"
-    )
+    title = "JaFR at each fourth step, or on a quarter of each batch, acts as on everything"
     parts = tuple(comparison.verdict for comparison in compared)
     return Claim("g", title, "coded as JPEG", parts, _figures(compared))
 
