@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -82,9 +83,10 @@ class Mixed:
 
     def __init__(self, step: Step, clean: Callable[[], Images]) -> None:
         assert step.mixer is not None
-        self._step, self._clean = step, clean
+        self._step = step
         self._health = torch.ones((), device=step.x.device)
-        self.images = self._checked(step.mixer(step.x, self._grad_at, step.pixels))
+        grad_at = partial(self._grad_at, clean)  # not kept: it holds the clean gradient
+        self.images = self._checked(step.mixer(step.x, grad_at, step.pixels))
 
     def loss(self) -> Float[Tensor, ""]:
         """Loss of the main pass; NaN where a gradient was not finite.
@@ -95,11 +97,9 @@ class Mixed:
         loss = scalar_loss(self._step.passes.main, self.images)
         return self._step.main_loss(loss * self._health.to(loss.dtype))
 
-    def _grad_at(self, point: Images) -> Images:
+    def _grad_at(self, clean: Callable[[], Images], point: Images) -> Images:
         is_clean = point is self._step.x
-        grad = (
-            self._clean() if is_clean else value_and_input_grad(self._step.passes.probe, point)[1]
-        )
+        grad = clean() if is_clean else value_and_input_grad(self._step.passes.probe, point)[1]
         self._health = self._health * (1 + (grad * 0).sum())
         return grad.nan_to_num(0.0, 0.0, 0.0)
 

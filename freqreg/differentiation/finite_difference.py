@@ -53,13 +53,15 @@ class FiniteDifference(Differentiation):
     def losses(self, step: Step) -> Iterator[Float[Tensor, ""]]:
         """The main loss and the differences, each from a graph of its own."""
         if step.clean_is_main:
-            clean = yield from self._main(step)
-            yield from self._penalty(step, clean)
+            value, slopes = self._slopes(step, (yield from self._main(step)))
+            yield from self._differences(step, slopes, value)
             return
-        clean_point = cache(lambda: self._probed(step, step.x))
-        mixed = Mixed(step, lambda: clean_point().grad) if step.mixes else None
+        clean = cache(lambda: self._probed(step, step.x))
+        mixed = Mixed(step, lambda: clean().grad) if step.mixes else None
         if step.terms:
-            yield from self._penalty(step, clean_point())
+            value, slopes = self._slopes(step, clean())
+            del clean  # gradients are not kept beside the differences' graphs
+            yield from self._differences(step, slopes, value)
         if mixed is not None:
             yield mixed.loss()
 
@@ -99,30 +101,36 @@ class FiniteDifference(Differentiation):
             )
         return _Point(step.x, loss.detach(), at_least_single(x.grad) / scale.grad)
 
-    def _penalty(self, step: Step, clean: "_Point") -> Iterator[Tensor]:
+    def _slopes(self, step: Step, clean: "_Point") -> tuple[Tensor, list["_Slope"]]:
+        """The value that the differences are given, and along what they are taken."""
         beside = [self._probed(step, point) for term in step.terms for point in term.points]
-        value, slopes = _slopes(step, [clean, *beside])
-        sloped = [
-            _Slope.of(at, slope, step.pixels)
-            for at, slope in zip((clean, *beside), slopes, strict=True)
-            if slope is not None
-        ]
+        value, slopes = _penalty_and_slopes(step, [clean, *beside])
         if not step.streamed or (self._reuses_losses and beside):
             step.passes.wrappers.require_joint_backward()
         if self._reuses_losses and step.clean_is_main:
             value = value + clean.loss
-        for difference in self._differences(step, sloped):
+        return value, [
+            _Slope.of(at, slope, step.pixels)
+            for at, slope in zip((clean, *beside), slopes, strict=True)
+            if slope is not None
+        ]
+
+    def _differences(
+        self, step: Step, slopes: Sequence["_Slope"], value: Tensor
+    ) -> Iterator[Tensor]:
+        """Terms whose values sum to `value`, and whose gradients sum to the penalty's."""
+        for difference in self._valueless(step, slopes):
             yield difference + value
             value = torch.zeros_like(value)
 
-    def _differences(self, step: Step, slopes: Sequence["_Slope"]) -> Iterator[Tensor]:
-        """Terms of value zero whose gradients sum to the penalty's.
+    def _valueless(self, step: Step, slopes: Sequence["_Slope"]) -> Iterator[Tensor]:
+        """Terms of value zero.
 
         Losses that were kept are differentiated together: between two backward passes there
         is always a forward pass, without which DDP would not reduce.
         """
         if self._reuses_losses:
-            yield reduce(torch.add, [-slope.times(slope.at.loss) / self.step for slope in slopes])
+            yield reduce(torch.add, [-slope.times(slope.loss) / self.step for slope in slopes])
             for slope in slopes:
                 yield slope.times(slope.loss_along(step, self.step)) / self.step
         else:
@@ -147,7 +155,7 @@ class _Point:
     grad: Images
 
 
-def _slopes(step: Step, points: Sequence[_Point]) -> tuple[Tensor, list[Images | None]]:
+def _penalty_and_slopes(step: Step, points: Sequence[_Point]) -> tuple[Tensor, list[Images | None]]:
     """The weighted penalty's value, and its gradient with respect to each point's gradient."""
     grads = [at.grad.detach().requires_grad_() for at in points]
     beside = iter(grads[1:])
@@ -165,7 +173,8 @@ def _slopes(step: Step, points: Sequence[_Point]) -> tuple[Tensor, list[Images |
 class _Slope:
     """The gradient of the penalty at one point: a direction of RMS 1 pixel, and a length."""
 
-    at: _Point
+    point: Images
+    loss: Float[Tensor, ""]
     direction: Images
     length: Float[Tensor, ""]
 
@@ -174,11 +183,12 @@ class _Slope:
         largest = slope.abs().amax()
         rms = largest * pixels.rms(slope / torch.where(largest > 0, largest, 1.0))
         length = rms_over_processes(rms, slope.numel())
-        return cls(at, slope / torch.where(length > 0, length, 1.0), length)
+        direction = slope / torch.where(length > 0, length, 1.0)
+        return cls(at.point, at.loss, direction, length)
 
     def loss_along(self, step: Step, distance: float) -> Float[Tensor, ""]:
         """The loss at `distance` pixels along the direction."""
-        point = self.at.point + (distance * self.direction).to(self.at.point.dtype)
+        point = self.point + (distance * self.direction).to(self.point.dtype)
         return scalar_loss(step.passes.probe, point.detach())
 
     def times(self, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
