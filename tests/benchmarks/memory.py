@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.memory --models preact vit
 
-The peak of the storages that come to be while gradients are computed, relative to a plain step: it
-is the same in each run, whatever else the machine does. On a GPU it is the allocator's peak.
+The peak of the storages that come to be while gradients are computed, and of all that are alive
+then (parameters, momentum and images, too), relative to a plain step: it is the same in each run,
+whatever else the machine does. On a GPU it is the allocator's peak.
 """
 
 from collections.abc import Callable
@@ -85,9 +86,11 @@ class Way:
 
 
 DIFFERENCES = FiniteDifference()
+UNFUSED = "plain, no fused attention"
 EVERY_PASS = "every pass"  # a probe with frozen norms cannot be checkpointed
 WAYS = {
     "plain": Way(summed(Objective())),
+    UNFUSED: Way(summed(Objective()), "exact"),
     "plain, checkpointed": Way(summed(Objective()), checkpointed=True),
     "double backprop": Way(summed(Objective([JaFR()])), "exact"),
     "double backprop, checkpointed": Way(summed(Objective([JaFR()])), "exact", True),
@@ -140,23 +143,25 @@ def peaks(name: str, settings: Settings) -> list[dict[str, Any]]:
     batch_size, image_size = batch(name, settings)
     rows: list[dict[str, Any]] = []
     for step, way in WAYS.items():
+        if step == UNFUSED and name == "preact":
+            continue
         training = Training.of(
             lambda way=way: built(name, way.variant, settings, checkpointed=way.checkpointed),
             batch_size=batch_size,
             image_size=image_size,
         )
-        mib, flops = training.peak_bytes(way.backward) / 2**20, training.flops(way.backward)
-        rows.append({"step": step, "mib": mib, "memory": mib, "flops": flops})
-    plain = dict(rows[0])
-    return [
-        {
-            "step": row["step"],
-            "mib": round(row["mib"], 1),
-            "memory": round(row["memory"] / plain["memory"], 3),
-            "flops": round(row["flops"] / plain["flops"], 3),
-        }
-        for row in rows
-    ]
+        made = training.peak_bytes(way.backward)
+        alive = made + training.standing_bytes()
+        flops = training.flops(way.backward)
+        rows.append({"step": step, "made": made, "alive": alive, "flops": flops})
+    return [relative(row, rows[0]) for row in rows]
+
+
+def relative(row: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:
+    """Bytes as MiB and, as operations, relative to the plain step's."""
+    ratios = {name: round(row[name] / plain[name], 3) for name in ("made", "alive", "flops")}
+    mib = {f"{name}_mib": round(row[name] / 2**20, 1) for name in ("made", "alive")}
+    return {"step": row["step"], **mib, **ratios}
 
 
 def measured(name: str, settings: Settings) -> Measured:

@@ -63,9 +63,17 @@ def scaling_table(run: Run) -> str:
 
 def memory_table(run: Run) -> str:
     """Peaks of every way to take a step."""
-    head = ["Step", "peak, MiB", "× plain", "counted FLOPs, × plain"]
+    head = ["Step", "all, MiB", "× plain", "made, MiB", "× plain", "counted FLOPs, × plain"]
     rows = [
-        [row["step"], f"{row['mib']:.0f}", f"{row['memory']:.2f}", f"{row['flops']:.2f}"]
+        [
+            row["step"],
+            *(
+                text
+                for name in ("alive", "made")
+                for text in (f"{row[f'{name}_mib']:.0f}", f"{row[name]:.2f}")
+            ),
+            f"{row['flops']:.2f}",
+        ]
         for row in run["results"]
     ]
     note = activation(run["settings"])

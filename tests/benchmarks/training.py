@@ -95,8 +95,14 @@ class Training:
         self.optimizer.zero_grad()
         return counter.get_total_flops()
 
+    def standing_bytes(self) -> int:
+        """Of what lives throughout a step: parameters and their momentum, buffers, images."""
+        parameters = list(self.model.parameters())
+        standing = [*parameters, *parameters, *self.model.buffers(), self.x, self.y]
+        return sum(tensor.numel() * tensor.element_size() for tensor in standing)
+
     def peak_bytes(self, backward: "Callable[[Training], None]") -> int:
-        """Of what computes the gradients, without parameters and images."""
+        """Of what computes the gradients, without what stands."""
         peak = peak_bytes(lambda: backward(self), self.x.device)
         self.optimizer.zero_grad()
         return peak
