@@ -29,26 +29,40 @@ class EncodedImages:
     class_names: tuple[str, ...]
 
     def decode(self) -> Images:
-        """Every image decoded once, to RGB, on all cores."""
+        """Every image decoded once, to RGB, on all cores.
+
+        Where the images lie class by class they are mixed, the same way each time: the first
+        few, which recipes train on and attack, are then of all classes.
+        """
         count = len(self.labels)
         if count == 0:
             raise DataError("The data set holds no image. Was the copy interrupted?")
         chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
         shape = _decode(next(iter(self.read(range(1))))).shape
         pixels = torch.empty(count, *shape, dtype=torch.uint8)
+        places = self._places()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(lambda chunk: self._fill(pixels, chunk), chunks))
-        return Images(pixels, self.labels, self.class_names)
+            list(pool.map(lambda chunk: self._fill(pixels, places, chunk), chunks))
+        labels = torch.empty_like(self.labels)
+        labels[places] = self.labels
+        return Images(pixels, labels, self.class_names)
 
-    def _fill(self, pixels: Tensor, chunk: range) -> None:
+    def _places(self) -> Int64[Tensor, " images"]:
+        """Where each image goes."""
+        count, rises = len(self.labels), self.labels.diff()
+        if (rises < 0).any() or (rises > 0).all():
+            return torch.arange(count)
+        return torch.randperm(count, generator=torch.Generator().manual_seed(0))
+
+    def _fill(self, pixels: Tensor, places: Int64[Tensor, " images"], chunk: range) -> None:
         for index, encoded in zip(chunk, self.read(chunk), strict=True):
             image = _decode(encoded)
             if image.shape != pixels.shape[1:]:
                 raise DataError(
-                    f"Image {index} has {_size(image)} pixels, image 0 {_size(pixels[0])}; one "
+                    f"Image {index} has {_size(image)} pixels, image 0 {_size(pixels)}; one "
                     "size is needed. Resize the images once, before training."
                 )
-            pixels[index] = image
+            pixels[places[index]] = image
 
 
 def _decode(encoded: bytes) -> UInt8[Tensor, "3 height width"]:

@@ -10,6 +10,9 @@ from safetensors.torch import save_file
 
 from recipe.images import Images
 
+_KIND = "sorted images are mixed"
+"""Of what is kept: files of another kind are not used."""
+
 
 def cached(fingerprint: Iterable[str], make: Callable[[], Images]) -> Images:
     """The images that `make` returns, kept decoded on disk under the data's fingerprint.
@@ -31,7 +34,7 @@ def cache_folder() -> Path:
 
 
 def _digest(fingerprint: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(fingerprint).encode()).hexdigest()[:32]
+    return hashlib.sha256("\n".join([_KIND, *fingerprint]).encode()).hexdigest()[:32]
 
 
 def _save(images: Images, path: Path) -> None:
