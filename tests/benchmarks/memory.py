@@ -140,21 +140,22 @@ def batch(name: str, settings: Settings) -> tuple[int, int]:
 
 def peaks(name: str, settings: Settings) -> list[dict[str, Any]]:
     """A row for each way."""
-    batch_size, image_size = batch(name, settings)
-    rows: list[dict[str, Any]] = []
-    for step, way in WAYS.items():
-        if step == UNFUSED and name == "preact":
-            continue
-        training = Training.of(
-            lambda way=way: built(name, way.variant, settings, checkpointed=way.checkpointed),
-            batch_size=batch_size,
-            image_size=image_size,
-        )
-        made = training.peak_bytes(way.backward)
-        alive = made + training.standing_bytes()
-        flops = training.flops(way.backward)
-        rows.append({"step": step, "made": made, "alive": alive, "flops": flops})
-    return [relative(row, rows[0]) for row in rows]
+    skipped = {UNFUSED} if name == "preact" else set()
+    rows = [row(step, name, settings) for step in WAYS if step not in skipped]
+    return [relative(each, rows[0]) for each in rows]
+
+
+def row(step: str, name: str, settings: Settings) -> dict[str, Any]:
+    """Bytes and operations of one way."""
+    way, (batch_size, image_size) = WAYS[step], batch(name, settings)
+    training = Training.of(
+        lambda: built(name, way.variant, settings, checkpointed=way.checkpointed),
+        batch_size=batch_size,
+        image_size=image_size,
+    )
+    made = training.peak_bytes(way.backward)
+    alive = made + training.standing_bytes()
+    return {"step": step, "made": made, "alive": alive, "flops": training.flops(way.backward)}
 
 
 def relative(row: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:
