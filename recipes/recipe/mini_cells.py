@@ -19,6 +19,9 @@ LAMBDAS = (0.001, 0.003, 0.01, 0.02, 0.05)
 LESS: tuple[Mapping[str, Any], ...] = ({"penalty_every": 4}, {"penalty_share": 0.25})
 """Cheaper ways of applying a penalty, each compared with applying it to everything."""
 
+LESS_AT_LAMBDA = 0.02
+"""Of stage 1's λ, that at which these are compared."""
+
 MEASURED = preset(
     best_every=0,
     attack_steps=50,
@@ -109,6 +112,7 @@ def _of_seed(stage: Stage, seed: int) -> list[Cell]:
             Cell(1, "nfgsm", seed),
             Cell(1, "fgsm+gradalign", seed),
             *(Cell(1, "fgsm+jafr", seed, {"lambda_freq": size}) for size in LAMBDAS),
+            *(Cell(1, "fgsm+jafr", seed, {"lambda_freq": LESS_AT_LAMBDA, **less}) for less in LESS),
         ]
     if stage == 2:
         return [
@@ -126,7 +130,6 @@ def _of_seed(stage: Stage, seed: int) -> list[Cell]:
         Cell(3, "fgsm", seed),
         Cell(3, "nfgsm", seed),
         Cell(3, "fgsm+jafr", seed, {"lambda_freq": STAGE_3_LAMBDA}),
-        *(Cell(3, "fgsm+jafr", seed, {"lambda_freq": STAGE_3_LAMBDA, **less}) for less in LESS),
         *(once if seed % CHOOSING == 0 else []),
     ]
 

@@ -10,7 +10,7 @@ from recipe.claims.resampling import Estimate, mean_over_seeds
 from recipe.claims.study import Group, MeasuredCell, Study
 from recipe.claims.text import paragraph, percent, seeds_table, with_interval
 from recipe.claims.verdict import Claim, Verdict, judged, within
-from recipe.mini_cells import LESS
+from recipe.mini_cells import LESS, LESS_AT_LAMBDA
 
 PERCENT = 10.0
 """Of the log B_low that the penalty reaches on everything, which less of it may miss."""
@@ -66,10 +66,13 @@ class Comparison:
 
 def doing_less(study: Study) -> Claim:
     """The claim, judged."""
-    full = study.group(2, "jafr"), study.group(3, "fgsm+jafr")
-    alone = [Comparison(study.group(2, "jafr", **less), full[0]) for less in LESS]
-    adversarial = [Comparison(study.group(3, "fgsm+jafr", **less), full[1]) for less in LESS]
-    compared = [*alone, *adversarial]
+    alone = study.group(2, "jafr")
+    at = {"lambda_freq": LESS_AT_LAMBDA}
+    adversarial = study.group(1, "fgsm+jafr", **at)
+    compared = [
+        *(Comparison(study.group(2, "jafr", **less), alone) for less in LESS),
+        *(Comparison(study.group(1, "fgsm+jafr", **at, **less), adversarial) for less in LESS),
+    ]
     title = "JaFR at each fourth step, or on a quarter of each batch, acts as on everything"
     parts = tuple(comparison.verdict for comparison in compared)
     return Claim("g", title, "coded as JPEG", parts, _figures(compared))
