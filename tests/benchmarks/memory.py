@@ -17,7 +17,7 @@ import tyro
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from freqreg import FiniteDifference, JaFR, Objective
+from freqreg import FGSM, FiniteDifference, JaFR, Objective
 from freqreg.networks.preact_resnet import PreActBlock
 from tests.benchmarks.machine import OtherWork
 from tests.benchmarks.networks import NETWORKS, Variant
@@ -85,6 +85,7 @@ class Way:
     checkpointed: bool = False
 
 
+ADVERSARIAL = Objective([JaFR()], mixer=FGSM())
 DIFFERENCES = FiniteDifference()
 UNFUSED = "plain, no fused attention"
 EVERY_PASS = "every pass"  # a probe with frozen norms cannot be checkpointed
@@ -96,6 +97,8 @@ WAYS = {
     "double backprop, checkpointed": Way(summed(Objective([JaFR()])), "exact", True),
     "double backprop on a quarter of the images": Way(on_slice, "exact"),
     "double backprop, four micro-batches": Way(in_parts, "exact"),
+    "double backprop, with FGSM": Way(summed(ADVERSARIAL), "exact"),
+    "double backprop, with FGSM, streamed": Way(streamed(ADVERSARIAL), "exact"),
     "differences, summed": Way(summed(Objective([JaFR()], differentiation=DIFFERENCES))),
     "differences, streamed": Way(streamed(Objective([JaFR()], differentiation=DIFFERENCES))),
     "differences, streamed, checkpointed": Way(
