@@ -89,8 +89,9 @@ def _cells(study: Study) -> Chapter:
     head = ("cells", "there", "seconds a step, least to most", "commits")
     text = paragraph(
         """
-        Seconds of a step are of a machine that ran other things besides, and are no measure of
-        cost: (e) has one.
+        `python recipes/mini_rerun.py FILE` runs a cell again and compares every figure with its
+        file's. Seconds of a step are of a machine that ran other things besides, and are no measure
+        of cost: (e) has one.
         """
     )
     versions = sorted({cell.versions for group in study.groups for cell in group.found})
