@@ -137,7 +137,8 @@ class Objective:
         """The weighted penalties alone, without main loss and mixer.
 
         For a penalty on part of a batch: slice `x`, and the targets in `loss_fn`, alike.
-        Every pass leaves no trace. Arguments and errors are those of calling the objective.
+        Every pass leaves no trace, unless `batch_norm` is "every pass". Arguments and errors are
+        those of calling the objective.
         """
         planned = self._step(loss_fn, x, model, step, record, trains=False)
         if not planned.terms:

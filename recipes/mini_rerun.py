@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from recipe.claims.study import STAGES, load
 from recipe.command_line import plain_errors
 from recipe.mini_cells import Cell, cells
-from recipe.tasks import run_tasks
+from recipe.tasks import LOG, run_tasks
 
 from freqreg.errors import SettingError
 from freqreg.evaluation.records import versions
@@ -65,7 +65,7 @@ def cell_of(file: Path, seed: int) -> Cell:
     """
     for stage in STAGES:
         for cell in cells(stage, (seed,)):
-            if (f"stage{stage}", cell.name) == (file.parent.name, file.stem):
+            if (f"stage{stage}", cell.name) == (file.resolve().parent.name, file.stem):
                 return cell
     raise SettingError(
         f"{file} is not named after a cell of the study, as stage1/fgsm-seed0.json is. "
@@ -80,8 +80,7 @@ def run_again(cell: Cell, data_dir: Path | None, *, threads: int) -> Mapping[str
             cell.stage, data_dir, Path(folder, "work"), Path(folder, "results"), (cell.seed,)
         )
         if run_tasks([mini.task_of(arguments, cell)], jobs=1, threads=threads):
-            log = arguments.folder(cell) / "output.log"
-            sys.exit(log.read_text())
+            sys.exit((arguments.folder(cell) / LOG).read_text())
         return json.loads(arguments.result(cell).read_text())
 
 
@@ -98,7 +97,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     was, now = dict(figures(before)), dict(figures(after))
     return [
         f"{name}: was {was.get(name)}, is {now.get(name)}"
-        for name in sorted({*was, *now})
+        for name in was | now
         if was.get(name) != now.get(name)
     ]
 

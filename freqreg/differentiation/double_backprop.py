@@ -38,6 +38,7 @@ class DoubleBackprop(Differentiation):
             yield _sum(_penalties(sharing, step, clean))
         for term in alone:
             yield _sum(_penalties([term], step, clean))
+        del clean  # the mixed images' graph is to be alive beside little else
         if mixed is not None:
             yield mixed.loss()
 

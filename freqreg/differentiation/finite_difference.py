@@ -52,16 +52,20 @@ class FiniteDifference(Differentiation):
 
     def losses(self, step: Step) -> Iterator[Float[Tensor, ""]]:
         """The main loss and the differences, each from a graph of its own."""
+        # What is needed no longer is let go at once: a graph is to be alive beside little else.
         if step.clean_is_main:
-            value, slopes = self._slopes(step, (yield from self._main(step)))
-            yield from self._differences(step, slopes, value)
+            point = yield from self._main(step)
+            plan = self._plan(step, point)
+            del point
+            yield from plan.losses()
             return
         clean = cache(lambda: self._probed(step, step.x))
         mixed = Mixed(step, lambda: clean().grad) if step.mixes else None
-        if step.terms:
-            value, slopes = self._slopes(step, clean())
-            del clean  # gradients are not kept beside the differences' graphs
-            yield from self._differences(step, slopes, value)
+        plan = self._plan(step, clean()) if step.terms else None
+        del clean
+        if plan is not None:
+            yield from plan.losses()
+        del plan
         if mixed is not None:
             yield mixed.loss()
 
@@ -99,44 +103,23 @@ class FiniteDifference(Differentiation):
                 "The loss just yielded has not reached x. Call backward() on each loss before "
                 "taking the next, and let loss_fn use its argument."
             )
-        return _Point(step.x, loss.detach(), at_least_single(x.grad) / scale.grad)
+        grad, x.grad = x.grad, None  # the graph of the caller's loss still holds x
+        return _Point(step.x, loss.detach(), at_least_single(grad) / scale.grad)
 
-    def _slopes(self, step: Step, clean: "_Point") -> tuple[Tensor, list["_Slope"]]:
-        """The value that the differences are given, and along what they are taken."""
+    def _plan(self, step: Step, clean: "_Point") -> "_Plan":
+        """Along what differences are taken, and the value that they are given."""
         beside = [self._probed(step, point) for term in step.terms for point in term.points]
         value, slopes = _penalty_and_slopes(step, [clean, *beside])
         if not step.streamed or (self._reuses_losses and beside):
             step.passes.wrappers.require_joint_backward()
         if self._reuses_losses and step.clean_is_main:
             value = value + clean.loss
-        return value, [
-            _Slope.of(at, slope, step.pixels)
+        directions = [
+            _Direction.of(at, slope, step.pixels)
             for at, slope in zip((clean, *beside), slopes, strict=True)
             if slope is not None
         ]
-
-    def _differences(
-        self, step: Step, slopes: Sequence["_Slope"], value: Tensor
-    ) -> Iterator[Tensor]:
-        """Terms whose values sum to `value`, and whose gradients sum to the penalty's."""
-        for difference in self._valueless(step, slopes):
-            yield difference + value
-            value = torch.zeros_like(value)
-
-    def _valueless(self, step: Step, slopes: Sequence["_Slope"]) -> Iterator[Tensor]:
-        """Terms of value zero.
-
-        Losses that were kept are differentiated together: between two backward passes there
-        is always a forward pass, without which DDP would not reduce.
-        """
-        if self._reuses_losses:
-            yield reduce(torch.add, [-slope.times(slope.loss) / self.step for slope in slopes])
-            for slope in slopes:
-                yield slope.times(slope.loss_along(step, self.step)) / self.step
-        else:
-            for slope in slopes:
-                yield slope.times(slope.loss_along(step, self.step)) / (2 * self.step)
-                yield -slope.times(slope.loss_along(step, -self.step)) / (2 * self.step)
+        return _Plan(step, directions, value, self.step, self._reuses_losses)
 
     def _examine(self, step: Step, loss: Tensor) -> None:
         if not self.allow_low_precision:
@@ -170,8 +153,11 @@ def _penalty_and_slopes(step: Step, points: Sequence[_Point]) -> tuple[Tensor, l
 
 
 @dataclass(frozen=True)
-class _Slope:
-    """The gradient of the penalty at one point: a direction of RMS 1 pixel, and a length."""
+class _Direction:
+    """The gradient of the penalty at one point: a direction of RMS 1 pixel, and a length.
+
+    `loss` is the loss at the point, differentiable where it is reused.
+    """
 
     point: Images
     loss: Float[Tensor, ""]
@@ -179,7 +165,7 @@ class _Slope:
     length: Float[Tensor, ""]
 
     @classmethod
-    def of(cls, at: _Point, slope: Images, pixels: PixelSpace) -> "_Slope":
+    def of(cls, at: _Point, slope: Images, pixels: PixelSpace) -> "_Direction":
         largest = slope.abs().amax()
         rms = largest * pixels.rms(slope / torch.where(largest > 0, largest, 1.0))
         length = rms_over_processes(rms, slope.numel())
@@ -194,3 +180,40 @@ class _Slope:
     def times(self, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """The loss's gradient times the length, without its value."""
         return (loss - loss.detach()) * self.length
+
+
+@dataclass
+class _Plan:
+    """The differences of a step; each direction is let go once its differences are taken."""
+
+    step: Step
+    directions: list[_Direction]
+    value: Tensor
+    distance: float
+    reuses_losses: bool
+
+    def losses(self) -> Iterator[Float[Tensor, ""]]:
+        """Terms whose values sum to `value`, and whose gradients sum to the penalty's."""
+        value = self.value
+        for difference in self._zero_valued():
+            yield difference + value
+            value = torch.zeros_like(value)
+
+    def _zero_valued(self) -> Iterator[Tensor]:
+        """The differences, without values.
+
+        Losses that were kept are differentiated together: between two backward passes there
+        is always a forward pass, without which DDP would not reduce.
+        """
+        if self.reuses_losses:
+            yield reduce(torch.add, [-d.times(d.loss) / self.distance for d in self.directions])
+        while self.directions:
+            yield from self._along(self.directions.pop(0))
+
+    def _along(self, direction: _Direction) -> Iterator[Tensor]:
+        if self.reuses_losses:
+            loss = direction.loss_along(self.step, self.distance)
+            yield direction.times(loss) / self.distance
+            return
+        for distance in (self.distance, -self.distance):
+            yield direction.times(direction.loss_along(self.step, distance)) / (2 * distance)

@@ -23,7 +23,10 @@ class Mixer(Protocol):
     """
 
     def __call__(self, x: Images, grad_at: GradAt, pixels: PixelSpace, /) -> Images:
-        """The images to train on instead of `x`, in the same order and shape."""
+        """The images to train on instead of `x`, in the same order and shape.
+
+        `grad_at` is there for this call alone.
+        """
         ...
 
 

@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 
 from recipe.images import Images
 
-_KIND = "sorted images are mixed"
-"""Of what is kept: files of another kind are not used."""
+_VERSION = "2"
+"""Of what is kept, from 2 on with sorted images mixed; files of other versions are not used."""
 
 
 def cached(fingerprint: Iterable[str], make: Callable[[], Images]) -> Images:
@@ -34,7 +34,7 @@ def cache_folder() -> Path:
 
 
 def _digest(fingerprint: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join([_KIND, *fingerprint]).encode()).hexdigest()[:32]
+    return hashlib.sha256("\n".join([_VERSION, *fingerprint]).encode()).hexdigest()[:32]
 
 
 def _save(images: Images, path: Path) -> None:

@@ -20,9 +20,11 @@ LESS: tuple[Mapping[str, Any], ...] = ({"penalty_every": 4}, {"penalty_share": 0
 """Cheaper ways of applying a penalty, each compared with applying it to everything."""
 
 LESS_AT_LAMBDA = 0.02
-"""Of stage 1's λ, that at which these are compared."""
+"""Of stage 1's λ, that at which these are compared: the largest at which all cells are models."""
 
 MEASURED = preset(
+    penalty_every=1,
+    penalty_share=1.0,
     best_every=0,
     attack_steps=50,
     attack_restarts=1,

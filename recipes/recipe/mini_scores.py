@@ -10,7 +10,7 @@ from freqreg.evaluation.settings import EvaluationSettings
 from freqreg.evaluation.subject import Subject
 from recipe.images import Images
 from recipe.measure import Measures
-from recipe.mini_cells import CHOOSING, Cell, Stage
+from recipe.mini_cells import CHOOSING, LESS, Cell, Stage
 
 SCORES: Mapping[Stage, tuple[str, ...]] = {
     1: (),
@@ -42,8 +42,8 @@ def collapsed(measures: Measures) -> bool:
 
 
 def score_names(cell: Cell, measures: Measures) -> tuple[str, ...]:
-    """The scores of a cell; none while settings are chosen."""
-    if cell.seed >= CHOOSING:
+    """The scores of a cell; none while settings are chosen, and of less of a penalty."""
+    if cell.seed >= CHOOSING or any(less.items() <= cell.changes.items() for less in LESS):
         return ()
     if cell.stage != 3:
         return SCORES[cell.stage]

@@ -11,19 +11,27 @@ from freqreg.integrations.accelerate import Trainer
 class SlicedPenaltiesTrainer(Trainer):
     """A trainer whose penalties see the first images of each batch alone.
 
+    They have a backward pass of their own then, streamed or not.
+
     Args:
         penalty_share: how many of the batch these are, above 0 and up to 1.
         args: as of `Trainer`.
         kwargs: as of `Trainer`.
 
     Raises:
-        SettingError: the share is not between 0 and 1.
+        SettingError: the share is not above 0 and up to 1, or the penalties' pass would update
+            running statistics from its few images.
     """
 
     def __init__(self, penalty_share: float, *args: Any, **kwargs: Any) -> None:
         if not 0 < penalty_share <= 1:
             raise SettingError(f"penalty_share is {penalty_share}; it must lie above 0, up to 1.")
         super().__init__(*args, **kwargs)
+        if penalty_share < 1 and self.objective.batch_norm == "every pass":
+            raise SettingError(
+                f"penalty_share is {penalty_share} and batch_norm 'every pass': running statistics "
+                "would follow the few images that the penalties see. Set batch_norm='main pass'."
+            )
         self._penalty_share = penalty_share
 
     def _losses(self, x: Tensor, y: Tensor) -> Iterable[Tensor]:

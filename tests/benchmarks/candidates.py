@@ -9,7 +9,7 @@ from torch import Tensor
 from freqreg import FGSM, PGD, Every, FiniteDifference, GradAlign, JaFR, Objective
 from freqreg.input_gradients import LossFn
 from tests.benchmarks import published
-from tests.benchmarks.cost_model import Alternating, Expected, Passes
+from tests.benchmarks.cost_model import Alternating, Beside, Expected, Passes
 from tests.benchmarks.networks import Variant
 
 Losses = Callable[[LossFn, Tensor, int], Iterator[Tensor]]
@@ -54,6 +54,16 @@ def streamed(objective: Objective) -> Losses:
     return lambda loss_fn, x, step: objective.losses(loss_fn, x, step=step)
 
 
+def on_slice(objective: Objective, share: float) -> Losses:
+    """The main loss, then the penalties on the first images."""
+
+    def losses(loss_fn: LossFn, x: Tensor, step: int) -> Iterator[Tensor]:
+        yield loss_fn(x)
+        yield objective.penalties(loss_fn, x[: round(share * len(x))])
+
+    return losses
+
+
 def of_published(loss: Callable[[LossFn, Tensor], Tensor]) -> Losses:
     """One scalar, from the published code's passes."""
 
@@ -75,6 +85,9 @@ CANDIDATES: dict[str, Candidate] = {
     "JaFR": Candidate(summed(Objective([JaFR()])), _JAFR, published=PUBLISHED["JaFR"]),
     "Every(JaFR, 4)": Candidate(
         summed(Objective([Every(JaFR(), 4)])), Alternating(_JAFR, plain=3), steps=4, rarely=True
+    ),
+    "JaFR on a quarter": Candidate(
+        on_slice(Objective([JaFR()]), 0.25), Beside(_JAFR, share=0.25), rarely=True
     ),
     "FGSM": Candidate(summed(Objective((), FGSM())), Passes(2, to_input=1, to_parameters=1)),
     "FGSM + JaFR": Candidate(

@@ -65,4 +65,22 @@ class Alternating:
         return (self.step.time + self.plain) / (1 + self.plain)
 
 
-Expected = Passes | Alternating
+@dataclass(frozen=True)
+class Beside:
+    """A plain step, and the passes of another on a share of its images."""
+
+    step: Passes
+    share: float
+
+    @property
+    def products(self) -> float:
+        """Relative to a plain step."""
+        return 1 + self.share * self.step.products
+
+    @property
+    def time(self) -> float:
+        """Relative to a plain step."""
+        return 1 + self.share * self.step.time
+
+
+Expected = Passes | Alternating | Beside

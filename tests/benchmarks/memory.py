@@ -144,21 +144,29 @@ def batch(name: str, settings: Settings) -> tuple[int, int]:
 def peaks(name: str, settings: Settings) -> list[dict[str, Any]]:
     """A row for each way."""
     skipped = {UNFUSED} if name == "preact" else set()
-    rows = [row(step, name, settings) for step in WAYS if step not in skipped]
-    return [relative(each, rows[0]) for each in rows]
+    rows = [
+        {**peak(step, name, settings), "flops": training(step, name, settings).flops(way.backward)}
+        for step, way in WAYS.items()
+        if step not in skipped
+    ]
+    return [relative(row, rows[0]) for row in rows]
 
 
-def row(step: str, name: str, settings: Settings) -> dict[str, Any]:
-    """Bytes and operations of one way."""
+def peak(step: str, name: str, settings: Settings) -> dict[str, Any]:
+    """Bytes of one way: of what the gradients' computation makes, and of all that is alive."""
+    trained = training(step, name, settings)
+    made = trained.peak_bytes(WAYS[step].backward)
+    return {"step": step, "made": made, "alive": made + trained.standing_bytes()}
+
+
+def training(step: str, name: str, settings: Settings) -> Training:
+    """The network that a way trains."""
     way, (batch_size, image_size) = WAYS[step], batch(name, settings)
-    training = Training.of(
+    return Training.of(
         lambda: built(name, way.variant, settings, checkpointed=way.checkpointed),
         batch_size=batch_size,
         image_size=image_size,
     )
-    made = training.peak_bytes(way.backward)
-    alive = made + training.standing_bytes()
-    return {"step": step, "made": made, "alive": alive, "flops": training.flops(way.backward)}
 
 
 def relative(row: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:

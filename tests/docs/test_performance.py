@@ -8,7 +8,7 @@ import pytest
 
 from tests.benchmarks import machine
 from tests.benchmarks.candidates import CANDIDATES, PUBLISHED
-from tests.benchmarks.cost_model import TIME_THROUGH_GRADIENT, Alternating, Passes
+from tests.benchmarks.cost_model import TIME_THROUGH_GRADIENT, Alternating, Beside, Passes
 from tests.benchmarks.machine import OtherWork
 from tests.benchmarks.performance import PAGE, Measured, keep
 from tests.benchmarks.performance_page import page, results
@@ -69,6 +69,7 @@ def test_the_model_on_the_page_is_that_of_the_program() -> None:
     jafr = Passes(1, to_input=1, through_gradient=1)
     assert (jafr.products, round(jafr.time, 2)) == (2, 2.17)
     assert Alternating(jafr, plain=3).products == pytest.approx(3.75 / 3)
+    assert Beside(jafr, share=0.25).products == 1.5
 
 
 def test_a_newer_run_replaces_the_older_and_a_gpu_s_stands_beside(tmp_path: Path) -> None:

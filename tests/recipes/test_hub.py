@@ -1,5 +1,6 @@
 import hashlib
 import pickle
+import shutil
 from pathlib import Path
 
 import datasets
@@ -10,6 +11,7 @@ from datasets import Dataset, DatasetDict, Features, Image, Value
 from datasets import config as datasets_config
 from datasets.exceptions import DatasetNotFoundError
 from recipe import decoding
+from recipe.decoding import EncodedImages
 from recipe.hub import CIFAR10, CIFAR100, SVHN, TINY_IMAGENET, HubDataset, load_images
 from recipe.image_cache import cache_folder
 from recipe.images import DataError
@@ -136,8 +138,24 @@ def test_image_folders_with_grey_images(tmp_path: Path):
     assert found == wanted
     assert images.class_names[4] == "digit 4"
     assert len(set(images.labels[:10].tolist())) > 5, "the first images are of many classes"
+    shutil.rmtree(cache_folder())
     again = load_images(SVHN, "train", tmp_path)
-    assert torch.equal(again.labels, images.labels)
+    assert torch.equal(again.pixels, images.pixels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "mixed"),
+    [([0, 0, 1, 1, 2, 2], True), ([2, 2, 0, 0, 1, 1], True), ([0, 1, 0, 2, 2, 1], False)],
+)
+def test_images_class_by_class_are_mixed(labels: list[int], mixed: bool) -> None:
+    encoded = [encode(picture(10 * row, 8, row), "PNG") for row in range(6)]
+    images = EncodedImages(
+        lambda rows: (encoded[row] for row in rows), torch.tensor(labels), ("a", "b", "c")
+    ).decode()
+    rows = (images.pixels.float().mean((1, 2, 3)) / 10 - 2.75).round().int().tolist()
+    assert sorted(rows) == list(range(6))
+    assert [labels[row] for row in rows] == images.labels.tolist()
+    assert (rows != list(range(6))) is mixed
 
 
 def test_tiny_imagenet_as_its_own_archive_has_it(tmp_path: Path):

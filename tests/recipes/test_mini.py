@@ -8,7 +8,7 @@ import torch
 from mini import Arguments
 from recipe import mini_cells, mini_scores
 from recipe.measure import Measures
-from recipe.mini_cells import CHOOSING, LAMBDAS, SEEDS, Cell, Stage, cells
+from recipe.mini_cells import CHOOSING, LAMBDAS, LESS, SEEDS, Cell, Stage, cells
 from recipe.mini_scores import collapsed, score_names
 from recipe.records import Results
 from recipe.settings import preset
@@ -72,6 +72,7 @@ def test_scores_are_those_of_the_stage() -> None:
     assert score_names(Cell(1, "fgsm", 0), broken) == ()
     assert score_names(Cell(3, "fgsm", CHOOSING), measures()) == ()
     assert "corruptions" in score_names(Cell(2, "jafr", 0), measures())
+    assert score_names(Cell(2, "jafr", 0, {"lambda_freq": 1, **LESS[0]}), measures()) == ()
     assert "autoattack" in score_names(Cell(3, "fgsm", 0), measures())
     assert "autoattack" not in score_names(Cell(3, "fgsm", 0), broken)
     assert "transfer" in score_names(Cell(3, "fgsm", 0), broken)

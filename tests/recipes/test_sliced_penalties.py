@@ -20,9 +20,11 @@ X = torch.rand(8, 3, 8, 8, generator=torch.Generator().manual_seed(1), dtype=tor
 Y = torch.arange(8) % 3
 
 
-def trainer(folder: Path, method: Method, **changes: Any) -> WarmUpTrainer:
+def trainer(
+    folder: Path, method: Method, *, model: str = "one_conv", **changes: Any
+) -> WarmUpTrainer:
     made = make_trainer(
-        run(folder, method, model="one_conv", best_every=0, **changes),
+        run(folder, method, best_every=0, model=model, **changes),
         images(),
         images(10, seed=1),
         Accelerator(cpu=True),
@@ -66,6 +68,22 @@ def assert_same(found: list[Tensor], wanted: list[Tensor]) -> None:
 def test_a_share_is_the_first_images(tmp_path: Path, share: float, count: int) -> None:
     made = trainer(tmp_path, "fgsm+jafr", penalty_share=share)
     assert_same(gradients(made), expected(made, 0.01, count))
+
+
+def test_running_statistics_are_those_of_the_whole_batch(tmp_path: Path) -> None:
+    made = trainer(tmp_path, "fgsm+jafr", penalty_share=0.25, model="preact_resnet18")
+    twin = trainer(tmp_path / "twin", "fgsm", model="preact_resnet18")
+    twin.model.load_state_dict(made.model.state_dict())
+    found = gradients(made)
+    gradients(twin)
+    for name, buffer in twin.model.named_buffers():
+        torch.testing.assert_close(made.model.get_buffer(name), buffer)
+    assert_same(found, expected(made, 0.01, 2))
+
+
+def test_running_statistics_do_not_follow_a_slice(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="few images that the penalties see"):
+        trainer(tmp_path, "jafr", penalty_share=0.25, batch_norm="every pass")
 
 
 @pytest.mark.parametrize(("step", "weight"), [(0, 0.04), (1, 0.0), (3, 0.0), (4, 0.04)])

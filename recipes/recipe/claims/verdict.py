@@ -30,7 +30,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper's: it holds if each part does, and does not if one does not.
+    """A claim of the paper's, or of ours: it holds if each part does, and does not if one does not.
 
     Args:
         letter: by which it is called.
