@@ -140,4 +140,4 @@ STAGE_2_LAMBDA = 0.003
 """Chosen on seed 100, as mini.md says."""
 
 STAGE_3_LAMBDA = 0.01
-"""To be chosen on seeds 100 and more, before the reported ones."""
+"""Chosen on seed 100, as mini.md says."""
