@@ -23,5 +23,5 @@ def require_positive(**values: float) -> None:
 def require_count(**values: int) -> None:
     """Raise unless every value is a whole number of at least 1."""
     for name, value in values.items():
-        if not isinstance(value, int) or value < 1:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise SettingError(f"{name} is {value!r}; it must be a whole number, 1 or more.")

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from freqreg.checks import require_finite, require_positive
+from freqreg.constants import constant
 from freqreg.errors import InputError, SettingError
+from freqreg.spectrum import at_least_single
 
 Exponents = Sequence[float] | Float[Tensor, " frequencies"]
 Alpha = tuple[Exponents, Exponents]
@@ -78,7 +79,7 @@ def log_low_frequency_bias(
     $\log\big[\sum_i \prod_j M_{ij}^{\alpha_j} + \sum_j \prod_i M_{ij}^{\alpha_i}\big]$,
     computed in the log domain, so that it is finite at any size and scale. White noise has
     log(rows + columns): 3.53 at 32 x 32 pixels. An all-zero spectrum has the same neutral
-    value, with zero gradient.
+    value, with zero gradient. Half precision is computed in float32.
 
     Args:
         spectrum: magnitudes as from `magnitude_spectrum`; index 0 is the lowest frequency.
@@ -98,9 +99,8 @@ def log_low_frequency_bias(
             "Take magnitude_spectrum(images) first."
         )
     require_floor(floor)
-    along_rows, along_columns = _alpha_tensors(spectrum, alpha)
-    floored = floor.add_to(spectrum)
-    magnitudes = torch.where(floored == 0, 1.0, floored)
+    magnitudes = _above_zero(floor.add_to(at_least_single(spectrum)))
+    along_rows, along_columns = _alpha_tensors(magnitudes, alpha)
     bias_of_rows = log_line_bias(magnitudes, along_columns)
     bias_of_columns = log_line_bias(magnitudes.T, along_rows)
     return torch.cat([bias_of_rows, bias_of_columns]).logsumexp(0)
@@ -128,6 +128,12 @@ def require_alpha(alpha: Alpha) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return rows, columns
 
 
+def _above_zero(floored: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
+    """Ones where all are zero; else none below the least number, if a floor was less than that."""
+    least = torch.finfo(floored.dtype).tiny
+    return torch.where(floored.amax() == 0, 1.0, floored.clamp_min(least))
+
+
 def _alpha_tensors(
     spectrum: Float[Tensor, "rows columns"], alpha: Alpha | None
 ) -> tuple[Float[Tensor, " rows"], Float[Tensor, " columns"]]:
@@ -139,16 +145,4 @@ def _alpha_tensors(
                 f"The spectrum has {size} frequencies along its {name}, alpha {len(axis)} "
                 "exponents; as many are needed, and at least 2."
             )
-    return _constant(axes[0], spectrum), _constant(axes[1], spectrum)
-
-
-def _constant(values: tuple[float, ...], like: Tensor) -> Float[Tensor, " frequencies"]:
-    return _cached_constant(values, like.device, like.dtype)
-
-
-@lru_cache(maxsize=64)
-def _cached_constant(
-    values: tuple[float, ...], device: torch.device, dtype: torch.dtype
-) -> Float[Tensor, " frequencies"]:
-    """Copied to the device once: a copy in each step would make it wait."""
-    return torch.tensor(values, device=device, dtype=dtype)
+    return constant(axes[0], spectrum), constant(axes[1], spectrum)

@@ -1,8 +1,8 @@
 """The objective of a training step: main loss, mixed images and weighted penalties."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial, reduce
 from typing import Literal
 
@@ -14,10 +14,10 @@ from freqreg.autograd_graph import at_first_use
 from freqreg.differentiation import Differentiation, DoubleBackprop
 from freqreg.errors import InputError, InputGradientError, SettingError
 from freqreg.input_gradients import LossFn, scalar_loss
-from freqreg.mixers.base import Mixer
+from freqreg.mixers.base import Mixer, require_mixer
 from freqreg.passes import Passes, devices_in_use
-from freqreg.pixels import PixelSpace
-from freqreg.regularizers.base import Images, Regularizer
+from freqreg.pixels import UNIT_PIXELS, PixelSpace
+from freqreg.regularizers.base import Images, Regularizer, require_regularizer
 from freqreg.step import Record, Step, Term
 
 
@@ -39,7 +39,8 @@ class Objective:
     Args:
         regularizers: penalties; each brings its weight.
         mixer: makes the images of the main pass; None trains on the clean ones.
-        pixels: how inputs relate to pixels; all ε are in pixels.
+        pixels: how inputs relate to pixels; all ε are in pixels. None: inputs are pixels in
+            [0, 1], unless an integration knows by what its library normalises them.
         differentiation: `DoubleBackprop()` (exact) or `FiniteDifference()`.
         batch_norm: which passes update running statistics: the "main pass" only, or
             "every pass", as in the published JaFR code.
@@ -47,19 +48,21 @@ class Objective:
 
     regularizers: Sequence[Regularizer] = ()
     mixer: Mixer | None = None
-    pixels: PixelSpace = PixelSpace()
+    _: KW_ONLY
+    pixels: PixelSpace | None = None
     differentiation: Differentiation = DoubleBackprop()
     batch_norm: Literal["main pass", "every pass"] = "main pass"
 
     def __post_init__(self) -> None:
-        if isinstance(self.regularizers, Regularizer):
+        if not isinstance(self.regularizers, Iterable):
             raise SettingError(f"Give a list: Objective([{self.regularizers}]).")
         object.__setattr__(self, "regularizers", tuple(self.regularizers))
         for regularizer in self.regularizers:
-            if not isinstance(regularizer, Regularizer):
-                raise SettingError(f"{regularizer!r} is no Regularizer; give e.g. JaFR(1e-3).")
-        if self.mixer is not None and not callable(self.mixer):
-            raise SettingError(f"{self.mixer!r} is no mixer; give e.g. FGSM(eps=8 / 255).")
+            require_regularizer(regularizer)
+        if self.mixer is not None:
+            require_mixer(self.mixer)
+        if not isinstance(self.pixels, PixelSpace | None):
+            raise SettingError(f"pixels is {self.pixels!r}; give PixelSpace(mean, std).")
         if not isinstance(self.differentiation, Differentiation):
             raise SettingError(
                 f"differentiation is {self.differentiation!r}; give an instance: "
@@ -70,7 +73,7 @@ class Objective:
                 f"batch_norm is {self.batch_norm!r}; choose 'main pass' or 'every pass'."
             )
         for radius in self._radii():
-            self.pixels.require_radius(radius)
+            self._space.require_radius(radius)
 
     def __call__(
         self,
@@ -92,7 +95,8 @@ class Objective:
                 `jafr`, `log_b_low`, ... Reading a value is what waits for the device.
 
         Raises:
-            InputError: `x` is not a batch of float images, or not in the pixel space.
+            InputError: `x` is not a batch of float images, or not in the pixel space where a
+                mixer or a regularizer counts pixels.
             InputGradientError: the loss is not a scalar, independent of `x`, or gradients
                 are switched off.
             SecondDerivativeError: `DoubleBackprop` meets an operation without one.
@@ -152,8 +156,8 @@ class Objective:
     def _losses(self, step: Step) -> Iterator[Tensor]:
         for loss in self._minimised(step):
             step.passes.wrappers.require_call(loss)
-            if self.mixer is not None:
-                in_range = partial(self.pixels.require_inputs, step.x)
+            if self.mixer is not None or any(self._radii()):
+                in_range = partial(self._space.require_inputs, step.x)
                 at_first_use(loss, "pixel range", in_range)
             yield loss
 
@@ -184,7 +188,7 @@ class Objective:
             model=model,
             freeze_probes=self.batch_norm == "main pass",
         )
-        return Step(passes, x, terms, self.mixer, self.pixels, record, streamed, trains)
+        return Step(passes, x, terms, self.mixer, self._space, record, streamed, trains)
 
     def _terms(self, x: Images, step: int | None) -> tuple[Term, ...]:
         weights = [r.weight_at(step) for r in self.regularizers]
@@ -194,9 +198,13 @@ class Objective:
             met[regularizer.name] += 1
             suffix = f"_{met[regularizer.name]}" if met[regularizer.name] > 1 else ""
             if weight:
-                points = regularizer.points(x, self.pixels)
+                points = regularizer.points(x, self._space)
                 terms.append(Term(regularizer, weight, points, suffix))
         return tuple(terms)
+
+    @property
+    def _space(self) -> PixelSpace:
+        return UNIT_PIXELS if self.pixels is None else self.pixels
 
     def _radii(self) -> Iterator[float]:
         mixed = getattr(self.mixer, "eps", None)

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from freqreg.checks import require_finite, require_positive
+from freqreg.constants import constant
 from freqreg.errors import InputError, SettingError
 
 Images = Float[Tensor, "batch channel height width"]
@@ -88,11 +88,11 @@ class PixelSpace:
             )
 
     def _bounds(self, x: Images) -> tuple[Tensor, Tensor]:
-        mean = _channel_tensor(_each(self.mean), x.device, x.dtype)
+        mean = _per_channel(self.mean, x)
         return (self.low - mean) / self._std(x), (self.high - mean) / self._std(x)
 
     def _std(self, x: Images) -> Float[Tensor, "*channel 1 1"]:
-        return _channel_tensor(_each(self.std), x.device, x.dtype)
+        return _per_channel(self.std, x)
 
 
 def _numbers(values: PerChannel) -> float | tuple[float, ...]:
@@ -106,9 +106,20 @@ def _each(values: PerChannel) -> tuple[float, ...]:
     return numbers if isinstance(numbers, tuple) else (numbers,)
 
 
-@lru_cache(maxsize=64)
-def _channel_tensor(
-    values: tuple[float, ...], device: torch.device, dtype: torch.dtype
-) -> Float[Tensor, "channel 1 1"]:
-    """Copied to the device once: a copy in each step would make it wait."""
-    return torch.tensor(values, device=device, dtype=dtype)[:, None, None]
+def _per_channel(values: PerChannel, x: Images) -> Float[Tensor, "values 1 1"]:
+    """`values` beside images.
+
+    Raises:
+        InputError: `x` has another number of channels.
+    """
+    each = _each(values)
+    if len(each) not in (1, x.shape[1]):
+        raise InputError(
+            f"The images have {x.shape[1]} channels, but PixelSpace has a mean or std of "
+            f"{len(each)}. Give as many, or one for all."
+        )
+    return constant(each, x)[:, None, None]
+
+
+UNIT_PIXELS = PixelSpace()
+"""Inputs that are pixels in [0, 1]."""

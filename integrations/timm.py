@@ -172,8 +172,7 @@ def pixel_space(data_config: Mapping[str, Any]) -> PixelSpace:
 
 
 def _in_pixels_of(model: nn.Module | None, objective: Objective) -> Objective:
-    declared = objective.pixels is not Objective.pixels
-    if declared or not getattr(model, "pretrained_cfg", None):
+    if objective.pixels is not None or not getattr(model, "pretrained_cfg", None):
         return objective
     size = getattr(model, "in_chans", 3), 1, 1
     config = resolve_data_config({"input_size": size}, model=model)

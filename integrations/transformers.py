@@ -155,6 +155,4 @@ def _images_of(inputs: dict[str, Any]) -> Tensor:
 
 
 def _in_pixels_of(processor: Any, objective: Objective) -> Objective:
-    declared = objective.pixels is not Objective.pixels
-    pixels = None if declared else pixel_space_of(processor)
-    return objective if pixels is None else replace(objective, pixels=pixels)
+    return objective if objective.pixels else replace(objective, pixels=pixel_space_of(processor))

@@ -1,7 +1,7 @@
 """Second, independent implementations that share no code with freqreg."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -34,11 +34,19 @@ def linear_alpha(count: int) -> Tensor:
     return torch.linspace(1, -1, count, dtype=torch.float64)
 
 
-def jafr_penalty(grad: Tensor) -> Tensor:
-    spectrum = torch.fft.fft2(grad).abs().mean((0, 1))
+def jafr_penalty(
+    grad: Tensor,
+    *,
+    alpha: tuple[Sequence[float], Sequence[float]] | None = None,
+    quadrants: int = 1,
+    absolute_floor: float = 0.0,
+) -> Tensor:
     rows, columns = grad.shape[-2] // 2 + 1, grad.shape[-1] // 2 + 1
-    quadrant = spectrum[:rows, :columns]
-    return -product_form(quadrant, linear_alpha(rows), linear_alpha(columns))
+    views = [grad, grad.flip(-1)][:quadrants]
+    maps = [torch.fft.fft2(view).abs().mean((0, 1))[:rows, :columns] for view in views]
+    along_rows, along_columns = alpha or (linear_alpha(rows), linear_alpha(columns))
+    exponents = (torch.as_tensor(a, dtype=torch.float64) for a in (along_rows, along_columns))
+    return -product_form(torch.stack(maps).mean(0) + absolute_floor, *exponents)
 
 
 def grad_align_penalty(clean: Tensor, beside: Tensor, *, detach_clean: bool = True) -> Tensor:

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from freqreg import FGSM, PGD, GradAlign, InputGradientNorm, JaFR, Mix, RelativeFloor
+from freqreg import (
+    FGSM,
+    NFGSM,
+    PGD,
+    AbsoluteFloor,
+    GradAlign,
+    InputGradientNorm,
+    JaFR,
+    Mix,
+    RelativeFloor,
+)
 from freqreg.mixers import Mixer
 from freqreg.regularizers import Regularizer
 from tests.references import (
@@ -20,12 +30,16 @@ from tests.references import (
 Loss = Callable[[Tensor], Tensor]
 EPS = 8 / 255
 NO_FLOOR = RelativeFloor(1e-300)  # as the references, which have none
+BAND = ((0.1, 1.0, -0.3, -0.7, 0.2), (-0.5, 1.0, 0.2, -1.0, 0.6))  # of images of 8 x 8
 ALIGN = GradAlign(0.3, EPS)
 ALIGN_BOTH = GradAlign(0.3, EPS, detach_clean=False)
 
 REGULARIZERS: dict[str, list[Regularizer]] = {
     "jafr": [JaFR(0.1, floor=NO_FLOOR)],
     "jafr-": [JaFR(-0.1, floor=NO_FLOOR)],
+    "jafr of any alpha": [JaFR(0.1, alpha=BAND, floor=NO_FLOOR)],
+    "jafr along both diagonals": [JaFR(0.1, quadrants=2, floor=NO_FLOOR)],
+    "jafr with the published floor": [JaFR(0.1, floor=AbsoluteFloor())],
     "grad_align": [ALIGN],
     "grad_align of both": [ALIGN_BOTH],
     "norm": [InputGradientNorm(0.7)],
@@ -36,6 +50,8 @@ MIXERS: dict[str, Mixer | None] = {
     "no mixer": None,
     "fgsm": FGSM(EPS),
     "rs-fgsm": FGSM(EPS, start="random"),
+    "rs-fgsm of a short step": FGSM(EPS, alpha=0.5, start="random"),
+    "n-fgsm": NFGSM(EPS, alpha=0.75, noise=1.5),
     "pgd": PGD(EPS, steps=3, step_size=4 / 255),
     "pgd from zero": PGD(EPS, steps=3, step_size=4 / 255, start="zero"),
     "mix": Mix(FGSM(EPS), fraction=0.5),
@@ -61,7 +77,9 @@ class Draws:
         if isinstance(mixer, Mix):
             chosen = torch.rand(len(x)).argsort() < round(mixer.fraction * len(x))
         start = None
-        if getattr(mixer, "start", "zero") == "random":
+        if isinstance(mixer, NFGSM):
+            start = torch.empty_like(x).uniform_(-1, 1) * mixer.noise * EPS
+        elif getattr(mixer, "start", "zero") == "random":
             start = torch.empty_like(x).uniform_(-1, 1) * EPS
         return cls(beside, start, chosen)
 
@@ -77,9 +95,13 @@ def mixed_images(loss: Loss, x: Tensor, mixer: Mixer | None, draws: Draws) -> Te
                 for a, row, c in zip(adversarial, x, draws.chosen, strict=True)  # pyright: ignore[reportArgumentType]
             ]
         )
+    if isinstance(mixer, NFGSM):
+        assert draws.start is not None
+        point = (x + draws.start).clamp(0, 1)
+        return (point + mixer.alpha * EPS * gradient(loss, point).sign()).clamp(0, 1)
     point = x if draws.start is None else clipped(x, x + draws.start, EPS)
     if isinstance(mixer, FGSM):
-        return clipped(x, point + 1.25 * EPS * gradient(loss, point).sign(), EPS)
+        return clipped(x, point + mixer.alpha * EPS * gradient(loss, point).sign(), EPS)
     for _ in range(3):
         point = clipped(x, point + 4 / 255 * gradient(loss, point).sign(), EPS)
     return point
@@ -96,10 +118,16 @@ def reference_objective(
         clean = gradient(loss, x, graph=True)
         match regularizer:
             case JaFR():
-                total = total + regularizer.lambda_freq * jafr_penalty(clean)
+                penalty = jafr_penalty(
+                    clean,
+                    alpha=regularizer.alpha and BAND,
+                    quadrants=regularizer.quadrants,
+                    absolute_floor=1e-5 if isinstance(regularizer.floor, AbsoluteFloor) else 0.0,
+                )
+                total = total + regularizer.lambda_freq * penalty
             case InputGradientNorm():
                 total = total + regularizer.lambda_norm * gradient_norm_penalty(clean)
-            case GradAlign(weight, _, detach):
+            case GradAlign(weight, detach_clean=detach):
                 other = gradient(loss, x + next(beside), graph=True)
                 total = total + weight * grad_align_penalty(clean, other, detach_clean=detach)
     return total

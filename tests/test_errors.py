@@ -1,5 +1,6 @@
 """Wrong use raises at once, and the message says what to do."""
 
+import inspect
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -301,7 +302,15 @@ def test_settings_that_are_not_finite(make: Callable, value: float) -> None:
         (lambda: JaFR(quadrants=3), "quadrants"),  # pyright: ignore[reportArgumentType]
         (lambda: Objective(JaFR()), r"Objective\(\["),  # pyright: ignore[reportArgumentType]
         (lambda: Objective([FGSM()]), "no Regularizer"),  # pyright: ignore[reportArgumentType]
+        (lambda: Objective(JaFR), r"Objective\(\["),  # pyright: ignore[reportArgumentType]
+        (lambda: Objective([JaFR]), "no Regularizer"),  # pyright: ignore[reportArgumentType]
+        (lambda: Every(JaFR, 4), "no Regularizer"),  # pyright: ignore[reportArgumentType]
+        (lambda: Every(JaFR(), True), "whole number"),
+        (lambda: Every(JaFR(), 4).weight_at(-1), "counted from 0"),
         (lambda: Objective((), 3), "no mixer"),  # pyright: ignore[reportArgumentType]
+        (lambda: Objective((), FGSM), "no mixer"),  # pyright: ignore[reportArgumentType]
+        (lambda: Mix(FGSM, fraction=0.5), "no mixer"),  # pyright: ignore[reportArgumentType]
+        (lambda: Objective(pixels=0.5), r"PixelSpace\(mean, std\)"),  # pyright: ignore[reportArgumentType]
         (lambda: Objective(differentiation=DoubleNot), "instance"),  # pyright: ignore[reportArgumentType]
         (lambda: Objective(batch_norm="none"), "every pass"),  # pyright: ignore[reportArgumentType]
         (lambda: FiniteDifference(scheme="forward"), "one-sided"),  # pyright: ignore[reportArgumentType]
@@ -325,11 +334,42 @@ def test_a_schedule_without_the_step(
 
 
 @pytest.mark.parametrize("inputs", [lambda x: x * 255, lambda x: (x - 0.5) / 0.2])
+@pytest.mark.parametrize("objective", [Objective((), FGSM()), Objective([GradAlign()])], ids=repr)
 def test_images_outside_the_declared_pixel_space(
-    inputs: Callable, model: nn.Module, x: Tensor, y: Tensor
+    objective: Objective, inputs: Callable, model: nn.Module, x: Tensor, y: Tensor
 ) -> None:
     with pytest.raises(InputError, match=r"PixelSpace\(mean, std\)"):
-        Objective((), FGSM())(cross_entropy(model, y), inputs(x))
+        objective(cross_entropy(model, y), inputs(x))
+
+
+def test_normalised_images_need_no_pixel_space_where_no_radius_counts(
+    model: nn.Module, x: Tensor, y: Tensor
+) -> None:
+    assert Objective([JaFR()])(cross_entropy(model, y), (x - 0.5) / 0.2).isfinite()
+
+
+def test_a_pixel_space_of_other_channels(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    objective = Objective((), FGSM(), pixels=PixelSpace(mean=(0.5, 0.5), std=0.25))
+    with pytest.raises(InputError, match=r"have 3 channels, but PixelSpace .* of 2"):
+        objective(cross_entropy(model, y), x)
+
+
+@pytest.mark.parametrize(
+    ("settings", "positional"),
+    [
+        (Objective, ["regularizers", "mixer"]),
+        (JaFR, ["lambda_freq"]),
+        (GradAlign, ["lambda_align", "eps"]),
+        (FGSM, ["eps"]),
+        (NFGSM, ["eps"]),
+        (PGD, ["eps"]),
+        (Mix, ["mixer"]),
+        (Every, ["regularizer", "steps"]),
+    ],
+)
+def test_further_settings_are_given_by_name(settings: type, positional: list[str]) -> None:
+    parameters = inspect.signature(settings).parameters.values()
+    assert [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD] == positional
 
 
 def test_a_mixer_that_changes_the_shape(model: nn.Module, x: Tensor, y: Tensor) -> None:

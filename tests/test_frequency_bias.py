@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch._subclasses import FakeTensorMode
 
 from freqreg import AbsoluteFloor, RelativeFloor, log_low_frequency_bias, magnitude_spectrum
 from freqreg.errors import InputError, SettingError
@@ -59,6 +60,14 @@ def test_absolute_floor_is_added_to_the_magnitudes() -> None:
     torch.testing.assert_close(
         log_low_frequency_bias(spectrum, floor=AbsoluteFloor(0.3)),
         product_form(spectrum + 0.3, linear_alpha(5), linear_alpha(5)),
+    )
+
+
+def test_relative_floor_is_a_share_of_the_mean_magnitude() -> None:
+    spectrum = positive_map(0, (5, 5))
+    torch.testing.assert_close(
+        log_low_frequency_bias(spectrum, floor=RelativeFloor(0.3)),
+        product_form(spectrum + 0.3 * spectrum.sum() / 25, linear_alpha(5), linear_alpha(5)),
     )
 
 
@@ -191,6 +200,39 @@ def test_all_zero_is_neutral(size: tuple[int, int]) -> None:
     lines = size[0] // 2 + 1 + size[1] // 2 + 1
     bias = log_low_frequency_bias(magnitude_spectrum(zeros))
     assert bias == pytest.approx(math.log(lines))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_half_precision_spectrum_is_computed_in_single(dtype: torch.dtype) -> None:
+    spectrum = positive_map(0, (6, 6)).to(dtype)
+    spectrum[2:] = 0
+    bias = log_low_frequency_bias(spectrum)
+    assert bias.dtype == torch.float32
+    torch.testing.assert_close(bias, log_low_frequency_bias(spectrum.float()))
+
+
+@pytest.mark.parametrize("scale", [1e-32, 1e-36, 1e-38])
+def test_an_empty_frequency_is_the_least_whatever_the_scale(scale: float) -> None:
+    spectrum = positive_map(0, (6, 6)).float() * scale
+    spectrum[2:] = 0
+    (grad,) = torch.autograd.grad(log_low_frequency_bias(spectrum.requires_grad_()), spectrum)
+    full = log_low_frequency_bias(positive_map(0, (6, 6)))
+    assert log_low_frequency_bias(spectrum) > full
+    assert not grad.isnan().any()
+
+
+def test_a_value_computed_without_gradients_spoils_no_later_one() -> None:
+    spectrum = positive_map(0, (7, 11))
+    with torch.inference_mode():
+        log_low_frequency_bias(spectrum)
+    log_low_frequency_bias(spectrum.requires_grad_()).backward()
+    assert spectrum.grad is not None
+
+
+def test_a_value_computed_in_tracing_spoils_no_later_one() -> None:
+    with FakeTensorMode():
+        log_low_frequency_bias(torch.ones(7, 12))
+    assert type(log_low_frequency_bias(torch.ones(7, 12))) is Tensor
 
 
 def test_not_a_number_stays_one() -> None:

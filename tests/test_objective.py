@@ -6,7 +6,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from freqreg import FGSM, NFGSM, PGD, DoubleBackprop, FiniteDifference, GradAlign, JaFR, Objective
+from freqreg import (
+    FGSM,
+    NFGSM,
+    PGD,
+    DoubleBackprop,
+    FiniteDifference,
+    GradAlign,
+    JaFR,
+    Objective,
+    PixelSpace,
+)
 from freqreg.differentiation import Differentiation
 from freqreg.mixers import Mixer
 from freqreg.regularizers import Regularizer
@@ -31,17 +41,19 @@ class Problem:
         return F.cross_entropy(self.model(x), self.y)
 
 
-def summed(objective: Objective, problem: Problem) -> Tensor:
-    loss = objective(problem.loss, problem.x)
+def scaled(loss: Tensor) -> Tensor:
     (loss * SCALE).backward()
     return loss.detach()
+
+
+def summed(objective: Objective, problem: Problem) -> Tensor:
+    return scaled(objective(problem.loss, problem.x))
 
 
 def streamed(objective: Objective, problem: Problem) -> Tensor:
     total = torch.zeros((), dtype=torch.float64)
     for loss in objective.losses(problem.loss, problem.x):
-        (loss * SCALE).backward()
-        total += loss.detach()
+        total += scaled(loss)
     return total
 
 
@@ -57,9 +69,7 @@ def reference(
     regularizers: list[Regularizer], mixer: Mixer | None, problem: Problem
 ) -> tuple[Tensor, Tensor]:
     def backward() -> Tensor:
-        loss = reference_objective(problem.loss, problem.x, regularizers, mixer)
-        (loss * SCALE).backward()
-        return loss.detach()
+        return scaled(reference_objective(problem.loss, problem.x, regularizers, mixer))
 
     return run(backward, problem)
 
@@ -96,6 +106,28 @@ def test_finite_differences_agree_on_a_smooth_net(
     value, found = run(lambda: backward(objective, problem), problem)
     assert relative_error(found, expected) < 1e-4
     torch.testing.assert_close(value, expected_value, rtol=1e-8, atol=1e-8)
+
+
+class InPixels(Problem):
+    """The same problem for a loss of pixels: it normalises by itself."""
+
+    mean, std = 0.4, 0.25
+
+    def loss(self, x: Tensor) -> Tensor:
+        return super().loss((x - self.mean) / self.std)
+
+
+@pytest.mark.parametrize("mixer", MIXERS.values(), ids=MIXERS)
+def test_normalised_inputs_train_as_their_pixels_do(mixer: Mixer | None) -> None:
+    regularizers = REGULARIZERS["two together"]
+    problem = InPixels()
+    _, expected = reference(regularizers, mixer, problem)
+    pixels = PixelSpace(problem.mean, problem.std)
+    normalised = (problem.x - problem.mean) / problem.std
+    objective = Objective(regularizers, mixer, pixels=pixels)
+    loss_fn = super(InPixels, problem).loss
+    _, found = run(lambda: scaled(objective(loss_fn, normalised)), problem)
+    assert relative_error(found, expected) < 1e-9
 
 
 ALIGN = GradAlign(0.2)

@@ -35,7 +35,7 @@ MODULES = [
 @pytest.mark.parametrize("module", MODULES)
 def test_public_functions_are_annotated_and_described(module: str) -> None:
     loaded = import_module(module)
-    for name, item in vars(loaded).items():
+    for name, item in list(vars(loaded).items()):
         public = not name.startswith("_") and getattr(item, "__module__", "") == module
         if not public or not callable(item) or not hasattr(item, "__doc__"):
             continue

@@ -17,13 +17,11 @@ from freqreg.evaluation.examples import Batch, Classifier, Examples, Pixels
 from freqreg.evaluation.restarts import Select, require_select, run_restarts
 from freqreg.input_gradients import value_and_input_grad
 from freqreg.mixers.base import ascend, require_start
-from freqreg.pixels import PixelSpace
+from freqreg.pixels import UNIT_PIXELS
 
 AttackLoss = Literal["cross-entropy", "margin"]
 Logits = Float[Tensor, "batch classes"]
 Targets = Int64[Tensor, " batch"]
-
-UNIT_PIXELS = PixelSpace()
 
 
 @dataclass(frozen=True)

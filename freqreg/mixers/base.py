@@ -30,6 +30,12 @@ class Mixer(Protocol):
         ...
 
 
+def require_mixer(mixer: object) -> None:
+    """Raise unless it can be called with a batch, as a class cannot."""
+    if not callable(mixer) or isinstance(mixer, type):
+        raise SettingError(f"{mixer!r} is no mixer; give e.g. FGSM(eps=8 / 255).")
+
+
 def require_start(start: str) -> None:
     """Raise unless `start` is one of the two that there are."""
     if start not in ("zero", "random"):

@@ -1,6 +1,6 @@
 """Single-step adversarial examples."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 from freqreg.checks import require_positive
@@ -26,6 +26,7 @@ class FGSM:
     """
 
     eps: float = 8 / 255
+    _: KW_ONLY
     alpha: float = 1.25
     start: Literal["zero", "random"] = "zero"
 
@@ -54,6 +55,7 @@ class NFGSM:
     """
 
     eps: float = 8 / 255
+    _: KW_ONLY
     alpha: float = 1.0
     noise: float = 2.0
 

@@ -1,11 +1,11 @@
 """A random share of the batch through another mixer."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import torch
 
 from freqreg.errors import SettingError
-from freqreg.mixers.base import GradAt, Images, Mixer
+from freqreg.mixers.base import GradAt, Images, Mixer, require_mixer
 from freqreg.pixels import PixelSpace
 
 
@@ -21,9 +21,11 @@ class Mix:
     """
 
     mixer: Mixer
+    _: KW_ONLY
     fraction: float
 
     def __post_init__(self) -> None:
+        require_mixer(self.mixer)
         if not 0 < self.fraction <= 1:
             raise SettingError(f"fraction is {self.fraction}; it must be in (0, 1].")
 

@@ -1,6 +1,6 @@
 """Multi-step adversarial examples."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 from freqreg.checks import require_count, require_positive
@@ -22,6 +22,7 @@ class PGD:
     """
 
     eps: float = 8 / 255
+    _: KW_ONLY
     steps: int = 10
     step_size: float = 2 / 255
     start: Literal["zero", "random"] = "random"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor
 
+from freqreg.errors import SettingError
 from freqreg.pixels import PixelSpace
 
 Images = Float[Tensor, "batch channel height width"]
@@ -59,3 +60,9 @@ class Regularizer(ABC):
     def measures(self, penalty: Float[Tensor, ""]) -> dict[str, Tensor]:
         """What `record` receives in a step, by name."""
         return {self.name: penalty}
+
+
+def require_regularizer(regularizer: object) -> None:
+    """Raise unless it is a regularizer, and not its class."""
+    if not isinstance(regularizer, Regularizer):
+        raise SettingError(f"{regularizer!r} is no Regularizer; give e.g. JaFR(1e-3).")

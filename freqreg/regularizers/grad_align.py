@@ -1,7 +1,7 @@
 """Gradient alignment."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import torch
 from jaxtyping import Float
@@ -32,6 +32,7 @@ class GradAlign(Regularizer):
 
     lambda_align: float = 0.2
     eps: float = 8 / 255
+    _: KW_ONLY
     detach_clean: bool = True
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """Jacobian frequency regularization."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 from jaxtyping import Float
@@ -49,6 +49,7 @@ class JaFR(Regularizer):
     """
 
     lambda_freq: float = 1e-3
+    _: KW_ONLY
     alpha: Alpha | None = None
     quadrants: Literal[1, 2] = 1
     floor: Floor = RelativeFloor()

@@ -10,7 +10,7 @@ from torch import Tensor
 from freqreg.checks import require_count
 from freqreg.errors import SettingError
 from freqreg.pixels import PixelSpace
-from freqreg.regularizers.base import Images, Regularizer
+from freqreg.regularizers.base import Images, Regularizer, require_regularizer
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class _Scheduled(Regularizer):
     steps: int
 
     def __post_init__(self) -> None:
+        require_regularizer(self.regularizer)
         require_count(steps=self.steps)
 
     @property
@@ -43,13 +44,15 @@ class _Scheduled(Regularizer):
         """The weight at optimizer step `step`, counted from 0.
 
         Raises:
-            SettingError: the step is not known.
+            SettingError: the step is not known, or below 0.
         """
         if step is None:
             raise SettingError(
                 f"{type(self).__name__} needs the number of optimizer steps done so far: "
                 "objective(loss_fn, x, step=step)."
             )
+        if step < 0:
+            raise SettingError(f"step is {step}; optimizer steps are counted from 0.")
         return self.regularizer.weight_at(step) * self._factor(step)
 
     @abstractmethod

@@ -1,5 +1,7 @@
 """The pixels in which a regularized task counts: those of its model's `pretrained_cfg`."""
 
+import pickle
+
 import pytest
 import torch
 from timm.task import ClassificationTask
@@ -12,7 +14,7 @@ from tests.integrations.timm_parts import WIDE, Seen, batch, network, task_of
 
 
 class TestPixels:
-    def pixels(self, model: nn.Module, objective: Objective | None = None) -> PixelSpace:
+    def pixels(self, model: nn.Module, objective: Objective | None = None) -> PixelSpace | None:
         task = ClassificationTask(model, verbose=False)
         return regularize(task, objective or Objective([JaFR()])).objective.pixels
 
@@ -25,6 +27,7 @@ class TestPixels:
     def test_channels_other_than_three_take_the_mean_of_the_mean(self) -> None:
         mean = (0.485 + 0.456 + 0.406) / 3
         pixels = self.pixels(network("resnet10t", in_chans=2))
+        assert pixels is not None
         assert pixels.mean == pytest.approx((mean, mean))
         assert pixels.std == pytest.approx(((0.229 + 0.224 + 0.225) / 3,) * 2)
 
@@ -33,8 +36,13 @@ class TestPixels:
         model = network("resnet10t")
         assert self.pixels(model, Objective([JaFR()], pixels=declared)) is declared
 
+    def test_none_are_declared_by_a_copy_of_an_objective_that_declares_none(self) -> None:
+        model = network("resnet10t")
+        sent = pickle.loads(pickle.dumps(Objective([JaFR()])))
+        assert self.pixels(model, sent) == self.pixels(model)
+
     def test_models_that_say_nothing_leave_the_objective_alone(self) -> None:
-        assert self.pixels(nn.Flatten()) is Objective.pixels
+        assert self.pixels(nn.Flatten()) is None
 
     def test_they_are_found_in_wrappers(self) -> None:
         task = ClassificationTask(network("resnet10t"), verbose=False)
