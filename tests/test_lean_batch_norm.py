@@ -1,5 +1,7 @@
 """The lean batch norm against torch's own, through two derivatives."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from freqreg import JaFR, Objective
 from freqreg.differentiation.batch_norm import batch_norm
+from freqreg.differentiation.input_pass import InputPass
 from freqreg.differentiation.lean import LeanSecondDerivatives
 
 SHAPES = [(5, 3), (4, 3, 7), (4, 3, 5, 6), (2, 3, 3, 4, 5)]
@@ -18,12 +21,11 @@ SHAPES = [(5, 3), (4, 3, 7), (4, 3, 5, 6), (2, 3, 3, 4, 5)]
 def twice(norm: nn.Module, x: Tensor, *, lean: bool) -> list[Tensor]:
     """Output, gradient, and the gradients of a function of that gradient."""
     leaf = x.clone().requires_grad_()
-    if lean:
-        with LeanSecondDerivatives():
-            output = norm(leaf)
-    else:
+    of = InputPass(leaf)
+    with LeanSecondDerivatives(of) if lean else nullcontext():
         output = norm(leaf)
-    (grad,) = torch.autograd.grad(output.sin().sum(), leaf, create_graph=True)
+    with of.taking_gradient():
+        (grad,) = torch.autograd.grad(output.sin().sum(), leaf, create_graph=True)
     penalty = (grad * torch.cos(torch.arange(grad.numel()).view_as(grad))).sum()
     last = torch.autograd.grad(penalty + output.square().sum(), [leaf, *norm.parameters()])
     return [output, grad, *last]
@@ -49,11 +51,13 @@ def test_gradgradcheck() -> None:
     bias = torch.randn(2, dtype=torch.float64, requires_grad=True)
 
     def normalised(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return batch_norm(x, None, None, weight, bias, training=True)
+        return batch_norm(x, None, None, weight, bias, training=True, of=InputPass(x))
 
     def input_grad(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        loss = normalised(x, weight, bias).sin().sum()
-        return torch.autograd.grad(loss, x, create_graph=True)[0]
+        of = InputPass(x)
+        normal = batch_norm(x, None, None, weight, bias, training=True, of=of)
+        with of.taking_gradient():
+            return torch.autograd.grad(normal.sin().sum(), x, create_graph=True)[0]
 
     assert torch.autograd.gradcheck(normalised, (x, weight, bias))
     assert torch.autograd.gradcheck(input_grad, (x, weight, bias))
@@ -64,7 +68,7 @@ def test_running_statistics_are_torch_s(momentum: float | None) -> None:
     lean, plain = (nn.BatchNorm2d(3, momentum=momentum) for _ in range(2))
     for _ in range(2):
         x = torch.randn(4, 3, 5, 5)
-        with LeanSecondDerivatives():
+        with LeanSecondDerivatives(InputPass(x)):
             lean(x)
         plain(x)
     for found, expected in zip(lean.buffers(), plain.buffers(), strict=True):
@@ -80,10 +84,17 @@ def test_running_statistics_are_torch_s(momentum: float | None) -> None:
     ],
 )
 def test_other_calls_go_to_torch(norm: nn.Module, x: Tensor) -> None:
-    with LeanSecondDerivatives():
+    with LeanSecondDerivatives(InputPass(x)):
         output = norm(x.requires_grad_())
     assert output.grad_fn is not None
     assert "_BatchNorm" not in type(output.grad_fn).__name__
+
+
+def test_a_single_value_per_channel_is_refused_as_by_torch() -> None:
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(3), nn.Flatten())
+    y = torch.tensor([0])
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        Objective([JaFR()])(lambda z: F.cross_entropy(net(z), y), torch.rand(1, 3, 8, 8))
 
 
 def test_checkpointed_blocks_are_recomputed_alike() -> None:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from freqreg import JaFR, Objective
+from freqreg.differentiation.input_pass import InputPass
 from freqreg.differentiation.lean import LeanSecondDerivatives, differentiable_gradient
 from freqreg.input_gradients import LossFn, value_and_input_grad
 
@@ -82,12 +83,19 @@ def test_a_caller_who_differentiates_twice_gets_whole_gradients() -> None:
     )
 
 
+def test_the_input_may_be_given_by_name() -> None:
+    weight = nn.Parameter(torch.randn(4, 3, 3, 3))
+    x = torch.rand(2, 3, 8, 8)
+    Objective([JaFR()])(lambda z: F.conv2d(input=z, weight=weight).square().mean(), x).backward()
+    assert weight.grad is not None
+
+
 def test_autocast_and_half_precision_go_to_torch() -> None:
     net = nn.Conv2d(3, 4, 3)
     x = torch.rand(1, 3, 8, 8)
-    with LeanSecondDerivatives(), torch.autocast("cpu", torch.bfloat16):
+    with LeanSecondDerivatives(InputPass(x)), torch.autocast("cpu", torch.bfloat16):
         cast = net(x)
-    with LeanSecondDerivatives():
+    with LeanSecondDerivatives(InputPass(x)):
         half = net.bfloat16()(x.bfloat16())
     for output in (cast, half):
         assert output.dtype == torch.bfloat16

@@ -22,6 +22,15 @@ def test_values_and_gradients_are_torch_s() -> None:
         assert torch.equal(ours.grad, theirs.grad)  # pyright: ignore[reportArgumentType]
 
 
+def test_in_place_it_changes_its_input() -> None:
+    leaf = X.clone().requires_grad_()
+    changed = 2 * leaf
+    hardsigmoid(changed, inplace=True)
+    assert torch.equal(changed, F.hardsigmoid(2 * X))
+    changed.sum().backward()
+    torch.testing.assert_close(leaf.grad, (X.abs() < 1.5) / X.new_tensor(3), rtol=1e-6, atol=0)
+
+
 def test_gradgradcheck() -> None:
     x = (torch.randn(12, dtype=torch.float64) * 4).requires_grad_()
     assert torch.autograd.gradcheck(hardsigmoid, x)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from freqreg import JaFR, Objective
+from freqreg.differentiation.input_pass import InputPass
 from freqreg.differentiation.lean import LeanSecondDerivatives
 from freqreg.differentiation.relu import relu
 
@@ -102,7 +103,7 @@ def test_a_step_has_torch_s_gradients_without_its_zeros(inplace: bool) -> None:
 
 def test_hooks_on_what_is_saved_keep_torch_s() -> None:
     x = X.clone().requires_grad_()
-    with LeanSecondDerivatives():
+    with LeanSecondDerivatives(InputPass(x)):
         assert "_ReLU" in type(F.relu(x).grad_fn).__name__
         with torch.autograd.graph.save_on_cpu():
             assert "_ReLU" not in type(F.relu(x).grad_fn).__name__

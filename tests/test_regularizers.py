@@ -177,3 +177,11 @@ def test_schedules_nest() -> None:
 def test_white_noise_penalty_is_minus_log_34() -> None:
     noise = torch.randn(512, 3, 32, 32)
     assert JaFR().penalty([noise]).item() == pytest.approx(-math.log(34), abs=0.02)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("which", [0, 1])
+def test_gradient_alignment_hides_no_gradient_that_is_not_finite(value: float, which: int) -> None:
+    gradients = [torch.randn(3, 1, 4, 4) for _ in range(2)]
+    gradients[which][1, 0, 2, 2] = value
+    assert GradAlign().penalty(gradients).isnan()

@@ -15,7 +15,9 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from freqreg.differentiation.input_pass import InputPass
+from freqreg.errors import SecondDerivativeError
 
 Values = Float[Tensor, "batch channel *space"]
 PerChannel = Float[Tensor, " channel"]
@@ -25,7 +27,7 @@ _native_batch_norm_backward = torch.ops.aten.native_batch_norm_backward
 
 
 def batch_norm(
-    x: Tensor,
+    input: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
     weight: Tensor | None = None,
@@ -33,13 +35,19 @@ def batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    *,
+    of: InputPass,
 ) -> Tensor:
-    """`torch.nn.functional.batch_norm`, with its own second derivative in training mode."""
-    full_precision = x.dtype in (torch.float32, torch.float64)
-    if training and full_precision and weight is not None and bias is not None:
-        running = running_mean, running_var
-        return _BatchNorm.apply(x, weight, bias, *running, momentum, eps)  # pyright: ignore[reportReturnType]
-    return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
+    """`torch.nn.functional.batch_norm`, with its own second derivative in training mode.
+
+    `of` is the pass that it belongs to.
+    """
+    full_precision = input.dtype in (torch.float32, torch.float64)
+    several = input.numel() > input.shape[1]  # torch refuses to normalise a single value
+    affine = weight is not None and bias is not None and not of.computes(weight, bias)
+    if not (training and full_precision and several and affine):
+        return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    return _BatchNorm.apply(input, weight, bias, running_mean, running_var, momentum, eps, of)  # pyright: ignore[reportReturnType]
 
 
 class _BatchNorm(torch.autograd.Function):
@@ -53,19 +61,25 @@ class _BatchNorm(torch.autograd.Function):
         running_var: Tensor | None,
         momentum: float,
         eps: float,
+        of: InputPass,
     ) -> Tensor:
         settings = running_mean, running_var, True, momentum, eps
         output, mean, inverse_std = _native_batch_norm(x, weight, bias, *settings)
         ctx.save_for_backward(x, weight, mean, inverse_std)
-        ctx.eps = eps
+        ctx.eps, ctx.of = eps, of
         return output
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, weight, mean, inverse_std = ctx.saved_tensors
+        if torch.is_grad_enabled() and not ctx.of.takes_gradient:
+            # The caller keeps the graph, of the gradients of weight and bias as well.
+            grads = _fused(grad, x, weight, mean, inverse_std, ctx.eps)
+        else:
+            grads = _BatchNormBackward.apply(grad, x, weight, mean, inverse_std, ctx.eps)
         wanted = tuple(ctx.needs_input_grad[:3])
-        grads = _BatchNormBackward.apply(grad, *ctx.saved_tensors, ctx.eps)
         kept = (g if want else None for g, want in zip(grads, wanted, strict=True))  # pyright: ignore[reportArgumentType]
-        return (*kept, None, None, None, None)
+        return (*kept, None, None, None, None, None)
 
 
 class _BatchNormBackward(torch.autograd.Function):
@@ -89,8 +103,8 @@ class _BatchNormBackward(torch.autograd.Function):
         return unscaled * _along_channels(weight, x), of_weight, of_bias
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, v: Tensor, *unused: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        _require_last_derivative()
         x, weight, mean, inverse_std, unscaled, sum_g_normal = ctx.saved_tensors
         of_grad, sum_v_normal, _sum_v = _fused(v, x, weight, mean, inverse_std, ctx.eps)
         of_weight = (v * unscaled).sum([d for d in range(x.ndim) if d != 1])
@@ -103,6 +117,16 @@ class _BatchNormBackward(torch.autograd.Function):
         of_x.addcmul_(of_grad, spread(sum_g_normal))
         of_x.addcmul_(unscaled, spread(weight * sum_v_normal))
         return of_grad, of_x, of_weight, None, None, None
+
+
+def _require_last_derivative() -> None:
+    """Raise where the caller keeps a graph of this derivative: it would be wrong."""
+    if torch.is_grad_enabled():
+        raise SecondDerivativeError(
+            "Batch norm in training mode has no third derivative, which backward(create_graph="
+            "True) of a penalty, or a second-order optimizer (AdaHessian), would need. Use "
+            "FiniteDifference(), or another norm."
+        )
 
 
 def _along_channels(values: PerChannel, x: Values) -> Tensor:

@@ -5,7 +5,7 @@ cotangent v of it, torch's general formula computes the weight's part as a convo
 image-sized kernel, group by group; here it is the ordinary weight gradient of v.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from freqreg.differentiation.input_pass import InputPass
 
 Images = Float[Tensor, "batch channel height width"]
 Features = Float[Tensor, "batch out_channel out_height out_width"]
@@ -46,7 +47,7 @@ class _Geometry:
 
 
 def conv2d(
-    x: Tensor,
+    input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: int | Sequence[int] = 1,
@@ -54,27 +55,29 @@ def conv2d(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
     *,
-    only_input_gradient: Callable[[], bool],
+    of: InputPass,
 ) -> Tensor:
     """`torch.nn.functional.conv2d`, with its own second derivative in full precision.
 
     Args:
-        x: images.
+        input: images.
         weight: the kernels.
         bias: one number for each output channel.
         stride: as in torch.
         padding: as in torch.
         dilation: as in torch.
         groups: as in torch.
-        only_input_gradient: asked in each backward pass: True where nobody wants the
-            gradients of weight and bias, and the input's will be differentiated.
+        of: the pass that it belongs to.
     """
-    full_precision = x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64)
-    cast = torch.is_autocast_enabled(x.device.type)
-    if not full_precision or cast or isinstance(padding, str) or x.ndim != 4:
-        return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
+    if isinstance(padding, str) or not _is_covered(input, weight) or of.computes(weight, bias):
+        return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
     geometry = _Geometry(_pair(stride), _pair(padding), _pair(dilation), groups)
-    return _Convolution.apply(x, weight, bias, geometry, only_input_gradient)  # pyright: ignore[reportReturnType]
+    return _Convolution.apply(input, weight, bias, geometry, of)  # pyright: ignore[reportReturnType]
+
+
+def _is_covered(x: Tensor, weight: Tensor) -> bool:
+    full_precision = x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64)
+    return full_precision and x.ndim == 4 and not torch.is_autocast_enabled(x.device.type)
 
 
 def _pair(value: int | Sequence[int]) -> Sequence[int]:
@@ -89,16 +92,16 @@ class _Convolution(torch.autograd.Function):
         weight: Tensor,
         bias: Tensor | None,
         geometry: _Geometry,
-        only_input_gradient: Callable[[], bool],
+        of: InputPass,
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.geometry, ctx.only_input_gradient = geometry, only_input_gradient
+        ctx.geometry, ctx.of = geometry, of
         return geometry.apply(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, weight = ctx.saved_tensors
-        if ctx.only_input_gradient():
+        if ctx.of.takes_gradient:  # weight and bias are not computed from x
             of_x = _InputGradient.apply(grad, x, weight, ctx.geometry)
             return of_x, None, None, None, None  # pyright: ignore[reportReturnType]
         grads = ctx.geometry.backward(grad, x, weight, ctx.needs_input_grad[:3])
@@ -115,7 +118,6 @@ class _InputGradient(torch.autograd.Function):
         return geometry.backward(grad, x, weight, (True, False, False))[0]  # pyright: ignore[reportReturnType]
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         grad, weight = ctx.saved_tensors
         wants_grad, _, wants_weight, _ = ctx.needs_input_grad

@@ -8,15 +8,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 _hardsigmoid = torch.ops.aten.hardsigmoid
 _hardsigmoid_backward = torch.ops.aten.hardsigmoid_backward
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
-    """`torch.nn.functional.hardsigmoid`, out of place."""
-    return _Hardsigmoid.apply(input)  # pyright: ignore[reportReturnType]
+    """`torch.nn.functional.hardsigmoid`, with a second derivative."""
+    output = _Hardsigmoid.apply(input.clone() if inplace else input)
+    return input.copy_(output) if inplace else output  # pyright: ignore[reportReturnType, reportArgumentType]
 
 
 class _Hardsigmoid(torch.autograd.Function):
@@ -38,7 +38,6 @@ class _HardsigmoidBackward(torch.autograd.Function):
         return _hardsigmoid_backward(grad, x)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, v: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (x,) = ctx.saved_tensors
-        return _hardsigmoid_backward(v, x), None
+        return _HardsigmoidBackward.apply(v, x), None  # pyright: ignore[reportReturnType]

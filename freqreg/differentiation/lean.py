@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from freqreg.differentiation.batch_norm import batch_norm
 from freqreg.differentiation.convolution import conv2d
 from freqreg.differentiation.hardsigmoid import hardsigmoid
+from freqreg.differentiation.input_pass import InputPass
 from freqreg.differentiation.relu import relu
 from freqreg.input_gradients import LossFn, input_grad, scalar_loss
 
@@ -26,16 +27,18 @@ class LeanSecondDerivatives(TorchFunctionMode):
     Values, first derivatives and running statistics are torch's own. Calls that the formulas
     do not cover go to torch unchanged, as do those inside activation checkpointing, whose
     recomputation may happen outside of the context.
+
+    Args:
+        of: the pass that runs within.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, of: InputPass) -> None:
         super().__init__()
-        self.takes_input_gradient = False
         self._replaced: dict[Callable[..., Any], Callable[..., Any]] = {
-            F.batch_norm: batch_norm,
+            F.batch_norm: partial(batch_norm, of=of),
             F.hardsigmoid: hardsigmoid,
             F.relu: relu,
-            F.conv2d: partial(conv2d, only_input_gradient=lambda: self.takes_input_gradient),
+            F.conv2d: partial(conv2d, of=of),
         }
 
     @no_type_check  # torch.compile traces this, and cannot trace a checked function
@@ -60,20 +63,18 @@ def differentiable_gradient(
     The same as `value_and_input_grad(loss_fn, x, create_graph=True)`, cheaper further on.
     """
     x = x.detach().requires_grad_()
-    with LeanSecondDerivatives() as mode:
+    of = InputPass(x)
+    with LeanSecondDerivatives(of):
         loss = scalar_loss(loss_fn, x)
-        mode.takes_input_gradient = True
-        try:
+        with of.taking_gradient():
             return loss, input_grad(loss, x, create_graph=True)
-        finally:
-            mode.takes_input_gradient = False
 
 
 def lean(loss_fn: LossFn) -> LossFn:
     """`loss_fn` within `LeanSecondDerivatives`."""
 
     def within(x: Tensor) -> Tensor:
-        with LeanSecondDerivatives():
+        with LeanSecondDerivatives(InputPass(x)):
             return loss_fn(x)
 
     return within

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 Values = Float[Tensor, "*shape"]
 
@@ -44,7 +43,6 @@ class _ReLUBackward(torch.autograd.Function):
         return _threshold_backward(grad, output, 0)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, v: Values) -> tuple[Values, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (output,) = ctx.saved_tensors
-        return _threshold_backward(v, output, 0), None
+        return _ReLUBackward.apply(v, output), None  # pyright: ignore[reportReturnType]

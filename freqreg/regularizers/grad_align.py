@@ -73,10 +73,10 @@ class GradAlign(Regularizer):
 
 
 def _cosines(first: Images, second: Images) -> tuple[Float[Tensor, " batch"], Tensor]:
-    """Cosine per example, and where it is defined: neither gradient is zero."""
+    """Cosine per example, and where it is defined: neither gradient is zero (one may be NaN)."""
     a, b = _unscaled(first), _unscaled(second)
     squares = a.square().sum(1) * b.square().sum(1)
-    defined = squares > 0
+    defined = squares != 0
     return (a * b).sum(1) / torch.where(defined, squares, 1.0).sqrt(), defined
 
 
