@@ -2,11 +2,15 @@
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 from torch.utils.weak import WeakTensorKeyDictionary
+
+AnyNode = Any
+"""A node of the graph; TorchScript's are no instances of torch's own class of nodes."""
 
 _EXAMINED = WeakTensorKeyDictionary()
 
@@ -29,17 +33,17 @@ def nodes(root: Tensor, *, beyond: Collection[Node | None] = ()) -> Iterator[Nod
         stack.extend(parent for parent, _ in reversed(node.next_functions))
 
 
-def leaf(node: Node) -> Tensor | None:
+def leaf(node: AnyNode) -> Tensor | None:
     """The tensor into whose `.grad` this node accumulates, if it does."""
     return getattr(node, "variable", None)
 
 
-def is_compiled(node: Node) -> bool:
+def is_compiled(node: AnyNode) -> bool:
     """Whether torch.compile generated this node."""
     return node.name().startswith("CompiledFunction")
 
 
-def lacks_derivative(node: Node) -> bool:
+def lacks_derivative(node: AnyNode) -> bool:
     """Whether running this node raises: a derivative that nobody wrote, or compiled code's."""
     name = node.name()
     return name in ("torch::autograd::NotImplemented", "torch::autograd::Error") or (
@@ -47,7 +51,7 @@ def lacks_derivative(node: Node) -> bool:
     )
 
 
-def in_half_precision(node: Node) -> bool:
+def in_half_precision(node: AnyNode) -> bool:
     """Whether this node computed its output in float16 or bfloat16."""
     return any(m.dtype in (torch.float16, torch.bfloat16) for m in node._input_metadata)
 

@@ -10,9 +10,9 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from freqreg.diagnosis import blocking_modules, kinked_modules, labels, shortened
 from freqreg.differentiation.lean import lean
+from freqreg.frozen_norms import frozen_batch_norm, is_checkpointing
 from freqreg.input_gradients import LossFn
 from freqreg.module_calls import Call, Modules, modules_where, named_modules, watched_calls
-from freqreg.passes import frozen_batch_norm, is_checkpointing
 
 EXACT = "DoubleBackprop"
 DIFFERENCES = "FiniteDifference"

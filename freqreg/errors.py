@@ -33,5 +33,9 @@ class DistributedError(FreqregError, RuntimeError):
     """A wrapper for several processes would leave gradients unreduced or stale."""
 
 
+class LiveStateWarning(UserWarning):
+    """A module has a state that every pass updates, and not the main one alone."""
+
+
 class KinkedActivationWarning(UserWarning):
     """Finite differences across the kinks of ReLU-like activations estimate something else."""

@@ -95,8 +95,8 @@ class Objective:
                 `jafr`, `log_b_low`, ... Reading a value is what waits for the device.
 
         Raises:
-            InputError: `x` is not a batch of float images, or not in the pixel space where a
-                mixer or a regularizer counts pixels.
+            InputError: `x` is not a batch of float images, was computed from parameters, or is
+                not in the pixel space where a mixer or a regularizer counts pixels.
             InputGradientError: the loss is not a scalar, independent of `x`, or gradients
                 are switched off.
             SecondDerivativeError: `DoubleBackprop` meets an operation without one.
@@ -158,7 +158,7 @@ class Objective:
             step.passes.wrappers.require_call(loss)
             if self.mixer is not None or any(self._radii()):
                 in_range = partial(self._space.require_inputs, step.x)
-                at_first_use(loss, "pixel range", in_range)
+                at_first_use(loss, f"pixel range of {self._space}", in_range)
             yield loss
 
     def _minimised(self, step: Step) -> Iterator[Tensor]:
@@ -223,6 +223,12 @@ def _require_images(x: Images) -> None:
         raise InputError(
             f"x has shape {tuple(x.shape)} and dtype {x.dtype}; it must be float images "
             "[batch, channel, height, width]. For uint8: images.float() / 255."
+        )
+    if x.grad_fn is not None:
+        raise InputError(
+            f"x was computed from something that requires gradients ({x.grad_fn.name()}), which "
+            "would get none from mixed images and penalties. Let loss_fn compute it, or detach "
+            "it: objective(loss_fn, x.detach())."
         )
 
 

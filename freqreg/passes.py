@@ -4,22 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
-from torch._C import _autograd  # pyright: ignore[reportAttributeAccessIssue]
-from torch.nn.modules.batchnorm import _NormBase  # of batch and instance norm, synchronised too
-from torch.nn.modules.module import register_module_forward_pre_hook
-from torch.utils import checkpoint
 
-from freqreg.autograd_graph import at_first_use, is_compiled, nodes
-from freqreg.errors import SettingError
+from freqreg.frozen_norms import frozen_batch_norm
 from freqreg.input_gradients import LossFn
 from freqreg.wrappers import Wrappers
 
 _PROBING = ContextVar("probing", default=False)
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def is_probe() -> bool:
@@ -56,103 +49,6 @@ def same_randomness(loss_fn: LossFn, start: RandomState) -> LossFn:
             after.restore()
 
     return replayed
-
-
-def frozen_batch_norm(loss_fn: LossFn, model: nn.Module | None) -> LossFn:
-    """`loss_fn` that normalises as it would, but leaves running statistics alone.
-
-    Args:
-        loss_fn: the pass.
-        model: holds the norms to freeze; None: all that the pass calls, found by a hook.
-    """
-
-    def frozen(x: Tensor) -> Tensor:
-        with _frozen_norms(model) as norms:
-            loss = loss_fn(x)
-        if model is None and not norms.found and isinstance(loss, Tensor):
-            at_first_use(loss, "frozen norms", lambda: _require_no_compiled_code(loss))
-        return loss
-
-    return frozen
-
-
-@contextmanager
-def _frozen_norms(model: nn.Module | None) -> Iterator["_FrozenNorms"]:
-    norms = _FrozenNorms()
-    if model is None:
-        hooks = [register_module_forward_pre_hook(norms.hide_statistics)]
-    else:
-        live = [module for module in model.modules() if _has_live_statistics(module)]
-        hooks = [norm.register_forward_pre_hook(_refuse_checkpointing) for norm in live]
-        for norm in live:
-            norms.hide_statistics(norm)
-    try:
-        yield norms
-    finally:
-        for hook in hooks:
-            hook.remove()
-        norms.show_statistics()
-
-
-class _FrozenNorms:
-    """Norms whose running statistics are hidden for the time of a pass.
-
-    They stay registered, where DistributedDataParallel looks for what it broadcasts.
-    """
-
-    def __init__(self) -> None:
-        self._hidden: list[tuple[_NormBase, bool]] = []
-
-    @property
-    def found(self) -> bool:
-        return bool(self._hidden)
-
-    def hide_statistics(self, module: nn.Module, *inputs: object) -> None:
-        if not _has_live_statistics(module):
-            return
-        if inputs:  # it is being called
-            _refuse_checkpointing(module)
-        self._hidden.append((module, module.track_running_stats))
-        vars(module).update(dict.fromkeys(_STATISTICS))  # found before the buffers
-        module.track_running_stats = False  # SyncBatchNorm asks for what it says it tracks
-
-    def show_statistics(self) -> None:
-        for module, tracks in self._hidden:
-            for name in _STATISTICS:
-                del vars(module)[name]
-            module.track_running_stats = tracks
-
-
-def _has_live_statistics(module: nn.Module) -> TypeGuard[_NormBase]:
-    return isinstance(module, _NormBase) and module.training and module.running_mean is not None
-
-
-def is_checkpointing() -> bool:
-    """Whether a block with activation checkpointing is being run."""
-    if torch.compiler.is_compiling():
-        return False
-    hooks = _autograd._top_saved_tensors_default_hooks(False)
-    return hooks is not None and hooks[0].__module__ == checkpoint.__name__
-
-
-def _refuse_checkpointing(norm: nn.Module, *_: object) -> None:
-    """Raise within a checkpointed block: it runs again later, with its statistics live."""
-    if is_checkpointing():
-        raise SettingError(
-            f"{type(norm).__name__} is in a block with activation checkpointing. The backward "
-            "pass runs it again, when its statistics are no longer frozen: gradients would be "
-            "wrong. Leave blocks with batch norm without checkpointing, or let all passes "
-            'update the statistics: Objective(..., batch_norm="every pass").'
-        )
-
-
-def _require_no_compiled_code(loss: Tensor) -> None:
-    if any(is_compiled(node) for node in nodes(loss)):
-        raise SettingError(
-            "loss_fn runs compiled code in which no batch norm was met. If it holds any, extra "
-            "passes would update their statistics. Say which module it runs: "
-            "objective(loss_fn, x, model=model), with the original module."
-        )
 
 
 class Passes:

@@ -14,8 +14,8 @@ from freqreg.evaluation.attacks import UNIT_PIXELS
 from freqreg.evaluation.examples import Classifier, Examples
 from freqreg.evaluation.isolation import seeded, untouched
 from freqreg.evaluation.restarts import run_restarts
+from freqreg.frozen_norms import frozen_batch_norm
 from freqreg.mixers.base import GradAt
-from freqreg.passes import frozen_batch_norm
 from freqreg.pixels import PerChannel, PixelSpace
 
 try:

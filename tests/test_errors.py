@@ -348,6 +348,19 @@ def test_normalised_images_need_no_pixel_space_where_no_radius_counts(
     assert Objective([JaFR()])(cross_entropy(model, y), (x - 0.5) / 0.2).isfinite()
 
 
+def test_each_declared_pixel_space_is_looked_at(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    loss_fn = cross_entropy(model, y)
+    Objective((), FGSM(), pixels=PixelSpace(0.5, 0.2))(loss_fn, (x - 0.5) / 0.2)
+    with pytest.raises(InputError, match=r"PixelSpace\(mean, std\)"):
+        Objective((), FGSM())(loss_fn, (x - 0.5) / 0.2)
+
+
+def test_images_computed_from_parameters(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    stem = nn.Conv2d(3, 3, 1)
+    with pytest.raises(InputError, match="Let loss_fn compute it"):
+        Objective([JaFR()])(cross_entropy(model, y), stem(x))
+
+
 def test_a_pixel_space_of_other_channels(model: nn.Module, x: Tensor, y: Tensor) -> None:
     objective = Objective((), FGSM(), pixels=PixelSpace(mean=(0.5, 0.5), std=0.25))
     with pytest.raises(InputError, match=r"have 3 channels, but PixelSpace .* of 2"):

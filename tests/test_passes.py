@@ -21,7 +21,7 @@ from freqreg import (
 )
 from freqreg.differentiation import Differentiation
 from freqreg.mixers import Mixer
-from freqreg.passes import RandomState, frozen_batch_norm, same_randomness
+from freqreg.passes import RandomState, same_randomness
 
 CPU = frozenset({torch.device("cpu")})
 STRATEGIES: list[Differentiation] = [
@@ -196,41 +196,6 @@ def test_every_pass_updates_batch_norm_as_the_published_code_does(x: Tensor, y: 
     objective = Objective([JaFR()], FGSM(), batch_norm="every pass")
     step(objective, summed, model, x, y)
     assert model.norm.num_batches_tracked == 2
-
-
-def test_extra_passes_normalise_with_the_batch_s_statistics(x: Tensor) -> None:
-    model = Watched()
-    live = model.norm(x[:, [0, 1, 2, 0]])
-    frozen = frozen_batch_norm(lambda z: model.norm(z).sum(), model)
-    torch.testing.assert_close(frozen(x[:, [0, 1, 2, 0]]), live.sum())
-    assert model.norm.num_batches_tracked == 1
-
-
-@pytest.mark.parametrize(
-    "norm", [nn.BatchNorm2d(3), nn.InstanceNorm2d(3, track_running_stats=True)]
-)
-@pytest.mark.parametrize("given", [True, False])
-def test_frozen_norms_return_to_life_even_after_an_error(
-    norm: nn.Module, given: bool, x: Tensor
-) -> None:
-    def failing(z: Tensor) -> Tensor:
-        norm(z)
-        raise RuntimeError("out of memory")
-
-    before = [buffer.clone() for buffer in norm.buffers()]
-    with pytest.raises(RuntimeError, match="out of memory"):
-        frozen_batch_norm(failing, norm if given else None)(x)
-    after = list(norm.buffers())
-    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
-    norm(x)
-    assert not all(torch.equal(a, b) for a, b in zip(before, norm.buffers(), strict=True))
-
-
-def test_a_norm_in_eval_mode_uses_its_running_statistics(x: Tensor) -> None:
-    norm = nn.BatchNorm2d(3).eval()
-    nn.init.constant_(norm.running_mean, 0.5)  # pyright: ignore[reportArgumentType]
-    frozen = frozen_batch_norm(lambda z: norm(z).sum(), None)
-    torch.testing.assert_close(frozen(x), norm(x).sum())
 
 
 def test_randomness_returns_even_after_an_error(x: Tensor) -> None:
