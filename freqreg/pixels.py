@@ -71,20 +71,27 @@ class PixelSpace:
         return perturbed.clamp(torch.minimum(x, low), torch.maximum(x, high))
 
     def require_inputs(self, x: Images) -> None:
-        """Raise where more than a quarter of `x` lies outside the range. Waits for the device.
+        """Raise where `x` contradicts the range. Waits for the device.
 
         Raises:
-            InputError: the inputs seem to be normalised, or in [0, 255], and undeclared.
+            InputError: more than a quarter lies outside: normalised, or in [0, 255], and
+                undeclared; or all are plain pixels, declared as normalised.
         """
         low, high = self._bounds(x)
         slack = 0.01 * (high - low)
         outside = ((x < low - slack) | (x > high + slack)).float().mean().item()
+        span = f"[{x.min().item():.3g}, {x.max().item():.3g}]"
         if outside > 0.25:
             raise InputError(
-                f"{outside:.0%} of the inputs lie outside the pixel range: they span "
-                f"[{x.min().item():.3g}, {x.max().item():.3g}], but {self} allows "
-                f"[{low.min().item():.3g}, {high.max().item():.3g}]. Declare their "
+                f"{outside:.0%} of the inputs lie outside the pixel range: they span {span}, but "
+                f"{self} allows [{low.min().item():.3g}, {high.max().item():.3g}]. Declare their "
                 "normalisation, Objective(..., pixels=PixelSpace(mean, std)), or scale them."
+            )
+        if (low < -0.1).any() and x.min() >= 0 and x.max() <= 1:
+            raise InputError(
+                f"The inputs span {span}, as pixels do, but {self} declares them as normalised. "
+                "If the model or loss_fn normalises by itself, leave pixels= out; if nobody does, "
+                "normalise them."
             )
 
     def _bounds(self, x: Images) -> tuple[Tensor, Tensor]:

@@ -348,6 +348,12 @@ def test_normalised_images_need_no_pixel_space_where_no_radius_counts(
     assert Objective([JaFR()])(cross_entropy(model, y), (x - 0.5) / 0.2).isfinite()
 
 
+def test_plain_pixels_declared_as_normalised(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    objective = Objective((), FGSM(), pixels=PixelSpace(0.5, 0.25))
+    with pytest.raises(InputError, match="leave pixels= out"):
+        objective(cross_entropy(model, y), x)
+
+
 def test_each_declared_pixel_space_is_looked_at(model: nn.Module, x: Tensor, y: Tensor) -> None:
     loss_fn = cross_entropy(model, y)
     Objective((), FGSM(), pixels=PixelSpace(0.5, 0.2))(loss_fn, (x - 0.5) / 0.2)

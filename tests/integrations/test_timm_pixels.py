@@ -62,7 +62,7 @@ class TestPixels:
         seen = Seen(FGSM(8 / 255))
         std = torch.tensor(model.pretrained_cfg["std"])[:, None, None]
         mean = torch.tensor(model.pretrained_cfg["mean"])[:, None, None]
-        x = (torch.full((4, 3, 32, 32), 0.5) - mean) / std
+        x = (0.1 + 0.8 * torch.rand(4, 3, 32, 32) - mean) / std
         regularize(ClassificationTask(model, verbose=False), Objective(mixer=seen))(x, batch()[1])
         moved = ((seen.images - x) * std).abs()
         assert_close(moved[moved > 1e-6], torch.full_like(moved[moved > 1e-6], 8 / 255))
