@@ -90,6 +90,28 @@ def test_the_input_may_be_given_by_name() -> None:
     assert weight.grad is not None
 
 
+def test_an_ensemble_by_vmap_trains_as_its_members_do() -> None:
+    nets = [nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.Flatten()).double() for _ in range(2)]
+    stacked, _ = torch.func.stack_module_state(nets)
+    x = torch.rand(2, 3, 8, 8, dtype=torch.float64)
+
+    def call(parameters: dict[str, Tensor], z: Tensor) -> Tensor:
+        return torch.func.functional_call(nets[0], parameters, (z,)).square().mean()
+
+    def together(z: Tensor) -> Tensor:
+        return torch.vmap(call, in_dims=(0, None))(stacked, z).mean()
+
+    def one_by_one(z: Tensor) -> Tensor:
+        return torch.stack([net(z).square().mean() for net in nets]).mean()
+
+    losses = [Objective([JaFR(0.1)])(loss_fn, x) for loss_fn in (together, one_by_one)]
+    torch.testing.assert_close(*losses)
+    torch.autograd.backward(losses)
+    for row, net in enumerate(nets):
+        weight = net.get_parameter("0.weight")
+        torch.testing.assert_close(stacked["0.weight"].grad[row], weight.grad)
+
+
 def test_autocast_and_half_precision_go_to_torch() -> None:
     net = nn.Conv2d(3, 4, 3)
     x = torch.rand(1, 3, 8, 8)

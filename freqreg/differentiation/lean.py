@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-from torch._C import _autograd  # pyright: ignore[reportAttributeAccessIssue]
+from torch._C import _autograd, _functorch  # pyright: ignore[reportAttributeAccessIssue]
 from torch.overrides import TorchFunctionMode
 
 from freqreg.differentiation.batch_norm import batch_norm
@@ -25,8 +25,8 @@ class LeanSecondDerivatives(TorchFunctionMode):
     And hardsigmoid can be, which torch alone cannot.
 
     Values, first derivatives and running statistics are torch's own. Calls that the formulas
-    do not cover go to torch unchanged, as do those inside activation checkpointing, whose
-    recomputation may happen outside of the context.
+    do not cover go to torch unchanged, as do those inside transforms of torch.func and inside
+    activation checkpointing, whose recomputation may happen outside of the context.
 
     Args:
         of: the pass that runs within.
@@ -50,7 +50,7 @@ class LeanSecondDerivatives(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Replace what is known here; pass everything else through."""
-        if not torch.compiler.is_compiling() and func in self._replaced and not _saving_is_hooked():
+        if not torch.compiler.is_compiling() and func in self._replaced and _is_plain():
             func = self._replaced[func]
         return func(*args, **(kwargs or {}))
 
@@ -80,7 +80,18 @@ def lean(loss_fn: LossFn) -> LossFn:
     return within
 
 
+def _is_plain() -> bool:
+    """Whether autograd alone is at work, and saves what it saves."""
+    return not _saving_is_hooked() and not _is_transformed()
+
+
 def _saving_is_hooked() -> bool:
     """Whether hooks (activation checkpointing, offloading) take what autograd would save."""
     top = getattr(_autograd, "_top_saved_tensors_default_hooks", None)
     return top is None or top(False) is not None
+
+
+def _is_transformed() -> bool:
+    """Whether a transform of torch.func (vmap, grad) is at work, which knows torch's own alone."""
+    stack = getattr(_functorch, "peek_interpreter_stack", None)
+    return stack is None or stack() is not None
