@@ -72,6 +72,14 @@ def test_evaluate_goes_on_where_it_stopped(here, capsys):
     assert printed.count("corruption/fog: 1 ") == 3
 
 
+def test_evaluate_replaces_earlier_scores_only_if_told_to(here, capsys):
+    _evaluate("--scores", "clean")
+    with pytest.raises(SystemExit, match=r"a0.json holds scores .*images: 40, now 9.*--replace"):
+        _evaluate("--scores", "clean", "--images", "9")
+    _evaluate("--scores", "clean", "--images", "9", "--replace")
+    assert Record.load(here / "evaluations" / "b.json").about["images"] == 9
+
+
 def test_evaluate_relative_to_a_baseline_and_by_transfer(here, capsys):
     _evaluate("--scores", "corruptions", "transfer", "--corrupted-images", "2",
               "--transfer-from", "b", "--baseline", "a1")  # fmt: skip

@@ -45,7 +45,8 @@ class Evaluate:
 
     Each score is kept as soon as it is measured, in one JSON file for each model with the
     settings and versions behind it, and in scores.csv over all; the same command again does
-    what is missing.
+    what is missing. What was measured of other weights, of other images or with other settings
+    is refused before anything is measured: name another --output-dir, or give --replace.
 
     freqreg evaluate runs/cifar10/mini-jafr-seed0 --data uoft-cs/cifar10
 
@@ -61,6 +62,8 @@ class Evaluate:
             noise, curve, log_b_low, corruptions, recalibrated, or a single one such as
             corruption/fog. None given: those of the preset.
         output_dir: Where the JSON files and scores.csv go.
+        replace: Measure anew what is there of other weights, images or settings, instead of
+            refusing; what is there of it is lost.
         split: The part of the data set to evaluate on.
         images: Evaluate on so many images; None: all.
         image_size: Resize and crop to so many pixels; None: what the model was trained on, where
@@ -87,6 +90,7 @@ class Evaluate:
     preset: Preset = "mini"
     scores: tuple[str, ...] = ()
     output_dir: Path = Path("evaluations")
+    replace: bool = False
     split: str = "test"
     images: int | None = None
     image_size: int | None = None
@@ -154,6 +158,7 @@ class Evaluate:
             self.score_names(),
             settings,
             file=self.output_dir / f"{file_name(loaded.source)}.json",
+            replace=self.replace,
             report=report,
         )
 

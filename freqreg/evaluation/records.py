@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ COLUMNS = ("model", "method", "training_seed", "seed", "score", "part", "value")
 
 
 class RecordError(FreqregError, ValueError):
-    """A file of results is cut off or something else."""
+    """A file of results is cut off, something else, or of something else."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,25 @@ class Record:
 
     def has(self, score: str, settings: Mapping[str, Any]) -> bool:
         """Whether the score was measured, with these settings."""
-        return score in self.scores and self.scores[score].settings == settings
+        return score in self.scores and not differences(self.scores[score].settings, settings)
+
+    def require(self, wanted: Mapping[str, Mapping[str, Any]], *, file: Path) -> None:
+        """Raise where scores were measured with other settings than `wanted`.
+
+        Args:
+            wanted: settings by score.
+            file: what the record is kept in.
+
+        Raises:
+            RecordError: some were.
+        """
+        different = {
+            name: differences(self.scores[name].settings, wanted[name])
+            for name in sorted(wanted.keys() & self.scores)
+            if not self.has(name, wanted[name])
+        }
+        holds = f"{file} has {', '.join(different)} with other settings"
+        _require_same(holds, chain.from_iterable(different.values()))
 
     def save(self, path: Path) -> None:
         """Write it, so that a kill leaves the file as it was or as it shall be."""
@@ -89,10 +108,23 @@ class Record:
             ) from error
 
     @classmethod
-    def resumed(cls, path: Path, about: Mapping[str, Any]) -> "Record":
-        """The record to go on with: what `path` holds if it is about the same, else a new one."""
-        stored = cls.load(path) if path.is_file() else None
-        return stored if stored is not None and stored.about == about else cls(about)
+    def resumed(cls, path: Path, about: Mapping[str, Any], *, replace: bool = False) -> "Record":
+        """The record to go on with: what `path` holds, or a new one where there is no such file.
+
+        Args:
+            path: of the file.
+            about: what the record shall be of.
+            replace: begin a new record where the file's is of something else.
+
+        Raises:
+            RecordError: it is, and `replace` is False.
+        """
+        stored = cls.load(path) if path.is_file() else cls(about)
+        different = differences(stored.about, about)
+        if different and replace:
+            return cls(about)
+        _require_same(f"{path} holds scores of something else", different)
+        return stored
 
     def rows(self) -> list[Row]:
         """Of the tidy table: one for each number."""
@@ -124,6 +156,25 @@ def load_all(folder: Path) -> list[Record]:
         RecordError: a JSON file there is not a record.
     """
     return [Record.load(path) for path in sorted(folder.glob("*.json"))]
+
+
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """What differs: its name, what was found, and what is wanted."""
+    return [
+        f"{name}: {found.get(name)}, now {wanted.get(name)}"
+        for name in sorted({*found, *wanted})
+        if found.get(name) != wanted.get(name)
+    ]
+
+
+def _require_same(holds: str, different: Iterable[str]) -> None:
+    texts = dict.fromkeys(different)
+    if texts:
+        raise RecordError(
+            f"{holds} ({'; '.join(texts)}). Ask for the same, name another file (on the command "
+            "line --output-dir), or give replace=True (--replace) to measure these anew: what the "
+            "file has of them is then lost."
+        )
 
 
 def versions(device: torch.device) -> dict[str, str]:

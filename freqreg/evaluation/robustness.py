@@ -26,12 +26,14 @@ def evaluate(
     settings: EvaluationSettings,
     *,
     file: Path,
+    replace: bool = False,
     report: Report = lambda name, entry: None,
 ) -> Record:
     """Measure what is missing of `scores`, and keep all in `file`.
 
     A score that the file has from the same model, images and settings is not measured again;
-    the file is rewritten, whole, as each is finished.
+    the file is rewritten, whole, as each is finished. Nothing is measured where it has scores of
+    another model, of other images, or some of those wanted with other settings.
 
     Args:
         loaded: what the model was loaded by and how it was trained.
@@ -39,18 +41,20 @@ def evaluate(
         scores: names of `SCORES`, or "corruptions" and "recalibrated" for all nineteen.
         settings: how much is measured.
         file: a JSON file, made where missing.
+        replace: measure such scores anew, and lose what the file has of them.
         report: is told each score as it is finished.
 
     Raises:
         InputError: the model, images and labels do not fit each other.
         SettingError: there is no such score.
-        RecordError: the file is something else.
+        RecordError: the file is something else, or has such scores and `replace` is False.
     """
-    wanted = score_names(scores)
+    wanted = {name: SCORES[name].settings(settings) for name in score_names(scores)}
     device = Examples.checked(subject.model, subject.images, subject.labels).device
-    record = Record.resumed(file, about(loaded, subject))
-    for name in wanted:
-        used = SCORES[name].settings(settings)
+    record = Record.resumed(file, about(loaded, subject), replace=replace)
+    if not replace:
+        record.require(wanted, file=file)
+    for name, used in wanted.items():
         if record.has(name, used):
             continue
         started = time.perf_counter()

@@ -55,6 +55,8 @@ def score_names(cell: Cell, measures: Measures) -> tuple[str, ...]:
 def scored(cell: Cell, measures: Measures, folder: Path, source: Path, test: Images) -> Record:
     """The scores of a trained cell, each kept in its folder as soon as it is measured.
 
+    What is kept there of other images or settings gives way: the folder is the cell's own.
+
     Args:
         cell: of the study.
         measures: of its run.
@@ -66,4 +68,4 @@ def scored(cell: Cell, measures: Measures, folder: Path, source: Path, test: Ima
     transfer_source = load_model(source).model if "transfer" in names else None
     loaded = load_model(folder)
     subject = Subject(loaded.model, test.pixels, test.labels, transfer_source)
-    return evaluate(loaded, subject, names, SETTINGS, file=folder / FILE)
+    return evaluate(loaded, subject, names, SETTINGS, file=folder / FILE, replace=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from freqreg.errors import SettingError
 from freqreg.evaluation.loading import CONFIG
-from freqreg.evaluation.records import write_whole
+from freqreg.evaluation.records import differences, write_whole
 from recipe.measure import Measures
 
 RESULTS = "results.json"
@@ -90,12 +90,11 @@ def begin(folder: Path, config: Mapping[str, Any], *, resume: bool) -> None:
             f"{folder} holds a run. Go on with it by --resume, or choose another --output-dir."
         )
     saved, wanted = _flat(json.loads(path.read_text())), _flat(json.loads(json.dumps(config)))
-    different = sorted(key for key in {*saved, *wanted} if saved.get(key) != wanted.get(key))
+    different = differences(saved, wanted)
     if different:
-        found = "; ".join(f"{key}: {saved.get(key)}, now {wanted.get(key)}" for key in different)
         raise SettingError(
-            f"{folder} holds another run ({found}). Give it the same options, or choose another "
-            "--output-dir."
+            f"{folder} holds another run ({'; '.join(different)}). Give it the same options, or "
+            "choose another --output-dir."
         )
 
 

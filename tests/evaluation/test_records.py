@@ -1,4 +1,5 @@
 import csv
+from pathlib import Path
 
 import pytest
 
@@ -47,7 +48,22 @@ def test_a_record_goes_on_only_if_it_is_about_the_same(tmp_path):
     assert Record.resumed(path, ABOUT).scores == {}
     _record().save(path)
     assert Record.resumed(path, ABOUT).scores == _record().scores
-    assert Record.resumed(path, ABOUT | {"weights": "retrained"}).scores == {}
+    other = ABOUT | {"weights": "retrained"}
+    with pytest.raises(RecordError, match=r"of something else \(weights: w, now re"):
+        Record.resumed(path, other)
+    assert Record.resumed(path, other, replace=True) == Record(other)
+
+
+def test_scores_with_other_settings_are_named_and_each_difference_once():
+    record = _record()
+    settings = dict(record.scores["pgd"].settings)
+    record.scores["cw"] = record.scores["pgd"]
+    record.require({"pgd": settings, "fgsm": {}}, file=Path("a.json"))
+    weaker = settings | {"images": 20}
+    with pytest.raises(RecordError) as error:
+        record.require({"pgd": weaker, "cw": weaker, "clean": {}}, file=Path("a.json"))
+    assert "a.json has cw, pgd with other settings (images: None, now 20). " in str(error.value)
+    assert "--replace" in str(error.value)
 
 
 def test_a_score_counts_as_measured_under_its_settings_only():

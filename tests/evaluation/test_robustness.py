@@ -18,7 +18,7 @@ from freqreg.evaluation.corruptions.corrupted_data import CorruptedOnTheFly
 from freqreg.evaluation.curves import RADII, robustness_curve
 from freqreg.evaluation.loading import LoadedModel
 from freqreg.evaluation.noise import band_noise, sign_noise
-from freqreg.evaluation.records import Record
+from freqreg.evaluation.records import Record, RecordError
 from freqreg.evaluation.robustness import evaluate
 from freqreg.evaluation.scores import SCORES, Score, score_names
 from freqreg.evaluation.settings import PRESETS, EvaluationSettings
@@ -269,11 +269,26 @@ def test_an_evaluation_goes_on_where_it_stopped(subject, tmp_path, monkeypatch):
     assert list(Record.load(path).scores) == ["clean", "fgsm"]
     evaluate(LOADED, subject, QUICK, SETTINGS, file=path)
     assert measured == ["clean", "fgsm", "killed", "corruption/contrast"]
-    evaluate(LOADED, subject, QUICK, dataclasses.replace(SETTINGS, eps=0.02), file=path)
+    other = dataclasses.replace(SETTINGS, eps=0.02)
+    evaluate(LOADED, subject, QUICK, other, file=path, replace=True)
     assert measured[4:] == ["fgsm"]
     subject.model.head.bias.data += 1
-    evaluate(LOADED, subject, QUICK, SETTINGS, file=path)
+    evaluate(LOADED, subject, QUICK, SETTINGS, file=path, replace=True)
     assert measured[5:] == QUICK
+
+
+def test_nothing_is_measured_where_earlier_scores_would_be_lost(subject, tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    evaluate(LOADED, subject, ["fgsm"], SETTINGS, file=path)
+    kept = path.read_bytes()
+    monkeypatch.setitem(SCORES, "clean", Score(lambda *_: pytest.fail("measured")))
+    few = dataclasses.replace(subject, images=subject.images[:9], labels=subject.labels[:9])
+    with pytest.raises(RecordError, match=r"images: 40, now 9.*--replace"):
+        evaluate(LOADED, few, QUICK, SETTINGS, file=path)
+    weaker = dataclasses.replace(SETTINGS, fgsm_images=5)
+    with pytest.raises(RecordError, match=r"has fgsm .* \(fgsm_images: 30, now 5\)"):
+        evaluate(LOADED, subject, QUICK, weaker, file=path)
+    assert path.read_bytes() == kept
 
 
 def test_names_of_scores():
