@@ -71,7 +71,7 @@ class Evaluate:
         device: cpu, cuda, cuda:1, ...; None: a GPU if there is one.
         transfer_from: Another model, whose adversarial images are tried as well.
         corruptions_from: Corrupted test images: the folder of CIFAR-10-C or Tiny ImageNet-C, or a
-            repository of the hub; None: made here.
+            repository of the hub; None: made here. As many are taken as would be made.
         train_data: Where the score recalibrated takes clean train images from; None: the split
             train of data.
         baseline: The model that mCE is relative to, one of those in output_dir; None: the first
@@ -82,7 +82,7 @@ class Evaluate:
         attack_steps: Steps of PGD and CW.
         attack_restarts: Restarts of PGD and CW.
         attacked_images: Images that PGD, CW, AutoAttack, Square and transfer attack.
-        corrupted_images: Images that are corrupted.
+        corrupted_images: Images of each corruption and severity.
     """
 
     models: tyro.conf.Positional[tuple[str, ...]]

@@ -59,9 +59,17 @@ def load_image_set(
         return _from_file(Path(source), count)
     table = _table(str(source), split)
     image, label = _columns(table, source)
-    rows = _rows(torch.tensor(table[label]), count)
+    rows = chosen_rows(torch.tensor(table[label]), count)
     decoded = _decoded(table, image, rows.tolist(), image_size, crop_share)
     return ImageSet(_stacked(list(decoded)), torch.tensor(table[label])[rows])
+
+
+def chosen_rows(labels: Int64[Tensor, " all"], count: int | None) -> Int64[Tensor, " rows"]:
+    """The first `count` places; of labels that are sorted as many at equal distances."""
+    if count is None or count >= len(labels):
+        return torch.arange(len(labels))
+    is_sorted = bool((labels.diff() >= 0).all())
+    return torch.arange(count) * len(labels) // count if is_sorted else torch.arange(count)
 
 
 def _from_file(path: Path, count: int | None) -> ImageSet:
@@ -76,7 +84,7 @@ def _from_file(path: Path, count: int | None) -> ImageSet:
             f"{path} cannot be read as images ({error!r}). It should be a safetensors file with "
             "uint8 pixels [images, channel, height, width] and int64 labels."
         ) from error
-    rows = _rows(found.labels, count)
+    rows = chosen_rows(found.labels, count)
     return ImageSet(found.images[rows], found.labels[rows])
 
 
@@ -127,13 +135,6 @@ def _columns(table: "Dataset", source: str | Path) -> tuple[str, str]:
             "class labels."
         )
     return images[0], max(classes, key=lambda name: classes[name])
-
-
-def _rows(labels: Int64[Tensor, " all"], count: int | None) -> Int64[Tensor, " rows"]:
-    if count is None or count >= len(labels):
-        return torch.arange(len(labels))
-    is_sorted = bool((labels.diff() >= 0).all())
-    return torch.arange(count) * len(labels) // count if is_sorted else torch.arange(count)
 
 
 def _decoded(

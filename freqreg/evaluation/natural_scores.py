@@ -87,7 +87,7 @@ def _corrupted(
     return {
         str(severity): accuracy_over(
             model,
-            data.batches(name, severity, settings.batch_size),
+            data.batches(name, severity, settings.batch_size, count=len(images)),
             total=len(images),
             label=f"{name} {severity}",
         )

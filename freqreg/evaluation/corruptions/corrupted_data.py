@@ -12,6 +12,7 @@ from freqreg.checks import require_count
 from freqreg.errors import FreqregError, InputError
 from freqreg.evaluation.corruptions.corruption import as_bytes, corrupt, require_corruption
 from freqreg.evaluation.examples import BATCH_SIZE, Images
+from freqreg.evaluation.image_sets import chosen_rows
 
 LabelledImages = tuple[UInt8[Tensor, "batch 3 height width"], Int64[Tensor, " batch"]]
 
@@ -24,17 +25,28 @@ class CorruptedData(ABC):
     """Where a test set's corrupted images come from; always in the order of the test set."""
 
     def batches(
-        self, name: str, severity: int, batch_size: int = BATCH_SIZE
+        self,
+        name: str,
+        severity: int,
+        batch_size: int = BATCH_SIZE,
+        *,
+        count: int | None = None,
     ) -> Iterator[LabelledImages]:
         """The test set under one corruption, as uint8, with its labels.
 
+        Args:
+            name: of the corruption.
+            severity: from 1 to 5.
+            batch_size: images at a time.
+            count: the first so many. Where they are sorted by class: as many at equal distances.
+
         Raises:
             SettingError: an unknown name or severity.
-            CorruptedDataError: the images cannot be read.
+            CorruptedDataError: the images cannot be read, or there are fewer than `count`.
         """
         require_corruption(name, severity)
-        require_count(batch_size=batch_size)
-        return self._batches(name, severity, batch_size)
+        require_count(batch_size=batch_size, **({} if count is None else {"count": count}))
+        return self._batches(name, severity, batch_size, count)
 
     def load(self, name: str, severity: int) -> LabelledImages:
         """The whole test set under one corruption."""
@@ -42,7 +54,9 @@ class CorruptedData(ABC):
         return torch.cat(images), torch.cat(labels)
 
     @abstractmethod
-    def _batches(self, name: str, severity: int, batch_size: int) -> Iterator[LabelledImages]: ...
+    def _batches(
+        self, name: str, severity: int, batch_size: int, count: int | None
+    ) -> Iterator[LabelledImages]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +76,28 @@ class CorruptedOnTheFly(CorruptedData):
     def __post_init__(self) -> None:
         require_as_many(self.images, self.labels)
 
-    def _batches(self, name: str, severity: int, batch_size: int) -> Iterator[LabelledImages]:
-        for rows in torch.arange(len(self.images)).split(batch_size):
+    def _batches(
+        self, name: str, severity: int, batch_size: int, count: int | None
+    ) -> Iterator[LabelledImages]:
+        for rows in rows_of(self.labels.long().cpu(), count).split(batch_size):
             images = self.images[rows.to(self.images.device)]
             corrupted = corrupt(images, name, severity, seed=self.seed, index=rows)
             yield as_bytes(corrupted), self.labels[rows.to(self.labels.device)].long()
+
+
+def rows_of(labels: Int64[Tensor, " images"], count: int | None) -> Int64[Tensor, " rows"]:
+    """Which of the images with these labels are `count` of them.
+
+    Raises:
+        CorruptedDataError: there are not so many.
+    """
+    if count is not None and count > len(labels):
+        raise CorruptedDataError(
+            f"There are {len(labels)} images of a corruption and severity, and {count} are wanted. "
+            f"Ask for {len(labels)} (corrupted_images, on the command line --corrupted-images), or "
+            "name the corrupted images of the whole test set."
+        )
+    return chosen_rows(labels, count)
 
 
 def require_as_many(images: Images, labels: Tensor) -> None:

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from einops import rearrange
+from jaxtyping import Int64
+from torch import Tensor
 
 from freqreg.evaluation.corruptions.corrupted_data import (
     CorruptedData,
     CorruptedDataError,
     LabelledImages,
+    rows_of,
 )
 
 if TYPE_CHECKING:
@@ -32,15 +35,18 @@ class HubCorruptions(CorruptedData):
 
     repository: str
 
-    def _batches(self, name: str, severity: int, batch_size: int) -> Iterator[LabelledImages]:
-        rows = np.flatnonzero((self._names == name) & (self._levels == severity))
+    def _batches(
+        self, name: str, severity: int, batch_size: int, count: int | None
+    ) -> Iterator[LabelledImages]:
+        is_asked_for = (self._names == name) & (self._levels == severity)
+        rows = torch.from_numpy(np.flatnonzero(is_asked_for))
         if not len(rows):
             raise CorruptedDataError(
                 f"{self.repository} has no {name} of severity {severity}; it has: "
                 f"{', '.join(sorted(set(self._names)))}."
             )
-        for start in range(0, len(rows), batch_size):
-            yield _labelled(self._rows[rows[start : start + batch_size]])
+        for chosen in rows_of(self._labels[rows], count).split(batch_size):
+            yield _labelled(self._rows[rows[chosen].tolist()])
 
     @cached_property
     def _rows(self) -> "Dataset":
@@ -62,6 +68,10 @@ class HubCorruptions(CorruptedData):
     @cached_property
     def _names(self) -> np.ndarray:
         return np.array(self._rows["corruption_name"])
+
+    @cached_property
+    def _labels(self) -> Int64[Tensor, " rows"]:
+        return torch.tensor(self._rows["label"][:])
 
     @cached_property
     def _levels(self) -> np.ndarray:

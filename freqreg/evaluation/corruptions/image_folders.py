@@ -15,6 +15,7 @@ from freqreg.evaluation.corruptions.corrupted_data import (
     CorruptedData,
     CorruptedDataError,
     LabelledImages,
+    rows_of,
 )
 
 _ENDINGS = {".jpeg", ".jpg", ".png"}
@@ -30,9 +31,11 @@ class ImageFolders(CorruptedData):
 
     folder: Path
 
-    def _batches(self, name: str, severity: int, batch_size: int) -> Iterator[LabelledImages]:
+    def _batches(
+        self, name: str, severity: int, batch_size: int, count: int | None
+    ) -> Iterator[LabelledImages]:
         files, labels = self._files(name, severity)
-        for rows in torch.arange(len(files)).split(batch_size):
+        for rows in rows_of(labels, count).split(batch_size):
             yield _stacked([files[row] for row in rows.tolist()]), labels[rows]
 
     def _files(self, name: str, severity: int) -> tuple[list[Path], Tensor]:

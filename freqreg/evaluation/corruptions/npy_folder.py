@@ -12,6 +12,7 @@ from freqreg.evaluation.corruptions.corrupted_data import (
     CorruptedData,
     CorruptedDataError,
     LabelledImages,
+    rows_of,
 )
 from freqreg.evaluation.corruptions.names import SEVERITIES
 
@@ -30,19 +31,22 @@ class NpyFolder(CorruptedData):
 
     folder: Path
 
-    def _batches(self, name: str, severity: int, batch_size: int) -> Iterator[LabelledImages]:
+    def _batches(
+        self, name: str, severity: int, batch_size: int, count: int | None
+    ) -> Iterator[LabelledImages]:
         images, labels = read_images(self.folder / f"{name}.npy"), self._labels()
         if len(labels) != len(images):
             raise CorruptedDataError(
                 f"{self.folder} has {len(labels)} labels for the {len(images)} images of "
                 f"{name}.npy; it needs one for each. The files are of different data sets."
             )
-        count = len(images) // len(SEVERITIES)
-        last = severity * count
-        for start in range(last - count, last, batch_size):
-            rows = slice(start, min(start + batch_size, last))
-            pixels = torch.from_numpy(images[rows].copy())
-            yield rearrange(pixels, "b h w c -> b c h w"), torch.from_numpy(labels[rows].copy())
+        images, labels = (
+            np.split(part, len(SEVERITIES))[severity - 1] for part in (images, labels)
+        )
+        known = torch.from_numpy(labels)
+        for rows in rows_of(known, count).split(batch_size):
+            pixels = torch.from_numpy(images[rows.numpy()])
+            yield rearrange(pixels, "b h w c -> b c h w"), known[rows]
 
     def _labels(self) -> np.ndarray:
         path = self.folder / f"{LABELS}.npy"

@@ -43,6 +43,8 @@ def own_cache(tmp_path_factory, monkeypatch):
 def test_rows_are_chosen_by_name_and_level(repository):
     data = HubCorruptions(repository)
     assert [len(labels) for _, labels in data.batches("fog", 2, batch_size=2)] == [2, 1]
+    ((_, labels),) = data.batches("fog", 2, count=2)
+    assert labels.tolist() == [5, 6]
     images, labels = data.load("fog", 2)
     assert images.shape == (3, 3, 32, 32)
     assert images[:, 0, 0, 0].tolist() == [200, 201, 202]

@@ -24,6 +24,8 @@ def test_classes_are_numbered_in_alphabetical_order(folder):
     images, labels = data.load("fog", 2)
     assert images.shape == (4, 3, 64, 64)
     assert labels.tolist() == [0, 0, 1, 1]
+    ((_, labels),) = data.batches("fog", 2, count=2)
+    assert labels.tolist() == [0, 1]
     assert np.abs(images[:, 0, 30, 30].numpy() - np.array([0, 50, 100, 150])).max() <= 1
 
 

@@ -22,6 +22,8 @@ def test_a_severity_is_its_part_of_the_file(severity, folder):
     assert data == NpyFolder(folder)
     batches = list(data.batches("fog", severity, batch_size=3))
     assert [len(labels) for _, labels in batches] == [3, 1]
+    ((_, labels),) = data.batches("fog", severity, count=2)
+    assert labels.tolist() == [3, 1]
     images, labels = data.load("fog", severity)
     assert images.shape == (4, 3, 32, 32)
     assert images.dtype == torch.uint8
