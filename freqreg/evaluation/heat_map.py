@@ -1,6 +1,5 @@
 """Fourier heat map: how often a model errs under noise of each single frequency."""
 
-import hashlib
 import math
 from dataclasses import dataclass
 from itertools import product
@@ -13,6 +12,7 @@ from torch import Tensor
 from freqreg.checks import require_positive
 from freqreg.evaluation.accuracy import logits_of
 from freqreg.evaluation.corruptions.randomness import CELLS, Randomness
+from freqreg.evaluation.digests import digest
 from freqreg.evaluation.examples import BATCH_SIZE, Classifier, Examples, Images, Labels, Pixels
 from freqreg.evaluation.journal import Journal
 from freqreg.evaluation.progress import progress_bar
@@ -60,7 +60,12 @@ def fourier_heat_map(
     predicted = logits_of(model, images, labels, batch_size=batch_size).argmax(1)
     journal = Journal(
         file,
-        {"norm": norm, "seed": seed, "images": _digest(images), "predicted": _digest(predicted)},
+        {
+            "norm": norm,
+            "seed": seed,
+            "images": digest((images,)),
+            "predicted": digest((predicted,)),
+        },
     )
     examples = Examples.checked(model, images, labels)
     todo = [at for at in half_plane(height, width) if _key(at) not in journal]
@@ -135,7 +140,3 @@ def _opposite(at: Frequency, height: int, width: int) -> Frequency:
 
 def _key(at: Frequency) -> str:
     return f"{at[0]},{at[1]}"
-
-
-def _digest(values: Tensor) -> str:
-    return hashlib.sha256(values.cpu().contiguous().numpy().tobytes()).hexdigest()[:16]

@@ -1,14 +1,11 @@
 """All scores of a classifier, each kept on disk as soon as it is measured."""
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
+from freqreg.evaluation.digests import digest
 from freqreg.evaluation.examples import Examples
 from freqreg.evaluation.loading import LoadedModel
 from freqreg.evaluation.records import Entry, Record, versions
@@ -49,7 +46,7 @@ def evaluate(
         SettingError: there is no such score.
         RecordError: the file is something else, or has such scores and `replace` is False.
     """
-    wanted = {name: SCORES[name].settings(settings) for name in score_names(scores)}
+    wanted = {name: SCORES[name].conditions(subject, settings) for name in score_names(scores)}
     device = Examples.checked(subject.model, subject.images, subject.labels).device
     record = Record.resumed(file, about(loaded, subject), replace=replace)
     if not replace:
@@ -72,14 +69,7 @@ def about(loaded: LoadedModel, subject: Subject) -> dict[str, Any]:
         "model": loaded.source,
         "method": loaded.method,
         "training_seed": loaded.seed,
-        "weights": _digest(subject.model.state_dict().values()),
+        "weights": digest(subject.model.state_dict().values()),
         "images": len(subject.images),
-        "data": _digest((subject.images, subject.labels.long())),
+        "data": digest((subject.images, subject.labels.long())),
     }
-
-
-def _digest(tensors: Iterable[Tensor]) -> str:
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]

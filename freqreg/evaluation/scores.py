@@ -1,4 +1,4 @@
-"""All scores by name: how each is measured, and which settings it depends on."""
+"""All scores by name: how each is measured, and what it depends on."""
 
 import difflib
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from freqreg.errors import SettingError
 from freqreg.evaluation import adversarial_scores, natural_scores
 from freqreg.evaluation.corruptions.names import CORRUPTIONS
 from freqreg.evaluation.settings import EvaluationSettings
-from freqreg.evaluation.subject import Measure
+from freqreg.evaluation.subject import Measure, Subject
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,21 @@ class Score:
     Args:
         measure: takes a subject and settings, and returns numbers by the part they are of.
         depends: names of the settings that it depends on.
+        digests: names of the subject's digests of what else it depends on, but for the model and
+            the test set.
     """
 
     measure: Measure
     depends: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
 
     def settings(self, settings: EvaluationSettings) -> dict[str, Any]:
         """What of the settings produces this score."""
         return {name: getattr(settings, name) for name in self.depends}
+
+    def conditions(self, subject: Subject, settings: EvaluationSettings) -> dict[str, Any]:
+        """The same, and digests of what else the score depends on."""
+        return self.settings(settings) | {name: getattr(subject, name) for name in self.digests}
 
 
 _ATTACK = ("eps", "seed", "attacked_images")
@@ -41,7 +48,11 @@ SCORES: dict[str, Score] = {
     "cw": Score(adversarial_scores.pgd(loss="margin"), _PGD),
     "autoattack": Score(adversarial_scores.autoattack, (*_ATTACK, "batch_size")),
     "square": Score(adversarial_scores.square, (*_ATTACK, "batch_size")),
-    "transfer": Score(adversarial_scores.transfer, (*_ATTACK, "attack_steps", "transfer_from")),
+    "transfer": Score(
+        adversarial_scores.transfer,
+        (*_ATTACK, "attack_steps", "transfer_from"),
+        ("transfer_weights",),
+    ),
     "noise": Score(natural_scores.noise, ("eps", "seed", "noise_rms")),
     "curve": Score(adversarial_scores.curve, ("seed", "curve_images", "curve_steps")),
     "log_b_low": Score(natural_scores.log_b_low, ("profiled_images",)),
@@ -51,7 +62,9 @@ SCORES: dict[str, Score] = {
     },
     **{
         f"recalibrated/{name}": Score(
-            natural_scores.recalibrated_corruption(name), (*_CORRUPTION, "recalibration_images")
+            natural_scores.recalibrated_corruption(name),
+            (*_CORRUPTION, "recalibration_images"),
+            ("train_data",),
         )
         for name in CORRUPTIONS
     },

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from freqreg.errors import InputError
 from freqreg.evaluation.batch_norm import recalibrated
 from freqreg.evaluation.corruptions.corrupted_data import CorruptedData
+from freqreg.evaluation.digests import digest
 from freqreg.evaluation.examples import BATCH_SIZE, Images
 from freqreg.evaluation.records import Values
 from freqreg.evaluation.settings import EvaluationSettings
@@ -49,6 +50,17 @@ class Subject:
         """The same, `batch_size` at a time."""
         images, labels = self.first(count)
         return zip(images.split(batch_size), labels.split(batch_size), strict=True)
+
+    @cached_property
+    def train_data(self) -> str | None:
+        """Digest of the train images, by which scores tell whether they were measured with them."""
+        return None if self.train_images is None else digest((self.train_images,))
+
+    @cached_property
+    def transfer_weights(self) -> str | None:
+        """The same of the weights of the transfer source."""
+        source = self.transfer_source
+        return None if source is None else digest(source.state_dict().values())
 
     @cached_property
     def recalibrated_model(self) -> nn.Module:

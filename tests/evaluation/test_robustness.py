@@ -282,6 +282,35 @@ def test_an_evaluation_goes_on_where_it_stopped(subject, tmp_path, monkeypatch):
     assert measured[5:] == QUICK
 
 
+@pytest.mark.parametrize("score", ["recalibrated/fog", "transfer"])
+def test_a_score_is_of_the_train_images_and_the_source_that_were_there(subject, tmp_path, score):
+    path = tmp_path / "a.json"
+    first = evaluate(LOADED, subject, [score], SETTINGS, file=path)
+    assert evaluate(LOADED, subject, [score], SETTINGS, file=path) == first
+    others = dataclasses.replace(
+        subject, transfer_source=_Net().eval(), train_images=torch.rand(64, 3, 16, 16)
+    )
+    with pytest.raises(RecordError, match=r"\((train_data|transfer_weights): \w+, now \w+\)"):
+        evaluate(LOADED, others, [score], SETTINGS, file=path)
+    again = evaluate(LOADED, others, [score], SETTINGS, file=path, replace=True)
+    assert again.scores[score].settings != first.scores[score].settings
+
+
+def test_a_score_that_does_not_say_what_it_was_measured_with_is_not_taken_for_new(
+    subject, tmp_path
+):
+    """As records of before are: they are read, but not gone on with."""
+    path = tmp_path / "a.json"
+    record = evaluate(LOADED, subject, ["transfer"], SETTINGS, file=path)
+    entry = record.scores["transfer"]
+    before = {key: value for key, value in entry.settings.items() if key != "transfer_weights"}
+    record.scores["transfer"] = dataclasses.replace(entry, settings=before)
+    record.save(path)
+    assert Record.load(path) == record
+    with pytest.raises(RecordError, match="transfer_weights: None, now"):
+        evaluate(LOADED, subject, ["transfer"], SETTINGS, file=path)
+
+
 def test_nothing_is_measured_where_earlier_scores_would_be_lost(subject, tmp_path, monkeypatch):
     path = tmp_path / "a.json"
     evaluate(LOADED, subject, ["fgsm"], SETTINGS, file=path)

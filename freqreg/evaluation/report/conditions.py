@@ -11,6 +11,7 @@ from freqreg.evaluation.report.blocks import NOTHING, Cell, Table
 from freqreg.evaluation.report.groups import Group
 from freqreg.evaluation.report.quantities import CORRUPTION_ROWS
 from freqreg.evaluation.report.runs import ReportedRun
+from freqreg.evaluation.scores import SCORES
 from freqreg.evaluation.settings import EvaluationSettings
 
 TITLES = {
@@ -34,6 +35,9 @@ _PAPER = asdict(EvaluationSettings())
 
 _OURS = ("seed", "batch_size", "corruptions_from")
 """Settings that the paper does not state."""
+
+_DIGESTS = {name for score in SCORES.values() for name in score.digests}
+"""What is noted beside settings, for machines to compare."""
 
 _EXPECTED: dict[str, Callable[[ReportedRun], bool]] = {
     "clean accuracy": lambda run: "clean" in run.record.scores,
@@ -110,6 +114,7 @@ def _settings_text(kind: str, entry: Entry) -> str:
     texts = [
         f"{name.replace('_', ' ')} {_value_text(name, value)}{_difference(kind, name, value)}"
         for name, value in entry.settings.items()
+        if name not in _DIGESTS
     ]
     return ", ".join(texts) or NOTHING
 

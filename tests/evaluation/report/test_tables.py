@@ -1,7 +1,9 @@
 import math
+from dataclasses import replace
 
 import pytest
 
+from freqreg.evaluation.records import Record
 from freqreg.evaluation.report.blocks import Cell, Table
 from freqreg.evaluation.report.cells import cell, number, signed
 from freqreg.evaluation.report.conditions import condition_table, missing_lines, version_lines
@@ -234,6 +236,17 @@ def test_runs_under_different_conditions_are_told_apart(tmp_path):
     save_run(tmp_path, "fgsm", 0, scores={"pgd": {"accuracy": 0.5}}, settings=few)
     rows = condition_table(groups_in(tmp_path)).rows
     assert [row[0].below for row in rows] == ["JaFR", "FGSM AT"]
+
+
+def test_digests_of_what_was_measured_with_are_no_settings(tmp_path):
+    for seed in range(2):
+        path = save_run(tmp_path, "jafr", seed, scores={"transfer": {"accuracy": 0.5}})
+        record = Record.load(path)
+        settings = {**record.scores["transfer"].settings, "transfer_weights": f"of{seed}"}
+        record.scores["transfer"] = replace(record.scores["transfer"], settings=settings)
+        record.save(path)
+    (row,) = condition_table(groups_in(tmp_path)).rows
+    assert "weights" not in row[1].text
 
 
 def test_what_is_missing_is_named(tmp_path):
