@@ -8,19 +8,24 @@ import sys
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from safetensors.torch import save_file
 
 from freqreg.cli import main
 from freqreg.evaluation.corruptions import corrupt
 from freqreg.evaluation.image_sets import load_image_set
-from freqreg.evaluation.loading import build_network
+from freqreg.evaluation.isolation import seeded
+from freqreg.evaluation.loading import build_network, load_model
+from freqreg.evaluation.profile_command import Profile
 from freqreg.evaluation.records import Record
+from freqreg.evaluation.spectra import input_gradients, mixed_points
+from freqreg.mixers import PGD
 
 KWARGS = {"num_classes": 4, "width": 4}
 
 
 def _save_run(folder, method: str, seed: int) -> None:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     torch.manual_seed(seed)
     model = build_network("preact_resnet18", **KWARGS)
     save_file(model.state_dict(), folder / "model.safetensors")
@@ -126,6 +131,47 @@ def test_profile_prints_and_draws(here, capsys, labels):
         assert np.shape(entry["spectrum"]) == (9, 9)
     for name in ("spectra", "gradients"):
         assert (here / "profiles" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_models_of_the_same_folder_name_are_told_apart(here, capsys):
+    sources = ["x/1/last", "y/1/last", "b"]
+    for seed, source in enumerate(sources[:2], 1):
+        _save_run(here / source, "jafr", seed)
+    main(["profile", *sources, "--data", "test.safetensors", "--images", "8"])
+    content = json.loads((here / "profiles" / "profile.json").read_text())
+    assert [entry["whose"] for entry in content[1:]] == sources
+    printed = capsys.readouterr().out
+    assert len({entry["log_b_low"]["one quadrant"] for entry in content}) == 4
+    assert all(f" {name} " in printed for name in (*sources, "test.safetensors"))
+
+
+def test_a_panel_is_of_the_first_image_at_the_point_that_its_spectrum_is_of(here, monkeypatch):
+    panels, labelled = [], []
+    labels_of = Profile._labels
+    monkeypatch.setattr(
+        Profile,
+        "_labels",
+        lambda self, loaded, found: (
+            labelled.append(len(found.images)) or labels_of(self, loaded, found)
+        ),
+    )
+    monkeypatch.setattr(
+        "freqreg.evaluation.profile_command.gradient_figure",
+        lambda found, **_: panels.extend(found) or Figure(),
+    )
+    main(["profile", "b", "--data", "test.safetensors", "--images", "16", "--points",
+          "adversarial", "clean", "--labels", "model"])  # fmt: skip
+    assert labelled == [16, 1]
+    image = load_image_set("test.safetensors", count=1).images / 255
+    model = load_model("b").model
+    label, attack = model(image).argmax(1), PGD(8 / 255, step_size=2 / 255)
+    batch = [(image, label)]
+    with seeded(0, torch.device("cpu")):
+        (expected,) = input_gradients(model, batch, point=mixed_points(model, attack))
+    (clean,) = input_gradients(model, batch)
+    (panel,) = panels
+    assert torch.equal(panel.gradient, expected[0])
+    assert not torch.equal(panel.gradient, clean[0])
 
 
 @pytest.mark.parametrize(("flag", "blocked"), [((), True), (("--no-fused-attention",), False)])

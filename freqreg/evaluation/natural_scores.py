@@ -51,12 +51,7 @@ def noise(subject: Subject, settings: EvaluationSettings) -> Values:
 def log_b_low(subject: Subject, settings: EvaluationSettings) -> Values:
     """Low-frequency bias of the input gradients."""
     batches = subject.batches(settings.profiled_images, settings.batch_size)
-    profile = gradient_profile(subject.model, batches)
-    return {
-        "one quadrant": profile.log_b_low(),
-        "flipped": profile.log_b_low_flipped(),
-        "both quadrants": profile.log_b_low_both(),
-    }
+    return gradient_profile(subject.model, batches).log_b_low_by_quadrant()
 
 
 def corruption(name: str) -> Measure:

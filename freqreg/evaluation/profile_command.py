@@ -1,7 +1,7 @@
 """`freqreg profile`."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
@@ -33,7 +33,7 @@ from freqreg.mixers import PGD
 
 Where = Literal["clean", "random", "adversarial"]
 Profiles = dict[tuple[str, str], FrequencyProfile]
-"""By what they are of (images, or J at some points) and whose (the data's, or a model's)."""
+"""By what they are of (images, or J at some points) and the source of the data or model."""
 
 IMAGES = "images"
 
@@ -98,7 +98,7 @@ class Profile:
     def profiles(self, models: list[LoadedModel], found: ImageSet) -> Profiles:
         """Profiles of the images, and of each model's J at each kind of points."""
         of_images = image_profile(found.images.split(self.batch_size))
-        profiles: Profiles = {(IMAGES, _short(self.data)): of_images}
+        profiles: Profiles = {(IMAGES, self.data): of_images}
         for loaded in models:
             labels = self._labels(loaded, found)
             for where in self.points:
@@ -106,7 +106,7 @@ class Profile:
                 batches = self._batches(found.images, labels)
                 with seeded(self.seed, torch.device("cpu")):
                     profile = gradient_profile(loaded.model, batches, point=point)
-                profiles[f"J, {where}", _short(loaded.source)] = profile
+                profiles[f"J, {where}", loaded.source] = profile
         return profiles
 
     def _batches(self, images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -133,8 +133,9 @@ class Profile:
 
     def _draw(self, profiles: Profiles, models: list[LoadedModel], found: ImageSet) -> None:
         rows: dict[str, dict[str, Tensor]] = {}
-        for (of, whose), profile in profiles.items():
-            rows.setdefault(of, {})[whose] = profile.spectrum
+        names = _short_names(profiles)
+        for (of, source), profile in profiles.items():
+            rows.setdefault(of, {})[names[source]] = profile.spectrum
         (self.output_dir / "spectra.png").write_bytes(png(spectra_figure(rows)))
         if models:
             picture = gradient_figure(
@@ -144,28 +145,35 @@ class Profile:
             (self.output_dir / "gradients.png").write_bytes(png(picture))
 
     def _panel(self, loaded: LoadedModel, profiles: Profiles, found: ImageSet) -> GradientPanel:
-        name, labels = _short(loaded.source), self._labels(loaded, found)
-        profile = profiles[f"J, {self.points[0]}", name]
-        (gradient,) = input_gradients(loaded.model, [(found.images[:1], labels[:1])])
+        where, first = self.points[0], ImageSet(found.images[:1], found.labels[:1])
+        batch, point = (first.images, self._labels(loaded, first)), self._point(where, loaded)
+        with seeded(self.seed, torch.device("cpu")):
+            (gradient,) = input_gradients(loaded.model, [batch], point=point)
+        name, profile = (
+            _short_names(profiles)[loaded.source],
+            profiles[f"J, {where}", loaded.source],
+        )
         return GradientPanel(name, profile.spectrum, profile.log_b_low(), gradient[0].cpu())
 
 
-def _short(source: str) -> str:
-    return PurePath(source).name
+def _short_names(profiles: Profiles) -> dict[str, str]:
+    """The shortest end of each source that no other has."""
+    parts = {source: PurePath(source).parts for _, source in profiles}
+    return {source: str(PurePath(*_distinct_end(source, parts))) for source in parts}
 
 
-def _bias(profile: FrequencyProfile) -> dict[str, float]:
-    return {
-        "one quadrant": profile.log_b_low(),
-        "flipped": profile.log_b_low_flipped(),
-        "both quadrants": profile.log_b_low_both(),
-    }
+def _distinct_end(source: str, parts: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    own, others = parts[source], [other for name, other in parts.items() if name != source]
+    ends = (own[-length:] for length in range(1, len(own)))
+    return next((end for end in ends if all(o[-len(end) :] != end for o in others)), own)
 
 
 def _table(profiles: Profiles) -> Table:
     table = Table("log B_low of", "", "as in the paper", "flipped", "both quadrants")
-    for (of, whose), profile in profiles.items():
-        table.add_row(whose, of, *(f"{value:.2f}" for value in _bias(profile).values()))
+    names = _short_names(profiles)
+    for (of, source), profile in profiles.items():
+        biases = profile.log_b_low_by_quadrant().values()
+        table.add_row(names[source], of, *(f"{bias:.2f}" for bias in biases))
     return table
 
 
@@ -173,12 +181,12 @@ def _as_json(profiles: Profiles) -> str:
     content = [
         {
             "of": of,
-            "whose": whose,
+            "whose": source,
             "images": profile.images,
-            "log_b_low": _bias(profile),
+            "log_b_low": profile.log_b_low_by_quadrant(),
             "spectrum": profile.spectrum.tolist(),
             "flipped_spectrum": profile.flipped.tolist(),
         }
-        for (of, whose), profile in profiles.items()
+        for (of, source), profile in profiles.items()
     ]
     return json.dumps(content) + "\n"

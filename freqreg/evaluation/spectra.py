@@ -62,6 +62,14 @@ class FrequencyProfile:
         """Log B_low of the mean of both quadrants, as `JaFR(quadrants=2)` has it."""
         return log_low_frequency_bias((self.spectrum + self.flipped) / 2, floor=floor).item()
 
+    def log_b_low_by_quadrant(self) -> dict[str, float]:
+        """All three, by the names that they have in files."""
+        return {
+            "one quadrant": self.log_b_low(),
+            "flipped": self.log_b_low_flipped(),
+            "both quadrants": self.log_b_low_both(),
+        }
+
 
 def image_profile(
     batches: Iterable[ImageBatch], *, accelerator: "Accelerator | None" = None
