@@ -1,16 +1,39 @@
 """Figures as blocks of the page."""
 
+import hashlib
 import io
+import json
+from typing import Any
 
 import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
 
 from freqreg.evaluation.report.blocks import Picture
 
 
 def picture(name: str, figure: Figure, alt: str) -> Picture:
-    """The figure as SVG, the same bytes for the same figure."""
+    """The figure as SVG, the same bytes for the same figure; identified by what it shows."""
     buffer = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        metadata = {"Date": None, "Identifier": digest_of(figure)}
+        figure.savefig(buffer, format="svg", metadata=metadata)
     return Picture(name, buffer.getvalue(), alt)
+
+
+def digest_of(figure: Figure) -> str:
+    """Of its points and words: the same whatever version of matplotlib draws them."""
+    shown = json.dumps([_shown(axes) for axes in figure.axes])
+    return hashlib.sha256(shown.encode()).hexdigest()[:16]
+
+
+def _shown(axes: Axes) -> list[Any]:
+    points = [line.get_xydata() for line in axes.lines]
+    points += [collection.get_offsets() for collection in axes.collections]
+    words = [axes.get_title(), axes.get_xlabel(), axes.get_ylabel()]
+    words += [text.get_text() for text in axes.texts]
+    if isinstance(axes.xaxis.get_major_locator(), FixedLocator):  # else places chosen in drawing
+        words += [text.get_text() for text in axes.get_xticklabels()]
+    return [words, *(np.round(np.asarray(place), 6).tolist() for place in points)]
