@@ -39,6 +39,14 @@ for name in sys.argv[1:]:
 print(importlib.import_module("freqreg").__file__)
 """
 
+THE_PROGRAM = """
+import importlib, runpy
+for name in ("paper_tables", "report.html"):
+    print(importlib.import_module(f"freqreg.evaluation.{name}").__file__)
+sys.argv[1:] = ["--help"]
+runpy.run_module("freqreg", run_name="__main__", alter_sys=True)
+"""
+
 
 def subpackages() -> set[str]:
     """Every folder with Python files below freqreg/, integrations/ among them."""
@@ -77,11 +85,24 @@ def test_every_subpackage_is_listed() -> None:
 
 
 def test_the_wheel_has_every_file(installed: Path) -> None:
-    source = {p.relative_to(ROOT / "freqreg") for p in (ROOT / "freqreg").rglob("*.py")}
-    source |= {Path("integrations") / p.name for p in (ROOT / "integrations").glob("*.py")}
-    shipped = {p.relative_to(installed / "freqreg") for p in (installed / "freqreg").rglob("*.py")}
-    assert shipped == source
-    assert (installed / "freqreg" / "py.typed").exists()
+    source = files_in(ROOT / "freqreg")
+    source |= {Path("integrations") / path for path in files_in(ROOT / "integrations")}
+    assert files_in(installed / "freqreg") == source
+
+
+def files_in(folder: Path) -> set[Path]:
+    """All but what Python compiled, relative to the folder."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return {path.relative_to(folder) for path in files}
+
+
+def test_the_program_runs_from_the_wheel(installed: Path) -> None:
+    """Of modules that read files beside them, and of all commands."""
+    output = run(sys.executable, "-c", isolated(installed) + THE_PROGRAM, cwd=installed)
+    *places, shown = output.split("\n", maxsplit=2)
+    assert all(place.startswith(str(installed)) for place in places)
+    assert "usage: freqreg" in shown
+    assert "evaluate" in shown
 
 
 def test_the_wheel_imports_every_subpackage(installed: Path) -> None:
