@@ -1,11 +1,12 @@
 """A file of results that grows line by line, so that killed work goes on where it stopped."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from freqreg.errors import InputError
+from freqreg.evaluation.records import write_whole
 
 
 class Journal:
@@ -24,7 +25,6 @@ class Journal:
         self._file, self._numbers = file, {}
         if file is None:
             return
-        file.parent.mkdir(parents=True, exist_ok=True)
         header, *lines = _whole_lines(file) or [json.dumps(about)]
         if json.loads(header) != about:
             raise InputError(
@@ -33,7 +33,7 @@ class Journal:
             )
         for line in lines:
             self._numbers |= json.loads(line)
-        _replace(file, (header, *lines))
+        write_whole(file, "".join(f"{line}\n" for line in (header, *lines)))
 
     def __contains__(self, name: str) -> bool:
         return name in self._numbers
@@ -51,10 +51,3 @@ class Journal:
 
 def _whole_lines(file: Path) -> list[str]:
     return file.read_text().split("\n")[:-1] if file.exists() else []
-
-
-def _replace(file: Path, lines: Iterable[str]) -> None:
-    """Write all lines, in a way that a kill leaves the file as it was or as it shall be."""
-    beside = file.with_name(f"{file.name}.part")
-    beside.write_text("".join(f"{line}\n" for line in lines))
-    beside.replace(file)

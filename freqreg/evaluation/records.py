@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from freqreg.errors import FreqregError
+from freqreg.whole_files import appearing_whole
 
 Values = dict[str, float]
 """Numbers by the part that they are of, e.g. {"accuracy": 0.93, "loss": 0.2}."""
@@ -191,8 +192,6 @@ def versions(device: torch.device) -> dict[str, str]:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write beside and rename, so that the file is never half there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.part")
-    beside.write_text(text)
-    beside.replace(path)
+    """Write a file that is never half there."""
+    with appearing_whole(path) as beside:
+        beside.write_text(text)

@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from freqreg.evaluation.corruptions.names import CORRUPTIONS, SEVERITIES
 from freqreg.evaluation.corruptions.npy_folder import LABELS, read_images
 from freqreg.evaluation.examples import Images, require_pixels
 from freqreg.evaluation.progress import progress_bar
+from freqreg.whole_files import appearing_whole
 
 ORIGIN = "origin.json"
 
@@ -58,7 +58,7 @@ def write_npy_folder(
     data = CorruptedOnTheFly(as_bytes(images), labels, seed)
     folder.mkdir(parents=True, exist_ok=True)
     _settle_origin(folder / ORIGIN, _origin(data))
-    with _appearing_whole(folder / f"{LABELS}.npy") as unfinished, unfinished.open("wb") as file:
+    with appearing_whole(folder / f"{LABELS}.npy") as unfinished, unfinished.open("wb") as file:
         np.save(file, _compact(data.labels.cpu().numpy()))
     with progress_bar(len(names) * len(SEVERITIES) * len(images), "corrupting") as bar:
         for name in names:
@@ -74,7 +74,7 @@ def _write(path: Path, data: CorruptedOnTheFly, name: str, bar: Any) -> None:
         return
     _, channels, height, width = data.images.shape
     shape = (rows, height, width, channels)
-    with _appearing_whole(path) as unfinished:
+    with appearing_whole(path) as unfinished:
         file = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
         _fill(file, data, name, bar)
         file.flush()
@@ -104,7 +104,7 @@ def _origin(data: CorruptedOnTheFly) -> dict[str, Any]:
 def _settle_origin(path: Path, origin: dict[str, Any]) -> None:
     """Note what the folder is written from, or see that it is the same as before."""
     if not path.exists():
-        with _appearing_whole(path) as unfinished:
+        with appearing_whole(path) as unfinished:
             unfinished.write_text(json.dumps(origin, indent=2) + "\n")
         return
     before = json.loads(path.read_text())
@@ -113,11 +113,3 @@ def _settle_origin(path: Path, origin: dict[str, Any]) -> None:
             f"{path.parent} was written from {before}, now asked for is {origin}: other images, "
             "labels or another seed. Name another folder, or delete that one."
         )
-
-
-@contextmanager
-def _appearing_whole(path: Path) -> Iterator[Path]:
-    """A file to write to, which takes the name `path` when it is whole."""
-    unfinished = path.with_name(f"{path.name}.part")
-    yield unfinished
-    unfinished.replace(path)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from freqreg.evaluation.examples import Images, unit_range
 from freqreg.evaluation.records import Record
 from freqreg.evaluation.spectra import gradient_profile, image_profile, input_gradients
+from freqreg.whole_files import appearing_whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +59,8 @@ class Portrait:
         from safetensors.torch import save_file
 
         tensors = {field.name: getattr(self, field.name).contiguous() for field in fields(self)}
-        beside = path.with_name(f"{path.name}.part")
-        save_file(tensors, beside, {"weights": of.about.get("weights", "")})
-        beside.replace(path)
+        with appearing_whole(path) as beside:
+            save_file(tensors, beside, {"weights": of.about.get("weights", "")})
 
     @classmethod
     def load(cls, path: Path, *, of: Record) -> "Portrait | None":

@@ -1,0 +1,17 @@
+"""Files that are there whole, or not at all."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def appearing_whole(path: Path) -> Iterator[Path]:
+    """A file to write to, beside `path`, whose name it takes when all is written.
+
+    A kill, or an error while writing, leaves `path` as it was. Folders are made where missing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.part")
+    yield beside
+    beside.replace(path)
