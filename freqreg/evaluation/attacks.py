@@ -24,6 +24,12 @@ Logits = Float[Tensor, "batch classes"]
 Targets = Int64[Tensor, " batch"]
 
 
+def require_radius(eps: float) -> None:
+    """Raise unless a ball of this radius in [0, 1] can be meant."""
+    require_positive(eps=eps)
+    UNIT_PIXELS.require_radius(eps)
+
+
 @dataclass(frozen=True)
 class FGSMAttack(Attack):
     """Fast gradient sign method: one step of ε from the clean image.
@@ -37,8 +43,7 @@ class FGSMAttack(Attack):
     eps: float = 8 / 255
 
     def __post_init__(self) -> None:
-        UNIT_PIXELS.require_radius(self.eps)
-        require_positive(eps=self.eps)
+        require_radius(self.eps)
 
     def attacked(
         self, model: Classifier, examples: Examples, *, seed: int, batch_size: int
@@ -86,8 +91,8 @@ class PGDAttack(Attack):
     early_exit: bool = True
 
     def __post_init__(self) -> None:
-        require_positive(eps=self.eps, step_size=self._step_size, confidence=self.confidence)
-        UNIT_PIXELS.require_radius(self.eps)
+        require_radius(self.eps)
+        require_positive(step_size=self._step_size, confidence=self.confidence)
         require_count(steps=self.steps, restarts=self.restarts)
         require_start(self.start)
         require_select(self.select)

@@ -10,10 +10,9 @@ from typing import Any
 
 from torch import nn
 
-from freqreg.checks import require_positive
 from freqreg.errors import InputError
 from freqreg.evaluation.attack import Attack, Attacked
-from freqreg.evaluation.attacks import UNIT_PIXELS
+from freqreg.evaluation.attacks import require_radius
 from freqreg.evaluation.examples import Classifier, Examples, unit_range
 from freqreg.evaluation.isolation import untouched
 from freqreg.evaluation.progress import progress_bar
@@ -41,7 +40,7 @@ class AutoAttack(Attack):
     eps: float = 8 / 255
 
     def __post_init__(self) -> None:
-        _require_radius(self.eps)
+        require_radius(self.eps)
 
     def attacked(
         self, model: Classifier, examples: Examples, *, seed: int, batch_size: int
@@ -73,7 +72,7 @@ class SquareAttack(Attack):
     eps: float = 8 / 255
 
     def __post_init__(self) -> None:
-        _require_radius(self.eps)
+        require_radius(self.eps)
 
     def attacked(
         self, model: Classifier, examples: Examples, *, seed: int, batch_size: int
@@ -114,11 +113,6 @@ def _package() -> Any:
             'Install it with: pip install "freqreg[autoattack]"'
         ) from error
     return pyautoattack
-
-
-def _require_radius(eps: float) -> None:
-    require_positive(eps=eps)
-    UNIT_PIXELS.require_radius(eps)
 
 
 def _aim_at_existing_classes(adversary: Any, classes: int) -> None:

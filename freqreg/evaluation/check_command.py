@@ -8,7 +8,7 @@ import tyro
 
 from freqreg.diagnostics import check
 from freqreg.evaluation.command_line import best_device
-from freqreg.evaluation.loading import build_network
+from freqreg.evaluation.loading import build_network, use_differentiable_attention
 from freqreg.objective import Objective
 from freqreg.regularizers import JaFR
 
@@ -42,9 +42,7 @@ class Check:
         device = torch.device(self.device) if self.device else best_device()
         model: Any = build_network(self.model, num_classes=10).to(device)
         if not self.fused_attention:
-            for module in model.modules():
-                if hasattr(module, "fused_attn"):
-                    module.fused_attn = False
+            use_differentiable_attention(model)
         channels, *size = getattr(model, "pretrained_cfg", {}).get("input_size", (3, 32, 32))
         if self.image_size:
             size = [self.image_size] * 2

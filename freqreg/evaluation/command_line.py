@@ -51,9 +51,13 @@ def _image_set(
 
 
 @contextmanager
-def plain_errors() -> Iterator[None]:
-    """Errors whose message says what to do end the program with that message alone."""
+def plain_errors(*others: type[Exception]) -> Iterator[None]:
+    """Errors whose message says what to do end the program with that message alone.
+
+    Args:
+        others: such errors beside freqreg's own and those of missing packages.
+    """
     try:
         yield
-    except (FreqregError, ImportError) as error:
+    except (FreqregError, ImportError, *others) as error:
         sys.exit(f"{type(error).__name__}: {error}")

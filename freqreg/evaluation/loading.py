@@ -15,6 +15,9 @@ from freqreg.networks import OneConvNet, PreActResNet18
 
 TIMM = "timm/"
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+RESULTS = "results.json"
+"""What a recipe leaves beside a model."""
+
 NETWORKS = {"preact_resnet18": PreActResNet18, "one_conv": OneConvNet}
 
 
@@ -113,6 +116,13 @@ def build_network(name: str, **kwargs: Any) -> nn.Module:
         known = ", ".join((*NETWORKS, f"{TIMM}NAME"))
         raise CheckpointError(f"There is no network {name!r}; known are {known}.")
     return NETWORKS[name](**kwargs)
+
+
+def use_differentiable_attention(model: nn.Module) -> None:
+    """Let a network of timm compute attention by operations that have a second derivative."""
+    for module in model.modules():
+        if hasattr(module, "fused_attn"):
+            module.fused_attn = False  # pyright: ignore[reportArgumentType]
 
 
 def _run(folder: Path) -> LoadedModel:

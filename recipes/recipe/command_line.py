@@ -2,10 +2,10 @@
 
 import logging
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,7 @@ import torch
 import tyro
 from accelerate import Accelerator
 
-from freqreg.errors import FreqregError
+from freqreg.evaluation import command_line
 from recipe.images import DataError, Images
 from recipe.overrides import overrides
 from recipe.run import Run, perform
@@ -22,7 +22,7 @@ from recipe.table import print_table
 from recipe.tasks import alone_in
 
 Load = Callable[[Path | None], tuple[Images, Images]]
-USER_ERRORS = (DataError, FreqregError, FileExistsError, FloatingPointError, ImportError)
+plain_errors = partial(command_line.plain_errors, DataError, FileExistsError, FloatingPointError)
 
 
 @dataclass(frozen=True)
@@ -164,15 +164,6 @@ def hint_at_threads(accelerator: Accelerator) -> None:
             cores,
             cores,
         )
-
-
-@contextmanager
-def plain_errors() -> Iterator[None]:
-    """Errors whose message says what to do end the program with that message alone."""
-    try:
-        yield
-    except USER_ERRORS as error:
-        sys.exit(f"{type(error).__name__}: {error}")
 
 
 def describe(experiment: Experiment) -> str:

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from torch import nn
-
 from freqreg.errors import SettingError
 from freqreg.evaluation.loading import NETWORKS, TIMM
 
@@ -34,10 +32,3 @@ def _fixed_size(name: str, image_size: int) -> dict[str, int]:
         return {}  # the error comes with building it
     config = timm.get_pretrained_cfg(name)
     return {"img_size": image_size} if config is not None and config.fixed_input_size else {}
-
-
-def use_differentiable_attention(model: nn.Module) -> None:
-    """Let a network of timm compute attention by operations that have a second derivative."""
-    for module in model.modules():
-        if hasattr(module, "fused_attn"):
-            module.fused_attn = False  # pyright: ignore[reportArgumentType]

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from freqreg.errors import SettingError
-from freqreg.evaluation.loading import CONFIG
+from freqreg.evaluation.loading import CONFIG, RESULTS
 from freqreg.evaluation.records import differences, write_whole
 from recipe.measure import Measures
-
-RESULTS = "results.json"
 
 
 @dataclass(frozen=True)

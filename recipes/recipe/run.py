@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from freqreg.evaluation.accuracy import accuracy
-from freqreg.evaluation.loading import build_network, load_model
+from freqreg.evaluation.loading import build_network, load_model, use_differentiable_attention
 from freqreg.evaluation.records import versions, write_whole
 from recipe.augment import RandomCropAndFlip
 from recipe.best import BEST, BestKeepingTrainer, selection
@@ -21,7 +21,7 @@ from recipe.card import CARD, card
 from recipe.images import Images
 from recipe.measure import Measures, first, measure
 from recipe.methods import objective
-from recipe.networks import network_kwargs, use_differentiable_attention
+from recipe.networks import network_kwargs
 from recipe.optimizer import make_optimizer
 from recipe.records import BestModel, Results, begin
 from recipe.repository import current_commit

@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from freqreg.errors import SettingError
-from freqreg.evaluation.loading import CONFIG
+from freqreg.evaluation.loading import CONFIG, RESULTS
 from freqreg.evaluation.paper_tables import DATASETS
 from freqreg.evaluation.records import Entry, Record, RecordError, Values
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
-
-RESULTS = "results.json"
-"""What a recipe leaves beside a model."""
 
 
 @dataclass(frozen=True)
