@@ -19,7 +19,8 @@ class GradAlign(Regularizer):
 
     The penalty is $1 - \cos(\nabla_x L(x), \nabla_x L(x + \eta))$, averaged over the examples
     whose two gradients are not zero, with $\eta$ uniform in the ε-ball and not clipped to
-    the pixel range. It prevents the collapse of single-step adversarial training.
+    the pixel range. Its authors report that it prevents the collapse of single-step adversarial
+    training.
 
     Args:
         lambda_align: weight; 0.2 is the authors' for CIFAR-10 at ε = 8/255.
