@@ -72,6 +72,27 @@ def test_the_model_on_the_page_is_that_of_the_program() -> None:
     assert Beside(jafr, share=0.25).products == 1.5
 
 
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        (("JaFR", "JaFR, smooth", "double backprop"), "{} times"),
+        (("FGSM + JaFR", "double backprop, with FGSM"), "with FGSM {} "),
+        (("double backprop, with FGSM, streamed",), "{} "),
+    ],
+)
+def test_memory_is_told_as_measured(steps: tuple[str, ...], words: str) -> None:
+    found = [
+        row["memory" if "memory" in row else "made"]
+        for run in RUNS
+        for row in run["results"]
+        if run["program"] in ("step_cost", "memory") and row["step"] in steps
+    ]
+    told = words.format(f"{min(found):.1f} to {max(found):.1f}")
+    for name in ("how-to-choose.md", "methods/double-backprop.md"):
+        text = (PAGE.parent / name).read_text()
+        assert told in " ".join(text.split()), name
+
+
 def test_a_newer_run_replaces_the_older_and_a_gpu_s_stands_beside(tmp_path: Path) -> None:
     path = tmp_path / "page.md"
     for run in (
