@@ -45,7 +45,7 @@ class RegularizedTrainerMixin:
         **kwargs: the Trainer's.
 
     Raises:
-        SettingError: `objective` is none, or the processor does not tell its pixels.
+        SettingError: `objective` is not an Objective, or the processor does not tell its pixels.
     """
 
     objective: Objective

@@ -47,7 +47,7 @@ class NFGSM:
     The images stay within the pixel range, and up to `noise` · ε + `alpha` · ε from `x`.
 
     Args:
-        eps: radius that the model shall withstand, in pixels.
+        eps: radius that the model should withstand, in pixels.
         alpha: step size as a multiple of ε.
         noise: half-width of the uniform noise as a multiple of ε.
 
