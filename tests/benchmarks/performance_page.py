@@ -1,16 +1,17 @@
 """docs/performance.md, from what the benchmarks stored and the words in performance_page.md."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.performance_conditions import conditions, is_gpu, said_once
 from tests.benchmarks.performance_tables import (
     compile_table,
-    conditions,
     memory_table,
     scaling_table,
     step_cost_table,
+    summary_table,
 )
 
 Run = dict[str, Any]
@@ -21,25 +22,32 @@ TABLES: dict[str, Callable[[Run], str]] = {
     "memory": memory_table,
     "compile": compile_table,
 }
-_PLACE = re.compile(r"^<!-- results of (?P<program>\w+) -->$", re.MULTILINE)
+NO_GPU = "On a GPU: not measured."
+_PLACE = re.compile(r"^<!-- (?P<what>[\w ]+) -->$", re.MULTILINE)
 
 
 def page(runs: list[Run]) -> str:
-    """The words, with all results of a program in the place that names it."""
-    return _PLACE.sub(lambda place: results(place["program"], runs), WORDS.read_text())
+    """The words, with what was measured in the places that name it."""
+    once = said_once(runs)
+    parts = {
+        "conditions of all": "\n\n".join(_sentences(once, runs)),
+        "summary": summary_table([run for run in runs if run["program"] == "step_cost"]),
+        **{f"results of {program}": results(program, runs, once) for program in TABLES},
+    }
+    return _PLACE.sub(lambda place: parts[place["what"]], WORDS.read_text())
 
 
-def results(program: str, runs: list[Run]) -> str:
-    """One table after the other; what was not measured is said so."""
+def _sentences(once: Collection[str], runs: list[Run]) -> list[str]:
+    shared = [f"All figures are of: {'; '.join(once)}."] if once else []
+    return [*shared, *([] if any(map(is_gpu, runs)) else [NO_GPU])]
+
+
+def results(program: str, runs: list[Run], once: Collection[str] = ()) -> str:
+    """One table after the other; what was not measured is said so, but for what is said `once`."""
     of_program = [run for run in runs if run["program"] == program]
-    tables = [f"{TABLES[program](run)}\n\n{conditions(run)}" for run in of_program]
-    if not any(is_gpu(run) for run in of_program):
-        tables.append("On a GPU: not measured.")
+    parts = [part for run in of_program for part in (TABLES[program](run), conditions(run, once))]
+    if not any(map(is_gpu, of_program)) and any(map(is_gpu, runs)):
+        parts.append(NO_GPU)
     if not of_program:
-        tables.insert(0, "On a CPU: not measured.")
-    return "\n\n".join(tables)
-
-
-def is_gpu(run: Run) -> bool:
-    """Whether its figures are those of a GPU."""
-    return "no GPU" not in run["machine"]
+        parts.insert(0, "On a CPU: not measured.")
+    return "\n\n".join(filter(None, parts))

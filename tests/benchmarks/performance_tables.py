@@ -1,11 +1,11 @@
 """The tables of docs/performance.md."""
 
 from collections.abc import Iterable, Sequence
+from math import inf
 from typing import Any
 
-from tests.benchmarks.machine import QUIET
-
 Run = dict[str, Any]
+Row = dict[str, Any]
 TITLES = {
     "preact": "PreAct-ResNet-18",
     "resnet50": "ResNet-50 (timm)",
@@ -13,6 +13,25 @@ TITLES = {
     "convnext": "ConvNeXt-A (timm)",
     "convolutions": "Convolutions with GELU",
 }
+
+
+def summary_table(runs: Sequence[Run]) -> str:
+    """Time and memory of each step over a plain step's: least and most of all networks."""
+    found: dict[str, list[Row]] = {}
+    for row in (row for run in runs for row in run["results"]):
+        if not row["step"].startswith("plain"):
+            found.setdefault(row["step"], []).append(row)
+    rows = [
+        [step, spread(rows, "ratio"), spread(rows, "memory"), f"{len(rows)}"]
+        for step, rows in sorted(found.items(), key=lambda item: item[1][0]["expected"] or inf)
+    ]
+    return markdown(["Step", "time, × plain", "memory, × plain", "tables"], rows)
+
+
+def spread(rows: Sequence[Row], name: str) -> str:
+    """The least and the most of a figure."""
+    least, most = (f"{pick(row[name] for row in rows):.1f}" for pick in (min, max))
+    return least if least == most else f"{least} to {most}"
 
 
 def step_cost_table(run: Run) -> str:
@@ -121,21 +140,6 @@ def heading(run: Run) -> str:
     form = f", {s['memory_format'].replace('_', ' ')}" if "memory_format" in s else ""
     name = TITLES.get(s["model"], s["model"])
     return f"### {name}{width}, {s['batch_size']} images of {s['image_size']} pixels{form}"
-
-
-def conditions(run: Run) -> str:
-    """On what and how a table was measured."""
-    rounds = run["settings"].get("rounds")
-    timed = f"; medians of {rounds} rounds; {disturbance(run['other_work'])}" if rounds else ""
-    return f"{run['machine']}, timm {run['versions']['timm']}{timed}."
-
-
-def disturbance(cores: float | None) -> str:
-    """How idle the machine was otherwise."""
-    if cores is None:
-        return "whether the machine was idle otherwise is not known"
-    verdict = "the machine was idle otherwise" if cores <= QUIET else "the machine was **not** idle"
-    return f"{verdict} (others kept {cores:g} cores busy)"
 
 
 def number(value: float | None, form: str = "{:.2f}") -> str:

@@ -17,7 +17,7 @@ from tests.docs.blocks import PAGES, ROOT
 
 ROW = re.compile(
     r"^\| `(?P<code>Objective\(.*\))`(?P<streamed>, streamed)?"
-    r" \| (?P<calls>\d+) \| (?P<cost>\d+) F \|$",
+    r" \| (?P<calls>\d+) \| (?P<cost>\d+) fwd \|$",
     re.MULTILINE,
 )
 

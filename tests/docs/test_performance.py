@@ -11,8 +11,9 @@ from tests.benchmarks.candidates import CANDIDATES, PUBLISHED
 from tests.benchmarks.cost_model import TIME_THROUGH_GRADIENT, Alternating, Beside, Passes
 from tests.benchmarks.machine import OtherWork
 from tests.benchmarks.performance import PAGE, Measured, keep
-from tests.benchmarks.performance_page import page, results
-from tests.benchmarks.performance_tables import deviation, disturbance
+from tests.benchmarks.performance_conditions import disturbance
+from tests.benchmarks.performance_page import NO_GPU, page, results
+from tests.benchmarks.performance_tables import deviation
 from tests.benchmarks.study import METHODS, write_study
 
 RUNS: list[dict[str, Any]] = json.loads(PAGE.with_suffix(".json").read_text())
@@ -65,22 +66,28 @@ def test_counted_operations_are_those_of_the_passes() -> None:
 
 
 def test_the_model_on_the_page_is_that_of_the_program() -> None:
-    assert f"{TIME_THROUGH_GRADIENT:g} F of time" in PAGE.read_text()
+    assert f"{TIME_THROUGH_GRADIENT:g} fwd of time" in PAGE.read_text()
     jafr = Passes(1, to_input=1, through_gradient=1)
     assert (jafr.products, round(jafr.time, 2)) == (2, 2.17)
     assert Alternating(jafr, plain=3).products == pytest.approx(3.75 / 3)
     assert Beside(jafr, share=0.25).products == 1.5
 
 
+CHOICE, EXACT = "how-to-choose.md", "methods/double-backprop.md"
+CENTRAL = ("JaFR, central, streamed", "FGSM + JaFR, central, streamed", "differences, streamed")
+
+
 @pytest.mark.parametrize(
-    ("steps", "words"),
+    ("steps", "words", "pages"),
     [
-        (("JaFR", "JaFR, smooth", "double backprop"), "{} times"),
-        (("FGSM + JaFR", "double backprop, with FGSM"), "with FGSM {} "),
-        (("double backprop, with FGSM, streamed",), "{} "),
+        (("JaFR", "JaFR, smooth", "double backprop"), "{} times", [CHOICE, EXACT]),
+        (("FGSM + JaFR", "double backprop, with FGSM"), "with FGSM {} ", [CHOICE, EXACT]),
+        (("double backprop, with FGSM, streamed",), "{} ", [CHOICE, EXACT]),
+        (CENTRAL, "{} times a plain step's, streamed", [CHOICE]),
+        (("JaFR, central, summed", "differences, summed"), "{} as one scalar with", [CHOICE]),
     ],
 )
-def test_memory_is_told_as_measured(steps: tuple[str, ...], words: str) -> None:
+def test_memory_is_told_as_measured(steps: tuple[str, ...], words: str, pages: list[str]) -> None:
     found = [
         row["memory" if "memory" in row else "made"]
         for run in RUNS
@@ -88,7 +95,7 @@ def test_memory_is_told_as_measured(steps: tuple[str, ...], words: str) -> None:
         if run["program"] in ("step_cost", "memory") and row["step"] in steps
     ]
     told = words.format(f"{min(found):.1f} to {max(found):.1f}")
-    for name in ("how-to-choose.md", "methods/double-backprop.md"):
+    for name in pages:
         text = (PAGE.parent / name).read_text()
         assert told in " ".join(text.split()), name
 
@@ -108,9 +115,18 @@ def test_a_newer_run_replaces_the_older_and_a_gpu_s_stands_beside(tmp_path: Path
 
 def test_what_was_not_measured_is_said() -> None:
     run = json.loads(json.dumps(vars(run_of({"JaFR": 2.5}))))
-    assert results("step_cost", [run]).endswith("On a GPU: not measured.")
+    assert NO_GPU in page([run])
     assert "at most 20% apart (JaFR)" in results("step_cost", [run])
     assert "On a CPU: not measured." in results("scaling", [run])
+
+
+def test_what_holds_of_all_tables_is_said_once() -> None:
+    runs = [json.loads(json.dumps(vars(run_of({"JaFR": ratio})))) for ratio in (2.0, 2.5)]
+    assert page(runs).count("no GPU, timm 1") == page(runs).count(NO_GPU) == 1
+    assert "| JaFR | 2.0 to 2.5 | 1.0 | 2 |" in page(runs)
+    runs[1]["machine"] = "x, some GPU"
+    assert page(runs).count("no GPU, timm 1") == page(runs).count("some GPU, timm 1") == 1
+    assert page(runs).count(NO_GPU) == 3, "of each program that has no run on one"
 
 
 @pytest.mark.parametrize(("cores", "said"), [(0.0, "was idle"), (1.2, "**not** idle")])
