@@ -2,14 +2,15 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from mini_results import ROOT, Arguments, main
 from recipe.claims.cost import FILE, METHODS
-from recipe.claims.page import RESULTS, claims
+from recipe.claims.page import RESULTS, claims, in_a_sentence
 from recipe.claims.study import Study
-from recipe.claims.verdict import Claim
+from recipe.claims.verdict import Claim, Verdict
 
 REPORTED = ROOT / RESULTS
 
@@ -42,6 +43,7 @@ def test_without_cells_everything_is_undecided(tmp_path: Path) -> None:
     assert [claim.letter for claim in found] == list("abcdefg")
     assert {part.outcome for claim in found for part in claim.parts} == {"undecided"}
     assert "0 of 6 cells are there" in page
+    assert "Of 7 claims 7 are undecided (a, b, c, d, e, f, g).\n" in page
 
 
 def test_a_page_with_costs_names_their_machine(tmp_path: Path) -> None:
@@ -51,6 +53,15 @@ def test_a_page_with_costs_names_their_machine(tmp_path: Path) -> None:
     page = written(tmp_path, tmp_path)
     assert "width 64; 2 cores." in page
     assert "all 5 steps" in page
+
+
+def test_the_page_begins_with_the_count_of_outcomes() -> None:
+    claim = Claim("a", "", "", (Verdict("", "holds", ""),), ())
+    other = replace(claim, letter="b", parts=(Verdict("", "does not hold", ""),))
+    assert in_a_sentence([claim]) == "Of 1 claims 1 holds (a)."
+    assert in_a_sentence([claim, other, replace(other, letter="c")]) == (
+        "Of 3 claims 1 holds (a) and 2 do not hold (b, c)."
+    )
 
 
 @pytest.mark.parametrize("letter", "abcdefg")

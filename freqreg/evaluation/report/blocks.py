@@ -34,11 +34,13 @@ class Table:
         head: of each column; the first one names the rows.
         rows: of as many cells, or of one.
         is_dense: set small, for much that is looked up rather than read.
+        summary: what stands in its place until it is opened; "": it is open.
     """
 
     head: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     is_dense: bool = False
+    summary: str = ""
 
 
 @dataclass(frozen=True)

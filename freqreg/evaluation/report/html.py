@@ -107,10 +107,13 @@ def _(block: Table) -> str:
     head = "".join(f'<th scope="col">{_inline(name)}</th>' for name in block.head)
     kind = ' class="dense"' if block.is_dense else ""
     rows = "\n".join(_row(row, len(block.head)) for row in block.rows)
-    return (
+    table = (
         f'<div class="scroll"><table{kind}><thead><tr>{head}</tr></thead>\n'
         f"<tbody>{rows}</tbody></table></div>"
     )
+    if not block.summary:
+        return table
+    return f"<details><summary>{_inline(block.summary)}</summary>{table}</details>"
 
 
 def _row(row: tuple[Cell, ...], columns: int) -> str:

@@ -52,7 +52,11 @@ def _(block: Picture, figures: str) -> str:
 def _(block: Table, figures: str) -> str:
     columns = len(block.head)
     rows = [_row(row, columns) for row in block.rows]
-    return "\n".join([_line(block.head), _line(["---"] * columns), *rows])
+    table = "\n".join([_line(block.head), _line(["---"] * columns), *rows])
+    if not block.summary:
+        return table
+    opening = f'<details markdown="1">\n<summary>{block.summary}</summary>'
+    return f"{opening}\n\n{table}\n\n</details>"
 
 
 def _row(row: tuple[Cell, ...], columns: int) -> str:

@@ -121,7 +121,7 @@ def _ten_seeds(study: Study) -> tuple[Block, ...]:
     groups = [*(study.group(1, method) for method in methods), *jafr]
     rows = tuple((Cell(group.label), *_spread(group)) for group in groups)
     head = ("", "files", "models", "mean", "least", "largest")
-    return text, Table(head, rows)
+    return text, Table(head, rows, summary="log B_low in stage 1")
 
 
 def _spread(group: Group) -> list[Cell]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from freqreg.evaluation.report.blocks import Block, Cell, Table, Text
+from freqreg.evaluation.report.blocks import Block, Cell, Table
 from recipe.claims.collapse_figure import collapse_figure
 from recipe.claims.resampling import proportion
 from recipe.claims.study import Group, MeasuredCell, Study
@@ -14,6 +14,7 @@ from recipe.settings import Method
 COLLAPSES = 0.9
 PREVENTS = 0.1
 """Shares of the seeds."""
+EACH_CELL = "Each cell's accuracy in percent: clean / FGSM / PGD"
 AT_MOST = "at most 1 of 10 seeds collapses, at most 1 is no model"
 
 ADVERSARIAL: tuple[Method, ...] = (
@@ -95,8 +96,7 @@ def _figures(others: Sequence[Group], jafr: Sequence[Group]) -> tuple[Block, ...
         ),
         _counts_table(groups),
         collapse_figure(jafr, others),
-        Text("Each cell's accuracy in percent: clean / FGSM / PGD."),
-        seeds_table(groups, _accuracies),
+        seeds_table(groups, _accuracies, summary=EACH_CELL),
     )
 
 
@@ -127,7 +127,7 @@ def _confirmed(fgsm: Group, jafr: Group) -> Verdict:
 
 
 def _figures_of_stage_3(study: Study) -> tuple[Block, ...]:
-    text = "The same of PreAct-ResNet-18 of width 16, in stage 3."
+    text = "PreAct-ResNet-18 of width 16, in stage 3; accuracy in percent: clean / FGSM / PGD."
     return paragraph(text), seeds_table([study.group(3, m) for m in ADVERSARIAL], _accuracies)
 
 

@@ -67,12 +67,6 @@ def _figures(shifts: Sequence[Shift]) -> tuple[Block, ...]:
         ),
         _statistics_table(shifts),
         *([_picture(drawn)] if drawn else []),
-        paragraph(
-            """
-            Accuracy in percent of each corruption, mean over seeds that are models and
-            severities.
-            """
-        ),
         _accuracy_table(shifts),
     )
 
@@ -123,7 +117,10 @@ def _accuracy_table(shifts: Sequence[Shift]) -> Table:
         for name in names
     ]
     head = ("corruption", "its log B_low", *(f"{g.label}<br>{files_of(g)}" for g in groups))
-    return Table(head, tuple(rows))
+    summary = (
+        "Accuracy in percent of each corruption, mean over seeds that are models and severities"
+    )
+    return Table(head, tuple(rows), summary=summary)
 
 
 def _mean_accuracies(group: Group) -> list[str]:

@@ -106,9 +106,10 @@ def _figures(compared: Sequence[Comparison]) -> tuple[Block, ...]:
         """
     )
     head = ("", "seeds", "log B_low, %", "of the shift, %", "clean accuracy", "PGD accuracy")
-    each = paragraph("Of each cell: log B_low, and accuracy in percent, clean / FGSM / PGD.")
+    each = "Each cell's log B_low, and accuracy in percent: clean / FGSM / PGD"
     groups = {g.file: g for c in compared for g in (c.without, c.full, c.less)}.values()
-    return text, Table(head, tuple(c.row for c in compared)), each, seeds_table(groups, _cell)
+    differences = Table(head, tuple(c.row for c in compared))
+    return text, differences, seeds_table(groups, _cell, summary=each)
 
 
 def _clean(cell: MeasuredCell) -> float:

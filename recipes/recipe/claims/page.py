@@ -1,6 +1,6 @@
 """docs/results.md: every claim of the mini study, its outcome and its figures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from freqreg.evaluation.paper_tables import SOURCE
@@ -14,10 +14,15 @@ from recipe.claims.cost import FILE, cost
 from recipe.claims.doing_less import doing_less
 from recipe.claims.masking import masking
 from recipe.claims.study import Group, Study
-from recipe.claims.text import files_of, paragraph
-from recipe.claims.verdict import Claim, Verdict
+from recipe.claims.text import enumeration, files_of, paragraph
+from recipe.claims.verdict import Claim, Outcome, Verdict
 
 RESULTS = "recipes/results/mini"
+_VERBS: Mapping[Outcome, tuple[str, str]] = {
+    "holds": ("holds", "hold"),
+    "does not hold": ("does not hold", "do not hold"),
+    "undecided": ("is undecided", "are undecided"),
+}
 LEAD = (
     f"""
     Which claims of the paper ({SOURCE}) hold in a study of CIFAR-10 that two cores finish in some
@@ -49,7 +54,19 @@ def page(folder: Path) -> Page:
     study = Study.read(folder)
     found = claims(study, folder)
     chapters = (_summary(found), *map(_chapter, found), _cells(study))
-    return Page("Results of the mini study", tuple(map(paragraph, LEAD)), chapters)
+    lead = tuple(map(paragraph, (in_a_sentence(found), *LEAD)))
+    return Page("Results of the mini study", lead, chapters)
+
+
+def in_a_sentence(found: Sequence[Claim]) -> str:
+    """How many claims came out how."""
+    counts = []
+    for outcome, (singular, plural) in _VERBS.items():
+        letters = [claim.letter for claim in found if claim.outcome == outcome]
+        if letters:
+            verb = singular if len(letters) == 1 else plural
+            counts.append(f"{len(letters)} {verb} ({', '.join(letters)})")
+    return f"Of {len(found)} claims {enumeration(counts)}."
 
 
 def _summary(found: Sequence[Claim]) -> Chapter:
@@ -70,12 +87,14 @@ def _summary(found: Sequence[Claim]) -> Chapter:
 def _chapter(claim: Claim) -> Chapter:
     images = paragraph(f"Images: {claim.images}. Files are those in `{RESULTS}`, N a seed.")
     rows = [
-        (Cell(part.claim), Cell(part.outcome, is_strong=True), Cell(part.reason), _sources(part))
+        (Cell(part.claim), Cell(part.outcome, is_strong=True), Cell(part.reason))
         for part in claim.parts
     ]
-    parts = Table(("part", "outcome", "why", "judged from"), tuple(rows))
+    parts = Table(("part", "outcome", "why"), tuple(rows))
+    sources = tuple((Cell(part.claim), _sources(part)) for part in claim.parts)
+    judged_from = Table(("part", "files"), sources, summary="Judged from these files")
     sections = (
-        Section(f"({claim.letter}) {claim.outcome}", (images, parts)),
+        Section(f"({claim.letter}) {claim.outcome}", (images, parts, judged_from)),
         Section(f"({claim.letter}) figures", claim.blocks),
     )
     return Chapter(f"({claim.letter}) {claim.title}", sections)
@@ -95,7 +114,7 @@ def _cells(study: Study) -> Chapter:
         """
     )
     versions = sorted({cell.versions for group in study.groups for cell in group.found})
-    table = Table(head, tuple(map(_cells_row, study.groups)))
+    table = Table(head, tuple(map(_cells_row, study.groups)), summary="Every kind of cell")
     blocks = (text, table, *(paragraph(f"Versions: {each}.") for each in versions))
     sections = [Section("Cells, seconds, versions", blocks)]
     if study.others:

@@ -1,6 +1,6 @@
 """Figures and names as the page writes them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isnan
 from textwrap import fill
 
@@ -13,6 +13,12 @@ from recipe.claims.study import Group, MeasuredCell
 def paragraph(text: str) -> Text:
     """Prose, in lines of the documentation's length."""
     return Text(fill(" ".join(text.split()), 110, break_long_words=False, break_on_hyphens=False))
+
+
+def enumeration(items: Sequence[str]) -> str:
+    """Joined by commas, the last two by "and"."""
+    *others, last = items
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def with_interval(estimate: Estimate, digits: int, *, sign: bool = True) -> str:
@@ -36,10 +42,12 @@ def seeds_table(
     figure: Callable[[MeasuredCell], str],
     *,
     last: Mapping[str, Callable[[Group], str]] | None = None,
+    summary: str = "",
 ) -> Table:
     """A figure of each cell: a row for each group, a column for each seed, then others.
 
-    The first two columns are the method and the name of its files, in which N is the seed.
+    The first two columns are the method and the name of its files, in which N is the seed. With a
+    summary the table is closed until it is asked for.
     """
     shown, others = list(groups), last or {}
     seeds = sorted({cell.seed for group in shown for cell in group.planned})
@@ -52,7 +60,8 @@ def seeds_table(
         )
         for group in shown
     ]
-    return Table(("", "files", *(f"seed {seed}" for seed in seeds), *others), tuple(rows))
+    head = ("", "files", *(f"seed {seed}" for seed in seeds), *others)
+    return Table(head, tuple(rows), summary=summary)
 
 
 def files_of(group: Group) -> str:

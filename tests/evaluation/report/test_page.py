@@ -194,6 +194,16 @@ def test_tables_in_markdown():
     )
 
 
+def test_a_table_with_a_summary_is_closed():
+    page = _page(Table(("", "x"), ((Cell("row"), Cell("1")),), summary="Each < row"))
+    Outline(as_html(page))
+    assert "<details><summary>Each &lt; row</summary><div" in as_html(page)
+    assert as_markdown(page, figures="f").endswith(
+        '<details markdown="1">\n<summary>Each < row</summary>\n\n'
+        "|  | x |\n| --- | --- |\n| row | 1 |\n\n</details>\n"
+    )
+
+
 @pytest.fixture
 def evaluated(tmp_path, monkeypatch):
     """Two tiny models that were evaluated, and their test set."""
