@@ -9,14 +9,13 @@ HEAD = """# Families of timm
 
 One JaFR step, forward and backward, by `freqreg.check`: a small entry point of a module of
 `timm.models` (small names first), the smallest square input at which it trains, random weights,
-two images. {progress}
+two images.{progress}
 
 - Modules of `timm.models` with entry points: {modules}; measured: {count}.
 - Made a plain step on an image batch: {taken} of {count}. The others, those stopped by the
   time limit included, are in the table with their cause and count below as not passing.
-- Of the {count}, pass with at least one differentiation (at least 95 % wanted): {either}.
-- Of the {count}, pass with `DoubleBackprop()` after following `check`'s advice (at least 85 %
-  wanted): {exact}.
+- Of the {count}, pass with at least one differentiation: {either}.
+- Of the {count}, pass with `DoubleBackprop()` after following `check`'s advice: {exact}.
 - Needed fused attention off for that: {advised}.
 
 timm {timm}, torch {torch}, one CPU thread of a machine that was busy otherwise: take seconds as a
@@ -26,7 +25,7 @@ without parameters and images. In brackets: relative to a plain step.
 | Module | Model, size | DoubleBackprop | FiniteDifference | Needed, or the reason |
 |---|---|---|---|---|
 """
-UNFINISHED = """**Not whole yet**: {missing} modules are still to be
+UNFINISHED = """ **Not whole yet**: {missing} modules are still to be
 run, so the shares below say nothing about all of timm."""
 
 
@@ -76,7 +75,12 @@ def cell(family: dict[str, Any], name: str) -> str:
     if isinstance(way, str):
         return way
     (seconds, mib), (plain, plain_mib) = way, family["plain"]
-    return f"{seconds:.2g} s ({seconds / plain:.1f}), {mib:.3g} MiB ({mib / plain_mib:.1f})"
+    return f"{seconds:.2g} s ({seconds / plain:.1f}), {plainly(mib)} MiB ({mib / plain_mib:.1f})"
+
+
+def plainly(value: float) -> str:
+    """Three digits, and no power of ten."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def row(family: dict[str, Any]) -> str:

@@ -79,7 +79,7 @@ def _judged(found: StepCost) -> tuple[Outcome, str]:
     outcomes: dict[str, Outcome] = {name: found.outcome(name) for name in METHODS}
     missed = [name for name, outcome in outcomes.items() if outcome == "does not hold"]
     absent = [name for name, outcome in outcomes.items() if outcome == "undecided"]
-    reasons = [f"too dear: {', '.join(missed)}"] if missed else []
+    reasons = [f"too expensive: {', '.join(missed)}"] if missed else []
     reasons += [f"not measured: {', '.join(absent)}"] if absent else []
     return together(outcomes.values()), "; ".join(reasons) or f"all {len(METHODS)} steps"
 
