@@ -22,7 +22,7 @@ SETUP: Changes = {
     "batch_norm": published_code("every pass", "the library's default is the main pass"),
     "penalty_every": paper(1, "step"),
     "penalty_share": paper(1.0, "of the batch"),
-    "best_every": published_code(200, "steps, and ours at the last; what the paper reports is it"),
+    "best_every": published_code(200, "steps, and ours at the last; the paper reports the last"),
     "best_images": published_code(256, "the first train images, not augmented"),
     "best_attack_steps": published_code(10, "of ε/4, one restart"),
     "attack_steps": paper(50, "of ε/4"),

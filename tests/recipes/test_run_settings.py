@@ -161,3 +161,5 @@ def test_help_and_listing_name_every_value_and_its_source() -> None:
     lines = settings_lines(cifar10.EXPERIMENT.settings("pgd", "paper"))
     assert {line.split()[0] for line in lines} == {field.name for field in fields(Settings)}
     assert any("batch_size 128 (published code: " in line for line in lines)
+    (best,) = (line for line in lines if "best_every" in line)
+    assert best.endswith("; the paper reports the last)")  # as docs/recipes.md and the cards
