@@ -6,7 +6,6 @@ What has finished is not run again, and what was killed goes on from its last ch
 the same command anew at any time. --print-commands lists the runs for any scheduler.
 """
 
-import os
 import shlex
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import torch
 import tyro
 from recipe.records import RESULTS
 from recipe.settings import METHODS, Method, Preset
-from recipe.tasks import Task, run_tasks
+from recipe.tasks import Task, run_tasks, usable_cores
 
 RECIPES = Path(__file__).parent
 Name = Literal["cifar10", "cifar100", "svhn", "tiny_imagenet"]
@@ -62,8 +61,8 @@ def main(arguments: Arguments) -> None:
     if arguments.print_commands:
         print("\n".join(shlex.join(task.command) for task in tasks))
         return
-    cores = len(os.sched_getaffinity(0))
-    jobs = arguments.jobs or torch.cuda.device_count() or max(1, cores // arguments.threads)
+    by_cores = max(1, usable_cores() // arguments.threads)
+    jobs = arguments.jobs or torch.cuda.device_count() or by_cores
     failed = run_tasks(tasks, jobs=jobs, threads=arguments.threads)
     if failed:
         sys.exit(f"{len(failed)} of {len(tasks)} runs failed: {', '.join(t.name for t in failed)}")

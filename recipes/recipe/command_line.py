@@ -19,7 +19,7 @@ from recipe.overrides import overrides
 from recipe.run import Run, perform
 from recipe.settings import METHODS, Changes, Experiment, Method, Preset, Settings, Source, Sourced
 from recipe.table import print_table
-from recipe.tasks import alone_in
+from recipe.tasks import alone_in, usable_cores
 
 Load = Callable[[Path | None], tuple[Images, Images]]
 plain_errors = partial(command_line.plain_errors, DataError, FileExistsError, FloatingPointError)
@@ -154,7 +154,7 @@ def show_log() -> None:
 
 def hint_at_threads(accelerator: Accelerator) -> None:
     """Say so where accelerate's launcher keeps a CPU run on one of many cores."""
-    cores, threads = len(os.sched_getaffinity(0)), torch.get_num_threads()
+    cores, threads = usable_cores(), torch.get_num_threads()
     launched = "ACCELERATE_MIXED_PRECISION" in os.environ
     if launched and accelerator.device.type == "cpu" and threads * 2 <= cores:
         logging.getLogger(__name__).warning(

@@ -1,6 +1,6 @@
 """Programs run several at a time, each on its own threads."""
 
-import fcntl
+import logging
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 LOG, LOCK = "output.log", "lock"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,27 @@ def run_tasks(tasks: Sequence[Task], *, jobs: int, threads: int) -> list[Task]:
     return [task for task, code in zip(open_tasks, codes, strict=True) if code]
 
 
+def usable_cores() -> int:
+    """Cores that this process may run on; all of them where the system does not tell."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Wait until no other process works in the folder; a killed one does not count."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        logger.info("Another process works in %s. Waiting until it has ended.", folder)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _run(task: Task, threads: int) -> int:

@@ -1,10 +1,13 @@
+import logging
 import multiprocessing
+import os
 import sys
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from threading import Timer
 
 import pytest
-from recipe.tasks import LOG, Task, alone_in, run_tasks
+from recipe.tasks import LOG, Task, alone_in, run_tasks, usable_cores
 
 FORKS = multiprocessing.get_context("fork")
 
@@ -44,3 +47,29 @@ def test_a_folder_is_free_again_once_its_process_is_killed(tmp_path: Path) -> No
     other.kill()
     one.join()
     other.join()
+
+
+def test_who_waits_for_a_folder_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with alone_in(tmp_path):
+        assert not caplog.messages
+    entered = FORKS.Event()
+    other = FORKS.Process(target=hold, args=(tmp_path, entered))
+    other.start()
+    assert entered.wait(5)
+    Timer(0.2, other.kill).start()
+    with alone_in(tmp_path):
+        assert caplog.messages == [
+            f"Another process works in {tmp_path}. Waiting until it has ended."
+        ]
+        assert not other.is_alive()
+
+
+def test_cores_are_counted_on_any_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {2, 5}, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert usable_cores() == 2
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS and Windows
+    assert usable_cores() == 8
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert usable_cores() == 1
