@@ -64,6 +64,8 @@ class Batches:
         self._sampler = SeededSampler(_unseeded_sampler(loader), seed)
         loader.batch_sampler.sampler = self._sampler  # pyright: ignore
         self._loader = accelerator.prepare_data_loader(loader)
+        if len(self) == 0:
+            raise _no_batch(loader)
 
     def __len__(self) -> int:
         return len(self._loader)
@@ -88,3 +90,13 @@ def _unseeded_sampler(loader: DataLoader) -> Sampler[int]:
             "shuffle=True or sampler=... with batch_size=..., or a BatchSampler."
         )
     return sampler.sampler if isinstance(sampler, SeededSampler) else sampler
+
+
+def _no_batch(loader: DataLoader) -> SettingError:
+    batches = loader.batch_sampler
+    size, drop_last = (getattr(batches, name, None) for name in ("batch_size", "drop_last"))
+    return SettingError(
+        f"The loader of {type(loader.dataset).__name__} yields no batch: the data set has "
+        f"{len(loader.dataset)} images; batch_size={size}, drop_last={drop_last}. "  # pyright: ignore[reportArgumentType]
+        "Give it more images, a smaller batch_size, or drop_last=False."
+    )

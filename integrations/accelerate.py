@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
+from freqreg.checks import require_count
 from freqreg.errors import SettingError
 from freqreg.objective import Objective
 from freqreg.regularizers.base import Regularizer
@@ -73,6 +74,10 @@ class Trainer:
         log_every: optimizer steps between readings of what is recorded.
         seed: of the data's order and of `augment`.
 
+    Raises:
+        SettingError: the loader has no order that could be seeded, or yields no batch; or
+            `epochs`, `checkpoint_every` or `log_every` is no whole number of at least 1.
+
     Example:
         >>> trainer = Trainer(model, optimizer, loader, epochs=30, output_dir="runs/jafr")
         >>> trainer.add_regularizer(JaFR(lambda_freq=1e-3)).train(resume=True)
@@ -98,6 +103,7 @@ class Trainer:
         log_every: int = 50,
         seed: int = 0,
     ) -> None:
+        require_count(epochs=epochs, checkpoint_every=checkpoint_every, log_every=log_every)
         self.accelerator = accelerator or Accelerator()
         self.objective = objective or Objective()
         self.epochs, self.criterion, self.augment = epochs, criterion, augment

@@ -86,6 +86,14 @@ def test_a_loader_without_an_order_to_seed_is_refused(loader: DataLoader) -> Non
         Batches(Accelerator(cpu=True), loader, 0)
 
 
+@pytest.mark.parametrize("images", [0, 3])
+def test_a_loader_without_a_batch_is_refused(images: int) -> None:
+    loader = DataLoader(data(images), batch_size=4, drop_last=True)
+    found = f"{images} images; batch_size=4, drop_last=True. Give it more images"
+    with pytest.raises(SettingError, match=found):
+        Batches(Accelerator(cpu=True), loader, 0)
+
+
 @given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99)), min_size=2, unique=True))
 def test_seeds_differ_where_their_parts_do(parts: list[tuple[int, int]]) -> None:
     seeds = {derived_seed(*pair) for pair in parts}

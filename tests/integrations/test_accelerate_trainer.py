@@ -31,6 +31,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
 from freqreg import FGSM, Every, FiniteDifference, JaFR, Objective
+from freqreg.errors import SettingError
 from freqreg.integrations.accelerate import Trainer
 
 STEPS = 21  # 3 epochs of 7 batches
@@ -268,6 +269,21 @@ def test_steps_do_not_wait_for_the_device() -> None:
     a_run, an_epoch = reads(1), reads(2) - reads(1)
     assert an_epoch <= a_run <= 7  # not one for each of the seven steps of an epoch
     assert an_epoch <= 4
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize("name", ["epochs", "checkpoint_every", "log_every"])
+@pytest.mark.parametrize("value", [0, -1, 2.5])
+def test_counts_are_whole_and_at_least_one(name: str, value: float) -> None:
+    with pytest.raises(SettingError, match=f"{name} is {value}; it must be a whole number"):
+        trainer(**{name: value})
+
+
+def test_a_loader_without_a_batch_is_no_training() -> None:
+    model = linear_net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(SettingError, match="yields no batch"):
+        Trainer(model, optimizer, DataLoader(data(3), batch_size=4, drop_last=True), 1)
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
