@@ -1,7 +1,8 @@
 """A small trainer for regularized and adversarial training with accelerate."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from freqreg.checks import require_count
 from freqreg.errors import SettingError
+from freqreg.input_gradients import LossFn
 from freqreg.objective import Objective
 from freqreg.regularizers.base import Regularizer
 
@@ -51,6 +53,9 @@ class Trainer:
     was killed at any moment and is trained on with `train(resume=True)` ends with the same
     weights, bit for bit, as one that was not (same processes and threads, deterministic kernels
     and data set).
+
+    Subclasses may override `objective_at`, `losses`, `after_step`, `state` and `restore`. What
+    they pass to `record(name, detached scalar)` is averaged and logged with the rest.
 
     Args:
         model: maps images to logits.
@@ -111,7 +116,7 @@ class Trainer:
         self.checkpoint_every, self.log_every, self.seed = checkpoint_every, log_every, seed
         self.output_dir = None if output_dir is None else Path(output_dir)
         self.progress = Progress()
-        self._meter = Meter()
+        self.record = Meter()
         self._batches = Batches(self.accelerator, loader, seed)
         accumulated = self.accelerator.gradient_accumulation_steps
         self.steps_per_epoch = math.ceil(len(self._batches) / accumulated)
@@ -159,21 +164,70 @@ class Trainer:
             save_weights(self.accelerator, self.model, self.output_dir / "model.safetensors")
         return self.progress
 
+    def objective_at(self, step: int) -> Objective:
+        """What the step that follows `step` others minimises: `objective`, unless overridden.
+
+        A function of the step alone, so that a resumed run goes on as it would have. Overrides
+        keep `self.objective`'s regularizers, to which `add_regularizer` adds.
+        """
+        return self.objective
+
+    def losses(self, x: Tensor, y: Tensor) -> Iterable[Tensor]:
+        """What a batch trains: `backward` runs on each loss before the next is taken.
+
+        The gradients of all of them together are those of the step. Overrides minimise
+        `objective_at(progress.step)`, call the model through `loss_of` and pass `record` on.
+
+        Args:
+            x: augmented float images on the device.
+            y: their targets.
+        """
+        objective = self.objective_at(self.progress.step)
+        minimised = objective.losses if self.streamed else objective
+        losses = minimised(
+            self.loss_of(y), x, model=self.model, step=self.progress.step, record=self.record
+        )
+        return (losses,) if isinstance(losses, Tensor) else losses
+
+    def loss_of(self, y: Tensor) -> LossFn:
+        """Mean loss of images, as a function of them, where `y` are their targets."""
+        return lambda images: self.criterion(self.model(images), y)
+
+    def after_step(self) -> None:
+        """Called after each optimizer step, on each process; does nothing unless overridden.
+
+        `progress.step` counts the step already; it is logged and saved afterwards. Training goes
+        on from the modes, gradients and random states that overrides leave behind. Put long
+        work within `untimed`.
+        """
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint has besides what accelerate prepared: tensors and plain values.
+
+        Overrides add names to what `super().state()` returns.
+        """
+        return {"progress": asdict(self.progress), "scheduler": self.scheduler.state_dict()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a `state`, when training is resumed; overrides call `super().restore`."""
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.progress = Progress(**state["progress"])
+
+    @contextmanager
+    def untimed(self) -> Iterator[None]:
+        """Leave the time of what is done meanwhile out of `progress.seconds`."""
+        torch.get_device_module(self.accelerator.device).synchronize()
+        self.progress.seconds += self._clock.lap()
+        yield
+        self._clock.lap()
+
     def _begin(self, resume: bool) -> None:
         if self._checkpoints is not None:
             state = self._checkpoints.restore_latest(self.accelerator, resume=resume)
             if state is not None:
-                self._restore(state)
+                self.restore(state)
         elif resume:
             raise SettingError("resume=True needs the output_dir of the run to resume.")
-
-    def _state(self) -> dict[str, Any]:
-        """What a checkpoint has besides what accelerate prepared: tensors and plain values."""
-        return {"progress": asdict(self.progress), "scheduler": self.scheduler.state_dict()}
-
-    def _restore(self, state: Mapping[str, Any]) -> None:
-        self.scheduler.load_state_dict(state["scheduler"])
-        self.progress = Progress(**state["progress"])
 
     def _train_epoch(self) -> None:
         self.model.train()
@@ -186,23 +240,12 @@ class Trainer:
 
     def _train_batch(self, x: Tensor, y: Tensor) -> None:
         with self.accelerator.accumulate(self.model):
-            for loss in self._losses(x, y):
+            for loss in self.losses(x, y):
                 self.accelerator.backward(loss)
             if self.max_grad_norm is not None and self.accelerator.sync_gradients:
                 self.accelerator.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
             self.optimizer.step()
             self.optimizer.zero_grad()
-
-    def _losses(self, x: Tensor, y: Tensor) -> Iterable[Tensor]:
-        minimised = self.objective.losses if self.streamed else self.objective
-        losses = minimised(
-            lambda images: self.criterion(self.model(images), y),
-            x,
-            model=self.model,
-            step=self.progress.step,
-            record=self._meter,
-        )
-        return (losses,) if isinstance(losses, Tensor) else losses
 
     def _augmented(self, x: Tensor) -> Tensor:
         if x.dtype == torch.uint8:
@@ -218,6 +261,7 @@ class Trainer:
             self.scheduler.step()
         self.progress.step += 1
         self._bar.update()
+        self.after_step()
         if self.progress.batch == len(self._batches):
             return  # the end of the epoch logs and saves
         if self.progress.step % self.log_every == 0:
@@ -238,7 +282,7 @@ class Trainer:
         self._save_if_due()
 
     def _log(self) -> dict[str, float]:
-        means = self._meter.read(self.accelerator)
+        means = self.record.read(self.accelerator)
         self.progress.seconds += self._clock.lap()
         if means:
             require_finite(self.accelerator, means, step=self.progress.step)
@@ -261,5 +305,5 @@ class Trainer:
         if self._checkpoints is None or not due or not self.accelerator.sync_gradients:
             return
         self._log()
-        self._checkpoints.save(self.accelerator, step, self._state())
+        self._checkpoints.save(self.accelerator, step, self.state())
         self._clock.lap()

@@ -114,14 +114,13 @@ class BestKeepingTrainer(WarmUpTrainer):
         self.selection = selection
         self.best: Best | None = None
 
-    def _end_step(self) -> None:
-        step = self.progress.step + 1
+    def after_step(self) -> None:
+        """Compare the model with the best so far, where that is due."""
+        super().after_step()
+        step = self.progress.step
         if self.selection is not None and self.selection.is_due(step, last=self.total_steps):
-            torch.get_device_module(self.accelerator.device).synchronize()
-            self.progress.seconds += self._clock.lap()
-            self._compare(self.selection, step)
-            self._clock.lap()
-        super()._end_step()
+            with self.untimed():
+                self._compare(self.selection, step)
 
     def _compare(self, selection: Selection, step: int) -> None:
         weights: Weights = self.accelerator.get_state_dict(self.model)  # pyright: ignore
@@ -135,11 +134,13 @@ class BestKeepingTrainer(WarmUpTrainer):
         (told,) = broadcast_object_list([number])
         return told
 
-    def _state(self) -> dict[str, Any]:
-        return super()._state() | {"best": None if self.best is None else vars(self.best)}
+    def state(self) -> dict[str, Any]:
+        """With the best model."""
+        return super().state() | {"best": None if self.best is None else vars(self.best)}
 
-    def _restore(self, state: Mapping[str, Any]) -> None:
-        super()._restore(state)
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """With the best model."""
+        super().restore(state)
         self.best = None if state["best"] is None else Best(**state["best"])
 
 

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -34,17 +34,16 @@ class SlicedPenaltiesTrainer(Trainer):
             )
         self._penalty_share = penalty_share
 
-    def _losses(self, x: Tensor, y: Tensor) -> Iterable[Tensor]:
+    def losses(self, x: Tensor, y: Tensor) -> Iterable[Tensor]:
+        """The main loss of the batch, then the penalties of its first images."""
         if self._penalty_share == 1:
-            return super()._losses(x, y)
+            return super().losses(x, y)
         return self._main_then_penalties(x, y, max(1, round(len(x) * self._penalty_share)))
 
     def _main_then_penalties(self, x: Tensor, y: Tensor, count: int) -> Iterator[Tensor]:
-        seen = {"model": self.model, "step": self.progress.step, "record": self._meter}
-        yield replace(self.objective, regularizers=())(self._loss_of(y), x, **seen)
-        penalties = self.objective.penalties(self._loss_of(y[:count]), x[:count], **seen)
+        objective = self.objective_at(self.progress.step)
+        seen = {"model": self.model, "step": self.progress.step, "record": self.record}
+        yield replace(objective, regularizers=())(self.loss_of(y), x, **seen)
+        penalties = objective.penalties(self.loss_of(y[:count]), x[:count], **seen)
         if penalties.requires_grad:  # not where none is due in this step
             yield penalties
-
-    def _loss_of(self, y: Tensor) -> Callable[[Tensor], Tensor]:
-        return lambda images: self.criterion(self.model(images), y)

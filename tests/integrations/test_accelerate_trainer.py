@@ -111,6 +111,25 @@ def test_micro_batches_share_the_optimizer_step() -> None:
     assert NotingObjective.seen == [0, 0, 0, 1, 1, 1, 2, 3, 3, 3, 4, 4, 4, 5]
 
 
+def test_a_subclass_sets_the_objective_of_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduled = trained(objective=Objective([Every(JaFR(0.0625), steps=4)]))
+    monkeypatch.setattr(
+        Trainer,
+        "objective_at",
+        lambda _, step: Objective([JaFR(0.25)] if step % 4 == 0 else []),
+    )
+    assert_identical(weights(trained()), weights(scheduled))
+
+
+def test_a_subclass_acts_after_each_optimizer_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    met: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        Trainer, "after_step", lambda self: met.append((self.progress.step, self.progress.batch))
+    )
+    trainer(accumulated=3, epochs=2).train()
+    assert met == [(1, 3), (2, 6), (3, 7), (4, 3), (5, 6), (6, 7)]
+
+
 def test_images_are_in_the_unit_range_and_augmentation_repeats() -> None:
     inputs: list[Tensor] = []
     draws: list[Tensor] = []
@@ -274,7 +293,7 @@ def test_steps_do_not_wait_for_the_device() -> None:
 @pytest.mark.usefixtures("unchecked_shapes")
 @pytest.mark.parametrize("name", ["epochs", "checkpoint_every", "log_every"])
 @pytest.mark.parametrize("value", [0, -1, 2.5])
-def test_counts_are_whole_and_at_least_one(name: str, value: float) -> None:
+def test_counts_are_whole_and_at_least_one(name: str, value: Any) -> None:
     with pytest.raises(SettingError, match=f"{name} is {value}; it must be a whole number"):
         trainer(**{name: value})
 

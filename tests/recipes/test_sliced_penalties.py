@@ -37,7 +37,7 @@ def gradients(made: WarmUpTrainer, step: int = 0) -> list[Tensor]:
     """Those that a training step leaves."""
     made.progress.step = step
     made.model.zero_grad()
-    for loss in made._losses(X, Y):
+    for loss in made.losses(X, Y):
         loss.backward()
     return [p.grad.clone() for p in made.model.parameters() if p.grad is not None]
 

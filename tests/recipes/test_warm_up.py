@@ -8,13 +8,15 @@ from accelerate import Accelerator
 from recipe import run as run_module
 from recipe.optimizer import make_optimizer
 from recipe.run import make_trainer
-from recipe.settings import Settings
+from recipe.settings import Method, Settings
+from recipe.warm_up import WarmUpTrainer
 from safetensors.torch import load_file
 from tiny_experiment import SETTINGS, images, run
 from torch import nn
 
-from freqreg import Objective
+from freqreg import JaFR, Objective
 from freqreg.errors import SettingError
+from freqreg.regularizers.base import Regularizer
 
 
 def changed(**values: Any) -> Settings:
@@ -49,12 +51,28 @@ def test_a_resumed_warm_up_goes_on_at_the_strength_of_its_step(
 ) -> None:
     whole = strengths(tmp_path / "whole", monkeypatch)
     rising = [step / 10 for step in range(1, 11)]
-    assert whole == pytest.approx([*rising, 1.0])
+    assert whole == pytest.approx(rising)
     stopped = strengths(tmp_path / "pieces", monkeypatch, stop_after=5)
     resumed = strengths(tmp_path / "pieces", monkeypatch)
     assert stopped == whole[:5]
     assert resumed == whole[4:]  # checkpoints are 2 steps apart: the fifth step is done again
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "pieces"))
+
+
+def test_an_added_regularizer_outlives_the_warm_up(tmp_path: Path) -> None:
+    given = trained(tmp_path / "given", "fgsm+jafr")
+    added = trained(tmp_path / "added", "fgsm", JaFR(SETTINGS.lambda_freq.value))
+    assert "log_b_low" in added.progress.history[0]
+    assert same(given.model.state_dict(), added.model.state_dict())
+
+
+def trained(folder: Path, method: Method, *added: Regularizer) -> WarmUpTrainer:
+    job = run(folder, method, model="one_conv", warmup_epochs=2)
+    trainer = make_trainer(job, images(), images(10, seed=1), Accelerator(cpu=True))
+    for regularizer in added:
+        trainer.add_regularizer(regularizer)
+    trainer.train()
+    return trainer
 
 
 def weights(folder: Path) -> Mapping[str, torch.Tensor]:
