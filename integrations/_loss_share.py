@@ -3,11 +3,13 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
+from transformers import TrainingArguments
 
 from freqreg.errors import SettingError
 from freqreg.passes import RandomState, devices_in_use
@@ -16,6 +18,7 @@ Count = Tensor | int | None
 """The Trainer's `num_items_in_batch`: labels in all micro-batches of the step."""
 
 LossAndOutputs = Callable[[Count], tuple[Tensor, Any]]
+UsersLoss = Callable[..., Tensor]
 
 
 class Share(NamedTuple):
@@ -33,6 +36,38 @@ class Share(NamedTuple):
         return contribution / self.part * self.whole
 
 
+@runtime_checkable
+class ReadTrainer(Protocol):
+    """What is read of a transformers Trainer.
+
+    Two more attributes, which it does not have at all times, are asked for by name.
+    """
+
+    @property
+    def accelerator(self) -> Accelerator:
+        """Of its processes."""
+        ...
+
+    @property
+    def args(self) -> TrainingArguments:
+        """Its settings."""
+        ...
+
+    @property
+    def model_accepts_loss_kwargs(self) -> bool:
+        """Whether the model is given the count of items."""
+        ...
+
+    @property
+    def compute_loss_func(self) -> UsersLoss | None:
+        """The user's loss of (outputs, labels, num_items_in_batch=...)."""
+        ...
+
+    def get_tp_size(self) -> int:
+        """Processes that share a batch."""
+        ...
+
+
 class LossShare:
     """The share of a micro-batch's mean loss in what a Trainer makes of it.
 
@@ -42,7 +77,7 @@ class LossShare:
     twice the count, without a trace.
     """
 
-    def __init__(self, trainer: Any) -> None:
+    def __init__(self, trainer: ReadTrainer) -> None:
         self._trainer = trainer
         self._is_sum: bool | None = None
 
@@ -101,16 +136,17 @@ class LossShare:
                 raise _neither_sum_nor_mean(ratio, "num_items_in_batch")
         if self._declared is not None:
             return self._declared
-        if self._trainer.compute_loss_func is None:
+        loss_fn = self._trainer.compute_loss_func
+        if loss_fn is None:
             return False
         with _no_trace(model):
-            return self._grows_with_the_batch(inputs, count, loss_at(count)[1])
+            return self._grows_with_the_batch(loss_fn, inputs, count, loss_at(count)[1])
 
     def _grows_with_the_batch(
-        self, inputs: Mapping[str, Any], count: Count, outputs: Any
+        self, loss_fn: UsersLoss, inputs: Mapping[str, Any], count: Count, outputs: Any
     ) -> bool | None:
         """Whether a loss function that ignores the count is a sum all the same."""
-        images, loss_fn = len(inputs["pixel_values"]), self._trainer.compute_loss_func
+        images = len(inputs["pixel_values"])
         once = (outputs, inputs.get("labels"))
         twice = tree_map(lambda leaf: _repeated(leaf, images), once)
         ratio = self._ratio(*(loss_fn(*each, num_items_in_batch=count) for each in (once, twice)))
@@ -122,8 +158,8 @@ class LossShare:
 
     def _ratio(self, loss: Tensor, other: Tensor) -> float | None:
         """`other / loss` over all processes, so that they agree on what they find."""
-        sums = self._trainer.accelerator.reduce(torch.stack([loss, other]).float(), "sum")
-        first, second = sums.tolist()
+        both = torch.stack([loss, other]).float()
+        first, second = cast(Tensor, self._trainer.accelerator.reduce(both, "sum")).tolist()
         return second / first if first and math.isfinite(first + second) else None
 
 

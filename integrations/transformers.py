@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,10 +25,15 @@ except ImportError as error:
         'Install them with: pip install "freqreg[transformers]"'
     ) from error
 
+if TYPE_CHECKING:
+    _Base = Trainer  # or a subclass: the class that the mixin is put before
+else:
+    _Base = object
+
 IMAGES = "pixel_values"
 
 
-class RegularizedTrainerMixin:
+class RegularizedTrainerMixin(_Base):
     """Let a transformers Trainer minimise an `Objective`; put it before the Trainer's class.
 
     >>> class MyTrainer(RegularizedTrainerMixin, Trainer): ...
@@ -64,7 +69,7 @@ class RegularizedTrainerMixin:
         return self
 
     def compute_loss(
-        self: Any,
+        self,
         model: nn.Module,
         inputs: dict[str, Any],
         return_outputs: bool = False,
@@ -81,9 +86,8 @@ class RegularizedTrainerMixin:
         Raises:
             InputError: the batch has no `pixel_values`.
         """
-        plain_loss = super().compute_loss  # pyright: ignore[reportAttributeAccessIssue]
         if not (model.training and torch.is_grad_enabled()):
-            return plain_loss(model, inputs, return_outputs, num_items_in_batch)
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         self._require_one_device()
         images = _images_of(inputs)
         share = self._share_of(model, inputs, num_items_in_batch)
@@ -91,7 +95,7 @@ class RegularizedTrainerMixin:
 
         def mean_loss(images: Tensor) -> Tensor:
             batch = {**inputs, IMAGES: images}
-            loss, output = plain_loss(model, batch, True, num_items_in_batch)
+            loss, output = self._plain_loss(model, batch, num_items_in_batch)
             if not is_probe():
                 outputs.append(output)
             return share.mean(loss)
@@ -102,20 +106,25 @@ class RegularizedTrainerMixin:
             )
         return (share.of(loss), outputs[-1]) if return_outputs else share.of(loss)
 
-    def log(self: Any, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """The Trainer's, with what was recorded beside the training loss."""
         recorded = self._meter.read(self.accelerator) if "loss" in logs else {}
-        super().log({**logs, **recorded}, *args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
+        super().log({**logs, **recorded}, *args, **kwargs)
 
-    def _share_of(self: Any, model: nn.Module, inputs: dict[str, Any], count: Count) -> Share:
-        plain_loss = super().compute_loss  # pyright: ignore[reportAttributeAccessIssue]
+    def _plain_loss(
+        self, model: nn.Module, inputs: dict[str, Any], count: Count
+    ) -> tuple[Tensor, Any]:
+        """The Trainer's loss, and the model's outputs."""
+        return cast(tuple[Tensor, Any], super().compute_loss(model, inputs, True, count))
+
+    def _share_of(self, model: nn.Module, inputs: dict[str, Any], count: Count) -> Share:
         if not self.objective.regularizers:
             return Share()
         return self._loss_share.of(
-            model, inputs, count, lambda items: plain_loss(model, {**inputs}, True, items)
+            model, inputs, count, lambda items: self._plain_loss(model, {**inputs}, items)
         )
 
-    def _require_one_device(self: Any) -> None:
+    def _require_one_device(self) -> None:
         if self.args.n_gpu > 1:
             raise SettingError(
                 f"The Trainer would spread one process over {self.args.n_gpu} GPUs with "
