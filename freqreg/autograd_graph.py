@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C import _autograd  # pyright: ignore[reportAttributeAccessIssue]
 from torch.autograd.graph import Node
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -54,6 +55,22 @@ def lacks_derivative(node: AnyNode) -> bool:
 def in_half_precision(node: AnyNode) -> bool:
     """Whether this node computed its output in float16 or bfloat16."""
     return any(m.dtype in (torch.float16, torch.bfloat16) for m in node._input_metadata)
+
+
+def saving_hook() -> Callable[[Tensor], Any] | None:
+    """What takes each tensor that autograd would save: activation checkpointing, offloading, ...
+
+    torch tells it under a private name; without that, as if there were one that nobody knows.
+    """
+    top = getattr(_autograd, "_top_saved_tensors_default_hooks", None)
+    if top is None:
+        return _unknown
+    hooks = top(False)
+    return None if hooks is None else hooks[0]
+
+
+def _unknown(tensor: Tensor) -> Tensor:
+    return tensor
 
 
 def at_first_use(loss: Tensor, purpose: str, examine: Callable[[], object]) -> None:

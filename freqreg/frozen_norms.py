@@ -9,12 +9,11 @@ from weakref import WeakSet
 
 import torch
 from torch import Tensor, fx, jit, nn
-from torch._C import _autograd  # pyright: ignore[reportAttributeAccessIssue]
 from torch.nn.modules.batchnorm import _NormBase  # of batch and instance norm, synchronised too
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils import checkpoint
 
-from freqreg.autograd_graph import AnyNode, at_first_use, is_compiled, leaf, nodes
+from freqreg.autograd_graph import AnyNode, at_first_use, is_compiled, leaf, nodes, saving_hook
 from freqreg.errors import LiveStateWarning, SettingError
 from freqreg.input_gradients import LossFn
 
@@ -140,8 +139,8 @@ def is_checkpointing() -> bool:
     """Whether a block with activation checkpointing is being run."""
     if torch.compiler.is_compiling():
         return False
-    hooks = _autograd._top_saved_tensors_default_hooks(False)
-    return hooks is not None and hooks[0].__module__ == checkpoint.__name__
+    hook = saving_hook()
+    return hook is not None and hook.__module__ == checkpoint.__name__
 
 
 def _refuse_checkpointing(norm: nn.Module, *_: object) -> None:

@@ -54,6 +54,15 @@ def test_a_probe_through_checkpointed_batch_norm_raises(objective: Objective, gi
         step(objective, net(Checkpointed), given=given)
 
 
+@pytest.mark.parametrize("objective", PROBING.values(), ids=PROBING)
+def test_a_torch_that_does_not_tell_of_it_trains(
+    objective: Objective, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = step(objective, net(lambda body: body))
+    monkeypatch.delattr("torch._C._autograd._top_saved_tensors_default_hooks")
+    torch.testing.assert_close(step(objective, net(lambda body: body)), expected)
+
+
 @pytest.mark.parametrize("objective", EVERYTHING.values(), ids=EVERYTHING)
 def test_what_the_message_advises_works(objective: Objective) -> None:
     advised = replace(objective, batch_norm="every pass")

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-from torch._C import _autograd, _functorch  # pyright: ignore[reportAttributeAccessIssue]
+from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]
 from torch.overrides import TorchFunctionMode
 
+from freqreg.autograd_graph import saving_hook
 from freqreg.differentiation.batch_norm import batch_norm
 from freqreg.differentiation.convolution import conv2d
 from freqreg.differentiation.hardsigmoid import hardsigmoid
@@ -82,13 +83,7 @@ def lean(loss_fn: LossFn) -> LossFn:
 
 def _is_plain() -> bool:
     """Whether autograd alone is at work, and saves what it saves."""
-    return not _saving_is_hooked() and not _is_transformed()
-
-
-def _saving_is_hooked() -> bool:
-    """Whether hooks (activation checkpointing, offloading) take what autograd would save."""
-    top = getattr(_autograd, "_top_saved_tensors_default_hooks", None)
-    return top is None or top(False) is not None
+    return saving_hook() is None and not _is_transformed()
 
 
 def _is_transformed() -> bool:
