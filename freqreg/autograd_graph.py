@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C import _autograd  # pyright: ignore[reportAttributeAccessIssue]
+from torch._C import _autograd
 from torch.autograd.graph import Node
 from torch.utils.weak import WeakTensorKeyDictionary
 

@@ -123,7 +123,7 @@ def watched_calls(
     def begin(module: nn.Module, args: object) -> None:
         begun.append(Call.begun(module, args))
 
-    def end(module: nn.Module, args: object, kwargs: object, output: object) -> None:
+    def end(_module: nn.Module, _args: object, kwargs: object, output: object) -> None:
         examine(begun.pop().ended(kwargs, output))
 
     hooks = (

@@ -62,7 +62,7 @@ class Batches:
 
     def __init__(self, accelerator: Accelerator, loader: DataLoader, seed: int) -> None:
         self._sampler = SeededSampler(_unseeded_sampler(loader), seed)
-        loader.batch_sampler.sampler = self._sampler  # pyright: ignore
+        loader.batch_sampler.sampler = self._sampler  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
         self._loader = accelerator.prepare_data_loader(loader)
         if len(self) == 0:
             raise _no_batch(loader)

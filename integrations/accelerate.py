@@ -164,7 +164,7 @@ class Trainer:
             save_weights(self.accelerator, self.model, self.output_dir / "model.safetensors")
         return self.progress
 
-    def objective_at(self, step: int) -> Objective:
+    def objective_at(self, step: int) -> Objective:  # noqa: ARG002  # overrides use it
         """What the step that follows `step` others minimises: `objective`, unless overridden.
 
         A function of the step alone, so that a resumed run goes on as it would have. Overrides

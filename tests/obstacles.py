@@ -23,7 +23,7 @@ class Once(torch.autograd.Function):
 
 class Doubled(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return Once.apply(x.square())  # pyright: ignore[reportReturnType]
+        return Once.apply(x.square())
 
 
 def around(module: nn.Module) -> nn.Sequential:

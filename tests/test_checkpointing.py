@@ -28,7 +28,7 @@ class Checkpointed(nn.Module):
         self.body = body
 
     def forward(self, x: Tensor) -> Tensor:
-        return checkpoint(self.body, x, use_reentrant=False)  # pyright: ignore[reportReturnType]
+        return checkpoint(self.body, x, use_reentrant=False)
 
 
 def net(wrap: Callable[[nn.Module], nn.Module], *, norm: bool = True) -> nn.Module:

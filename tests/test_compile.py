@@ -122,7 +122,7 @@ def test_inductor() -> None:
     for model, call in zip(models, calls, strict=True):
         objective(lambda z, call=call: F.cross_entropy(call(z), y), x, model=model).backward()
     torch.testing.assert_close(
-        *[model[1].weight.grad for model in models],  # pyright: ignore[reportAttributeAccessIssue]
+        *[model[1].weight.grad for model in models],
         rtol=1e-3,
         atol=1e-5,
     )

@@ -159,7 +159,7 @@ def test_work_in_place_on_what_the_input_gradient_needs(x: Tensor, y: Tensor) ->
 
 class Checkpointed(nn.Sequential):
     def forward(self, input: Tensor) -> Tensor:
-        return checkpoint(super().forward, input, use_reentrant=False)  # pyright: ignore[reportReturnType]
+        return checkpoint(super().forward, input, use_reentrant=False)
 
 
 def test_checkpointed_batch_norm(x: Tensor, y: Tensor) -> None:

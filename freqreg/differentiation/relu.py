@@ -18,12 +18,12 @@ _threshold_backward = torch.ops.aten.threshold_backward
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """`torch.nn.functional.relu`, with its own second derivative."""
-    return _ReLU.apply(input, inplace)  # pyright: ignore[reportReturnType]
+    return _ReLU.apply(input, inplace)
 
 
 class _ReLU(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Values, inplace: bool) -> Values:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(ctx: Any, x: Values, inplace: bool) -> Values:
         if inplace:
             ctx.mark_dirty(x)
         output = torch.relu_(x) if inplace else torch.relu(x)
@@ -33,12 +33,12 @@ class _ReLU(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Values) -> tuple[Values, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (output,) = ctx.saved_tensors
-        return _ReLUBackward.apply(grad, output), None  # pyright: ignore[reportReturnType]
+        return _ReLUBackward.apply(grad, output), None
 
 
 class _ReLUBackward(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, grad: Values, output: Values) -> Values:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(ctx: Any, grad: Values, output: Values) -> Values:
         ctx.save_for_backward(output)
         return _threshold_backward(grad, output, 0)
 

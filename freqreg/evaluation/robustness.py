@@ -24,7 +24,7 @@ def evaluate(
     *,
     file: Path,
     replace: bool = False,
-    report: Report = lambda name, entry: None,
+    report: Report = lambda *_: None,
 ) -> Record:
     """Measure what is missing of `scores`, and keep all in `file`.
 

@@ -16,7 +16,7 @@ class OneConvNet(nn.Module):
 
     def __init__(
         self, num_classes: int = 10, *, image_size: int = 32, filters: int = 8, in_channels: int = 3
-    ):
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, filters, 3, padding=1)
         self.act = nn.ReLU()

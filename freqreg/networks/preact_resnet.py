@@ -11,7 +11,9 @@ Activation = Callable[[], nn.Module]
 class PreActBlock(nn.Module):
     """Two pre-activated 3×3 convolutions beside a shortcut that takes the raw input."""
 
-    def __init__(self, in_channels: int, out_channels: int, *, stride: int, activation: Activation):
+    def __init__(
+        self, in_channels: int, out_channels: int, *, stride: int, activation: Activation
+    ) -> None:
         super().__init__()
         self.bn1 = nn.BatchNorm2d(in_channels)
         self.act1 = activation()
@@ -57,7 +59,7 @@ class PreActResNet18(nn.Module):
         width: int = 64,
         activation: Activation = nn.ReLU,
         in_channels: int = 3,
-    ):
+    ) -> None:
         super().__init__()
         self.stem = _conv3x3(in_channels, width, stride=1)
         self.stages = nn.Sequential(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate.utils import broadcast_object_list
@@ -123,7 +123,7 @@ class BestKeepingTrainer(WarmUpTrainer):
                 self._compare(self.selection, step)
 
     def _compare(self, selection: Selection, step: int) -> None:
-        weights: Weights = self.accelerator.get_state_dict(self.model)  # pyright: ignore
+        weights = cast(Weights, self.accelerator.get_state_dict(self.model))
         correct = selection.correct(weights) if self.accelerator.is_main_process else 0
         correct = self._told_by_main(correct)
         if self.best is None or correct > self.best.correct:

@@ -71,7 +71,7 @@ def _torchvision(directory: Path, dataset: HubDataset, split: Split) -> LocalCop
     return LocalCopy(files, read) if files else None
 
 
-def _tiny_imagenet(directory: Path, dataset: HubDataset, split: Split) -> LocalCopy | None:
+def _tiny_imagenet(directory: Path, _dataset: HubDataset, split: Split) -> LocalCopy | None:
     """TinyImageNet's own archive, whose test images lie in one folder beside a list of labels."""
     annotations = directory / "val" / "val_annotations.txt"
     if split == "train" or not annotations.is_file():

@@ -117,7 +117,7 @@ class Checkpointed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """As the block."""
-        return checkpoint(self.block, x, use_reentrant=False)  # pyright: ignore[reportReturnType]
+        return checkpoint(self.block, x, use_reentrant=False)
 
 
 def built(name: str, variant: Variant, settings: Settings, *, checkpointed: bool) -> nn.Module:

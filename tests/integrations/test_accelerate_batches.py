@@ -30,7 +30,7 @@ LOADERS: dict[str, dict[str, Any]] = {
 
 
 def batches(loader: dict[str, Any], seed: int) -> Batches:
-    return Batches(Accelerator(cpu=True), DataLoader(range(IMAGES), **loader), seed)  # pyright: ignore
+    return Batches(Accelerator(cpu=True), DataLoader(range(IMAGES), **loader), seed)  # pyright: ignore[reportArgumentType]
 
 
 def order(batches: Batches, epoch: int, skip: int = 0) -> list[list[int]]:
@@ -64,7 +64,7 @@ def test_the_global_generator_is_left_alone(loader: dict[str, Any]) -> None:
 
 
 def test_two_trainers_may_share_a_loader() -> None:
-    loader = DataLoader(range(IMAGES), batch_size=4, shuffle=True)  # pyright: ignore
+    loader = DataLoader(range(IMAGES), batch_size=4, shuffle=True)  # pyright: ignore[reportArgumentType]
     accelerator = Accelerator(cpu=True)
     Batches(accelerator, loader, 0)
     second = Batches(accelerator, loader, 1)

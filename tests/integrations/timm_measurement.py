@@ -58,7 +58,7 @@ def write_folder(cifar10: str, folder: Path) -> None:
             if met[label] < count:
                 path = folder / part / f"{label}" / f"{met[label]:04}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                image.save(path)  # pyright: ignore[reportAttributeAccessIssue]
+                image.save(path)
             met[label] += 1
 
 

@@ -127,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.split_bn:
         model = convert_splitbn_model(model, max(args.aug_splits, 2))
     if args.channels_last:
-        model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        model.to(memory_format=torch.channels_last)
 
     autocast: Autocast = nullcontext
     loss_scaler = None
