@@ -12,6 +12,7 @@ CREATE := $(PYTHON) -m venv $(VENV)
 INSTALL := $(BIN)/python -m pip install --quiet
 endif
 
+.NOTPARALLEL: # of a check the tests' summary is the last line
 .PHONY: help demo smoke test lint types docs check clean
 
 help:
@@ -42,8 +43,8 @@ types: $(INSTALLED)
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-## make check   lint, types, docs and tests, as continuous integration does
-check: lint types docs test
+## make check   all of lint, types, docs, smoke and test, as continuous integration does
+check: lint types docs smoke test
 
 ## make clean   remove the environment and everything built
 clean:

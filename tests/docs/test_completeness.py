@@ -61,6 +61,13 @@ def test_error_is_provoked(name: str) -> None:
     assert re.search(rf'title="(raises|warns) {name}"', TROUBLESHOOTING)
 
 
+def test_every_command_is_in_the_contributors_table() -> None:
+    commands = re.findall(r"^## make (\w+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    table = re.findall(r"^\| `make (\w+)` \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    assert sorted(table) == sorted(commands)
+    assert {"check", "test"} <= set(commands)
+
+
 def test_methods_and_errors_are_found() -> None:
     assert {"JaFR", "FGSM", "Mix", "DoubleBackprop", "Every"} <= set(METHODS)
     assert {"InputError", "KinkedActivationWarning"} <= set(ERRORS)
