@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import RECIPES
 from recipe.hub import CIFAR10
 from recipe.tasks import LOCK, LOG
 from schema_true import write_parquet
 
+RECIPES = Path(__file__).parents[2] / "recipes"
 EPOCHS = 60
 SMALL = ("model=one_conv", f"epochs={EPOCHS}", "batch_size=8", "attack_steps=1")
 
