@@ -47,12 +47,12 @@ def batch_norm(
     affine = weight is not None and bias is not None and not of.computes(weight, bias)
     if not (training and full_precision and several and affine):
         return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
-    return _BatchNorm.apply(input, weight, bias, running_mean, running_var, momentum, eps, of)  # pyright: ignore[reportReturnType]
+    return _BatchNorm.apply(input, weight, bias, running_mean, running_var, momentum, eps, of)
 
 
 class _BatchNorm(torch.autograd.Function):
     @staticmethod
-    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(
         ctx: Any,
         x: Tensor,
         weight: Tensor,
@@ -78,7 +78,7 @@ class _BatchNorm(torch.autograd.Function):
         else:
             grads = _BatchNormBackward.apply(grad, x, weight, mean, inverse_std, ctx.eps)
         wanted = tuple(ctx.needs_input_grad[:3])
-        kept = (g if want else None for g, want in zip(grads, wanted, strict=True))  # pyright: ignore[reportArgumentType]
+        kept = (g if want else None for g, want in zip(grads, wanted, strict=True))
         return (*kept, None, None, None, None, None)
 
 
@@ -86,7 +86,7 @@ class _BatchNormBackward(torch.autograd.Function):
     """The gradients of x, weight and bias; the first can be differentiated once more."""
 
     @staticmethod
-    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(
         ctx: Any,
         grad: Tensor,
         x: Tensor,
@@ -103,7 +103,7 @@ class _BatchNormBackward(torch.autograd.Function):
         return unscaled * _along_channels(weight, x), of_weight, of_bias
 
     @staticmethod
-    def backward(ctx: Any, v: Tensor, *unused: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, v: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         _require_last_derivative()
         x, weight, mean, inverse_std, unscaled, sum_g_normal = ctx.saved_tensors
         of_grad, sum_v_normal, _sum_v = _fused(v, x, weight, mean, inverse_std, ctx.eps)

@@ -72,7 +72,7 @@ def conv2d(
     if isinstance(padding, str) or not _is_covered(input, weight) or of.computes(weight, bias):
         return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
     geometry = _Geometry(_pair(stride), _pair(padding), _pair(dilation), groups)
-    return _Convolution.apply(input, weight, bias, geometry, of)  # pyright: ignore[reportReturnType]
+    return _Convolution.apply(input, weight, bias, geometry, of)
 
 
 def _is_covered(x: Tensor, weight: Tensor) -> bool:
@@ -86,7 +86,7 @@ def _pair(value: int | Sequence[int]) -> Sequence[int]:
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(
         ctx: Any,
         x: Tensor,
         weight: Tensor,
@@ -103,7 +103,7 @@ class _Convolution(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         if ctx.of.takes_gradient:  # weight and bias are not computed from x
             of_x = _InputGradient.apply(grad, x, weight, ctx.geometry)
-            return of_x, None, None, None, None  # pyright: ignore[reportReturnType]
+            return of_x, None, None, None, None
         grads = ctx.geometry.backward(grad, x, weight, ctx.needs_input_grad[:3])
         return (*grads, None, None)
 
@@ -112,7 +112,7 @@ class _InputGradient(torch.autograd.Function):
     """The gradient of x, which depends on x by its shape only."""
 
     @staticmethod
-    def forward(ctx: Any, grad: Tensor, x: Tensor, weight: Tensor, geometry: _Geometry) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(ctx: Any, grad: Tensor, x: Tensor, weight: Tensor, geometry: _Geometry) -> Tensor:
         ctx.save_for_backward(grad, weight)
         ctx.geometry = geometry
         return geometry.backward(grad, x, weight, (True, False, False))[0]  # pyright: ignore[reportReturnType]

@@ -16,28 +16,28 @@ _hardsigmoid_backward = torch.ops.aten.hardsigmoid_backward
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """`torch.nn.functional.hardsigmoid`, with a second derivative."""
     output = _Hardsigmoid.apply(input.clone() if inplace else input)
-    return input.copy_(output) if inplace else output  # pyright: ignore[reportReturnType, reportArgumentType]
+    return input.copy_(output) if inplace else output
 
 
 class _Hardsigmoid(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
         return _hardsigmoid(x)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         (x,) = ctx.saved_tensors
-        return _HardsigmoidBackward.apply(grad, x)  # pyright: ignore[reportReturnType]
+        return _HardsigmoidBackward.apply(grad, x)
 
 
 class _HardsigmoidBackward(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, grad: Tensor, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(ctx: Any, grad: Tensor, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
         return _hardsigmoid_backward(grad, x)
 
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (x,) = ctx.saved_tensors
-        return _HardsigmoidBackward.apply(v, x), None  # pyright: ignore[reportReturnType]
+        return _HardsigmoidBackward.apply(v, x), None

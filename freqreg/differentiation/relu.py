@@ -45,4 +45,4 @@ class _ReLUBackward(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, v: Values) -> tuple[Values, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (output,) = ctx.saved_tensors
-        return _ReLUBackward.apply(v, output), None  # pyright: ignore[reportReturnType]
+        return _ReLUBackward.apply(v, output), None
