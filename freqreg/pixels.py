@@ -77,22 +77,29 @@ class PixelSpace:
             InputError: more than a quarter lies outside: normalised, or in [0, 255], and
                 undeclared; or all are plain pixels, declared as normalised.
         """
-        low, high = self._bounds(x)
-        slack = 0.01 * (high - low)
-        outside = ((x < low - slack) | (x > high + slack)).float().mean().item()
-        span = f"[{x.min().item():.3g}, {x.max().item():.3g}]"
+        outside, least, most, low, high = self._spread(x).tolist()
+        span = f"[{least:.3g}, {most:.3g}]"
         if outside > 0.25:
             raise InputError(
                 f"{outside:.0%} of the inputs lie outside the pixel range: they span {span}, but "
-                f"{self} allows [{low.min().item():.3g}, {high.max().item():.3g}]. Declare their "
-                "normalisation, Objective(..., pixels=PixelSpace(mean, std)), or scale them."
+                f"{self} allows [{low:.3g}, {high:.3g}]. Declare their normalisation, "
+                "Objective(..., pixels=PixelSpace(mean, std)), or scale them."
             )
-        if (low < -0.1).any() and x.min() >= 0 and x.max() <= 1:
+        if low < -0.1 and least >= 0 and most <= 1:
             raise InputError(
                 f"The inputs span {span}, as pixels do, but {self} declares them as normalised. "
                 "If the model or loss_fn normalises by itself, leave pixels= out; if nobody does, "
                 "normalise them."
             )
+
+    def _spread(self, x: Images) -> Float[Tensor, "5"]:
+        """Share outside of the range, least and largest value, and the range of all channels."""
+        low, high = self._bounds(x)
+        slack = 0.01 * (high - low)
+        outside = ((x < low - slack) | (x > high + slack)).float().mean()
+        return torch.stack(
+            [outside, *(v.float() for v in (x.min(), x.max(), low.min(), high.max()))]
+        )
 
     def _bounds(self, x: Images) -> tuple[Tensor, Tensor]:
         mean = _per_channel(self.mean, x)

@@ -211,7 +211,7 @@ def test_a_half_precision_spectrum_is_computed_in_single(dtype: torch.dtype) -> 
     torch.testing.assert_close(bias, log_low_frequency_bias(spectrum.float()))
 
 
-@pytest.mark.parametrize("scale", [1e-32, 1e-36, 1e-38])
+@pytest.mark.parametrize("scale", [1e-32, 1e-34, 1e-36])
 def test_an_empty_frequency_is_the_least_whatever_the_scale(scale: float) -> None:
     spectrum = positive_map(0, (6, 6)).float() * scale
     spectrum[2:] = 0

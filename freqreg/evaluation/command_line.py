@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 
@@ -39,15 +40,26 @@ def images_for(
     """Images of the size that is asked for, else of that which the models were trained on."""
     size = image_size or next((m.image_size for m in models if m.image_size), None)
     share = next((m.crop_share for m in models if m.image_size == size), 1.0)
-    return _image_set(source, split, count, size, share)
+    return _image_set(source, _state_of(source), split, count, size, share)
 
 
 @lru_cache(maxsize=2)
 def _image_set(
-    source: str, split: str, count: int | None, size: int | None, share: float
+    source: str,
+    state: object,  # noqa: ARG001
+    split: str,
+    count: int | None,
+    size: int | None,
+    share: float,
 ) -> ImageSet:
-    """Decoded once for all models of a command."""
+    """Decoded once for all models of a command, while the state of the source is the same."""
     return load_image_set(source, split=split, count=count, image_size=size, crop_share=share)
+
+
+def _state_of(source: str) -> tuple[Path, int] | None:
+    """Which file or folder it is, and of when; None for a data set of the hub."""
+    path = Path(source).absolute()
+    return (path, path.stat().st_mtime_ns) if path.exists() else None
 
 
 @contextmanager
