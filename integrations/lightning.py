@@ -15,7 +15,7 @@ from freqreg.regularizers.base import Regularizer
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
-    from torchmetrics import Metric
+    from torchmetrics import Metric, MetricCollection
 except ImportError as error:
     raise ImportError(
         f"freqreg.integrations.lightning needs lightning ({error}). "
@@ -127,10 +127,16 @@ def _require_one_callback(trainer: Trainer) -> None:
 
 @contextmanager
 def _unheard(module: LightningModule) -> Iterator[None]:
-    """What the module logs and measures meanwhile is dropped."""
-    metrics = [metric for metric in module.modules() if isinstance(metric, Metric)]
+    """What the module logs and measures meanwhile is dropped.
+
+    A collection's `update` also groups metrics whose states agree, as those of muted ones would;
+    its `forward` only gathers what they answer.
+    """
     muted = [(vars(module), name) for name in ("log", "log_dict")]
-    muted += [(vars(metric), name) for metric in metrics for name in ("forward", "update")]
+    for part in module.modules():
+        names = ("update",) if isinstance(part, MetricCollection) else ("forward", "update")
+        if isinstance(part, Metric | MetricCollection):
+            muted += [(vars(part), name) for name in names]
     own = [attributes.get(name) for attributes, name in muted]
     for attributes, name in muted:
         attributes[name] = _nothing

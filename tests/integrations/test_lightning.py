@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from torchmetrics import MeanMetric
+from torchmetrics import MaxMetric, MeanMetric, MetricCollection, MinMetric
 
 from freqreg import FGSM, Every, InputGradientNorm, JaFR, Objective
 from freqreg.errors import InputError, SecondDerivativeError, SettingError
@@ -217,6 +217,31 @@ def test_logs_and_metrics_are_of_the_main_pass(tmp_path: Path, name: str) -> Non
     assert logged["train_loss"] == pytest.approx(logged["main_loss"])
     assert module.seen.compute() == pytest.approx(logged["main_loss"])
     assert not {"log", "log_dict", "training_step"} & set(vars(module))
+
+
+class Collecting(Classifier):
+    """Its metrics are in collections: one that is updated, one that is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.updated = MetricCollection([MinMetric(), MaxMetric()])
+        self.called = self.updated.clone(prefix="train_")
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        loss = super().training_step(batch, batch_idx)
+        self.updated.update(loss)
+        assert set(self.called(loss)) == {"train_MinMetric", "train_MaxMetric"}
+        return loss
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_collections_of_metrics_are_of_the_main_pass(tmp_path: Path, name: str) -> None:
+    """Whichever pass comes first, metrics that differ are not grouped as if they agreed."""
+    module = Collecting().double()
+    logged = fit(tmp_path, module, RegularizerCallback(OBJECTIVES[name])).callback_metrics
+    for value in (*module.updated.compute().values(), *module.called.compute().values()):
+        assert value == pytest.approx(logged["main_loss"])
+    assert len(module.updated.compute_groups) == 2
 
 
 class Listening(Classifier):
