@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from freqreg.errors import InputError
 from freqreg.evaluation.examples import (
     BATCH_SIZE,
     Classifier,
@@ -41,13 +42,34 @@ def logits_of(
     return torch.cat(logits)
 
 
+def predictions(logits: Float[Tensor, "images classes"]) -> Int64[Tensor, " images"]:
+    """The class of the largest logit; -1, which is wrong, where one is NaN or infinite.
+
+    Classes that are masked by -inf may be among others.
+    """
+    return torch.where(logits.amax(1).isfinite(), logits.argmax(1), -1)
+
+
+def require_answers(logits: Float[Tensor, "images classes"]) -> None:
+    """Raise where the logits of a clean image are no answer.
+
+    Raises:
+        InputError: some are NaN or infinite.
+    """
+    without = int((predictions(logits) < 0).sum())
+    if without:
+        raise InputError(
+            f"The model answers {without} of {len(logits)} clean images with NaN or infinite "
+            "logits. Look for NaN among its weights; if it overflows in half precision, evaluate "
+            "model.float()."
+        )
+
+
 def correct(
     model: Classifier, images: Images, labels: Labels, *, batch_size: int = BATCH_SIZE
 ) -> Bool[Tensor, " images"]:
     """Whether each image is classified as its label says; arguments as of `logits_of`."""
-    predicted: Int64[Tensor, " images"] = logits_of(
-        model, images, labels, batch_size=batch_size
-    ).argmax(1)
+    predicted = predictions(logits_of(model, images, labels, batch_size=batch_size))
     return predicted == labels.to(predicted.device)
 
 
@@ -80,7 +102,7 @@ def accuracy_over(
     with torch.no_grad(), progress_bar(total, label) as bar:
         for images, labels in batches:
             x = unit_range(images.to(device_of(model, images)))
-            right += int((model(x).argmax(1) == labels.to(x.device)).sum())
+            right += int((predictions(model(x)) == labels.to(x.device)).sum())
             seen += len(x)
             bar.update(len(x))
             bar.set_postfix_str(f"accuracy {right / seen:.1%}", refresh=False)

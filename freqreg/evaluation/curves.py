@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from freqreg.evaluation.accuracy import logits_of
+from freqreg.evaluation.accuracy import logits_of, predictions
 from freqreg.evaluation.attacks import PGDAttack
 from freqreg.evaluation.calibration import mean_cross_entropy
 from freqreg.evaluation.examples import BATCH_SIZE, Classifier, Images, Labels
@@ -53,7 +53,7 @@ def robustness_curve(
             perturbed = attacked.images
         logits = logits_of(model, perturbed, labels, batch_size=batch_size)
         right = labels.to(logits.device).long()
-        accuracy = (logits.argmax(1) == right).double().mean().item()
+        accuracy = (predictions(logits) == right).double().mean().item()
         points.append(CurvePoint(eps, accuracy, mean_cross_entropy(logits, right)))
         if accuracy == 0:
             break

@@ -10,7 +10,7 @@ from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
 from freqreg.checks import require_positive
-from freqreg.evaluation.accuracy import logits_of
+from freqreg.evaluation.accuracy import logits_of, predictions
 from freqreg.evaluation.corruptions.randomness import CELLS, Randomness
 from freqreg.evaluation.digests import digest
 from freqreg.evaluation.examples import BATCH_SIZE, Classifier, Examples, Images, Labels, Pixels
@@ -121,7 +121,7 @@ def _errors(
     for batch in examples.batches(batch_size):
         noisy = torch.cat([noise.add_to(batch.x, at, batch.index) for at in chunk])
         with torch.no_grad():
-            predicted = model(noisy).argmax(1).view(len(chunk), -1)
+            predicted = predictions(model(noisy)).view(len(chunk), -1)
         wrong += (predicted != batch.labels).sum(1)
     return (wrong.double() / len(examples)).tolist()
 

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from freqreg.evaluation.accuracy import accuracy_over, logits_of
+from freqreg.evaluation.accuracy import accuracy_over, logits_of, require_answers
 from freqreg.evaluation.calibration import expected_calibration_error, mean_cross_entropy
 from freqreg.evaluation.corruptions.corrupted_data import CorruptedOnTheFly
 from freqreg.evaluation.corruptions.names import SEVERITIES
@@ -22,6 +22,7 @@ def clean(subject: Subject, settings: EvaluationSettings) -> Values:
     logits = logits_of(
         subject.model, subject.images, subject.labels, batch_size=settings.batch_size
     )
+    require_answers(logits)
     labels = subject.labels.to(logits.device).long()
     return {
         "accuracy": (logits.argmax(1) == labels).double().mean().item(),

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from freqreg.errors import SettingError
+from freqreg.evaluation.accuracy import predictions
 from freqreg.evaluation.attack import Attacked
 from freqreg.evaluation.corruptions.randomness import Randomness
 from freqreg.evaluation.examples import Batch, Classifier, Examples, Pixels, unit_range
@@ -86,9 +87,10 @@ class _Worst:
         return (~settled).nonzero().flatten()
 
     def update(self, batch: Batch, images: Pixels, logits: Float[Tensor, "batch classes"]) -> None:
-        """Keep those of `images` that are worse than what was kept."""
+        """Keep those of `images` that are worse than what was kept; NaN logits are the worst."""
         loss = F.cross_entropy(logits, batch.labels, reduction="none").double().cpu()
-        correct = (logits.argmax(1) == batch.labels).cpu()
+        loss = loss.masked_fill(loss.isnan(), torch.inf)
+        correct = (predictions(logits) == batch.labels).cpu()
         worse = loss >= self._loss[batch.rows]
         if self._any_breaks:
             broke = self.correct[batch.rows] & ~correct

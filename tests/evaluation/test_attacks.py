@@ -11,7 +11,7 @@ from freqreg.evaluation.attacks import FGSMAttack, PGDAttack, margin
 from freqreg.evaluation.corruptions.randomness import Randomness
 from freqreg.evaluation.examples import Batch, Examples
 from freqreg.evaluation.restarts import run_restarts
-from tests.evaluation.victims import examples_of, victim
+from tests.evaluation.victims import Overflowing, examples_of, victim
 
 EPS = 0.01
 PGD = PGDAttack(EPS, steps=4, restarts=5)
@@ -76,6 +76,24 @@ def test_early_exit_attacks_only_what_still_stands():
     seen.clear()
     PGDAttack(EPS, steps=4, restarts=2).run(model, images, labels)
     assert seen == [1] + 5 * [40] + 5 * [standing]
+
+
+@pytest.mark.parametrize("start", ["zero", "random"])
+@pytest.mark.parametrize(
+    "attack",
+    [FGSMAttack(EPS), PGD, dataclasses.replace(PGD, select="max-loss")],
+    ids=["fgsm", "pgd", "max-loss"],
+)
+def test_logits_that_are_nan_are_wrong(attack, start):
+    model = victim()
+    images, labels = examples_of(model)
+    broken = Overflowing(model, images).eval()
+    if attack != FGSMAttack(EPS):
+        attack = dataclasses.replace(attack, start=start, restarts=2)
+    attacked = attack.run(broken, images, labels)
+    assert attacked.accuracy == 0
+    assert broken(attacked.images).isnan().all()
+    assert attacked.images.isfinite().all()
 
 
 def test_restarts_only_break_more():

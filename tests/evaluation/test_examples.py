@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from freqreg.errors import InputError
-from freqreg.evaluation.accuracy import accuracy, correct
+from freqreg.evaluation.accuracy import accuracy, correct, predictions
 from freqreg.evaluation.attacks import FGSMAttack, PGDAttack
 from tests.evaluation.victims import SIDE, examples_of, victim
 
@@ -72,3 +72,11 @@ def test_accuracy_of_a_module_or_a_function():
     expected = [False] * 3 + [True] * 7
     assert correct(model, images, labels, batch_size=4).tolist() == expected
     assert accuracy(lambda x: model(x), images, labels) == 0.7
+
+
+def test_an_infinite_or_nan_logit_is_no_answer():
+    logits = torch.tensor([[0, 1], [0, torch.nan], [torch.inf, 0], [0, -torch.inf]])
+    assert predictions(logits).tolist() == [1, -1, -1, 0]
+    assert predictions(torch.full((1, 2), -torch.inf)).tolist() == [-1]
+    images, labels = torch.rand(3, 3, SIDE, SIDE), torch.tensor([0, 1, 1])
+    assert accuracy(lambda x: logits[1:].expand(3, 2)[: len(x)], images, labels) == 0

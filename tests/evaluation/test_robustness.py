@@ -25,6 +25,7 @@ from freqreg.evaluation.settings import PRESETS, EvaluationSettings
 from freqreg.evaluation.subject import Subject
 from freqreg.frequency_bias import log_low_frequency_bias
 from freqreg.spectrum import magnitude_spectrum
+from tests.evaluation.victims import Overflowing
 
 SETTINGS = EvaluationSettings(
     eps=0.01,
@@ -69,6 +70,15 @@ def test_clean(subject):
     assert numbers["accuracy"] == 1.0
     assert_close(numbers["loss"], F.cross_entropy(logits.double(), subject.labels).item())
     assert_close(numbers["ece"], expected_calibration_error(logits, subject.labels))
+
+
+def test_a_model_that_answers_nan_is_refused(subject):
+    """Clean images only: under an attack it errs."""
+    broken = Overflowing(subject.model, subject.images[:30] / 255).eval()
+    with pytest.raises(InputError, match=r"answers 10 of 40 clean images with NaN"):
+        _measured("clean", dataclasses.replace(subject, model=broken))
+    points = robustness_curve(broken, subject.images[:30], subject.labels[:30], attack=PGDAttack())
+    assert [point.accuracy for point in points] == [1.0, 0.0]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,18 @@ def victim(dtype: torch.dtype = torch.float64, *, seed: int = 0, smooth: bool = 
     return Victim(nn.Softplus() if smooth else nn.ReLU()).to(dtype).eval()
 
 
+class Overflowing(nn.Module):
+    """Answers NaN on all images but those given, as an overflow in half precision does."""
+
+    def __init__(self, inside: nn.Module, clean: Tensor) -> None:
+        super().__init__()
+        self.inside, self.clean = inside, clean
+
+    def forward(self, x: Tensor) -> Tensor:
+        distance = (x[:, None] - self.clean).flatten(2).norm(dim=2).amin(1)
+        return torch.where(distance[:, None] > 0, torch.nan, self.inside(x))
+
+
 def examples_of(
     model: nn.Module, count: int = 40, *, seed: int = 1
 ) -> tuple[Float[Tensor, "images 3 side side"], Int64[Tensor, " images"]]:
