@@ -8,8 +8,15 @@ from freqreg.errors import SettingError
 def require_finite(**values: float) -> None:
     """Raise unless every value is a finite number."""
     for name, value in values.items():
-        if not math.isfinite(value):
-            raise SettingError(f"{name} is {value}; it must be a finite number.")
+        if not _is_finite(value):
+            raise SettingError(f"{name} is {value!r}; it must be a finite number.")
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except TypeError:  # text, such as "1e-3"
+        return False
 
 
 def require_positive(**values: float) -> None:

@@ -14,7 +14,7 @@ from freqreg.diagnostics_obstacles import Obstacle, found_in, in_place, without_
 from freqreg.differentiation import Differentiation, DoubleBackprop, FiniteDifference
 from freqreg.errors import KinkedActivationWarning, SettingError
 from freqreg.input_gradients import LossFn
-from freqreg.objective import Objective
+from freqreg.objective import Objective, require_images, require_objective
 from freqreg.passes import RandomState
 from freqreg.regularizers import JaFR
 
@@ -101,10 +101,12 @@ def check(
         criterion: mean loss of (model(x), y).
 
     Raises:
-        SettingError: the objective has no regularizer.
+        SettingError: the objective has no regularizer, or `model` is no module.
+        InputError: `x` is not a batch of float images.
         Exception: whatever a plain step raises, where not even that works.
     """
     objective = objective or Objective([JaFR()])
+    _require_arguments(model, x, objective)
     if not objective.regularizers:
         raise SettingError(
             f"{objective} has no regularizer, so that there is nothing to differentiate twice. "
@@ -121,6 +123,16 @@ def check(
     penalties = " and ".join(regularizer.name for regularizer in objective.regularizers)
     title = f"{type(model).__name__}, {len(x)} images of {size}, {penalties}"
     return Report(title, plain, ways, obstacles)
+
+
+def _require_arguments(model: object, x: Images, objective: object) -> None:
+    if not isinstance(model, nn.Module):
+        raise SettingError(
+            f"model is a {type(model).__name__}, not a torch.nn.Module. The order is "
+            "check(model, images, targets)."
+        )
+    require_images(x)
+    require_objective(objective)
 
 
 @dataclass(frozen=True)

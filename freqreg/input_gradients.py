@@ -12,6 +12,11 @@ from freqreg.spectrum import at_least_single
 LossFn = Callable[[Tensor], Tensor]
 """Maps inputs to a scalar loss; model, targets, autocast and wrappers are closed over."""
 
+LOSS_FN_USAGE = (
+    "loss_fn must be a function of the images: "
+    "objective(lambda images: F.cross_entropy(model(images), y), x)."
+)
+
 _UNDERFLOW_GUARD = 2.0**10
 """Scale of the loss while its gradient passes through half precision; a power of two is exact."""
 
@@ -44,14 +49,29 @@ def value_and_input_grad(
 
 def scalar_loss(loss_fn: LossFn, x: Float[Tensor, "batch *dims"]) -> Float[Tensor, ""]:
     """`loss_fn(x)`, refused unless it is one scalar tensor."""
-    loss = loss_fn(x)
-    if not isinstance(loss, Tensor) or loss.ndim != 0:
-        found = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"{type(loss)}"
+    loss = _loss_of(loss_fn, x)
+    if not isinstance(loss, Tensor):
         raise InputGradientError(
-            f"loss_fn returned {found}, not a scalar tensor. Reduce it: "
-            "F.cross_entropy(..., reduction='mean')."
+            f"loss_fn returned a {type(loss).__name__}, not a scalar tensor. Return the loss "
+            f"alone, such as output.loss. {LOSS_FN_USAGE}"
+        )
+    if loss.ndim != 0:
+        raise InputGradientError(
+            f"loss_fn returned shape {tuple(loss.shape)}, not a scalar tensor. {LOSS_FN_USAGE} "
+            "Reduce what is per image: F.cross_entropy(..., reduction='mean')."
         )
     return loss
+
+
+def _loss_of(loss_fn: LossFn, x: Tensor) -> object:
+    try:
+        return loss_fn(x)
+    except RuntimeError as error:
+        if "leaf Variable" in str(error):
+            error.add_note(
+                "loss_fn changes the images in place. Begin it with images = images.clone()."
+            )
+        raise
 
 
 def input_grad(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from freqreg.autograd_graph import at_first_use
 from freqreg.differentiation import Differentiation, DoubleBackprop
 from freqreg.errors import InputError, InputGradientError, SettingError
-from freqreg.input_gradients import LossFn, scalar_loss
+from freqreg.input_gradients import LOSS_FN_USAGE, LossFn, scalar_loss
 from freqreg.mixers.base import Mixer, require_mixer
 from freqreg.passes import Passes, devices_in_use
 from freqreg.pixels import UNIT_PIXELS, PixelSpace
@@ -79,7 +79,7 @@ class Objective:
         self,
         loss_fn: LossFn,
         x: Images,
-        *,
+        *surplus: object,
         model: nn.Module | None = None,
         step: int | None = None,
         record: Record | None = None,
@@ -89,6 +89,7 @@ class Objective:
         Args:
             loss_fn: maps images to the scalar loss; model, targets and autocast live in it.
             x: float images [batch, channel, height, width].
+            surplus: nothing; targets live in `loss_fn` too.
             model: holds the batch norms to freeze in extra passes. None: they are found.
             step: optimizer steps done so far; regularizers on a schedule need it.
             record: called as record(name, detached scalar) with the parts: `main_loss`,
@@ -105,6 +106,8 @@ class Objective:
             DeadRegularizerError: a penalty cannot move any parameter.
             SettingError: a schedule needs `step`.
         """
+        if surplus:
+            raise InputGradientError(f"The objective takes no targets. {LOSS_FN_USAGE}")
         planned = self._step(loss_fn, x, model, step, record)
         return reduce(torch.add, self._losses(planned))
 
@@ -179,7 +182,8 @@ class Objective:
         trains: bool = True,
     ) -> Step:
         """The plan of a step. Random points are drawn here, before the first pass."""
-        _require_images(x)
+        _require_arguments(loss_fn, model, record)
+        require_images(x)
         _require_grad_mode()
         terms = self._terms(x, step)
         passes = Passes(
@@ -213,7 +217,29 @@ class Objective:
         yield from (r.radius for r in self.regularizers if r.radius is not None)
 
 
-def _require_images(x: Images) -> None:
+def require_objective(objective: object) -> None:
+    """Raise unless it is an objective, rather than one of its regularizers."""
+    if not isinstance(objective, Objective):
+        raise SettingError(f"{objective!r} is no Objective; give e.g. Objective([JaFR(1e-3)]).")
+
+
+def _require_arguments(loss_fn: object, model: object, record: object) -> None:
+    if not callable(loss_fn):
+        raise InputGradientError(f"loss_fn is a {type(loss_fn).__name__}. {LOSS_FN_USAGE}")
+    if not isinstance(model, nn.Module | None):
+        raise SettingError(
+            f"model is a {type(model).__name__}; give the torch.nn.Module that loss_fn calls, or "
+            "leave it out."
+        )
+    if record is not None and not callable(record):
+        raise SettingError(
+            f"record is a {type(record).__name__}; give a function of a name and a tensor, such as "
+            "record=values.__setitem__ for a dict."
+        )
+
+
+def require_images(x: Images) -> None:
+    """Raise unless it is a batch of float images."""
     if not isinstance(x, Tensor):
         raise InputError(
             f"x is a {type(x).__name__}; it must be a tensor of images. Let loss_fn take the "

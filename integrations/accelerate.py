@@ -15,9 +15,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
 from freqreg.checks import require_count
-from freqreg.errors import SettingError
+from freqreg.errors import InputError, SettingError
 from freqreg.input_gradients import LossFn
-from freqreg.objective import Objective
+from freqreg.objective import Objective, require_objective
 from freqreg.regularizers.base import Regularizer
 
 try:
@@ -110,6 +110,8 @@ class Trainer:
     ) -> None:
         require_count(epochs=epochs, checkpoint_every=checkpoint_every, log_every=log_every)
         self.accelerator = accelerator or Accelerator()
+        if objective is not None:
+            require_objective(objective)
         self.objective = objective or Objective()
         self.epochs, self.criterion, self.augment = epochs, criterion, augment
         self.max_grad_norm, self.streamed, self.evaluate = max_grad_norm, streamed, evaluate
@@ -151,6 +153,7 @@ class Trainer:
         Raises:
             FileExistsError: `output_dir` holds checkpoints and `resume` is False.
             SettingError: the checkpoint is of a run whose steps are other ones.
+            InputError: the loader yields something else than pairs.
             FloatingPointError: a recorded value is not finite (seen when it is next read).
         """
         self._begin(resume)
@@ -231,7 +234,8 @@ class Trainer:
 
     def _train_epoch(self) -> None:
         self.model.train()
-        for x, y in self._batches.of_epoch(self.progress.epoch, skip=self.progress.batch):
+        for batch in self._batches.of_epoch(self.progress.epoch, skip=self.progress.batch):
+            x, y = _pair(batch)
             self._train_batch(self._augmented(x), y)
             self.progress.batch += 1
             if self.accelerator.sync_gradients:
@@ -307,3 +311,13 @@ class Trainer:
         self._log()
         self._checkpoints.save(self.accelerator, step, self.state())
         self._clock.lap()
+
+
+def _pair(batch: Any) -> tuple[Tensor, Tensor]:
+    if isinstance(batch, tuple | list) and len(batch) == 2 and isinstance(batch[0], Tensor):
+        return batch[0], batch[1]
+    found = f" with {', '.join(map(str, batch))}" if isinstance(batch, Mapping) else ""
+    raise InputError(
+        f"The loader yields a {type(batch).__name__}{found}; the Trainer takes pairs (images, "
+        "targets). Give the DataLoader a collate_fn that returns such pairs."
+    )

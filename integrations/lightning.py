@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from freqreg.errors import InputError, SettingError
-from freqreg.objective import Objective
+from freqreg.objective import Objective, require_objective
 from freqreg.passes import is_probe
 from freqreg.regularizers.base import Regularizer
 
@@ -45,8 +45,8 @@ class RegularizerCallback(Callback):
     """
 
     def __init__(self, objective: Objective | None = None, *, images: int | str = 0) -> None:
-        if not isinstance(objective, Objective | None):
-            raise SettingError(f"{objective!r} is no Objective; give e.g. Objective([JaFR(1e-3)]).")
+        if objective is not None:
+            require_objective(objective)
         self.objective = objective or Objective()
         self.images = images
         self._give_back: Callable[[], object] = _nothing

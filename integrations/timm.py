@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from freqreg.errors import InputError, SettingError
-from freqreg.objective import Objective
+from freqreg.objective import Objective, require_objective
 from freqreg.passes import is_probe
 from freqreg.pixels import PixelSpace
 from freqreg.regularizers.base import Regularizer
@@ -150,8 +150,7 @@ def regularize(task: TrainingTask, objective: Objective) -> RegularizedTask:
         SettingError: not such a task or objective, or the task has an objective already.
     """
     _require_plain_task(task)
-    if not isinstance(objective, Objective):
-        raise SettingError(f"{objective!r} is no Objective; give e.g. Objective([JaFR(1e-3)]).")
+    require_objective(objective)
     return turn_regularized(copy.copy(task), objective)
 
 

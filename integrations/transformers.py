@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from freqreg.errors import InputError, SettingError
-from freqreg.objective import Objective
+from freqreg.objective import Objective, require_objective
 from freqreg.passes import is_probe
 from freqreg.regularizers.base import Regularizer
 
@@ -57,8 +57,8 @@ class RegularizedTrainerMixin(_Base):
 
     def __init__(self, *args: Any, objective: Objective | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if not isinstance(objective, Objective | None):
-            raise SettingError(f"{objective!r} is no Objective; give e.g. Objective([JaFR(1e-3)]).")
+        if objective is not None:
+            require_objective(objective)
         processor = getattr(self, "processing_class", None)
         self.objective = _in_pixels_of(processor, objective or Objective())
         self._meter, self._loss_share = Meter(), LossShare(self)

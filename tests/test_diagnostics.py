@@ -3,7 +3,7 @@
 import copy
 import warnings
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import torch
@@ -14,7 +14,12 @@ from torch.utils.checkpoint import checkpoint
 
 from freqreg import FGSM, Every, FiniteDifference, GradAlign, JaFR, Objective
 from freqreg.diagnostics import Report, Way, check
-from freqreg.errors import KinkedActivationWarning, SecondDerivativeError, SettingError
+from freqreg.errors import (
+    InputError,
+    KinkedActivationWarning,
+    SecondDerivativeError,
+    SettingError,
+)
 from tests.obstacles import Attention, Doubled, around
 from tests.references import gradient, jafr_penalty, smooth_net
 
@@ -292,6 +297,16 @@ def test_the_model_trains_while_it_is_checked(x: Tensor, y: Tensor) -> None:
 def test_nothing_to_differentiate(x: Tensor, y: Tensor) -> None:
     with pytest.raises(SettingError, match="no regularizer"):
         check(smooth_net().float(), x, y, Objective())
+
+
+def test_arguments_in_another_order(x: Any, y: Any, unchecked_shapes: None) -> None:
+    model: Any = smooth_net().float()
+    with pytest.raises(SettingError, match=r"model is a Tensor.*order.*check\(model, images, targets\)"):
+        check(x, model, y)
+    with pytest.raises(InputError, match=r"x has shape \(4,\)"):
+        check(model, y, x)
+    with pytest.raises(SettingError, match=r"Objective\(\[JaFR"):
+        check(model, x, y, cast(Any, JaFR()))
 
 
 def test_what_a_plain_step_raises_is_raised(x: Tensor) -> None:

@@ -5,6 +5,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -97,6 +98,58 @@ def test_a_loss_that_is_no_scalar(
         objective(lambda z: F.cross_entropy(model(z), y, reduction="none"), x)
     with pytest.raises(InputGradientError, match="float"):
         objective(lambda z: cross_entropy(model, y)(z).item(), x)  # pyright: ignore[reportArgumentType]
+
+
+USAGE = r"objective\(lambda images: F\.cross_entropy\(model\(images\), y\), x\)"
+
+
+def test_a_loss_fn_that_is_no_function_of_the_images(
+    model: Any, x: Tensor, y: Any, unchecked_shapes: None
+) -> None:
+    with pytest.raises(InputGradientError, match=f"loss_fn is a Tensor.*{USAGE}"):
+        JAFR(F.cross_entropy(model(x), y), x)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputGradientError, match=f"takes no targets.*{USAGE}"):
+        JAFR(model, x, y)
+    with pytest.raises(InputGradientError, match=rf"shape \(4, 3\).*{USAGE}"):
+        JAFR(model, x)
+
+
+@pytest.mark.parametrize(
+    ("output", "kind"),
+    [(dict, "dict"), (lambda loss: (loss, None), "tuple"), (lambda loss: None, "NoneType")],
+)
+@pytest.mark.parametrize("objective", [JAFR, PROBES, Objective(), Objective((), FGSM())], ids=repr)
+def test_a_loss_fn_that_returns_all_of_the_output(
+    objective: Objective,
+    output: Callable,
+    kind: str,
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    unchecked_shapes: None,
+) -> None:
+    with pytest.raises(InputGradientError, match=rf"returned a {kind}.*output\.loss"):
+        objective(lambda z: output(loss=cross_entropy(model, y)(z)), x)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mend"),
+    [({"record": {}}, r"values\.__setitem__"), ({"model": F.cross_entropy}, "torch.nn.Module")],
+)
+def test_arguments_beside_the_images(
+    arguments: Any, mend: str, model: nn.Module, x: Tensor, y: Tensor, unchecked_shapes: None
+) -> None:
+    with pytest.raises(SettingError, match=mend):
+        JAFR(cross_entropy(model, y), x, **arguments)
+
+
+@pytest.mark.parametrize("objective", [JAFR, PROBES, Objective((), FGSM())], ids=repr)
+def test_images_that_are_changed_in_place(
+    objective: Objective, model: nn.Module, x: Tensor, y: Tensor
+) -> None:
+    with pytest.raises(RuntimeError, match="leaf Variable") as raised:
+        objective(lambda z: F.cross_entropy(model(z.sub_(0.5)), y), x)
+    assert "images.clone()" in "".join(raised.value.__notes__)
 
 
 @pytest.mark.parametrize(
@@ -281,6 +334,12 @@ def test_finite_differences_across_kinks_warn_once_with_names(x: Tensor, y: Tens
 def test_settings_that_are_not_finite(make: Callable, value: float) -> None:
     with pytest.raises(SettingError, match="finite"):
         make(value)
+
+
+@pytest.mark.parametrize("kind", [JaFR, GradAlign, InputGradientNorm, FGSM, PGD, FiniteDifference])
+def test_settings_that_are_text(kind: Callable, unchecked_shapes: None) -> None:
+    with pytest.raises(SettingError, match=r"is '1e-3'; it must be a finite number"):
+        kind("1e-3")
 
 
 @pytest.mark.parametrize(

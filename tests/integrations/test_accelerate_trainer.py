@@ -31,7 +31,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
 from freqreg import FGSM, Every, FiniteDifference, JaFR, Objective
-from freqreg.errors import SettingError
+from freqreg.errors import InputError, SettingError
 from freqreg.integrations.accelerate import Trainer
 
 STEPS = 21  # 3 epochs of 7 batches
@@ -201,6 +201,20 @@ class DivergingLoss:
         self.calls += 1
         scale = float("nan") if self.calls in self.diverging else 1.0
         return F.cross_entropy(logits, targets) * scale
+
+
+@pytest.mark.parametrize("objective", [JaFR(), [JaFR()], Objective])
+def test_an_objective_that_is_none(objective: Any, unchecked_shapes: None) -> None:
+    with pytest.raises(SettingError, match=r"is no Objective.*Objective\(\[JaFR"):
+        trainer(objective=objective)
+
+
+def test_batches_that_are_no_pairs() -> None:
+    net, rows = linear_net(), [{"image": torch.rand(3, 8, 8), "label": 0}] * 4
+    loader = DataLoader(rows, 2, shuffle=True)  # pyright: ignore[reportArgumentType]
+    wrong = Trainer(net, torch.optim.SGD(net.parameters(), lr=0.1), loader, epochs=1)
+    with pytest.raises(InputError, match=r"a dict with image, label.*pairs.*collate_fn"):
+        wrong.train()
 
 
 def test_divergence_is_an_error() -> None:
