@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from freqreg.differentiation import DoubleBackprop, FiniteDifference
+from freqreg.errors import SettingError
 from freqreg.mixers import FGSM, NFGSM, PGD, Mixer
 from freqreg.objective import Objective
 from freqreg.regularizers import GradAlign, InputGradientNorm, JaFR
@@ -29,7 +30,10 @@ def parsed(argv: Sequence[str]) -> tuple[Objective, str, Sequence[str]]:
     """The objective, the script, and the script's arguments; exits where they are wrong."""
     parser = _parser()
     options = parser.parse_args(_joined(argv))
-    objective = _objective(options)
+    try:
+        objective = _objective(options)
+    except SettingError as error:
+        parser.error(str(error))
     if not objective.regularizers and objective.mixer is None:
         parser.error("nothing to add to the training: give --freqreg-jafr, --freqreg-mixer, ...")
     if not Path(options.script).is_file():

@@ -9,6 +9,7 @@ regions. Methods that are finished in the output folder are not trained again.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tyro
 from recipe.command_line import given_settings, plain_errors, start_accelerator
@@ -19,7 +20,6 @@ from recipe.run import Run, perform
 from recipe.settings import (
     Experiment,
     Method,
-    Preset,
     Settings,
     our_choice,
     preset,
@@ -90,7 +90,7 @@ class Arguments:
 
     methods: tuple[Method, ...] = ("standard", "jafr", "jafr-", "fgsm", "fgsm+jafr")
     """What is trained and compared."""
-    preset: Preset = "mini"
+    preset: Literal["mini", "smoke"] = "mini"
     """mini: the demo, in some minutes; smoke: shows in seconds that everything works."""
     seed: int = 0
     """Of the weights, the order of the data and their augmentation."""
@@ -113,8 +113,8 @@ class Arguments:
 def main() -> None:
     """Train what is not trained yet, print the table and draw the picture."""
     arguments = tyro.cli(Arguments, description=__doc__)
-    runs = [arguments.run(method) for method in arguments.methods]
     with plain_errors():
+        runs = [arguments.run(method) for method in arguments.methods]
         accelerator = start_accelerator(runs[0])
         train, test = load_photographs()
         results = [perform(run, train, test, accelerator, resume=True) for run in runs]

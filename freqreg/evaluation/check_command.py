@@ -7,7 +7,7 @@ import torch
 import tyro
 
 from freqreg.diagnostics import check
-from freqreg.evaluation.command_line import best_device
+from freqreg.evaluation.command_line import chosen_device
 from freqreg.evaluation.loading import build_network, use_differentiable_attention
 from freqreg.objective import Objective
 from freqreg.regularizers import JaFR
@@ -39,7 +39,7 @@ class Check:
 
     def __call__(self) -> None:
         """Print the report."""
-        device = torch.device(self.device) if self.device else best_device()
+        device = chosen_device(self.device)
         model: Any = build_network(self.model, num_classes=10).to(device)
         if not self.fused_attention:
             use_differentiable_attention(model)

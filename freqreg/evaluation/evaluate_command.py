@@ -8,7 +8,7 @@ import tyro
 from rich.console import Console
 
 from freqreg.errors import SettingError
-from freqreg.evaluation.command_line import file_name, images_for, load_models
+from freqreg.evaluation.command_line import file_name, images_for, load_models, pixel_radius
 from freqreg.evaluation.corruptions.opening import open_corrupted
 from freqreg.evaluation.examples import Images
 from freqreg.evaluation.loading import LoadedModel
@@ -126,7 +126,7 @@ class Evaluate:
     def settings(self) -> EvaluationSettings:
         """The preset's settings, and what was given instead."""
         given = {
-            "eps": None if self.eps_255 is None else self.eps_255 / 255,
+            "eps": None if self.eps_255 is None else pixel_radius(self.eps_255),
             "batch_size": self.batch_size,
             "attack_steps": self.attack_steps,
             "attack_restarts": self.attack_restarts,

@@ -1,5 +1,6 @@
 """Classifiers by name, as callables on images in [0, 1]: checkpoints of runs, and timm's."""
 
+import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -190,6 +191,7 @@ def _timm_model(name: str, **kwargs: Any) -> Any:
         ) from error
     bare = name.removeprefix(TIMM)
     if not timm.is_model(bare):
-        near = ", ".join(timm.list_models(f"*{bare}*")[:5]) or "see timm.list_models()"
-        raise CheckpointError(f"timm has no model {bare!r} ({near}).")
+        close = difflib.get_close_matches(bare, timm.list_models(), n=5)
+        near = close or timm.list_models(f"*{bare}*")[:5] or ["see timm.list_models()"]
+        raise CheckpointError(f"timm has no model {bare!r}. Close to it: {', '.join(near)}.")
     return timm.create_model(bare, **kwargs)

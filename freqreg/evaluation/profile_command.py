@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from freqreg.evaluation.command_line import images_for, load_models
+from freqreg.checks import require_count
+from freqreg.evaluation.command_line import images_for, load_models, pixel_radius
 from freqreg.evaluation.examples import Examples
 from freqreg.evaluation.image_sets import ImageSet
 from freqreg.evaluation.isolation import seeded
@@ -84,6 +85,7 @@ class Profile:
 
     def __call__(self) -> None:
         """Measure, print and draw."""
+        require_count(batch_size=self.batch_size)
         models = load_models(self.models, self.device)
         found = images_for(
             models, self.data, split=self.split, count=self.images, image_size=self.image_size
@@ -123,7 +125,7 @@ class Profile:
             return torch.cat([loaded.model(batch.x).argmax(1) for batch in batches]).cpu()
 
     def _point(self, where: Where, loaded: LoadedModel) -> Point | None:
-        eps = self.eps_255 / 255
+        eps = pixel_radius(self.eps_255)
         makers = {
             "clean": lambda: None,
             "random": partial(random_points, eps),

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from typing import Any, Generic, Literal, TypeVar, get_args
+from typing import Any, Generic, Literal, TypeVar, get_args, get_type_hints
+
+from recipe.kinds import require_kind
 
 Method = Literal[
     "standard",
@@ -117,6 +119,10 @@ class Settings:
     fgsm_images: Sourced[int]
     profiled_images: Sourced[int]
     noise_rms: Sourced[float]
+
+    def __post_init__(self) -> None:
+        for name, kind in get_type_hints(type(self)).items():
+            require_kind(name, getattr(self, name).value, *get_args(kind))
 
     def values(self) -> dict[str, Any]:
         """The bare values by name."""
