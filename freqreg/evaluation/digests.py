@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def digest(tensors: Iterable[Tensor]) -> str:
@@ -13,3 +13,10 @@ def digest(tensors: Iterable[Tensor]) -> str:
     for tensor in tensors:
         found.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()[:16]
+
+
+def digest_of_model(model: nn.Module) -> str:
+    """Of its parameters and buffers, at the end those that no file holds, as `Normalized` has."""
+    saved = model.state_dict(keep_vars=True).values()
+    known = {id(tensor) for tensor in saved}
+    return digest((*saved, *(b for b in model.buffers() if id(b) not in known)))

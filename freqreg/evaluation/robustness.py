@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from freqreg.evaluation.digests import digest
+from freqreg.evaluation.digests import digest, digest_of_model
 from freqreg.evaluation.examples import Examples
 from freqreg.evaluation.loading import LoadedModel
 from freqreg.evaluation.records import Entry, Record, versions
@@ -69,7 +69,7 @@ def about(loaded: LoadedModel, subject: Subject) -> dict[str, Any]:
         "model": loaded.source,
         "method": loaded.method,
         "training_seed": loaded.seed,
-        "weights": digest(subject.model.state_dict().values()),
+        "weights": digest_of_model(subject.model),
         "images": len(subject.images),
         "data": digest((subject.images, subject.labels.long())),
     }

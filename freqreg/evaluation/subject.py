@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from freqreg.errors import InputError
 from freqreg.evaluation.batch_norm import recalibrated
 from freqreg.evaluation.corruptions.corrupted_data import CorruptedData
-from freqreg.evaluation.digests import digest
+from freqreg.evaluation.digests import digest, digest_of_model
 from freqreg.evaluation.examples import BATCH_SIZE, Images
 from freqreg.evaluation.records import Values
 from freqreg.evaluation.settings import EvaluationSettings
@@ -60,7 +60,7 @@ class Subject:
     def transfer_weights(self) -> str | None:
         """The same of the weights of the transfer source."""
         source = self.transfer_source
-        return None if source is None else digest(source.state_dict().values())
+        return None if source is None else digest_of_model(source)
 
     @cached_property
     def recalibrated_model(self) -> nn.Module:

@@ -1,6 +1,7 @@
 """Each score is what it says, and an evaluation goes on where it stopped."""
 
 import dataclasses
+import hashlib
 
 import pytest
 import torch
@@ -16,10 +17,10 @@ from freqreg.evaluation.calibration import expected_calibration_error
 from freqreg.evaluation.corruptions import CORRUPTIONS, corrupt
 from freqreg.evaluation.corruptions.corrupted_data import CorruptedDataError, CorruptedOnTheFly
 from freqreg.evaluation.curves import RADII, robustness_curve
-from freqreg.evaluation.loading import LoadedModel
+from freqreg.evaluation.loading import LoadedModel, Normalized
 from freqreg.evaluation.noise import band_noise, sign_noise
 from freqreg.evaluation.records import Record, RecordError
-from freqreg.evaluation.robustness import evaluate
+from freqreg.evaluation.robustness import about, evaluate
 from freqreg.evaluation.scores import SCORES, Score, score_names
 from freqreg.evaluation.settings import PRESETS, EvaluationSettings
 from freqreg.evaluation.subject import Subject
@@ -333,6 +334,27 @@ def test_nothing_is_measured_where_earlier_scores_would_be_lost(subject, tmp_pat
     with pytest.raises(RecordError, match=r"has fgsm .* \(fgsm_images: 30, now 5\)"):
         evaluate(LOADED, subject, QUICK, weaker, file=path)
     assert path.read_bytes() == kept
+
+
+def test_a_record_is_of_the_normalisation_too(subject):
+    """Which is in no file of weights."""
+    model = nn.Sequential(_Net(), nn.Linear(10, 3))
+    plain = dataclasses.replace(subject, model=model)
+    normalized = [
+        dataclasses.replace(subject, model=Normalized(model, mean, std))
+        for mean, std in ((0.5, 0.2), (0.5, 0.25), (0.4, 0.2), ([0.5] * 3, [0.2] * 3))
+    ]
+    weights = [about(LOADED, each)["weights"] for each in (plain, *normalized)]
+    assert len(set(weights)) == 5
+    assert about(LOADED, plain)["weights"] == _digest_of_a_file(model)
+
+
+def _digest_of_a_file(model: nn.Module) -> str:
+    """As records had it before; those of models without such buffers stay what they were."""
+    digest = hashlib.sha256()
+    for tensor in model.state_dict().values():
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def test_names_of_scores():
