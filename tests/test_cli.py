@@ -98,7 +98,8 @@ def test_evaluate_relative_to_a_baseline_and_by_transfer(here, capsys):
 
 def test_evaluate_with_corruptions_from_files_and_new_batch_norm_statistics(here, capsys):
     main(["corrupt", "--data", "test.safetensors", "--output-dir", "c", "--corruptions", "fog"])
-    _evaluate("--scores", "corruption/fog", "recalibrated/fog", "--corruptions-from", "c")
+    _evaluate("--scores", "corruption/fog", "recalibrated/fog", "--corruptions-from", "c",
+              "--train-data", "test.safetensors")  # fmt: skip
     record = Record.load(here / "evaluations" / "b.json")
     assert record.scores["recalibrated/fog"].settings["corruptions_from"] == "c"
     assert record.scores["corruption/fog"].values != record.scores["recalibrated/fog"].values
@@ -200,6 +201,8 @@ def test_profile_of_data_alone(here, capsys):
         (["evaluate", "b", "--data", "test.safetensors", "--images", "-5"], "images is -5"),
         (["evaluate", "b", "--data", "test.safetensors", "--device", "cuda:77"],
          "The device 'cuda:77' cannot be used"),
+        (["evaluate", "b", "--data", "test.safetensors", "--scores", "recalibrated/fog"],
+         r"test.safetensors has no split train .*no splits at all.*--train-data"),
         (["evaluate", "timm/resnet1", "--data", "test.safetensors"], "Close to it: resnet18"),
         (["profile", "--data", "test.safetensors", "--images", "0"], "images is 0"),
         (["profile", "--data", "test.safetensors", "--batch-size", "0"], "batch_size is 0"),

@@ -301,9 +301,7 @@ def test_nothing_to_differentiate(x: Tensor, y: Tensor) -> None:
 
 def test_arguments_in_another_order(x: Any, y: Any, unchecked_shapes: None) -> None:
     model: Any = smooth_net().float()
-    with pytest.raises(
-        SettingError, match=r"a Tensor.*check\(model, images, targets\)"
-    ):
+    with pytest.raises(SettingError, match=r"a Tensor.*check\(model, images, targets\)"):
         check(x, model, y)
     with pytest.raises(InputError, match=r"x has shape \(4,\)"):
         check(model, y, x)

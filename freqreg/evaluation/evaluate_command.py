@@ -11,6 +11,7 @@ from freqreg.errors import SettingError
 from freqreg.evaluation.command_line import file_name, images_for, load_models, pixel_radius
 from freqreg.evaluation.corruptions.opening import open_corrupted
 from freqreg.evaluation.examples import Images
+from freqreg.evaluation.image_sets import split_names
 from freqreg.evaluation.loading import LoadedModel
 from freqreg.evaluation.records import Entry, Record, load_all, save_table
 from freqreg.evaluation.robustness import evaluate
@@ -179,6 +180,8 @@ class Evaluate:
     def _train_images(self, loaded: LoadedModel, settings: EvaluationSettings) -> Images | None:
         if not any(name.startswith("recalibrated") for name in self.score_names()):
             return None
+        if self.train_data is None:
+            _require_train_split(self.data)
         return images_for(
             [loaded],
             self.train_data or self.data,
@@ -197,3 +200,14 @@ class Evaluate:
                 f"{', '.join(known)}. Evaluate it first, by the same name."
             )
         return known[self.baseline]
+
+
+def _require_train_split(data: str) -> None:
+    """Raise where the only images of `data` are those that are evaluated on."""
+    names = split_names(data)
+    if len(names) < 2 or "train" not in names:
+        raise SettingError(
+            f"The scores recalibrated/... take clean train images, but {data} has no split train "
+            f"beside another ({', '.join(names) or 'no splits at all'}). Say where they are: "
+            "--train-data."
+        )

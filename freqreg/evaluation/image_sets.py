@@ -1,6 +1,7 @@
 """Labelled images for evaluation: from a folder, the hub, or a file of decoded ones."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from freqreg.evaluation.progress import progress_bar
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from PIL.Image import Image as Picture
 
 SAVED = ("state.json", "dataset_dict.json")
 """Files by which a copy saved by `datasets` is known."""
@@ -49,14 +51,15 @@ def load_image_set(
             [images, channel, height, width] and `labels`.
         split: which part; the only one where there is one.
         count: the first so many. Where images are sorted by class: as many at equal distances.
-        image_size: side to which images are resized and cropped; None: as they are.
+        image_size: side to which images are resized and cropped, those of a .safetensors file
+            unless they have it; None: as they are.
         crop_share: side of the crop as a share of the resized image.
 
     Raises:
         ImageSetError: there are no such images, or they have no labels or different sizes.
     """
     if Path(source).suffix == ".safetensors":
-        return _from_file(Path(source), count)
+        return _resized(_from_file(Path(source), count), image_size, crop_share)
     table = _table(str(source), split)
     image, label = _columns(table, source)
     rows = chosen_rows(torch.tensor(table[label]), count)
@@ -70,6 +73,21 @@ def chosen_rows(labels: Int64[Tensor, " all"], count: int | None) -> Int64[Tenso
         return torch.arange(len(labels))
     is_sorted = bool((labels.diff() >= 0).all())
     return torch.arange(count) * len(labels) // count if is_sorted else torch.arange(count)
+
+
+def split_names(source: str | Path) -> list[str]:
+    """The names of a data set's parts; a file, or a table without parts, has none.
+
+    Raises:
+        ImageSetError: there is no such data set.
+    """
+    if Path(source).suffix == ".safetensors":
+        return []
+    with _named_if_out_of_reach(source):
+        if not _is_saved(source):
+            return _datasets().get_dataset_split_names(str(source))
+        saved = _datasets().load_from_disk(source)
+        return list(saved) if isinstance(saved, dict) else []
 
 
 def _from_file(path: Path, count: int | None) -> ImageSet:
@@ -88,18 +106,51 @@ def _from_file(path: Path, count: int | None) -> ImageSet:
     return ImageSet(found.images[rows], found.labels[rows])
 
 
-def _table(source: str, split: str) -> "Dataset":
+def _resized(found: ImageSet, side: int | None, crop_share: float) -> ImageSet:
+    if side is None or found.images.shape[-2:] == (side, side):
+        return found
+    from PIL import Image
+
+    channels = (Image.fromarray(channel) for channel in found.images.flatten(0, 1).numpy())
+    fitted = [torch.from_numpy(np.array(_fitted(c, side, crop_share))) for c in channels]
+    images = torch.stack(fitted).unflatten(0, found.images.shape[:2])
+    return ImageSet(images, found.labels)
+
+
+def _fitted(image: "Picture", side: int, crop_share: float) -> "Picture":
+    """Resized, and the middle cropped."""
+    from PIL import Image, ImageOps
+
+    bleed = (1 - crop_share) / 2
+    return ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC, bleed)
+
+
+def _datasets() -> Any:
     try:
         import datasets
     except ImportError as error:
         raise ImportError(
             f'Reading images needs datasets ({error}). Install it with: pip install "freqreg[eval]"'
         ) from error
+    return datasets
+
+
+def _is_saved(source: str | Path) -> bool:
+    return any((Path(source) / name).is_file() for name in SAVED)
+
+
+def _table(source: str, split: str) -> "Dataset":
+    with _named_if_out_of_reach(source):
+        if _is_saved(source):
+            return _part(_datasets().load_from_disk(source), split, source)
+        names = _datasets().get_dataset_split_names(source)
+        return _datasets().load_dataset(source, split=_chosen(names, split, source))
+
+
+@contextmanager
+def _named_if_out_of_reach(source: str | Path) -> Iterator[None]:
     try:
-        if any((Path(source) / name).is_file() for name in SAVED):
-            return _part(datasets.load_from_disk(source), split, source)
-        names = datasets.get_dataset_split_names(source)
-        return datasets.load_dataset(source, split=_chosen(names, split, source))
+        yield
     except (OSError, ValueError) as error:
         if isinstance(error, ImageSetError):
             raise
@@ -140,15 +191,11 @@ def _columns(table: "Dataset", source: str | Path) -> tuple[str, str]:
 def _decoded(
     table: Any, column: str, rows: list[int], image_size: int | None, crop_share: float
 ) -> Iterator[np.ndarray]:
-    from PIL import Image, ImageOps
-
     with progress_bar(len(rows), "decoding") as bar:
         for row in table.select_columns(column).select(rows):
             image = row[column].convert("RGB")
             if image_size is not None:
-                side = (image_size, image_size)
-                bleed = (1 - crop_share) / 2
-                image = ImageOps.fit(image, side, Image.Resampling.BICUBIC, bleed)
+                image = _fitted(image, image_size, crop_share)
             yield np.asarray(image)
             bar.update()
 

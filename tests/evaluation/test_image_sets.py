@@ -7,7 +7,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 from PIL import Image as Picture
 from safetensors.torch import save_file
 
-from freqreg.evaluation.image_sets import ImageSetError, load_image_set
+from freqreg.evaluation.image_sets import ImageSetError, load_image_set, split_names
 
 CLASSES = ["cat", "dog", "emu"]
 LABELS = [2, 0, 1, 1, 0]
@@ -112,6 +112,33 @@ def test_a_file_that_is_none(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ImageSetError, match="uint8 pixels"):
         load_image_set(path)
+
+
+def test_images_of_a_file_are_resized_as_those_of_a_folder_are(tmp_path):
+    path, pixels = tmp_path / "images.safetensors", _pixels(height=12, width=9)
+    save_file({"pixels": _as_images(pixels).contiguous(), "labels": torch.tensor(LABELS)}, path)
+    _dataset(pixels).save_to_disk(tmp_path / "saved")
+    for share in (1.0, 0.8):
+        found, expected = (
+            load_image_set(source, image_size=6, crop_share=share)
+            for source in (path, tmp_path / "saved")
+        )
+        assert torch.equal(found.images, expected.images)
+        assert torch.equal(found.labels, expected.labels)
+    square = tmp_path / "square.safetensors"
+    save_file({"pixels": found.images, "labels": found.labels}, square)
+    assert torch.equal(load_image_set(square, image_size=6, crop_share=0.8).images, found.images)
+
+
+def test_names_of_the_parts(tmp_path):
+    DatasetDict(train=_dataset(_pixels()), test=_dataset(_pixels())).save_to_disk(tmp_path / "two")
+    _dataset(_pixels()).save_to_disk(tmp_path / "one")
+    _class_folders(tmp_path / "folders", _pixels())
+    assert split_names(tmp_path / "two") == ["train", "test"]
+    assert split_names(tmp_path / "one") == split_names(tmp_path / "a.safetensors") == []
+    assert split_names(tmp_path / "folders") == ["train"]
+    with pytest.raises(ImageSetError, match="no images at"):
+        split_names(tmp_path / "nowhere")
 
 
 def test_a_file_that_is_missing_or_lacks_labels(tmp_path):
