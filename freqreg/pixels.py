@@ -42,12 +42,12 @@ class PixelSpace:
         if self.low >= self.high:
             raise SettingError(f"PixelSpace has low {self.low} >= high {self.high}.")
 
-    def require_radius(self, eps: float) -> None:
-        """Raise where a perturbation of `eps` pixels is larger than the pixel range."""
-        if eps > self.high - self.low:
+    def require_radius(self, radius: float, name: str = "eps") -> None:
+        """Raise where a perturbation of `radius` pixels is larger than the pixel range."""
+        if radius > self.high - self.low:
             raise SettingError(
-                f"eps is {eps}, more than the whole pixel range [{self.low}, {self.high}]. "
-                f"Give eps in units of that range (eps={eps:g}/255?), or PixelSpace its range."
+                f"{name} is {radius}, more than the whole pixel range [{self.low}, {self.high}]. "
+                f"Give it in units of that range ({radius:g}/255?), or PixelSpace its range."
             )
 
     def scaled(self, pixels: float, x: Images) -> Float[Tensor, "*channel 1 1"]:

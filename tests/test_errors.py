@@ -4,7 +4,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -351,6 +351,7 @@ def test_settings_that_are_text(kind: Callable, unchecked_shapes: None) -> None:
         (lambda: Objective([GradAlign(eps=8.0)]), "pixel range"),
         (lambda: Objective([Warmup(GradAlign(eps=8.0), 5)]), "pixel range"),
         (lambda: FGSM(0.0), "above 0"),
+        (lambda: FGSM(8 / 255, alpha=10 / 255), r"divide it by eps: alpha=1\.25"),
         (lambda: FGSM(start="noise"), "'zero' or 'random'"),  # pyright: ignore[reportArgumentType]
         (lambda: PGD(steps=0), "1 or more"),
         (lambda: Mix(FGSM(), fraction=0.0), r"\(0, 1\]"),
@@ -378,6 +379,26 @@ def test_settings_that_are_text(kind: Callable, unchecked_shapes: None) -> None:
 def test_settings_that_cannot_be_meant(make: Callable, match: str, unchecked_shapes: None) -> None:
     with pytest.raises(SettingError, match=match):
         make()
+
+
+@pytest.mark.parametrize(
+    ("objective", "complaint"),
+    [
+        (Objective((), PGD(step_size=2)), "step_size is 2, more"),
+        (Objective((), Mix(PGD(step_size=2), fraction=0.5)), "step_size is 2, more"),
+        (Objective((), NFGSM(noise=40)), r"noise \* eps is 1\.25"),
+        (Objective((), NFGSM(alpha=40)), r"alpha \* eps is 1\.25"),
+        (Objective([JaFR()], differentiation=FiniteDifference(2.55)), r"2\.55/255"),
+    ],
+    ids=repr,
+)
+def test_steps_beyond_the_pixel_range(
+    objective: Objective, complaint: str, model: nn.Module, x: Tensor, y: Tensor
+) -> None:
+    with pytest.raises(SettingError, match=complaint):
+        objective(cross_entropy(model, y), x)
+    wider = replace(objective, pixels=PixelSpace(high=255))
+    wider(cross_entropy(model, y), x).backward()
 
 
 class DoubleNot:

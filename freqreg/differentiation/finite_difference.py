@@ -108,6 +108,7 @@ class FiniteDifference(Differentiation):
 
     def _plan(self, step: Step, clean: "_Point") -> "_Plan":
         """Along what differences are taken, and the value that they are given."""
+        step.pixels.require_radius(self.step, "step")
         beside = [self._probed(step, point) for term in step.terms for point in term.points]
         value, slopes = _penalty_and_slopes(step, [clean, *beside])
         if not step.streamed or (self._reuses_losses and beside):

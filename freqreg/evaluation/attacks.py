@@ -93,6 +93,7 @@ class PGDAttack(Attack):
     def __post_init__(self) -> None:
         require_radius(self.eps)
         require_positive(step_size=self._step_size, confidence=self.confidence)
+        UNIT_PIXELS.require_radius(self._step_size, "step_size")
         require_count(steps=self.steps, restarts=self.restarts)
         require_start(self.start)
         require_select(self.select)

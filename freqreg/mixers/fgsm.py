@@ -4,6 +4,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 from freqreg.checks import require_positive
+from freqreg.errors import SettingError
 from freqreg.mixers.base import GradAt, Images, ascend, random_start, require_start
 from freqreg.pixels import PixelSpace
 
@@ -18,7 +19,7 @@ class FGSM:
 
     Args:
         eps: radius of the L∞ ball, in pixels.
-        alpha: step size as a multiple of ε.
+        alpha: step size as a multiple of ε, 0.1 or more: in some code it is in pixels.
         start: "zero" or "random".
 
     References: Goodfellow et al., ICLR 2015, arXiv:1412.6572; random start: Wong et al.,
@@ -33,6 +34,13 @@ class FGSM:
     def __post_init__(self) -> None:
         require_positive(eps=self.eps, alpha=self.alpha)
         require_start(self.start)
+        if self.alpha < 0.1:
+            raise SettingError(
+                f"alpha is {self.alpha:.3g}, as a multiple of eps: with a step of "
+                f"{self.alpha * self.eps:.2g} pixels there is hardly an attack. If alpha is in "
+                f"pixels, divide it by eps: alpha={self.alpha / self.eps:.3g}. If the step is to "
+                "be so short: PGD(eps, steps=1, step_size=...)."
+            )
 
     def __call__(self, x: Images, grad_at: GradAt, pixels: PixelSpace) -> Images:
         """The adversarial images."""
@@ -64,5 +72,7 @@ class NFGSM:
 
     def __call__(self, x: Images, grad_at: GradAt, pixels: PixelSpace) -> Images:
         """The noisy adversarial images."""
+        pixels.require_radius(self.noise * self.eps, "noise * eps")
+        pixels.require_radius(self.alpha * self.eps, "alpha * eps")
         point = random_start(x, pixels, self.noise * self.eps)
         return ascend(x, point, grad_at(point), pixels, step=self.alpha * self.eps, eps=None)

@@ -34,6 +34,7 @@ class PGD:
 
     def __call__(self, x: Images, grad_at: GradAt, pixels: PixelSpace) -> Images:
         """The adversarial images."""
+        pixels.require_radius(self.step_size, "step_size")
         point = x if self.start == "zero" else random_start(x, pixels, self.eps)
         for _ in range(self.steps):
             point = ascend(x, point, grad_at(point), pixels, step=self.step_size, eps=self.eps)

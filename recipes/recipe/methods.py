@@ -42,8 +42,11 @@ def objective(
 def _mixer(part: str, settings: Settings, strength: float) -> Mixer | None:
     eps = settings.eps_255.value / 255
     match part:
+        case "fgsm" if strength < 1:  # whose alpha may be none so small
+            step = strength * settings.fgsm_alpha.value * eps
+            return PGD(eps, steps=1, step_size=step, start="zero")
         case "fgsm":
-            return FGSM(eps, alpha=strength * settings.fgsm_alpha.value)
+            return FGSM(eps, alpha=settings.fgsm_alpha.value)
         case "pgd":
             step = settings.pgd_step_255.value / 255
             return PGD(strength * eps, steps=settings.pgd_steps.value, step_size=step, start="zero")

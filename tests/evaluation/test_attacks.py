@@ -255,6 +255,7 @@ def test_a_model_that_draws_gives_the_same_answer_to_the_same_seed():
     [
         ({"eps": 8.0}, "more than the whole pixel range"),
         ({"eps": float("nan")}, "finite"),
+        ({"step_size": 2.0}, "step_size is 2.0, more than the whole pixel range"),
         ({"eps": -0.1}, "above 0"),
         ({"step_size": 0.0}, "above 0"),
         ({"restarts": 0}, "restarts is 0"),

@@ -53,7 +53,7 @@ WRONG = {
     "--freqreg-jafr much": "invalid float value: 'much'",
     "--freqreg-jaf 1": "--freqreg-jaf",
     "--freqreg-mixer cw": "choose from",
-    "--freqreg-mixer fgsm --freqreg-eps 8": "Give eps in units of that range",
+    "--freqreg-mixer fgsm --freqreg-eps 8": "Give it in units of that range",
     "--freqreg-jafr nan": "must be a finite number",
 }
 

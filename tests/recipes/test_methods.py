@@ -1,12 +1,15 @@
 """Each method is the objective that its name says, with the values of its settings."""
 
 import pytest
+import torch
 from recipe.methods import objective
 from recipe.settings import METHODS, Method
 from tiny_experiment import run
 
 from freqreg import FGSM, NFGSM, PGD, AbsoluteFloor, GradAlign, JaFR, Objective, RelativeFloor
 from freqreg.errors import SettingError
+from freqreg.mixers.base import ascend
+from freqreg.pixels import UNIT_PIXELS
 
 EPS = 8 / 255
 EXPECTED: dict[Method, Objective] = {
@@ -53,3 +56,15 @@ def test_published_details_reach_the_objective(tmp_path) -> None:
 def test_the_size_of_lambda_has_no_sign(tmp_path) -> None:
     with pytest.raises(SettingError, match="jafr-"):
         objective("jafr", run(tmp_path, lambda_freq=-0.01).settings, 8)
+
+
+@pytest.mark.parametrize("strength", [0.01, 0.1, 0.5])
+def test_a_weaker_fgsm_is_a_shorter_step(tmp_path, strength: float) -> None:
+    settings = run(tmp_path).settings
+    weaker = objective("fgsm", settings, 8, strength=strength).mixer
+    x, towards = torch.rand(4, 3, 8, 8), torch.randn(4, 3, 8, 8)
+    assert weaker is not None
+    mixed = weaker(x, lambda point: towards, UNIT_PIXELS)
+    step = strength * settings.fgsm_alpha.value * EPS
+    stepped = ascend(x, x, towards, UNIT_PIXELS, step=step, eps=EPS)
+    assert torch.equal(mixed, stepped)
