@@ -1,13 +1,29 @@
 """Steer the frequency bias of image classifiers through their input gradients."""
 
-from freqreg.diagnostics import check
+from importlib.metadata import PackageNotFoundError, version
+
+from freqreg.diagnostics import Report, check
 from freqreg.differentiation import DoubleBackprop, FiniteDifference
 from freqreg.frequency_bias import AbsoluteFloor, RelativeFloor, log_low_frequency_bias
-from freqreg.mixers import FGSM, NFGSM, PGD, Mix
+from freqreg.input_gradients import LossFn
+from freqreg.mixers import FGSM, NFGSM, PGD, Mix, Mixer
 from freqreg.objective import Objective
 from freqreg.pixels import PixelSpace
-from freqreg.regularizers import Every, GradAlign, InputGradientNorm, JaFR, Warmup
+from freqreg.regularizers import (
+    Every,
+    GradAlign,
+    InputGradientNorm,
+    JaFR,
+    Regularizer,
+    Warmup,
+)
 from freqreg.spectrum import magnitude_spectrum
+from freqreg.step import Record
+
+try:
+    __version__ = version("freqreg")
+except PackageNotFoundError:  # a checkout that is not installed
+    __version__ = "unknown"
 
 __all__ = [
     "FGSM",
@@ -20,12 +36,22 @@ __all__ = [
     "GradAlign",
     "InputGradientNorm",
     "JaFR",
+    "LossFn",
     "Mix",
+    "Mixer",
     "Objective",
     "PixelSpace",
+    "Record",
+    "Regularizer",
     "RelativeFloor",
+    "Report",
     "Warmup",
     "check",
     "log_low_frequency_bias",
     "magnitude_spectrum",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names alone: modules hold more than is promised."""
+    return [*__all__, "__version__"]

@@ -30,6 +30,8 @@ THE_PUBLIC_NAMES = """
 import freqreg
 from freqreg import *
 assert JaFR(lambda_freq=1e-3).weight == 1e-3
+assert dir(freqreg) == sorted([*freqreg.__all__, "__version__"])
+assert freqreg.__version__ == "VERSION"
 print(freqreg.__file__)
 """
 
@@ -112,7 +114,11 @@ def test_the_wheel_imports_every_subpackage(installed: Path) -> None:
 
 
 def test_the_core_needs_nothing_but_torch_einops_and_jaxtyping(installed: Path) -> None:
-    code = isolated(installed) + ONLY_THE_CORE + THE_PUBLIC_NAMES
+    code = (
+        isolated(installed)
+        + ONLY_THE_CORE
+        + THE_PUBLIC_NAMES.replace("VERSION", PROJECT["project"]["version"])
+    )
     output = run(sys.executable, "-c", code, cwd=installed)
     assert output.strip().startswith(str(installed))
 

@@ -26,6 +26,8 @@ ERRORS = [
 def is_method(name: str) -> bool:
     value = getattr(freqreg, name)
     kinds = Regularizer, Differentiation
+    if value in (Regularizer, Mixer):
+        return False
     mixes = value.__module__.startswith(Mixer.__module__.rpartition(".")[0])
     return inspect.isclass(value) and (issubclass(value, kinds) or mixes)
 
