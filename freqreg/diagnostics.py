@@ -10,7 +10,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from freqreg.diagnostics_measures import Cost, Gradient, cosine, cost, gradient, norm, untouched
-from freqreg.diagnostics_obstacles import Obstacle, found_in, in_place, without_second_derivative
+from freqreg.diagnostics_obstacles import (
+    EXACT,
+    Obstacle,
+    found_in,
+    in_place,
+    without_second_derivative,
+)
 from freqreg.differentiation import Differentiation, DoubleBackprop, FiniteDifference
 from freqreg.errors import KinkedActivationWarning, SettingError
 from freqreg.input_gradients import LossFn
@@ -19,6 +25,10 @@ from freqreg.passes import RandomState
 from freqreg.regularizers import JaFR
 
 Images = Float[Tensor, "batch channel height width"]
+
+_LEGEND = (
+    "share: norm of the penalty's gradient over the main loss's; cosine: to the exact gradient."
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Report:
-    """What `check` found; `print` it."""
+    """What `check` found; `print` it, or let a notebook show it."""
 
     title: str
     plain: Cost
@@ -63,9 +73,23 @@ class Report:
             for row in rows
         ]
         plain = f"A plain step: {self.plain.seconds:.3g} s, {self.plain.bytes / 2**20:.3g} MiB."
-        failures = [f"{way.name} raises {way.error}" for way in self.ways if way.error]
-        notes = [f"- {note}" for note in (*failures, *self.obstacles)]
-        return "\n".join([self.title, plain, "", *table, *([""] if notes else []), *notes])
+        notes = [f"- {note}" for note in (*self._failures(), *self.obstacles)]
+        spaced = ["", *notes] if notes else []
+        return "\n".join([self.title, plain, "", *table, "", _LEGEND, *spaced])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _failures(self) -> Iterator[str]:
+        """Each error once, unless an obstacle says the same of the same modules."""
+        errors = dict.fromkeys(way.error for way in self.ways if way.error is not None)
+        named = [
+            m for obstacle in self.obstacles if obstacle.hinders == EXACT for m in obstacle.modules
+        ]
+        for error in errors:
+            if not any(module in error for module in named):
+                names = "; ".join(way.name for way in self.ways if way.error == error)
+                yield f"{names}: {error}"
 
     def _row(self, way: Way) -> tuple[str, ...]:
         if way.cost is None:

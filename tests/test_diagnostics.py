@@ -327,5 +327,14 @@ def test_the_report_is_readable(x: Tensor, y: Tensor) -> None:
     assert lines[3].split() == ["step", "memory", "share", "cosine"]
     assert lines[4].split() == ["DoubleBackprop()", "fails"]
     assert lines[5].startswith("FiniteDifference() ")
-    assert "- DoubleBackprop() raises SecondDerivativeError: 2 (Attention)" in text
+    assert "\n\nshare: norm of the penalty's gradient" in text
+    assert "SecondDerivativeError" not in text  # the obstacle says the same
     assert "- fused attention in 2 (Attention) hinders DoubleBackprop. " in text
+
+
+def test_a_failure_that_no_obstacle_explains_is_told_once(x: Tensor, y: Tensor) -> None:
+    report = check(smooth_net().bfloat16(), x.bfloat16(), y)
+    text = str(report)
+    assert text.count("LowPrecisionError") == 1
+    assert "- FiniteDifference(); FiniteDifference(), streamed; Finite" in text
+    assert repr(report) == text
