@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from freqreg import FGSM, DoubleBackprop, FiniteDifference, GradAlign, JaFR, Objective
-from freqreg.diagnostics_measures import LiveStorages
+from freqreg.diagnostics.measures import LiveStorages
 from tests.benchmarks.memory import Settings, peak
 
 SETTINGS = Settings(width=16, batch_size=32)

@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from freqreg.autograd_graph import at_first_use
-from freqreg.diagnosis import require_parameters, require_second_derivatives
 from freqreg.differentiation.base import Differentiation
 from freqreg.differentiation.lean import differentiable_gradient, lean
+from freqreg.first_use import require_parameters, require_second_derivatives
 from freqreg.input_gradients import LossFn, value_and_input_grad
 from freqreg.regularizers.base import Images
 from freqreg.step import Mixed, Step, Term

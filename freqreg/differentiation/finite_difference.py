@@ -12,10 +12,10 @@ from torch import Tensor
 
 from freqreg.autograd_graph import at_first_use
 from freqreg.checks import require_positive
-from freqreg.diagnosis import require_full_precision, warn_of_kinks
 from freqreg.differentiation.base import Differentiation
 from freqreg.distributed import rms_over_processes
 from freqreg.errors import InputGradientError, SettingError
+from freqreg.first_use import require_full_precision, warn_of_kinks
 from freqreg.input_gradients import scalar_loss, value_and_input_grad
 from freqreg.pixels import PixelSpace
 from freqreg.regularizers.base import Images

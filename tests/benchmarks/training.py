@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from freqreg.diagnostics_measures import peak_bytes
+from freqreg.diagnostics.measures import peak_bytes
 from freqreg.input_gradients import LossFn
 from tests.benchmarks.candidates import Candidate
 from tests.benchmarks.networks import CLASSES

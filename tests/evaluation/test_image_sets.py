@@ -131,7 +131,8 @@ def test_images_of_a_file_are_resized_as_those_of_a_folder_are(tmp_path):
 
 
 def test_names_of_the_parts(tmp_path):
-    DatasetDict(train=_dataset(_pixels()), test=_dataset(_pixels())).save_to_disk(tmp_path / "two")
+    parts = {name: _dataset(_pixels()) for name in ("train", "test")}
+    DatasetDict(**parts).save_to_disk(tmp_path / "two")
     _dataset(_pixels()).save_to_disk(tmp_path / "one")
     _class_folders(tmp_path / "folders", _pixels())
     assert split_names(tmp_path / "two") == ["train", "test"]

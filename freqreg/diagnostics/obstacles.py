@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
 from torch.nn.modules.batchnorm import _NormBase
 
-from freqreg.diagnosis import blocking_modules, kinked_modules, labels, shortened
 from freqreg.differentiation.lean import lean
+from freqreg.first_use import blocking_modules, kinked_modules, labels, shortened
 from freqreg.frozen_norms import frozen_batch_norm, is_checkpointing
 from freqreg.input_gradients import LossFn
 from freqreg.module_calls import Call, Modules, modules_where, named_modules, watched_calls

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from freqreg.diagnostics_measures import Cost, Gradient, cosine, cost, gradient, norm, untouched
-from freqreg.diagnostics_obstacles import (
+from freqreg.diagnostics.measures import Cost, Gradient, cosine, cost, gradient, norm, untouched
+from freqreg.diagnostics.obstacles import (
     EXACT,
     Obstacle,
     found_in,

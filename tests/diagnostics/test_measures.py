@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from freqreg import check
-from freqreg.diagnostics_measures import LiveStorages
+from freqreg.diagnostics.measures import LiveStorages
 from tests.obstacles import around
 
 
