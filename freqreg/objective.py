@@ -79,7 +79,7 @@ class Objective:
         self,
         loss_fn: LossFn,
         x: Images,
-        *surplus: object,
+        *,
         model: nn.Module | None = None,
         step: int | None = None,
         record: Record | None = None,
@@ -89,7 +89,6 @@ class Objective:
         Args:
             loss_fn: maps images to the scalar loss; model, targets and autocast live in it.
             x: float images [batch, channel, height, width].
-            surplus: nothing; targets live in `loss_fn` too.
             model: holds the batch norms to freeze in extra passes. None: they are found.
             step: optimizer steps done so far; regularizers on a schedule need it.
             record: called as record(name, detached scalar) with the parts: `main_loss`,
@@ -106,8 +105,6 @@ class Objective:
             DeadRegularizerError: a penalty cannot move any parameter.
             SettingError: a schedule needs `step`.
         """
-        if surplus:
-            raise InputGradientError(f"The objective takes no targets. {LOSS_FN_USAGE}")
         planned = self._step(loss_fn, x, model, step, record)
         return reduce(torch.add, self._losses(planned))
 
