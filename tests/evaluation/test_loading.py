@@ -95,8 +95,6 @@ def test_names_that_there_are_not():
         build_network("resnet18")
     close = r"timm has no model 'resnet1'\. Close to it: resnet18"
     with pytest.raises(CheckpointError, match=close):
-        CheckpointError, match=r"timm has no model 'resnet1'\. Close to it: resnet18"
-    ):
         load_model("timm/resnet1")
 
 
