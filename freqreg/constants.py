@@ -5,11 +5,12 @@ from functools import lru_cache
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch._subclasses import FakeTensor
 
 
 def constant(values: tuple[float, ...], like: Tensor) -> Float[Tensor, " values"]:
     """`values` as a tensor of the device and dtype of `like`. Not to be changed in place."""
-    make = _kept if type(like) is Tensor else _made
+    make = _made if isinstance(like, FakeTensor) else _kept
     return make(values, like.device, like.dtype)
 
 
@@ -21,4 +22,4 @@ def _made(
 
 
 _kept = lru_cache(maxsize=128)(_made)
-"""Of plain tensors alone: a fake one, as tracing makes them, is of no use in a later step."""
+"""Not beside fake tensors, as tracing makes them: what is made there is fake as well."""

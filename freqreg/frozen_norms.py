@@ -2,8 +2,9 @@
 
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import ClassVar, TypeGuard
 from weakref import WeakSet
 
@@ -29,29 +30,29 @@ def frozen_batch_norm(loss_fn: LossFn, model: nn.Module | None) -> LossFn:
     """
 
     def frozen(x: Tensor) -> Tensor:
-        with _frozen_norms(model) as state:
+        with _frozen_norms(model) as (norms, state):
             loss = loss_fn(x)
         state.require_unchanged()
         if isinstance(loss, Tensor):
-            at_first_use(loss, "frozen norms", lambda: _require_known_norms(loss, model))
+            _require_known_norms(loss, model, norms)
         return loss
 
     return frozen
 
 
 @contextmanager
-def _frozen_norms(model: nn.Module | None) -> Iterator["_LiveState"]:
+def _frozen_norms(model: nn.Module | None) -> Iterator[tuple["_FrozenNorms", "_LiveState"]]:
     norms, state = _FrozenNorms(), _LiveState()
     if model is None:
         hooks = [register_module_forward_pre_hook(_in_this_thread(norms, state))]
     else:
         live = [module for module in model.modules() if _has_live_statistics(module)]
-        hooks = [norm.register_forward_pre_hook(_refuse_checkpointing) for norm in live]
+        hooks = [norm.register_forward_pre_hook(norms.note_call) for norm in live]
         for module in model.modules():
             norms.hide_statistics(module)
             state.note(module)
     try:
-        yield state
+        yield norms, state
     finally:
         for hook in hooks:
             hook.remove()
@@ -80,12 +81,19 @@ class _FrozenNorms:
 
     def __init__(self) -> None:
         self._hidden: list[tuple[_NormBase, bool]] = []
+        self.weights: list[Tensor | None] = []
 
     def freeze(self, module: nn.Module) -> None:
         """Hide the statistics of a norm that is being called."""
         if _has_live_statistics(module):
             _refuse_checkpointing(module)
             self.hide_statistics(module)
+
+    def note_call(self, norm: _NormBase, *_: object) -> None:
+        """Remember the weight that a hidden norm is called with: gathered, where it is sharded."""
+        _refuse_checkpointing(norm)
+        if not torch.compiler.is_compiling():
+            self.weights.append(norm.weight)
 
     def hide_statistics(self, module: nn.Module) -> None:
         if not _has_live_statistics(module):
@@ -110,15 +118,15 @@ class _LiveState:
         self._noted: dict[nn.Module, list[tuple[Tensor, int]]] = {}
 
     def note(self, module: nn.Module) -> None:
-        """Remember the state of a module at its first pass."""
-        if module not in self._watched:
-            self._watched.add(module)
+        """Remember the state of a module at its first pass in train mode."""
+        if module.training and module not in self._watched:
             within = isinstance(module, jit.ScriptModule | fx.GraphModule)  # hooks see no further
             buffers = module.buffers(recurse=within)
             self._noted[module] = [(b, b._version) for b in buffers if not b.is_inference()]
 
     def require_unchanged(self) -> None:
         """Warn where the pass has changed some of it."""
+        self._watched.update(self._noted)
         for module, buffers in self._noted.items():
             if any(buffer._version != version for buffer, version in buffers):
                 warnings.warn(
@@ -154,28 +162,30 @@ def _refuse_checkpointing(norm: nn.Module, *_: object) -> None:
         )
 
 
-def _require_known_norms(loss: Tensor, model: nn.Module | None) -> None:
-    """Raise where norms may have been called that were not frozen."""
+def _require_known_norms(loss: Tensor, model: nn.Module | None, norms: _FrozenNorms) -> None:
+    """Raise where norms were called that were not frozen, as far as the graph shows it."""
     if model is None:
-        _require_no_compiled_code(loss)
+        at_first_use(loss, "norms that are found", lambda: _require_no_compiled_code(loss))
     else:
-        _require_norms_of(model, loss)
+        purpose = f"norms of the given {id(model)}"
+        known = chain(model.parameters(), norms.weights)
+        at_first_use(loss, purpose, lambda: _require_weights(loss, known))
 
 
 def _require_no_compiled_code(loss: Tensor) -> None:
     if any(is_compiled(node) for node in nodes(loss)):
         raise SettingError(
-            "loss_fn runs compiled code, whose batch norms cannot be found: extra passes would "
-            "update their statistics. Say which module it runs: objective(loss_fn, x, "
-            "model=model), with the original module."
+            "loss_fn runs compiled code. If it holds batch norms, they cannot be found, and extra "
+            "passes would update their statistics. Give the network, also where only a part of it "
+            "or the loss is compiled: objective(loss_fn, x, model=model), with the original module."
         )
 
 
-def _require_norms_of(model: nn.Module, loss: Tensor) -> None:
-    known = set(model.parameters())
+def _require_weights(loss: Tensor, known: Iterable[Tensor | None]) -> None:
+    identities = {id(weight) for weight in known}
     for node in nodes(loss):
         weight = _weight_of_training_norm(node)
-        if isinstance(weight, nn.Parameter) and weight not in known:
+        if weight is not None and id(weight) not in identities:
             raise SettingError(
                 f"loss_fn calls a batch norm of {len(weight)} channels that is not in model=: "
                 "extra passes would update its statistics. Give the module that holds all, e.g. "
@@ -185,7 +195,9 @@ def _require_norms_of(model: nn.Module, loss: Tensor) -> None:
 
 def _weight_of_training_norm(node: AnyNode) -> Tensor | None:
     """The weight of a batch norm that normalises by its batch, if this node is of one."""
-    if not getattr(node, "_saved_training", False) or "BatchNorm" not in node.name():
+    name = node.name()
+    normalises = name == "_BatchNormBackward" or getattr(node, "_saved_training", False)
+    if "BatchNorm" not in name or not normalises:
         return None
     weight = node.next_functions[1][0]
     return leaf(weight) if weight is not None else None

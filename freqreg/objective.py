@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from freqreg.autograd_graph import at_first_use
+from freqreg.autograd_graph import at_first_use, leaf, nodes
 from freqreg.differentiation import Differentiation, DoubleBackprop
 from freqreg.errors import InputError, InputGradientError, SettingError
 from freqreg.input_gradients import LOSS_FN_USAGE, LossFn, scalar_loss
@@ -247,11 +247,10 @@ def require_images(x: Images) -> None:
             f"x has shape {tuple(x.shape)} and dtype {x.dtype}; it must be float images "
             "[batch, channel, height, width]. For uint8: images.float() / 255."
         )
-    if x.grad_fn is not None:
+    if any(isinstance(leaf(node), nn.Parameter) for node in nodes(x)):
         raise InputError(
-            f"x was computed from something that requires gradients ({x.grad_fn.name()}), which "
-            "would get none from mixed images and penalties. Let loss_fn compute it, or detach "
-            "it: objective(loss_fn, x.detach())."
+            "x was computed from parameters, which would get no gradient from mixed images and "
+            "penalties. Let loss_fn compute it, or detach it: objective(loss_fn, x.detach())."
         )
 
 

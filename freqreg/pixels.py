@@ -85,7 +85,7 @@ class PixelSpace:
                 f"{self} allows [{low:.3g}, {high:.3g}]. Declare their normalisation, "
                 "Objective(..., pixels=PixelSpace(mean, std)), or scale them."
             )
-        if low < -0.1 and least >= 0 and most <= 1:
+        if low < -0.1 and 0 <= least < 0.05 and 0.5 < most <= 1:
             raise InputError(
                 f"The inputs span {span}, as pixels do, but {self} declares them as normalised. "
                 "If the model or loss_fn normalises by itself, leave pixels= out; if nobody does, "

@@ -439,6 +439,17 @@ def test_each_declared_pixel_space_is_looked_at(model: nn.Module, x: Tensor, y: 
         Objective((), FGSM())(loss_fn, (x - 0.5) / 0.2)
 
 
+def test_a_slice_of_images_that_require_gradients(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    given = x.clone().requires_grad_()
+    assert Objective([JaFR()]).penalties(cross_entropy(model, y[:2]), given[:2]).requires_grad
+
+
+@pytest.mark.parametrize("images", [torch.zeros(4, 3, 8, 8), torch.full((4, 3, 8, 8), 0.4)])
+def test_grey_images_are_taken_for_normalised(images: Tensor, model: nn.Module, y: Tensor) -> None:
+    objective = Objective((), FGSM(), pixels=PixelSpace(0.5, 0.5))
+    assert objective(cross_entropy(model, y), images).isfinite()
+
+
 def test_images_computed_from_parameters(model: nn.Module, x: Tensor, y: Tensor) -> None:
     stem = nn.Conv2d(3, 3, 1)
     with pytest.raises(InputError, match="Let loss_fn compute it"):

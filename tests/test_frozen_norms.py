@@ -3,14 +3,14 @@
 import threading
 import warnings
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from freqreg import PGD, Objective
+from freqreg import FGSM, PGD, FiniteDifference, GradAlign, JaFR, Objective
 from freqreg.errors import LiveStateWarning, SettingError
 from freqreg.frozen_norms import frozen_batch_norm
 
@@ -70,12 +70,43 @@ def test_a_norm_in_eval_mode_uses_its_running_statistics(x: Tensor) -> None:
     torch.testing.assert_close(frozen(x), norm(x).sum())
 
 
-def test_a_norm_outside_of_the_given_model_is_refused(x: Tensor) -> None:
+@pytest.mark.parametrize(
+    "objective",
+    [
+        OBJECTIVE,
+        Objective([JaFR()], FGSM()),
+        Objective([GradAlign()]),
+        Objective([JaFR()], differentiation=FiniteDifference()),
+    ],
+    ids=repr,
+)
+def test_a_norm_outside_of_the_given_model_is_refused(objective: Objective, x: Tensor) -> None:
     backbone, head = net(), nn.BatchNorm1d(3)
     loss_fn = mean_loss(backbone, head)
+    objective(loss_fn, x)
     with pytest.raises(SettingError, match="3 channels that is not in model="):
-        OBJECTIVE(loss_fn, x, model=backbone)
-    OBJECTIVE(loss_fn, x, model=nn.ModuleList([backbone, head]))
+        objective(loss_fn, x, model=backbone)
+    objective(loss_fn, x, model=nn.ModuleList([backbone, head]))
+
+
+@pytest.mark.parametrize("objective", [OBJECTIVE, Objective([JaFR()], FGSM())], ids=repr)
+def test_norms_with_other_weights_are_still_those_of_the_model(
+    objective: Objective, x: Tensor
+) -> None:
+    model = net()
+    others: dict[str, Tensor] = {
+        name: nn.Parameter(p.detach() * 2) for name, p in model.named_parameters()
+    }
+    call = partial(torch.func.functional_call, model, others)
+    objective(mean_loss(call), x, model=model)
+    assert model[1].num_batches_tracked == 1
+
+
+def test_a_pass_in_eval_mode_does_not_use_up_the_warning(x: Tensor) -> None:
+    model = nn.Sequential(Counting(), net()).eval()
+    OBJECTIVE(mean_loss(model), x)
+    with pytest.warns(LiveStateWarning, match="state of Counting"):
+        OBJECTIVE(mean_loss(model.train()), x)
 
 
 def test_an_eager_norm_does_not_hide_that_there_is_compiled_code(x: Tensor) -> None:

@@ -1,5 +1,6 @@
 """What stands in the way of differentiating a model twice, or by differences."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from torch.autograd.function import BackwardCFunction
 from torch.nn.modules.batchnorm import _NormBase
 
 from freqreg.differentiation.lean import lean
+from freqreg.errors import LiveStateWarning
 from freqreg.first_use import blocking_modules, kinked_modules, labels, shortened
 from freqreg.frozen_norms import frozen_batch_norm, is_checkpointing
 from freqreg.input_gradients import LossFn
@@ -170,7 +172,8 @@ def _is_checkpointed_norm(call: Call) -> bool:
 def _with_live_state(model: nn.Module, loss_fn: LossFn, x: Tensor) -> Modules:
     """Modules whose buffers change in a pass with frozen batch norms."""
     before = {buffer: buffer.clone() for buffer in model.buffers()}
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", LiveStateWarning)
         frozen_batch_norm(loss_fn, model)(x)
     changed = {buffer for buffer, value in before.items() if not torch.equal(buffer, value)}
     return _within(model, lambda m: not changed.isdisjoint(m.buffers(recurse=False)))
