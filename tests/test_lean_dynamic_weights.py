@@ -1,5 +1,6 @@
 """Layers whose weights are computed: from parameters, or from the images themselves."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +12,7 @@ from freqreg.differentiation.lean import differentiable_gradient
 from freqreg.input_gradients import LossFn, value_and_input_grad
 
 
-class Computed(nn.Module):
+class Computed(nn.Module, ABC):
     """Features, and a layer with weights that `weights` makes of them."""
 
     def __init__(self) -> None:
@@ -23,8 +24,9 @@ class Computed(nn.Module):
         features = F.gelu(self.stem(x))
         return self.head(F.gelu(self.layer(features)).mean((2, 3)))
 
+    @abstractmethod
     def layer(self, features: Tensor) -> Tensor:
-        raise NotImplementedError
+        """What weights are computed for."""
 
     def weights(self, features: Tensor) -> tuple[Tensor, Tensor]:
         made = self.route(10 * features.mean((0, 2, 3)))
