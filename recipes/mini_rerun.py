@@ -22,7 +22,7 @@ from recipe.mini_cells import Cell, cells
 from recipe.tasks import LOG, run_tasks
 
 from freqreg.errors import SettingError
-from freqreg.evaluation.records import versions
+from freqreg.evaluation.machine import versions
 
 FIGURES = ("measures", "history", "steps", "scores")
 UNLIKE = {"seconds", "settings", "versions"}

@@ -22,7 +22,7 @@ from recipe.deviation_effects import Scene, measured
 from recipe.deviations_page import page
 from recipe.photographs import load_photographs
 
-from freqreg.evaluation.records import versions
+from freqreg.evaluation.machine import versions
 
 PAGE = Path(__file__).parents[1] / "docs" / "recipe-cards.md"
 EXPERIMENTS = tuple(recipe.EXPERIMENT for recipe in (cifar10, cifar100, svhn, tiny_imagenet))

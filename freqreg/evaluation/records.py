@@ -3,15 +3,11 @@
 import csv
 import io
 import json
-import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from freqreg.errors import FreqregError
 from freqreg.whole_files import appearing_whole
@@ -176,19 +172,6 @@ def _require_same(holds: str, different: Iterable[str]) -> None:
             "line --output-dir), or give replace=True (--replace) to measure these anew: what the "
             "file has of them is then lost."
         )
-
-
-def versions(device: torch.device) -> dict[str, str]:
-    """The device, and versions of what numbers may depend on."""
-    gpu = device.type == "cuda"
-    name = torch.cuda.get_device_name(device) if gpu else device.type
-    found = {"device": name, "python": platform.python_version()}
-    for package in ("freqreg", "torch", "timm", "pyautoattack"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 from freqreg.evaluation.digests import digest, digest_of_model
 from freqreg.evaluation.examples import Examples
 from freqreg.evaluation.loading import LoadedModel
-from freqreg.evaluation.records import Entry, Record, versions
+from freqreg.evaluation.machine import versions
+from freqreg.evaluation.records import Entry, Record
 from freqreg.evaluation.scores import SCORES, score_names
 from freqreg.evaluation.settings import EvaluationSettings
 from freqreg.evaluation.subject import Subject

@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader
 
 from freqreg.evaluation.accuracy import accuracy
 from freqreg.evaluation.loading import build_network, load_model, use_differentiable_attention
-from freqreg.evaluation.records import versions, write_whole
+from freqreg.evaluation.machine import versions
+from freqreg.evaluation.records import write_whole
 from recipe.augment import RandomCropAndFlip
 from recipe.best import BEST, BestKeepingTrainer, selection
 from recipe.card import CARD, card

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 
+from freqreg.evaluation.machine import processor
+
 _STAT = Path("/proc/stat")
-_CPU_INFO = Path("/proc/cpuinfo")
 QUIET = 0.1
 """Cores that others may keep busy on a machine that counts as idle otherwise."""
 
@@ -27,13 +28,6 @@ def environment() -> str:
     """The variables that change how fast the same code is, where they are set."""
     names = sorted(name for name in os.environ if name.startswith(("MALLOC_", "OMP_", "GLIBC_")))
     return ", ".join(f"{name}={os.environ[name]}" for name in names)
-
-
-def processor() -> str:
-    """The processor's name where the system tells it."""
-    lines = _CPU_INFO.read_text().splitlines() if _CPU_INFO.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def versions() -> dict[str, str]:
