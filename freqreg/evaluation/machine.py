@@ -19,7 +19,8 @@ def processor() -> str:
 def versions(device: torch.device) -> dict[str, str]:
     """The device by its name, and versions of what numbers may depend on.
 
-    On another processor the same sums are rounded otherwise, and training carries that on.
+    On another processor, or with other instructions of the same one, as ATEN_CPU_CAPABILITY
+    chooses them, the same sums are rounded otherwise, and training carries that on.
     """
     found = {"device": _name(device), "python": platform.python_version()}
     for package in ("freqreg", "torch", "timm", "pyautoattack"):
@@ -33,4 +34,6 @@ def versions(device: torch.device) -> dict[str, str]:
 def _name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"cpu ({processor()})" if device.type == "cpu" else device.type
+    if device.type == "cpu":
+        return f"cpu ({processor()}, {torch.backends.cpu.get_cpu_capability()})"
+    return device.type
