@@ -7,6 +7,7 @@ the same command anew at any time. Each finished cell leaves one JSON file.
 """
 
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from recipe.command_line import plain_errors, show_log
 from recipe.images import Images
 from recipe.mini_cells import CHOOSING, Cell, Stage, cells
 from recipe.mini_scores import TRANSFER_FROM, score_names, scored
-from recipe.overrides import overrides
+from recipe.overrides import overrides, suffix
 from recipe.records import Results, as_json
 from recipe.run import Run, perform
 from recipe.tasks import Task, alone_in, run_tasks
@@ -65,9 +66,7 @@ class Arguments:
 
     def folder(self, cell: Cell) -> Path:
         """Where a cell works."""
-        return (
-            self.work_dir / f"stage{cell.stage}" / (cell.name + "".join(f"-{s}" for s in self.set))
-        )
+        return self.work_dir / f"stage{cell.stage}" / (cell.name + suffix(self.set))
 
     def result(self, cell: Cell) -> Path:
         """The file that a finished cell leaves."""
@@ -80,7 +79,7 @@ def main(arguments: Arguments) -> None:
     if arguments.set and any(cell.seed < CHOOSING for cell in chosen):
         raise SettingError(f"--set chooses settings: give it --seeds from {CHOOSING} on.")
     if arguments.cell is not None:
-        run_cell(arguments, next(cell for cell in chosen if cell.name == arguments.cell))
+        run_cell(arguments, named(arguments.cell, chosen))
         return
     tasks = [task_of(arguments, cell) for cell in chosen]
     if arguments.list:
@@ -88,6 +87,18 @@ def main(arguments: Arguments) -> None:
         return
     failed = run_tasks(tasks, jobs=arguments.jobs, threads=arguments.threads)
     sys.exit(f"{len(failed)} cells failed." if failed else 0)
+
+
+def named(name: str, chosen: Iterable[Cell]) -> Cell:
+    """The cell of that name.
+
+    Raises:
+        SettingError: there is none.
+    """
+    for cell in chosen:
+        if cell.name == name:
+            return cell
+    raise SettingError(f"There is no cell {name!r} here: --list names those of --stage, --seeds.")
 
 
 def task_of(arguments: Arguments, cell: Cell) -> Task:

@@ -15,6 +15,7 @@ from typing import Literal
 
 import torch
 import tyro
+from recipe.overrides import suffix
 from recipe.records import RESULTS
 from recipe.settings import METHODS, Method, Preset
 from recipe.tasks import Task, run_tasks, usable_cores
@@ -74,7 +75,7 @@ def main(arguments: Arguments) -> None:
 
 def task_of(arguments: Arguments, method: Method, seed: int) -> Task:
     """One run as a program; with --resume it may begin as well as go on."""
-    name = f"{arguments.preset}-{method}-seed{seed}"
+    name = f"{arguments.preset}-{method}-seed{seed}{suffix(arguments.set)}"
     folder = arguments.output_dir / arguments.dataset / name
     options = [f"--method={method}", f"--seed={seed}", f"--preset={arguments.preset}"]
     options += [f"--output-dir={folder}", "--resume"]

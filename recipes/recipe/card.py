@@ -117,7 +117,8 @@ def _figures(
 ) -> Iterator[list[str]]:
     eps, noise = f"ε {settings['eps_255']:g}/255", f"noise of RMS {settings['noise_rms']:g}"
     steps, restarts = settings["attack_steps"], settings["attack_restarts"]
-    pgd = f"PGD, {eps}, {steps} steps, {restarts} restarts, {settings['attack_select']}"
+    starts = f"{restarts} restart{'' if restarts == 1 else 's'}"
+    pgd = f"PGD, {eps}, {steps} steps, {starts}, {settings['attack_select']}"
     every, profiled = test_images, settings["profiled_images"]
     shares = {
         "clean": ("clean", every),

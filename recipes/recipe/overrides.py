@@ -18,6 +18,11 @@ def overrides(given: Iterable[str]) -> Changes:
     return {name: Sourced(value, Source.COMMAND_LINE) for name, value in map(_split, given)}
 
 
+def suffix(given: Iterable[str]) -> str:
+    """What such texts add to a folder's name, so that runs of other settings have others."""
+    return "".join(f"-{text}" for text in given)
+
+
 def _split(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     known = [field.name for field in fields(Settings)]

@@ -3,15 +3,19 @@
 import logging
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
+from queue import SimpleQueue
 
+import torch
 from filelock import FileLock, Timeout
 
 LOG, LOCK = "output.log", "lock"
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 logger = logging.getLogger(__name__)
 
@@ -36,13 +40,26 @@ class Task:
 def run_tasks(tasks: Sequence[Task], *, jobs: int, threads: int) -> list[Task]:
     """Run what is not finished, `jobs` at a time with `threads` threads each.
 
+    Where there are GPUs, each program sees one of them: that which fewest others run on.
+
     Returns:
         The tasks that failed; the others went on.
     """
     open_tasks = [task for task in tasks if not task.finished()]
     print(f"{len(tasks) - len(open_tasks)} of {len(tasks)} are finished.", flush=True)
+    places: SimpleQueue[Mapping[str, str]] = SimpleQueue()
+    for _, place in zip(range(jobs), cycle(_places()), strict=False):
+        places.put(place)
+
+    def run(task: Task) -> int:
+        place = places.get()
+        try:
+            return _run(task, {"OMP_NUM_THREADS": str(threads), **place})
+        finally:
+            places.put(place)
+
     with ThreadPoolExecutor(jobs) as pool:
-        codes = list(pool.map(lambda task: _run(task, threads), open_tasks))
+        codes = list(pool.map(run, open_tasks))
     return [task for task, code in zip(open_tasks, codes, strict=True) if code]
 
 
@@ -69,12 +86,25 @@ def alone_in(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _run(task: Task, threads: int) -> int:
+def _places() -> list[Mapping[str, str]]:
+    """What tells a program which GPU to run on, one for each that is visible here."""
+    count = torch.cuda.device_count()
+    if not count:
+        return [{}]
+    visible = os.environ.get(VISIBLE)
+    names = visible.split(",") if visible else map(str, range(count))
+    return [{VISIBLE: name.strip()} for name in names]
+
+
+def _run(task: Task, variables: Mapping[str, str]) -> int:
     task.folder.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     with (task.folder / LOG).open("a") as log:
         ended = subprocess.run(
-            task.command, stdout=log, stderr=subprocess.STDOUT, env=environment, check=False
+            task.command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=os.environ | variables,
+            check=False,
         )
     state = "done" if ended.returncode == 0 else f"FAILED, see {task.folder / LOG}"
     print(f"{task.name}: {state}", flush=True)

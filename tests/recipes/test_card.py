@@ -86,7 +86,7 @@ def test_every_figure_stands_with_its_number_of_images() -> None:
         "---": ["---", "---"],
         "clean": ["91.00", "500"],
         "FGSM, ε 8/255": ["82.00", "500"],
-        "PGD, ε 8/255, 2 steps, 1 restarts, broken": ["73.00", "6"],
+        "PGD, ε 8/255, 2 steps, 1 restart, broken": ["73.00", "6"],
         "high-frequency noise of RMS 0.1": ["64.00", "500"],
         "low-frequency noise of RMS 0.1": ["55.00", "500"],
         "log B_low of input gradients": ["4.60", "500"],

@@ -13,12 +13,13 @@ from recipe.claims.collapse import collapse
 from recipe.claims.corruption_shifts import BIAS, DIFFERENCE, FAMILIES, Shift
 from recipe.claims.corruptions import corruptions
 from recipe.claims.cost import FILE, METHODS, SLACK, cost
-from recipe.claims.masking import masking
+from recipe.claims.masking import CHECKS, masking
 from recipe.claims.study import Study
 from recipe.claims.verdict import Outcome
 from recipe.mini_cells import LAMBDAS, Cell, Stage
 from synthetic_cells import (
     COLLAPSED,
+    LOST,
     MODEL,
     NO_MODEL,
     SOUND,
@@ -77,6 +78,16 @@ def test_a_leaves_out_what_is_no_model(tmp_path: Path) -> None:
     write(tmp_path, cell, {"log_b_low": LIKE_TABLE_2["jafr"]} | NO_MODEL)
     part = bias_order(Study.read(tmp_path)).parts[0]
     assert part.outcome == "undecided", "two seeds are left"
+    assert "2 of 2 mean differences lie above 0, 1 with" in part.reason
+    assert part.reason.endswith("left out as no model: 1 of 3 of JaFR, λ 0.003")
+
+
+def test_a_pairs_without_two_models_are_not_counted_as_lower(tmp_path: Path) -> None:
+    write_biases(tmp_path, LIKE_TABLE_2)
+    write(tmp_path, Study.read(tmp_path).group(3, "fgsm+gradalign").planned[0], NO_MODEL)
+    part = bias_order(Study.read(tmp_path)).parts[1]
+    assert part.reason.startswith("3 of 3 mean differences lie above 0, 0 with")
+    assert "at no seed are both models in 2 pairs" in part.reason
 
 
 def collapse_of(folder: Path, method: str, collapsed: int, nothing: int = 0) -> list[Outcome]:
@@ -138,6 +149,19 @@ def test_b_is_confirmed_in_a_residual_network(
     counts = {"fgsm": fgsm, "fgsm+jafr": jafr}
     write_stage(tmp_path, 3, lambda c: COLLAPSED if c.seed < counts.get(c.method, 0) else MODEL)
     assert collapse(Study.read(tmp_path)).parts[4].outcome == outcome
+
+
+def test_b_nothing_can_collapse_where_nothing_is_a_model(tmp_path: Path) -> None:
+    write_stage(tmp_path, 3, lambda c: NO_MODEL if c.method == "fgsm" else MODEL)
+    part = collapse(Study.read(tmp_path)).parts[4]
+    assert part.outcome == "undecided"
+    assert "3 no model" in part.reason
+
+
+def test_b_tells_models_that_are_robust_to_fgsm_alone(tmp_path: Path) -> None:
+    write_stage(tmp_path, 3, lambda c: LOST if c.method == "fgsm+jafr" else COLLAPSED)
+    reason = collapse(Study.read(tmp_path)).parts[4].reason
+    assert reason.endswith("0 of 3 collapsed (0.0 to 70.8 %), 3 robust to FGSM, not to PGD")
 
 
 def shifted(folder: Path, slope: float) -> Study:
@@ -277,7 +301,7 @@ def masking_of(
 def test_f_every_sign_of_masking_counts(tmp_path: Path, name: str) -> None:
     outcome, reason = masking_of(tmp_path, 3, MASKED[name])
     assert outcome == "does not hold"
-    assert f"seed 2: {name.split(',')[0]}" in reason
+    assert f"seed 2 fails {name.split(',')[0]}" in reason
 
 
 def test_f_holds_where_all_models_pass(tmp_path: Path) -> None:
@@ -293,6 +317,26 @@ def test_f_needs_two_models_that_did_not_collapse(
     tmp_path: Path, collapsed: int, outcome: Outcome
 ) -> None:
     assert masking_of(tmp_path, 0, {}, collapsed)[0] == outcome
+
+
+@pytest.mark.parametrize(
+    ("figures", "why"),
+    [
+        (COLLAPSED, "collapsed"),
+        (NO_MODEL, "no model"),
+        (LOST, "robust to FGSM, not to PGD"),
+        ({"clean": 0.22, "fgsm": 0.05, "pgd": 0.0}, "PGD leaves less than 5 %"),
+    ],
+)
+def test_f_says_why_no_model_is_judged(
+    tmp_path: Path, figures: Mapping[str, float], why: str
+) -> None:
+    nothing = {name: dict.fromkeys(values, 0.0) for name, values in SOUND.items()}
+    write_stage(tmp_path, 3, lambda _: figures, lambda _: nothing)
+    (part,) = masking(Study.read(tmp_path)).parts
+    assert part.outcome == "undecided"
+    assert part.reason == f"no model that seems to be robust; 3 of 3: {why}; 2 models are needed"
+    assert not any(name in part.reason for name in CHECKS), "nothing was checked"
 
 
 def test_f_needs_every_score(tmp_path: Path) -> None:

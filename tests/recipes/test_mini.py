@@ -51,6 +51,11 @@ def test_reported_seeds_take_no_other_settings(tmp_path: Path) -> None:
         mini.main(Arguments(1, work_dir=tmp_path, set=("epochs=1",), list=True))
 
 
+def test_a_cell_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="no cell 'fgsm-seed7' here: --list"):
+        mini.main(Arguments(3, work_dir=tmp_path, cell="fgsm-seed7"))
+
+
 def measures(**changes: float) -> Measures:
     return Measures(**{field.name: 0.5 for field in fields(Measures)} | changes)
 

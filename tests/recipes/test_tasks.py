@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Timer
 
 import pytest
-from recipe.tasks import LOG, Task, alone_in, run_tasks, usable_cores
+from recipe.tasks import LOG, VISIBLE, Task, alone_in, run_tasks, usable_cores
 
 FORKS = multiprocessing.get_context("fork")
 
@@ -27,6 +27,25 @@ def test_open_tasks_run_and_the_failed_are_returned(
     assert (bad.folder / LOG).read_text() == "no\n"
     assert not done.folder.exists()
     assert "1 of 3 are finished." in capsys.readouterr().out
+
+
+def test_each_of_several_gpus_runs_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setenv(VISIBLE, "5,7")
+    code = f"import os, time; time.sleep(0.5); print(os.environ['{VISIBLE}'])"
+    tasks = [task(tmp_path / name, code) for name in "abcd"]
+    assert not run_tasks(tasks, jobs=2, threads=1)
+    seen = [(each.folder / LOG).read_text().strip() for each in tasks]
+    assert set(seen[:2]) == set(seen[2:]) == {"5", "7"}
+
+
+def test_more_tasks_than_gpus_share_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.delenv(VISIBLE, raising=False)
+    code = f"import os, time; time.sleep(0.5); print(os.environ['{VISIBLE}'])"
+    tasks = [task(tmp_path / name, code) for name in "abcd"]
+    assert not run_tasks(tasks, jobs=4, threads=1)
+    assert sorted((each.folder / LOG).read_text().strip() for each in tasks) == list("0011")
 
 
 def hold(folder: Path, holding: Event) -> None:

@@ -10,7 +10,7 @@ from freqreg.evaluation.report.cells import number, signed
 from recipe.claims.resampling import Estimate, mean_over_seeds
 from recipe.claims.study import Group, MeasuredCell, Study
 from recipe.claims.text import files_of, paragraph, seeds_table, with_interval
-from recipe.claims.verdict import Claim, Outcome, Verdict, above, judged, together
+from recipe.claims.verdict import Claim, Outcome, Verdict, above, judged, left_out, together
 from recipe.mini_cells import LAMBDAS
 from recipe.settings import Method
 
@@ -84,10 +84,13 @@ def bias_order(study: Study) -> Claim:
 
 def _verdict(claim: str, pairs: Sequence[Pair]) -> Verdict:
     groups = list({id(g): g for pair in pairs for g in (pair.upper, pair.lower)}.values())
-    count, estimates = len(pairs), [pair.estimate for pair in pairs]
-    certain = sum(estimate.low > 0 for estimate in estimates)
-    seen = sum(estimate.value > 0 for estimate in estimates)
-    reason = f"{seen} of {count} mean differences lie above 0, {certain} with their intervals"
+    found = [pair.estimate for pair in pairs if pair.differences]
+    seen = sum(estimate.value > 0 for estimate in found)
+    certain = sum(estimate.low > 0 for estimate in found)
+    reason = f"{seen} of {len(found)} mean differences lie above 0, {certain} with their intervals"
+    if len(found) < len(pairs):
+        reason += f"; at no seed are both models in {len(pairs) - len(found)} pairs"
+    reason += left_out(groups)
     return judged(claim, groups, together(pair.outcome for pair in pairs), reason)
 
 

@@ -15,6 +15,7 @@ COLLAPSES = 0.9
 PREVENTS = 0.1
 """Shares of the seeds."""
 EACH_CELL = "Each cell's accuracy in percent: clean / FGSM / PGD"
+FGSM_ALONE = "robust to FGSM, not to PGD"
 AT_MOST = "at most 1 of 10 seeds collapses, at most 1 is no model"
 
 ADVERSARIAL: tuple[Method, ...] = (
@@ -62,7 +63,7 @@ def counts(group: Group) -> str:
         return "no cell is there"
     share = proportion(_collapsed(group), total)
     interval = f"{percent(share.low)} to {percent(share.high)} %"
-    none = f"; {_no_model(group)} no model" if _no_model(group) else ""
+    none = f", {_no_model(group)} no model" if _no_model(group) else ""
     return f"{_collapsed(group)} of {total} collapsed ({interval}){none}"
 
 
@@ -72,6 +73,10 @@ def _collapsed(group: Group) -> int:
 
 def _no_model(group: Group) -> int:
     return sum(not cell.is_model for cell in group.found)
+
+
+def _lost(group: Group) -> int:
+    return sum(cell.lost_robustness for cell in group.found)
 
 
 def _jafr(groups: Sequence[Group]) -> Verdict:
@@ -107,11 +112,11 @@ def _counts_table(groups: Sequence[Group]) -> Table:
             Cell(files_of(group)),
             Cell(f"{len(group.found)} of {len(group.planned)}"),
             Cell(counts(group)),
-            Cell(str(sum(cell.lost_robustness for cell in group.found))),
+            Cell(str(_lost(group))),
         )
         for group in groups
     ]
-    head = ("", "files", "cells", "collapsed, by the rule", "robust to FGSM, not to PGD")
+    head = ("", "files", "cells", "collapsed, by the rule", FGSM_ALONE)
     return Table(head, tuple(rows))
 
 
@@ -122,17 +127,21 @@ def _accuracies(cell: MeasuredCell) -> str:
 
 def _confirmed(fgsm: Group, jafr: Group) -> Verdict:
     claim = "In a residual network FGSM training collapses, and with JaFR it does not"
-    reason = f"{fgsm.label}: {counts(fgsm)}; {jafr.label}: {counts(jafr)}"
+    texts = (f"{g.label}: {counts(g)}, {_lost(g)} {FGSM_ALONE}" for g in (fgsm, jafr))
+    reason = "; ".join(texts)
     return judged(claim, [fgsm, jafr], confirmed(fgsm, jafr), reason)
 
 
 def _figures_of_stage_3(study: Study) -> tuple[Block, ...]:
     text = "PreAct-ResNet-18 of width 16, in stage 3; accuracy in percent: clean / FGSM / PGD."
-    return paragraph(text), seeds_table([study.group(3, m) for m in ADVERSARIAL], _accuracies)
+    groups = [study.group(3, method) for method in ADVERSARIAL]
+    return paragraph(text), _counts_table(groups), seeds_table(groups, _accuracies)
 
 
 def confirmed(fgsm: Group, jafr: Group) -> Outcome:
-    """Whether one always collapses and the other never does."""
+    """Whether one always collapses and the other never does; undecided if the one has no model."""
+    if not fgsm.models:
+        return "undecided"
     if _collapsed(fgsm) == 0 or _collapsed(jafr) == len(jafr.planned):
         return "does not hold"
     always = _collapsed(fgsm) == len(fgsm.planned)

@@ -11,7 +11,7 @@ from recipe.claims.bias_order import log_b_low
 from recipe.claims.resampling import Columns, Estimate, Numbers, mean_over_seeds, resampled
 from recipe.claims.study import Group, MeasuredCell, Study
 from recipe.claims.text import paragraph, percent, seeds_table, with_interval
-from recipe.claims.verdict import Claim, Verdict, judged, within
+from recipe.claims.verdict import Claim, Verdict, judged, left_out, within
 from recipe.mini_cells import LESS, LESS_AT_LAMBDA
 
 PERCENT = 10.0
@@ -53,11 +53,13 @@ class Comparison:
     @property
     def verdict(self) -> Verdict:
         """By log B_low."""
+        groups = (self.less, self.full, self.without)
+        reason = f"{with_interval(self.bias, 1)} percent, of means over {len(self.seeds)} seeds"
         return judged(
             f"{self.less.label}: log B_low within {PERCENT:.0f} % of the full penalty's",
-            (self.less, self.full, self.without),
+            groups,
             within(self.bias, PERCENT),
-            f"{with_interval(self.bias, 1)} percent, of means over {len(self.seeds)} seeds",
+            reason + left_out(groups),
         )
 
     @property

@@ -1,12 +1,13 @@
 """Claim (f): the robustness of FGSM + JaFR is no gradient masking."""
 
-from collections.abc import Callable, Container, Mapping
+from collections import Counter
+from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import pairwise
 
 from freqreg.evaluation.records import Record, RecordError
 from freqreg.evaluation.report.blocks import NOTHING, Block, Cell, Table
-from freqreg.evaluation.report.cells import number
 from freqreg.evaluation.report.curves import curve_of
+from recipe.claims.collapse import FGSM_ALONE
 from recipe.claims.study import Group, MeasuredCell, Study
 from recipe.claims.text import paragraph, percent
 from recipe.claims.verdict import Claim, Outcome, judged
@@ -14,6 +15,8 @@ from recipe.mini_scores import TRANSFER_FROM
 from recipe.settings import Method
 
 MODELS_AT_LEAST = 2
+ROBUST = 0.05
+"""What PGD is to leave, of the 200 images: else there is no robustness to be masked."""
 SHARE = 0.5
 """Of what PGD leaves, CW and AutoAttack are to leave."""
 RISE = 0.02
@@ -62,21 +65,35 @@ CHECKS: Mapping[str, Check] = {
 def masking(study: Study) -> Claim:
     """The claim, judged."""
     jafr = study.group(3, "fgsm+jafr")
-    judges = suspects(jafr)
+    judges = [cell for cell in jafr.found if not unfit(cell)]
     failures = {cell.cell.seed: failed(cell.record) for cell in judges}
-    wrong = [f"seed {seed}: {', '.join(names)}" for seed, names in failures.items() if names]
-    reason = f"{len(judges)} models that did not collapse; "
-    reason += f"failed {'; '.join(wrong)}" if wrong else "none failed a check"
     outcome = _outcome([not names for names in failures.values()])
-    part = judged("Every check of every model", [jafr], outcome, reason)
+    part = judged("Every check of every model", [jafr], outcome, _reason(jafr, failures))
     title = "FGSM + JaFR's robustness is no gradient masking"
     return Claim("f", title, "coded as JPEG", (part,), _figures(study))
 
 
-def suspects(group: Group) -> list[MeasuredCell]:
-    """Models that seem to be robust: they did not collapse, by either rule."""
-    models = group.models.values()
-    return [cell for cell in models if not (cell.collapsed or cell.lost_robustness)]
+def unfit(cell: MeasuredCell) -> str:
+    """Why it has no robustness that could be masked; empty if it seems to have some."""
+    if not cell.is_model:
+        return "no model"
+    if cell.collapsed:
+        return "collapsed"
+    if cell.lost_robustness:
+        return FGSM_ALONE
+    weak = value(cell.record, "pgd") < ROBUST
+    return f"PGD leaves less than {100 * ROBUST:.0f} %" if weak else ""
+
+
+def _reason(group: Group, failures: Mapping[int, Sequence[str]]) -> str:
+    others = Counter(filter(None, map(unfit, group.found)))
+    listed = "".join(f"; {count} of {len(group.found)}: {why}" for why, count in others.items())
+    if len(failures) < MODELS_AT_LEAST:
+        listed += f"; {MODELS_AT_LEAST} models are needed"
+    if not failures:
+        return f"no model that seems to be robust{listed}"
+    wrong = [f"seed {seed} fails {', '.join(names)}" for seed, names in failures.items() if names]
+    return f"seeds judged: {len(failures)}; {'; '.join(wrong) or 'none fails a check'}{listed}"
 
 
 def failed(record: Record, *, without: Container[str] = ()) -> list[str]:
@@ -98,9 +115,10 @@ _BESIDE: tuple[Method, ...] = ("fgsm+jafr", "fgsm", "nfgsm", "fgsm+gradalign", "
 def _figures(study: Study) -> tuple[Block, ...]:
     text = paragraph(
         """
-        Accuracy in percent, at ε 16/255; attacks on the first 200 test images, of which an
-        accuracy is uncertain by up to 7 points either way. Transfer: images that break the N-FGSM
-        model of the same seed, which has none itself. The other methods stand beside, not judged.
+        Accuracy in percent, at ε 16/255; clean and random signs of all test images, attacks on the
+        first 200, of which an accuracy is uncertain by up to 7 points either way. Transfer: images
+        that break the N-FGSM model of the same seed, which has none itself; those that break a
+        model near chance are little more than noise. The other methods stand beside, not judged.
         No set of checks proves that gradients are not masked.
         """
     )
@@ -116,18 +134,20 @@ _SCORES = {
     "transfer": ("transfer", "accuracy"),
     "random signs": ("noise", "sign"),
 }
-_HEAD = ("file", "clean", *_SCORES, "at the last ε, in 1/255", "checks")
+_HEAD = ("file", "clean", "clean, of the 200", *_SCORES, "at the last ε, in 1/255", "checks")
 
 
 def _row(cell: MeasuredCell) -> tuple[Cell, ...]:
     found = [cell.record.value(*score) for score in _SCORES.values()]
     texts = [NOTHING if each is None else percent(each) for each in found]
     file = f"`stage{cell.cell.stage}/{cell.cell.name}.json`"
-    last = max(curve_of(cell.record, "accuracy").items(), default=None)
-    end = NOTHING if last is None else f"{percent(last[1])} at {number(255 * last[0], 0)}"
+    curve = sorted(curve_of(cell.record, "accuracy").items())
+    start = percent(curve[0][1]) if curve else NOTHING
+    end = f"{percent(curve[-1][1])} at {255 * curve[-1][0]:.3g}" if curve else NOTHING
     return (
         Cell(file),
         Cell(percent(cell.measures.clean)),
+        Cell(start),
         *map(Cell, texts),
         Cell(end),
         Cell(_state(cell)),
@@ -135,10 +155,9 @@ def _row(cell: MeasuredCell) -> tuple[Cell, ...]:
 
 
 def _state(cell: MeasuredCell) -> str:
-    if not cell.is_model:
-        return "no model"
-    if cell.collapsed or cell.lost_robustness:
-        return "collapsed"
+    why_not = unfit(cell)
+    if why_not:
+        return why_not
     own = ("transfer",) if cell.cell.method == TRANSFER_FROM else ()
     names = failed(cell.record, without=own)
     return f"fails {', '.join(names)}" if names else "passes"

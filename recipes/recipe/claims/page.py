@@ -28,17 +28,17 @@ LEAD = (
     Which claims of the paper ({SOURCE}) hold in a study of CIFAR-10 that two cores finish in some
     hours: small networks, part of the train images, few epochs. It can show that a claim holds at
     this scale, not that it fails at the paper's. `recipes/mini.md` has its rules, which were set
-    before the cells that they judge were run; `python recipes/mini_results.py` writes this page
-    from `{RESULTS}`.
+    before the cells that they judge were run, but for what it says was added later; `python
+    recipes/mini_results.py` writes this page from `{RESULTS}`.
     """,
     """
     The copy of CIFAR-10 that all cells were trained and measured on had been coded as JPEG, so that
     some of its highest frequencies were lost beforehand.
     """,
     """
-    Brackets have 95 % intervals, by resampling seeds, and families of corruptions. **With three
-    seeds such an interval is the range of the three**, and far from covering 95 %: it holds the
-    median of all seeds three times in four. Read it as the spread that was seen.
+    Brackets have 95 % intervals, by resampling seeds, and families of corruptions. **Of three
+    seeds alone such an interval is the range**, and far from covering 95 %: it holds the median of
+    all seeds three times in four. Read it as the spread that was seen.
     """,
 )
 
@@ -105,7 +105,7 @@ def _sources(part: Verdict) -> Cell:
 
 
 def _cells(study: Study) -> Chapter:
-    head = ("cells", "there", "seconds a step, least to most", "commits")
+    head = ("cells", "there", "seconds a step, least to most", "commits", "versions")
     text = paragraph(
         """
         `python recipes/mini_rerun.py FILE` runs a cell again and compares every figure with its
@@ -114,8 +114,10 @@ def _cells(study: Study) -> Chapter:
         """
     )
     versions = sorted({cell.versions for group in study.groups for cell in group.found})
-    table = Table(head, tuple(map(_cells_row, study.groups)), summary="Every kind of cell")
-    blocks = (text, table, *(paragraph(f"Versions: {each}.") for each in versions))
+    rows = tuple(_cells_row(group, versions) for group in study.groups)
+    table = Table(head, rows, summary="Every kind of cell")
+    listed = (paragraph(f"Versions {i}: {each}.") for i, each in enumerate(versions, 1))
+    blocks = (text, table, *listed)
     sections = [Section("Cells, seconds, versions", blocks)]
     if study.others:
         listed = ", ".join(f"`{name}`" for name in study.others)
@@ -123,10 +125,12 @@ def _cells(study: Study) -> Chapter:
     return Chapter("How it was measured", tuple(sections))
 
 
-def _cells_row(group: Group) -> tuple[Cell, ...]:
+def _cells_row(group: Group, versions: Sequence[str]) -> tuple[Cell, ...]:
     seconds = [cell.seconds_per_step for cell in group.found]
     spread = f"{number(min(seconds), 3)} to {number(max(seconds), 3)}" if seconds else NOTHING
     commits = sorted({f"`{cell.commit[:7]}`" for cell in group.found})
+    numbers = sorted({versions.index(cell.versions) + 1 for cell in group.found})
     count = f"{len(group.found)} of {len(group.planned)}"
-    texts = (files_of(group), count, spread, ", ".join(commits) or NOTHING)
+    lists = (", ".join(map(str, each)) or NOTHING for each in (commits, numbers))
+    texts = (files_of(group), count, spread, *lists)
     return tuple(map(Cell, texts))

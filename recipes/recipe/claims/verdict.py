@@ -93,6 +93,16 @@ def missing(groups: Iterable[Group]) -> str:
     return "" if found == planned else f"{found} of {planned} cells are there"
 
 
+def left_out(groups: Iterable[Group]) -> str:
+    """How many cells are no model, as the end of a reason; empty if none is."""
+    counts = [
+        f"{len(group.found) - len(group.models)} of {len(group.found)} of {group.label}"
+        for group in groups
+        if len(group.models) < len(group.found)
+    ]
+    return f"; left out as no model: {', '.join(counts)}" if counts else ""
+
+
 def judged(claim: str, groups: Sequence[Group], outcome: Outcome, reason: str) -> Verdict:
     """The verdict, or that cells are missing."""
     absent = missing(groups)
