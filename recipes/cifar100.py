@@ -10,7 +10,7 @@ from recipe.settings import Changes, Experiment, Method, Settings, our_choice, p
 
 SETTINGS = Settings(
     **SETUP,
-    train_images=paper(50_000),
+    train_images=paper(50_000, "all of them"),
     flip=published_code(True),
     epochs=paper(30, "as on CIFAR-10"),
     warmup_epochs=published_code(0),

@@ -19,7 +19,7 @@ from recipe.settings import (
 
 SETTINGS = Settings(
     **SETUP,
-    train_images=paper(73_257),
+    train_images=paper(73_257, "all of them"),
     flip=published_code(False),
     epochs=paper(15),
     warmup_epochs=published_code(5, "of FGSM's step and PGD's radius, linearly by iterations"),

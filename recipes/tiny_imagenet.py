@@ -19,7 +19,7 @@ from recipe.settings import (
 
 SETTINGS = Settings(
     **SETUP,
-    train_images=paper(100_000),
+    train_images=paper(100_000, "all of them"),
     flip=our_choice(True, "as on CIFAR-100; no commands were published"),
     epochs=paper(30, "as on CIFAR-100"),
     warmup_epochs=our_choice(0, "as on CIFAR-100; no commands were published"),
