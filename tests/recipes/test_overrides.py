@@ -1,6 +1,7 @@
 import cifar10
 import photos
 import pytest
+import reproduce
 import tyro
 from recipe.overrides import overrides
 from recipe.settings import Source
@@ -54,3 +55,12 @@ def test_the_demo_offers_only_presets_that_it_has(capsys: pytest.CaptureFixture[
     assert "mini" in capsys.readouterr().err
     for preset in ("mini", "smoke"):
         tyro.cli(photos.Arguments, args=["--preset", preset]).run("jafr")
+
+
+def test_runs_of_other_settings_have_folders_of_their_own() -> None:
+    plain, changed = (
+        reproduce.task_of(reproduce.Arguments(set=given), "jafr", 0)
+        for given in ((), ("lambda_freq=0.5",))
+    )
+    assert (plain.name, changed.name) == ("mini-jafr-seed0", "mini-jafr-seed0-lambda_freq=0.5")
+    assert plain.folder != changed.folder
