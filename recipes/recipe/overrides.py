@@ -20,7 +20,7 @@ def overrides(given: Iterable[str]) -> Changes:
 
 def suffix(given: Iterable[str]) -> str:
     """What such texts add to a folder's name, so that runs of other settings have others."""
-    return "".join(f"-{text}" for text in given)
+    return "".join(f"-{text.replace('/', '_')}" for text in given)
 
 
 def _split(text: str) -> tuple[str, Any]:

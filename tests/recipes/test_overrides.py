@@ -60,7 +60,8 @@ def test_the_demo_offers_only_presets_that_it_has(capsys: pytest.CaptureFixture[
 def test_runs_of_other_settings_have_folders_of_their_own() -> None:
     plain, changed = (
         reproduce.task_of(reproduce.Arguments(set=given), "jafr", 0)
-        for given in ((), ("lambda_freq=0.5",))
+        for given in ((), ("lambda_freq=0.5", "model=timm/resnet18"))
     )
-    assert (plain.name, changed.name) == ("mini-jafr-seed0", "mini-jafr-seed0-lambda_freq=0.5")
-    assert plain.folder != changed.folder
+    assert plain.folder.name == "mini-jafr-seed0"
+    assert changed.folder.name == "mini-jafr-seed0-lambda_freq=0.5-model=timm_resnet18"
+    assert plain.folder.parent == changed.folder.parent
