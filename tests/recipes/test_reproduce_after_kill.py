@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from recipe.hub import CIFAR10
+from recipe.overrides import suffix
 from recipe.tasks import LOCK, LOG
 from schema_true import write_parquet
 
@@ -55,7 +56,8 @@ def test_a_child_left_behind_and_a_restart_do_not_collide(tmp_path: Path) -> Non
     for split in ("train", "test"):
         write_parquet(tmp_path / "data", CIFAR10, split, 48)
     first, second = (
-        tmp_path / "runs/cifar10" / f"smoke-{method}-seed0" for method in ("standard", "fgsm")
+        tmp_path / "runs/cifar10" / f"smoke-{method}-seed0{suffix(SMALL)}"
+        for method in ("standard", "fgsm")
     )
     program = reproduce(tmp_path)
     wait_until(lambda: list(second.glob("checkpoints/step-*")), program)
