@@ -198,7 +198,7 @@ torch.testing.assert_close(profile.flipped, expected.flipped)
 
 
 def test_two_processes_with_unequal_shares(tmp_path: Path):
-    torch.save(torch.rand(10, 3, 8, 8), tmp_path / "images.pt")
+    torch.save(torch.rand(10, 3, 8, 8, dtype=torch.float64), tmp_path / "images.pt")
     script = tmp_path / "script.py"
     script.write_text(ON_TWO_PROCESSES)
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
