@@ -1,5 +1,6 @@
 """Fixtures and settings for every test."""
 
+import gc
 import sys
 from collections.abc import Iterator
 
@@ -11,6 +12,12 @@ from hypothesis import settings
 torch.set_num_threads(1)  # the tensors are small, and the tests run side by side
 settings.register_profile("freqreg", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("freqreg")
+
+
+def pytest_collection_finish() -> None:
+    """Spares the imported modules from collections of garbage, one of which each Trainer runs."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
