@@ -1,6 +1,6 @@
 import io
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -38,8 +38,8 @@ class EncodedImages:
         if count == 0:
             raise DataError("The data set holds no image. Was the copy interrupted?")
         chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
-        shape = _decode(next(iter(self.read(range(1))))).shape
-        pixels = torch.empty(count, *shape, dtype=torch.uint8)
+        height, width, channels = _decode(next(iter(self.read(range(1))))).shape
+        pixels = torch.empty(count, channels, height, width, dtype=torch.uint8)
         places = self._places()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(lambda chunk: self._fill(pixels, places, chunk), chunks))
@@ -55,21 +55,22 @@ class EncodedImages:
         return torch.randperm(count, generator=torch.Generator().manual_seed(0))
 
     def _fill(self, pixels: Tensor, places: Int64[Tensor, " images"], chunk: range) -> None:
-        for index, encoded in zip(chunk, self.read(chunk), strict=True):
-            image = _decode(encoded)
-            if image.shape != pixels.shape[1:]:
+        images = [_decode(encoded) for encoded in self.read(chunk)]
+        for index, image in zip(chunk, images, strict=True):
+            if image.shape[:2] != pixels.shape[2:]:
                 raise DataError(
-                    f"Image {index} has {_size(image)} pixels, image 0 {_size(pixels)}; one "
-                    "size is needed. Resize the images once, before training."
+                    f"Image {index} has {_size(image.shape[:2])} pixels, image 0 "
+                    f"{_size(pixels.shape[2:])}; one size is needed. Resize the images once, "
+                    "before training."
                 )
-            pixels[places[index]] = image
+        together = torch.from_numpy(np.stack(images))
+        pixels[places[chunk.start : chunk.stop]] = rearrange(together, "n h w c -> n c h w")
 
 
-def _decode(encoded: bytes) -> UInt8[Tensor, "3 height width"]:
+def _decode(encoded: bytes) -> UInt8[np.ndarray, "height width 3"]:
     picture = Picture.open(io.BytesIO(encoded))
-    rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
-    return rearrange(torch.from_numpy(np.array(rgb)), "height width c -> c height width")
+    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
-def _size(image: Tensor) -> str:
-    return "×".join(str(side) for side in image.shape[-2:])
+def _size(sides: Sequence[int]) -> str:
+    return "×".join(str(side) for side in sides)
