@@ -2,6 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+from freqreg._step.plan import Record
 from freqreg.diagnostics import Report, check
 from freqreg.differentiation import DoubleBackprop, FiniteDifference
 from freqreg.frequency_bias import AbsoluteFloor, RelativeFloor, log_low_frequency_bias
@@ -18,7 +19,6 @@ from freqreg.regularizers import (
     Warmup,
 )
 from freqreg.spectrum import magnitude_spectrum
-from freqreg.step import Record
 
 try:
     __version__ = version("freqreg")

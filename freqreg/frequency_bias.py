@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from freqreg.checks import require_finite, require_positive
-from freqreg.constants import constant
+from freqreg._settings import require_finite, require_positive
+from freqreg._tensors import constant
 from freqreg.errors import InputError, SettingError
 from freqreg.spectrum import at_least_single
 

@@ -10,15 +10,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from freqreg.autograd_graph import at_first_use, leaf, nodes
+from freqreg._graph.autograd import at_first_use, leaf, nodes
+from freqreg._step.passes import Passes, devices_in_use
+from freqreg._step.plan import Record, Step, Term
 from freqreg.differentiation import Differentiation, DoubleBackprop
 from freqreg.errors import InputError, InputGradientError, SettingError
 from freqreg.input_gradients import LOSS_FN_USAGE, LossFn, scalar_loss
 from freqreg.mixers.base import Mixer, require_mixer
-from freqreg.passes import Passes, devices_in_use
 from freqreg.pixels import UNIT_PIXELS, PixelSpace
 from freqreg.regularizers.base import Images, Regularizer, require_regularizer
-from freqreg.step import Record, Step, Term
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
-from freqreg.checks import require_count
+from freqreg._settings import require_count
 from freqreg.errors import InputError, SettingError
 from freqreg.input_gradients import LossFn
 from freqreg.objective import Objective, require_objective
@@ -24,18 +24,18 @@ try:
     from accelerate import Accelerator
     from accelerate.logging import get_logger
 
-    from freqreg.integrations._batches import Batches, derived_seed, untouched_rng
-    from freqreg.integrations._checkpoints import Checkpoints
-    from freqreg.integrations._meter import Meter
-    from freqreg.integrations._progress import (
+    from freqreg.integrations._accelerate.batches import Batches, derived_seed, untouched_rng
+    from freqreg.integrations._accelerate.checkpoints import Checkpoints
+    from freqreg.integrations._accelerate.progress import (
         Progress,
         Stopwatch,
         progress_bar,
         require_finite,
         show,
     )
-    from freqreg.integrations._schedule import cyclic_schedule
-    from freqreg.integrations._weights import save_weights
+    from freqreg.integrations._accelerate.schedule import cyclic_schedule
+    from freqreg.integrations._accelerate.weights import save_weights
+    from freqreg.integrations._meter import Meter
 except ImportError as error:
     raise ImportError(
         f"freqreg.integrations.accelerate needs accelerate, safetensors and tqdm ({error}). "

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from freqreg._step.passes import is_probe
 from freqreg.errors import InputError, SettingError
 from freqreg.objective import Objective, require_objective
-from freqreg.passes import is_probe
 from freqreg.regularizers.base import Regularizer
 
 try:

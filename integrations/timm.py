@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from freqreg._step.passes import is_probe
 from freqreg.errors import InputError, SettingError
 from freqreg.objective import Objective, require_objective
-from freqreg.passes import is_probe
 from freqreg.pixels import PixelSpace
 from freqreg.regularizers.base import Regularizer
 
@@ -25,7 +25,7 @@ try:
     from timm.task import TrainingTask
     from timm.utils.model import unwrap_model
 
-    from freqreg.integrations._timm_teacher import answering_once
+    from freqreg.integrations._timm.teacher import answering_once
 
     TrainingTask.get_trainable_module  # noqa: B018
 except (ImportError, AttributeError) as error:
@@ -211,6 +211,6 @@ def _require_images(batch: object) -> None:
 
 
 if __name__ == "__main__":
-    from freqreg.integrations._timm_launcher import main
+    from freqreg.integrations._timm.launcher import main
 
     main()

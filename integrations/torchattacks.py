@@ -8,13 +8,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from freqreg._step.frozen_batch_norm import frozen_batch_norm
 from freqreg.errors import SettingError
-from freqreg.evaluation.attack import Attack, Attacked
-from freqreg.evaluation.attacks import UNIT_PIXELS
-from freqreg.evaluation.examples import Classifier, Examples
-from freqreg.evaluation.isolation import seeded, untouched
-from freqreg.evaluation.restarts import run_restarts
-from freqreg.frozen_norms import frozen_batch_norm
+from freqreg.evaluation.attacks.base import Attack, Attacked
+from freqreg.evaluation.attacks.isolation import seeded, untouched
+from freqreg.evaluation.attacks.pgd import UNIT_PIXELS
+from freqreg.evaluation.attacks.restarts import run_restarts
+from freqreg.evaluation.inputs.examples import Classifier, Examples
 from freqreg.mixers.base import GradAt
 from freqreg.pixels import PerChannel, PixelSpace
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
+from freqreg._step.passes import is_probe
 from freqreg.errors import InputError, SettingError
 from freqreg.objective import Objective, require_objective
-from freqreg.passes import is_probe
 from freqreg.regularizers.base import Regularizer
 
 try:
     from transformers import Trainer
 
-    from freqreg.integrations._loss_share import Count, LossShare, Share
     from freqreg.integrations._meter import Meter
-    from freqreg.integrations._processor_pixels import pixel_space_of
+    from freqreg.integrations._transformers.loss_scale import Count, LossShare, Share
+    from freqreg.integrations._transformers.pixels import pixel_space_of
 except ImportError as error:
     raise ImportError(
         f"freqreg.integrations.transformers needs transformers and accelerate ({error}). "

@@ -6,8 +6,16 @@ accelerate launch recipes/cifar10.py --method jafr --data-dir ~/data/cifar10
 
 from recipe.command_line import main
 from recipe.hub import CIFAR10, loader
-from recipe.paper_setup import MINI, SETUP, SMOKE
-from recipe.settings import Changes, Experiment, Method, Settings, our_choice, paper, published_code
+from recipe.settings.experiment import (
+    Changes,
+    Experiment,
+    Method,
+    Settings,
+    our_choice,
+    paper,
+    published_code,
+)
+from recipe.settings.paper import MINI, SETUP, SMOKE
 
 SETTINGS = Settings(
     **SETUP,

@@ -5,8 +5,16 @@ accelerate launch recipes/cifar100.py --method fgsm+jafr --preset paper
 
 from recipe.command_line import main
 from recipe.hub import CIFAR100, loader
-from recipe.paper_setup import MINI, SETUP, SMOKE
-from recipe.settings import Changes, Experiment, Method, Settings, our_choice, paper, published_code
+from recipe.settings.experiment import (
+    Changes,
+    Experiment,
+    Method,
+    Settings,
+    our_choice,
+    paper,
+    published_code,
+)
+from recipe.settings.paper import MINI, SETUP, SMOKE
 
 SETTINGS = Settings(
     **SETUP,

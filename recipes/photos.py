@@ -15,17 +15,17 @@ import tyro
 from recipe.command_line import given_settings, plain_errors, start_accelerator
 from recipe.images import Images
 from recipe.photographs import load_photographs
-from recipe.records import Results
-from recipe.run import Run, perform
-from recipe.settings import (
+from recipe.results.files import Results
+from recipe.results.spectra_figure import save_spectra
+from recipe.results.terminal_table import print_table
+from recipe.settings.experiment import (
     Experiment,
     Method,
     Settings,
     our_choice,
     preset,
 )
-from recipe.spectra_figure import save_spectra
-from recipe.table import print_table
+from recipe.training.run import Run, perform
 from safetensors.torch import save_file
 
 TEST_SET = "test.safetensors"

@@ -15,9 +15,9 @@ from typing import Literal
 
 import torch
 import tyro
-from recipe.overrides import suffix
-from recipe.records import RESULTS
-from recipe.settings import METHODS, Method, Preset
+from recipe.results.files import RESULTS
+from recipe.settings.experiment import METHODS, Method, Preset
+from recipe.settings.overrides import suffix
 from recipe.tasks import Task, run_tasks, usable_cores
 
 RECIPES = Path(__file__).parent

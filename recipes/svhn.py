@@ -5,8 +5,7 @@ accelerate launch recipes/svhn.py --method fgsm+jafr --preset paper
 
 from recipe.command_line import main
 from recipe.hub import SVHN, loader
-from recipe.paper_setup import MINI, SETUP, SMOKE
-from recipe.settings import (
+from recipe.settings.experiment import (
     Changes,
     Experiment,
     Method,
@@ -16,6 +15,7 @@ from recipe.settings import (
     preset,
     published_code,
 )
+from recipe.settings.paper import MINI, SETUP, SMOKE
 
 SETTINGS = Settings(
     **SETUP,

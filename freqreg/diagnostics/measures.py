@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from freqreg.autograd_graph import unseen_models
-from freqreg.passes import RandomState, devices_in_use
+from freqreg._graph.autograd import unseen_models
+from freqreg._step.passes import RandomState, devices_in_use
 
 Run = Callable[[], None]
 Gradient = Sequence[Tensor]

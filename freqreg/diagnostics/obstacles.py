@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
 from torch.nn.modules.batchnorm import _NormBase
 
-from freqreg.differentiation.lean import lean
+from freqreg._double_backward.mode import lean
+from freqreg._graph.module_calls import Call, Modules, modules_where, named_modules, watched_calls
+from freqreg._guards.model_compatibility import blocking_modules, kinked_modules, labels, shortened
+from freqreg._step.frozen_batch_norm import frozen_batch_norm, is_checkpointing
 from freqreg.errors import LiveStateWarning
-from freqreg.first_use import blocking_modules, kinked_modules, labels, shortened
-from freqreg.frozen_norms import frozen_batch_norm, is_checkpointing
 from freqreg.input_gradients import LossFn
-from freqreg.module_calls import Call, Modules, modules_where, named_modules, watched_calls
 
 EXACT = "DoubleBackprop"
 DIFFERENCES = "FiniteDifference"

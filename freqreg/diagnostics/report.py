@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from freqreg._step.passes import RandomState
 from freqreg.diagnostics.measures import Cost, Gradient, cosine, cost, gradient, norm, untouched
 from freqreg.diagnostics.obstacles import (
     EXACT,
@@ -21,7 +22,6 @@ from freqreg.differentiation import Differentiation, DoubleBackprop, FiniteDiffe
 from freqreg.errors import KinkedActivationWarning, SettingError
 from freqreg.input_gradients import LossFn
 from freqreg.objective import Objective, require_images, require_objective
-from freqreg.passes import RandomState
 from freqreg.regularizers import JaFR
 
 Images = Float[Tensor, "batch channel height width"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from jaxtyping import Float
 from torch import Tensor
 
-from freqreg.step import Step
+from freqreg._step.plan import Step
 
 
 class Differentiation(ABC):

@@ -8,14 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from freqreg.autograd_graph import at_first_use
+from freqreg._double_backward.mode import differentiable_gradient, lean
+from freqreg._graph.autograd import at_first_use
+from freqreg._guards.distributed_wrappers import refused_sync_batch_norm
+from freqreg._guards.model_compatibility import require_parameters, require_second_derivatives
+from freqreg._step.plan import Mixed, Step, Term
 from freqreg.differentiation.base import Differentiation
-from freqreg.differentiation.lean import differentiable_gradient, lean
-from freqreg.first_use import require_parameters, require_second_derivatives
 from freqreg.input_gradients import LossFn, value_and_input_grad
 from freqreg.regularizers.base import Images
-from freqreg.step import Mixed, Step, Term
-from freqreg.wrappers import refused_sync_batch_norm
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from freqreg.autograd_graph import at_first_use
-from freqreg.checks import require_positive
+from freqreg._collectives import rms_over_processes
+from freqreg._graph.autograd import at_first_use
+from freqreg._guards.model_compatibility import require_full_precision, warn_of_kinks
+from freqreg._settings import require_positive
+from freqreg._step.plan import Mixed, Step
 from freqreg.differentiation.base import Differentiation
-from freqreg.distributed import rms_over_processes
 from freqreg.errors import InputGradientError, SettingError
-from freqreg.first_use import require_full_precision, warn_of_kinks
 from freqreg.input_gradients import scalar_loss, value_and_input_grad
 from freqreg.pixels import PixelSpace
 from freqreg.regularizers.base import Images
 from freqreg.spectrum import at_least_single
-from freqreg.step import Mixed, Step
 
 
 @dataclass(frozen=True)

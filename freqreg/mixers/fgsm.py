@@ -3,7 +3,7 @@
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
-from freqreg.checks import require_positive
+from freqreg._settings import require_positive
 from freqreg.errors import SettingError
 from freqreg.mixers.base import GradAt, Images, ascend, random_start, require_start
 from freqreg.pixels import PixelSpace

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from freqreg.checks import require_finite, require_positive
+from freqreg._settings import require_finite, require_positive
 from freqreg.pixels import PixelSpace
 from freqreg.regularizers.base import Images, Regularizer
 from freqreg.spectrum import at_least_single

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from freqreg.checks import require_finite
+from freqreg._settings import require_finite
 from freqreg.regularizers.base import Images, Regularizer
 from freqreg.spectrum import at_least_single
 

@@ -7,8 +7,8 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from freqreg.checks import require_finite
-from freqreg.distributed import averaged_over_processes
+from freqreg._collectives import averaged_over_processes
+from freqreg._settings import require_finite
 from freqreg.errors import SettingError
 from freqreg.frequency_bias import (
     AbsoluteFloor,

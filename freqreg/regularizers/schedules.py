@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from freqreg.checks import require_count
+from freqreg._settings import require_count
 from freqreg.errors import SettingError
 from freqreg.pixels import PixelSpace
 from freqreg.regularizers.base import Images, Regularizer, require_regularizer

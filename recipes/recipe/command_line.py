@@ -13,13 +13,22 @@ import torch
 import tyro
 from accelerate import Accelerator
 
-from freqreg.evaluation import command_line
+from freqreg.cli import shared as command_line
 from recipe.images import DataError, Images
-from recipe.overrides import overrides
-from recipe.run import Run, perform
-from recipe.settings import METHODS, Changes, Experiment, Method, Preset, Settings, Source, Sourced
-from recipe.table import print_table
+from recipe.results.terminal_table import print_table
+from recipe.settings.experiment import (
+    METHODS,
+    Changes,
+    Experiment,
+    Method,
+    Preset,
+    Settings,
+    Source,
+    Sourced,
+)
+from recipe.settings.overrides import overrides
 from recipe.tasks import alone_in, usable_cores
+from recipe.training.run import Run, perform
 
 Load = Callable[[Path | None], tuple[Images, Images]]
 plain_errors = partial(command_line.plain_errors, DataError, FileExistsError, FloatingPointError)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from recipe import hub_tables
-from recipe.hub_entries import CIFAR10, CIFAR100, SVHN, TINY_IMAGENET, HubDataset, Split
+from recipe.data_sets import CIFAR10, CIFAR100, SVHN, TINY_IMAGENET, HubDataset, Split
 from recipe.image_cache import cached
 from recipe.images import DataError, Images
 from recipe.local_copies import find

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from recipe.data_sets import LOCAL_LAYOUTS, HubDataset
 from recipe.decoding import EncodedImages
-from recipe.hub_entries import LOCAL_LAYOUTS, HubDataset
 from recipe.images import DataError, Images
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from recipe import hub_tables, torchvision_files
+from recipe.data_sets import LOCAL_LAYOUTS, HubDataset, Split
 from recipe.decoding import EncodedImages
-from recipe.hub_entries import LOCAL_LAYOUTS, HubDataset, Split
 from recipe.images import DataError, Images
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif"}

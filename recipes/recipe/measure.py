@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from freqreg.evaluation.accuracy import accuracy, correct
-from freqreg.evaluation.attacks import FGSMAttack, PGDAttack
-from freqreg.evaluation.noise import Band, band_noise
-from freqreg.evaluation.spectra import FrequencyProfile, gradient_profile
+from freqreg.evaluation.attacks.pgd import FGSMAttack, PGDAttack
+from freqreg.evaluation.metrics.accuracy import accuracy, correct
+from freqreg.evaluation.metrics.filtered_noise import Band, band_noise
+from freqreg.evaluation.metrics.frequency_profile import FrequencyProfile, gradient_profile
 from recipe.images import Images
-from recipe.settings import Settings
+from recipe.settings.experiment import Settings
 
 NOISY_AT_ONCE = 1000
 

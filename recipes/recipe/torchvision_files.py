@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from einops import rearrange
 
-from recipe.hub_entries import HubDataset, Split
+from recipe.data_sets import HubDataset, Split
 from recipe.images import DataError, Images
 
 PICKLES = {"CIFAR10": "cifar-10-batches-py", "CIFAR100": "cifar-100-python"}

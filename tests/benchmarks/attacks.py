@@ -27,11 +27,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from freqreg import PGD, Objective
-from freqreg.evaluation.accuracy import accuracy
-from freqreg.evaluation.attack import Attacked
-from freqreg.evaluation.attacks import PGDAttack
-from freqreg.evaluation.image_sets import ImageSet, load_image_set
-from freqreg.evaluation.loading import load_model
+from freqreg.evaluation.attacks.base import Attacked
+from freqreg.evaluation.attacks.pgd import PGDAttack
+from freqreg.evaluation.inputs.images import ImageSet, load_image_set
+from freqreg.evaluation.inputs.models import load_model
+from freqreg.evaluation.metrics.accuracy import accuracy
 from freqreg.mixers import Mixer
 from tests.benchmarks.timing import machine
 

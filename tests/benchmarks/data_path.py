@@ -29,11 +29,11 @@ from tests.benchmarks.timing import machine
 sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
 
 import cifar10
-from recipe.best import BestKeepingTrainer
 from recipe.hub import CIFAR10, load_images
 from recipe.images import Images
-from recipe.run import Run, make_trainer
-from recipe.settings import preset
+from recipe.settings.experiment import preset
+from recipe.training.best_model import BestKeepingTrainer
+from recipe.training.run import Run, make_trainer
 
 MEGABYTES, SECONDS, SHARE = 200, 20, 0.02
 """The most that the images may take, that they may take to be ready, and that batches may take."""

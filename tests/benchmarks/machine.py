@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from freqreg.evaluation.machine import processor
+from freqreg.evaluation.results.environment import processor
 
 _STAT = Path("/proc/stat")
 QUIET = 0.1

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mini_results import ROOT, Arguments, main
-from recipe.claims.cost import FILE, METHODS
-from recipe.claims.page import RESULTS, claims, in_a_sentence
-from recipe.claims.study import Study
-from recipe.claims.verdict import Claim, Verdict
+from study.mini.claims.cost import FILE, METHODS
+from study.mini.page.page import RESULTS, claims, in_a_sentence
+from study.mini.results import Study
+from study.mini.verdict import Claim, Verdict
+from study.mini.write_page import ROOT, Arguments, main
 
 REPORTED = ROOT / RESULTS
 
@@ -28,12 +28,12 @@ def shown_in(figure: Path) -> str:
 
 def test_the_page_and_its_figures_are_written_from_the_cells(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "results.md").read_text()
-    assert page == written(REPORTED, tmp_path), "Run: python recipes/mini_results.py"
+    assert page == written(REPORTED, tmp_path), "Run: python recipes/study page"
     figures = re.findall(r"\]\((images/\S+)\)", page)
     assert figures
     for figure in figures:
         kept, now = shown_in(ROOT / "docs" / figure), shown_in(tmp_path / figure)
-        assert kept == now, f"{figure} shows other cells. Run: python recipes/mini_results.py"
+        assert kept == now, f"{figure} shows other cells. Run: python recipes/study page"
 
 
 def test_without_cells_everything_is_undecided(tmp_path: Path) -> None:

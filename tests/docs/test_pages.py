@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from freqreg import errors
-from freqreg.step import Mixed, Term
+from freqreg._step.plan import Mixed, Term
 from tests.docs.blocks import PAGES, ROOT, SETUP, Block, diff_versions, runnable_blocks
 
 RUNNABLE = [page for page in PAGES if runnable_blocks(page)]

@@ -24,8 +24,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from transformers import TrainingArguments
 
 from freqreg import FiniteDifference, JaFR, Objective
-from freqreg.evaluation.image_sets import ImageSet, load_image_set
-from freqreg.evaluation.spectra import gradient_profile
+from freqreg.evaluation.inputs.images import ImageSet, load_image_set
+from freqreg.evaluation.metrics.frequency_profile import gradient_profile
 from freqreg.integrations.lightning import RegularizerCallback
 from freqreg.integrations.transformers import RegularizedTrainer
 from tests.integrations.vision_transformers import small_vit

@@ -18,7 +18,7 @@ from torch.utils.data import (
 )
 
 from freqreg.errors import SettingError
-from freqreg.integrations._batches import Batches, derived_seed
+from freqreg.integrations._accelerate.batches import Batches, derived_seed
 
 IMAGES = 23
 LOADERS: dict[str, dict[str, Any]] = {

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freqreg.integrations._schedule import cyclic_factor, cyclic_schedule
+from freqreg.integrations._accelerate.schedule import cyclic_factor, cyclic_schedule
 
 peaks_and_totals = st.integers(2, 200).flatmap(
     lambda total: st.tuples(st.integers(0, total - 1), st.just(total))

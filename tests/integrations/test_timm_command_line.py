@@ -14,7 +14,7 @@ from freqreg import (
     JaFR,
     Objective,
 )
-from freqreg.integrations._timm_command_line import parsed
+from freqreg.integrations._timm.options import parsed
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from freqreg import FiniteDifference, JaFR, Objective, PixelSpace
 from freqreg.errors import SettingError
-from freqreg.integrations import _timm_launcher as launcher
+from freqreg.integrations._timm import launcher
 from freqreg.integrations.timm import regularize
 from tests.integrations import timm_distributed
 from tests.integrations.process_parts import difference

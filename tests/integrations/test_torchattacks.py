@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from freqreg import FGSM, JaFR, Mix, Objective, PixelSpace
 from freqreg.errors import SettingError
-from freqreg.evaluation.attacks import FGSMAttack, PGDAttack
+from freqreg.evaluation.attacks.pgd import FGSMAttack, PGDAttack
 from freqreg.evaluation.corruptions.randomness import Randomness
 from freqreg.integrations.torchattacks import TorchAttack
 from tests.evaluation.victims import examples_of, victim

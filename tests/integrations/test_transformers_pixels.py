@@ -18,7 +18,7 @@ from transformers.image_processing_backends import TorchvisionBackend
 
 from freqreg import FGSM, Objective, PixelSpace
 from freqreg.errors import SettingError
-from freqreg.integrations._processor_pixels import pixel_space_of
+from freqreg.integrations._transformers.pixels import pixel_space_of
 from freqreg.integrations.transformers import RegularizedTrainer
 from tests.integrations.trainer_runs import arguments
 from tests.integrations.vision_transformers import SIZE, small_vit

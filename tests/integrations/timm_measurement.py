@@ -25,8 +25,8 @@ from PIL import Image
 from timm.models import create_model
 from torch import Tensor
 
-from freqreg.evaluation.loading import Normalized
-from freqreg.evaluation.spectra import gradient_profile
+from freqreg.evaluation.inputs.models import Normalized
+from freqreg.evaluation.metrics.frequency_profile import gradient_profile
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "timm.md"

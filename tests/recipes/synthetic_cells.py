@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from recipe.claims.study import path_of
-from recipe.mini_cells import Cell, Stage, cells
+from study.mini.results import path_of
+from study.mini.runs import Cell, Stage, cells
 
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, SEVERITIES
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from recipe.hub import CIFAR10
-from recipe.overrides import suffix
+from recipe.settings.overrides import suffix
 from recipe.tasks import LOCK, LOG
 from schema_true import write_parquet
 

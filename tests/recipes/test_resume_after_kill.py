@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
-from recipe.best import BEST
-from recipe.records import Results
-from recipe.run import perform
+from recipe.results.files import Results
+from recipe.training.best_model import BEST
+from recipe.training.run import perform
 from tiny_experiment import images, run
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["recipe.run", "recipe.records", "tiny_experiment"])
+FORKS.set_forkserver_preload(["recipe.training.run", "recipe.results.files", "tiny_experiment"])
 
 
 def train(folder: Path) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 from recipe.images import Images
-from recipe.run import Run
-from recipe.settings import Experiment, Method, Settings, Source, Sourced, preset
+from recipe.settings.experiment import Experiment, Method, Settings, Source, Sourced, preset
+from recipe.training.run import Run
 
 SETTINGS = Settings(
     **preset(

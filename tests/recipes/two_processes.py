@@ -8,7 +8,7 @@ from pathlib import Path
 
 import conftest  # noqa: F401  # the recipes' folder
 from accelerate import Accelerator
-from recipe.run import perform
+from recipe.training.run import perform
 from tiny_experiment import images, run
 
 folder = Path(sys.argv[1])

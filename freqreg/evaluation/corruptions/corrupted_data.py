@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Int64, Integer, UInt8
 from torch import Tensor
 
-from freqreg.checks import require_count
+from freqreg._settings import require_count
 from freqreg.errors import FreqregError, InputError
 from freqreg.evaluation.corruptions.corruption import as_bytes, corrupt, require_corruption
-from freqreg.evaluation.examples import BATCH_SIZE, Images
-from freqreg.evaluation.image_sets import chosen_rows
+from freqreg.evaluation.inputs.examples import BATCH_SIZE, Images
+from freqreg.evaluation.inputs.images import chosen_rows
 
 LabelledImages = tuple[UInt8[Tensor, "batch 3 height width"], Int64[Tensor, " batch"]]
 

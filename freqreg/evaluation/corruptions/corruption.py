@@ -16,7 +16,7 @@ from freqreg.evaluation.corruptions.levels import Levels
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, SEVERITIES
 from freqreg.evaluation.corruptions.randomness import Randomness
 from freqreg.evaluation.corruptions.severities import Constants, constants
-from freqreg.evaluation.examples import Images, Pixels, require_pixels, unit_range
+from freqreg.evaluation.inputs.examples import Images, Pixels, require_pixels, unit_range
 
 _MODULES = {"noise": noise, "blur": blur, "weather": weather, "digital": digital}
 _FUNCTIONS: dict[str, Callable[..., Tensor]] = {

@@ -11,6 +11,7 @@ from einops import rearrange
 from jaxtyping import Integer
 from torch import Tensor
 
+from freqreg._files import appearing_whole
 from freqreg.evaluation.corruptions.corrupted_data import (
     CorruptedData,
     CorruptedDataError,
@@ -19,9 +20,8 @@ from freqreg.evaluation.corruptions.corrupted_data import (
 from freqreg.evaluation.corruptions.corruption import as_bytes, require_corruption
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, SEVERITIES
 from freqreg.evaluation.corruptions.npy_folder import LABELS, read_images
-from freqreg.evaluation.examples import Images, require_pixels
-from freqreg.evaluation.progress import progress_bar
-from freqreg.whole_files import appearing_whole
+from freqreg.evaluation.inputs.examples import Images, require_pixels
+from freqreg.evaluation.inputs.progress import progress_bar
 
 ORIGIN = "origin.json"
 

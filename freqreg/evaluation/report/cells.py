@@ -2,11 +2,11 @@
 
 from math import isnan
 
-from freqreg.evaluation.paper_tables import ERRATA, Published, published
 from freqreg.evaluation.report.blocks import NOTHING, Cell
 from freqreg.evaluation.report.groups import Group
 from freqreg.evaluation.report.quantities import Quantity
-from freqreg.evaluation.summary import Spread
+from freqreg.evaluation.results.paper import ERRATA, Published, published
+from freqreg.evaluation.results.summary import Spread
 
 IN_DOUBT = "†"
 """After a figure of the paper that seems to be misprinted."""

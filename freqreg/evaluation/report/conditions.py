@@ -6,13 +6,13 @@ from dataclasses import asdict
 from math import isclose, sqrt
 from typing import Any
 
-from freqreg.evaluation.records import Entry
+from freqreg.evaluation.benchmark.scores import SCORES
+from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.report.blocks import NOTHING, Cell, Table
 from freqreg.evaluation.report.groups import Group
 from freqreg.evaluation.report.quantities import CORRUPTION_ROWS
 from freqreg.evaluation.report.runs import ReportedRun
-from freqreg.evaluation.scores import SCORES
-from freqreg.evaluation.settings import EvaluationSettings
+from freqreg.evaluation.results.records import Entry
 
 TITLES = {
     "fgsm": "FGSM",

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from math import nan
 from statistics import fmean
 
-from freqreg.evaluation.records import Record
 from freqreg.evaluation.report.groups import Group
+from freqreg.evaluation.results.records import Record
 
 Curve = Mapping[float, float]
 """A number by radius."""

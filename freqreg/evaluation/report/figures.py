@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from freqreg.evaluation.paper_tables import CORRUPTION_LOG_B_LOW
 from freqreg.evaluation.plots import (
     GradientPanel,
     gradient_figure,
@@ -22,6 +21,7 @@ from freqreg.evaluation.report.groups import STANDARD, Group, first_portrayed
 from freqreg.evaluation.report.portrait import Portrait
 from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.report.tradeoff import CATEGORIES, Comparison
+from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
 from freqreg.frequency_bias import log_low_frequency_bias
 
 _PAGE, _TITLES = 13.0, 0.8

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from freqreg.evaluation.paper_tables import METHODS, published
 from freqreg.evaluation.report.portrait import Portrait
 from freqreg.evaluation.report.runs import ReportedRun
-from freqreg.evaluation.summary import Spread
+from freqreg.evaluation.results.paper import METHODS, published
+from freqreg.evaluation.results.summary import Spread
 
 STANDARD = "standard"
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from freqreg.cli.shared import images_for, load_models
 from freqreg.errors import SettingError
-from freqreg.evaluation.command_line import images_for, load_models
 from freqreg.evaluation.report.groups import first_portrayed, grouped
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
 from freqreg.evaluation.report.runs import ReportedRun

@@ -5,8 +5,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from freqreg.evaluation.paper_tables import DATASETS, ERRATA, SOURCE, tables_of
-from freqreg.evaluation.records import write_whole
 from freqreg.evaluation.report.blocks import Block, Chapter, Page, Points, Section, Text
 from freqreg.evaluation.report.cells import IN_DOUBT
 from freqreg.evaluation.report.figures import spectra_picture
@@ -15,6 +13,8 @@ from freqreg.evaluation.report.html import as_html
 from freqreg.evaluation.report.markdown import as_markdown, figures_of
 from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.report.sections import chapter, chapter_title
+from freqreg.evaluation.results.paper import DATASETS, ERRATA, SOURCE, tables_of
+from freqreg.evaluation.results.records import write_whole
 
 TITLE = "Frequency bias and robustness"
 SPECTRA = Text(

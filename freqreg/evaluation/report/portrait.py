@@ -6,10 +6,14 @@ from pathlib import Path
 from jaxtyping import Float, Float64, Integer
 from torch import Tensor, nn
 
-from freqreg.evaluation.examples import Images, unit_range
-from freqreg.evaluation.records import Record
-from freqreg.evaluation.spectra import gradient_profile, image_profile, input_gradients
-from freqreg.whole_files import appearing_whole
+from freqreg._files import appearing_whole
+from freqreg.evaluation.inputs.examples import Images, unit_range
+from freqreg.evaluation.metrics.frequency_profile import (
+    gradient_profile,
+    image_profile,
+    input_gradients,
+)
+from freqreg.evaluation.results.records import Record
 
 
 @dataclass(frozen=True, eq=False)

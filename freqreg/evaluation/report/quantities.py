@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, MAIN
-from freqreg.evaluation.paper_tables import CORRUPTION_LOG_B_LOW, RELATIVE_COST
-from freqreg.evaluation.records import Entry, Record
 from freqreg.evaluation.report.groups import STANDARD, Group
 from freqreg.evaluation.report.runs import ReportedRun
-from freqreg.evaluation.summary import corruption_accuracy, mean_accuracy, mean_corruption_error
+from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW, RELATIVE_COST
+from freqreg.evaluation.results.records import Entry, Record
+from freqreg.evaluation.results.summary import (
+    corruption_accuracy,
+    mean_accuracy,
+    mean_corruption_error,
+)
 
 
 @dataclass(frozen=True)

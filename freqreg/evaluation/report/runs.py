@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from freqreg.errors import SettingError
-from freqreg.evaluation.loading import CONFIG, RESULTS
-from freqreg.evaluation.paper_tables import DATASETS
-from freqreg.evaluation.records import Entry, Record, RecordError, Values
+from freqreg.evaluation.inputs.models import CONFIG, RESULTS
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
+from freqreg.evaluation.results.paper import DATASETS
+from freqreg.evaluation.results.records import Entry, Record, RecordError, Values
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from freqreg.evaluation.paper_tables import DATASETS, published, tables_of
 from freqreg.evaluation.report.blocks import Block, Chapter, Points, Section, Table, Text
 from freqreg.evaluation.report.conditions import condition_table, missing_lines, version_lines
 from freqreg.evaluation.report.figures import (
@@ -20,6 +19,7 @@ from freqreg.evaluation.report.tables import (
     trust_table,
 )
 from freqreg.evaluation.report.tradeoff import comparisons, tradeoff_table
+from freqreg.evaluation.results.paper import DATASETS, published, tables_of
 
 COLLAPSED = Text(
     "Collapsed: FGSM leaves at least 30 % of the clean accuracy, and PGD less than a quarter of "

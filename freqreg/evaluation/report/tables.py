@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 
-from freqreg.evaluation.paper_tables import CORRUPTION_LOG_B_LOW
 from freqreg.evaluation.report.blocks import NOTHING, Cell, Table
 from freqreg.evaluation.report.cells import cell, number, published_for
 from freqreg.evaluation.report.groups import Group
@@ -17,7 +16,8 @@ from freqreg.evaluation.report.quantities import (
     corruption_error,
     costs,
 )
-from freqreg.evaluation.summary import BANDS, has_collapsed
+from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
+from freqreg.evaluation.results.summary import BANDS, has_collapsed
 
 Row = tuple[Cell, ...]
 

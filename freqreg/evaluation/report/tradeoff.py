@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from freqreg.evaluation.corruptions.names import GROUPS
-from freqreg.evaluation.paper_tables import CORRUPTION_LOG_B_LOW, published
-from freqreg.evaluation.rank_correlation import rank_correlation
+from freqreg.evaluation.metrics.rank_correlation import rank_correlation
 from freqreg.evaluation.report.blocks import Cell, Table
 from freqreg.evaluation.report.cells import signed
 from freqreg.evaluation.report.groups import Group, baseline_of
 from freqreg.evaluation.report.quantities import CORRUPTION_ROWS
+from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW, published
 
 CATEGORIES = {name: category for category, names in GROUPS.items() for name in names}
 """The category of each corruption."""

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from freqreg.evaluation.paper_tables import CORRUPTION_LOG_B_LOW, published
-from freqreg.evaluation.records import Entry, Record
+from freqreg.evaluation.benchmark.scores import SCORES
+from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
-from freqreg.evaluation.scores import SCORES
-from freqreg.evaluation.settings import EvaluationSettings
+from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW, published
+from freqreg.evaluation.results.records import Entry, Record
 
 PAPER = EvaluationSettings()
 VERSIONS = {"device": "cpu", "torch": "2.14"}

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from freqreg.cli import main
-from freqreg.evaluation.loading import build_network
+from freqreg.evaluation.inputs.models import build_network
 from freqreg.evaluation.report.blocks import (
     Cell,
     Chapter,

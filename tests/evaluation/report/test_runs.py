@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from freqreg.errors import SettingError
-from freqreg.evaluation.records import Record, RecordError
+from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.report.groups import baseline_of, grouped, with_published
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
 from freqreg.evaluation.report.runs import read_runs
-from freqreg.evaluation.settings import EvaluationSettings
+from freqreg.evaluation.results.records import Record, RecordError
 from tests.evaluation.report.reported import portrait_of, save_results, save_run
 
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from freqreg.evaluation.records import Record
+from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.report.blocks import Cell, Table
 from freqreg.evaluation.report.cells import cell, number, signed
 from freqreg.evaluation.report.conditions import condition_table, missing_lines, version_lines
@@ -18,7 +18,7 @@ from freqreg.evaluation.report.tables import (
     seed_tables,
 )
 from freqreg.evaluation.report.tradeoff import comparisons, correlation, tradeoff_table
-from freqreg.evaluation.settings import EvaluationSettings
+from freqreg.evaluation.results.records import Record
 from tests.evaluation.report.reported import save_results, save_run, scores_of_the_paper
 
 CLEAN, _, PGD, *_ = ATTACKS

@@ -1,0 +1,92 @@
+"""Second derivatives by training's own kernels, where torch's own are slow or missing."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, no_type_check
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]
+from torch.overrides import TorchFunctionMode
+
+from freqreg._double_backward.batch_norm import batch_norm
+from freqreg._double_backward.convolution import conv2d
+from freqreg._double_backward.hardsigmoid import hardsigmoid
+from freqreg._double_backward.input_pass import InputPass
+from freqreg._double_backward.relu import relu
+from freqreg._graph.autograd import saving_hook
+from freqreg.input_gradients import LossFn, input_grad, scalar_loss
+
+
+class LeanSecondDerivatives(TorchFunctionMode):
+    """Within this context convolutions, batch norms and ReLU are cheap to differentiate twice.
+
+    And hardsigmoid can be, which torch alone cannot.
+
+    Values, first derivatives and running statistics are torch's own. Calls that the formulas
+    do not cover go to torch unchanged, as do those inside transforms of torch.func and inside
+    activation checkpointing, whose recomputation may happen outside of the context.
+
+    Args:
+        of: the pass that runs within.
+    """
+
+    def __init__(self, of: InputPass) -> None:
+        super().__init__()
+        self._replaced: dict[Callable[..., Any], Callable[..., Any]] = {
+            F.batch_norm: partial(batch_norm, of=of),
+            F.hardsigmoid: hardsigmoid,
+            F.relu: relu,
+            F.conv2d: partial(conv2d, of=of),
+        }
+
+    @no_type_check  # torch.compile traces this, and cannot trace a checked function
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Replace what is known here; pass everything else through."""
+        if not torch.compiler.is_compiling() and func in self._replaced and _is_plain():
+            func = self._replaced[func]
+        return func(*args, **(kwargs or {}))
+
+
+def differentiable_gradient(
+    loss_fn: LossFn, x: Float[Tensor, "batch *dims"]
+) -> tuple[Float[Tensor, ""], Float[Tensor, "batch *dims"]]:
+    """Loss and input gradient at `x`, both ready to be differentiated.
+
+    The same as `value_and_input_grad(loss_fn, x, create_graph=True)`, cheaper further on.
+    """
+    x = x.detach().requires_grad_()
+    of = InputPass(x)
+    with LeanSecondDerivatives(of):
+        loss = scalar_loss(loss_fn, x)
+        with of.taking_gradient():
+            return loss, input_grad(loss, x, create_graph=True)
+
+
+def lean(loss_fn: LossFn) -> LossFn:
+    """`loss_fn` within `LeanSecondDerivatives`."""
+
+    def within(x: Tensor) -> Tensor:
+        with LeanSecondDerivatives(InputPass(x)):
+            return loss_fn(x)
+
+    return within
+
+
+def _is_plain() -> bool:
+    """Whether autograd alone is at work, and saves what it saves."""
+    return saving_hook() is None and not _is_transformed()
+
+
+def _is_transformed() -> bool:
+    """Whether a transform of torch.func (vmap, grad) is at work, which knows torch's own alone."""
+    stack = getattr(_functorch, "peek_interpreter_stack", None)
+    return stack is None or stack() is not None

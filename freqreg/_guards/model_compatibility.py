@@ -1,0 +1,126 @@
+"""Errors and warnings at a model's first use, which name the modules in the way."""
+
+import warnings
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from freqreg._graph.autograd import (
+    in_half_precision,
+    is_compiled,
+    lacks_derivative,
+    leaf,
+    nodes,
+)
+from freqreg._graph.module_calls import Call, Modules, innermost, modules_where
+from freqreg.errors import (
+    DeadRegularizerError,
+    KinkedActivationWarning,
+    LowPrecisionError,
+    SecondDerivativeError,
+)
+from freqreg.input_gradients import LossFn
+
+_KINKED = {
+    "ReluBackward0",
+    "LeakyReluBackward0",
+    "PreluKernelBackward0",
+    "HardtanhBackward0",
+    "HardswishBackward0",
+    "HardsigmoidBackward0",
+    "ThresholdBackward0",
+    "RreluWithNoiseBackward0",
+}
+
+
+def require_parameters(penalty: Tensor, inputs: tuple[Tensor, ...]) -> None:
+    """Raise where a penalty's graph ends in the inputs only.
+
+    Raises:
+        DeadRegularizerError: no parameter is reached.
+    """
+    ours = {x.data_ptr() for x in inputs}
+    leaves = (leaf(node) for node in nodes(penalty))
+    if all(tensor is None or tensor.data_ptr() in ours for tensor in leaves):
+        raise DeadRegularizerError(
+            "The penalty reaches no parameter: it would change nothing. Unfreeze some "
+            "(parameter.requires_grad_()), and look for .detach() or torch.no_grad() in loss_fn."
+        )
+
+
+def require_second_derivatives(penalty: Tensor, probe: LossFn, x: Tensor) -> None:
+    """Raise where a penalty's graph holds a node without a derivative.
+
+    Raises:
+        SecondDerivativeError: with the module's name and the ways out.
+    """
+    blocking = next((node for node in nodes(penalty) if lacks_derivative(node)), None)
+    if blocking is None:
+        return
+    if is_compiled(blocking):
+        raise SecondDerivativeError(
+            "torch.compile cannot differentiate twice, which DoubleBackprop needs. Either use "
+            "Objective(..., differentiation=FiniteDifference()), or run the model uncompiled: "
+            "pass the original module, or torch.compiler.set_stance('force_eager')."
+        )
+    found = shortened(labels(blocking_modules(probe, x))) or "An operation outside of all modules"
+    raise SecondDerivativeError(
+        f"{found}: no second derivative, which DoubleBackprop "
+        "needs. For fused attention: `from torch.nn.attention import SDPBackend, sdpa_kernel` "
+        "and `with sdpa_kernel(SDPBackend.MATH): model(x)` around the forward, or in timm "
+        '`module.fused_attn = False`, or in transformers `attn_implementation="eager"`. For '
+        "anything: "
+        "Objective(..., differentiation=FiniteDifference())."
+    )
+
+
+def require_full_precision(loss: Tensor) -> None:
+    """Raise where a loss was computed in half precision.
+
+    Raises:
+        LowPrecisionError: with the ways out.
+    """
+    node = next(filter(in_half_precision, nodes(loss)), None)
+    if node is not None:
+        raise LowPrecisionError(
+            f"{node.name()} ran in half precision, in whose rounding finite differences drown "
+            "(10 to 42 % wrong in bfloat16 at step 0.01). Turn autocast off around model(x), "
+            "use DoubleBackprop(), or accept it with a larger step: "
+            "FiniteDifference(step=0.1, allow_low_precision=True)."
+        )
+
+
+def warn_of_kinks(loss: Tensor, probe: LossFn, x: Tensor) -> None:
+    """Warn where a loss was computed through activations of the ReLU family."""
+    kinks = {node.name() for node in nodes(loss)} & _KINKED
+    if kinks:
+        found = shortened(labels(kinked_modules(probe, x)) or sorted(kinks))
+        warnings.warn(
+            f"Finite differences across the kinks of {found} estimate another quantity than "
+            "DoubleBackprop (cosine 0.1 to 0.8). Use DoubleBackprop(), or a smooth activation "
+            "such as GELU or SiLU.",
+            KinkedActivationWarning,
+            stacklevel=2,
+        )
+
+
+def blocking_modules(probe: LossFn, x: Tensor) -> Modules:
+    """The innermost modules whose gradient cannot be differentiated once more."""
+    point = x.detach().requires_grad_()
+    return innermost(modules_where(Call.lacks_second_derivative, probe, point))
+
+
+def kinked_modules(probe: LossFn, x: Tensor) -> Modules:
+    """The modules that end in an activation of the ReLU family."""
+    return modules_where(lambda call: call.ends_in(_KINKED), probe, x)
+
+
+def labels(modules: Modules) -> list[str]:
+    """Each module's name and class."""
+    return [f"{name} ({type(module).__name__})" for module, name in modules.items()]
+
+
+def shortened(names: Sequence[str]) -> str:
+    """A list of names to be read; the first three of many."""
+    shown = names if len(names) < 5 else [*names[:3], f"{len(names) - 3} more"]
+    return ", ".join(shown)

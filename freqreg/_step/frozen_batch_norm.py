@@ -1,0 +1,203 @@
+"""Batch norms whose running statistics a pass leaves alone."""
+
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import ClassVar, TypeGuard
+from weakref import WeakSet
+
+import torch
+from torch import Tensor, fx, jit, nn
+from torch.nn.modules.batchnorm import _NormBase  # of batch and instance norm, synchronised too
+from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.utils import checkpoint
+
+from freqreg._graph.autograd import AnyNode, at_first_use, is_compiled, leaf, nodes, saving_hook
+from freqreg.errors import LiveStateWarning, SettingError
+from freqreg.input_gradients import LossFn
+
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def frozen_batch_norm(loss_fn: LossFn, model: nn.Module | None) -> LossFn:
+    """`loss_fn` that normalises as it would, but leaves running statistics alone.
+
+    Args:
+        loss_fn: the pass.
+        model: holds the norms to freeze; None: all that the pass calls, found by a hook.
+    """
+
+    def frozen(x: Tensor) -> Tensor:
+        with _frozen_norms(model) as (norms, state):
+            loss = loss_fn(x)
+        state.require_unchanged()
+        if isinstance(loss, Tensor):
+            _require_known_norms(loss, model, norms)
+        return loss
+
+    return frozen
+
+
+@contextmanager
+def _frozen_norms(model: nn.Module | None) -> Iterator[tuple["_FrozenNorms", "_LiveState"]]:
+    norms, state = _FrozenNorms(), _LiveState()
+    if model is None:
+        hooks = [register_module_forward_pre_hook(_in_this_thread(norms, state))]
+    else:
+        live = [module for module in model.modules() if _has_live_statistics(module)]
+        hooks = [norm.register_forward_pre_hook(norms.note_call) for norm in live]
+        for module in model.modules():
+            norms.hide_statistics(module)
+            state.note(module)
+    try:
+        yield norms, state
+    finally:
+        for hook in hooks:
+            hook.remove()
+        norms.show_statistics()
+
+
+def _in_this_thread(norms: "_FrozenNorms", state: "_LiveState") -> Callable[..., None]:
+    """A hook for modules that are called in this thread, or in those of DataParallel."""
+    ours = threading.get_ident()
+
+    def hook(module: nn.Module, *_: object) -> None:
+        if torch.compiler.is_compiling():
+            norms.freeze(module)
+        elif threading.get_ident() == ours or getattr(module, "_is_replica", False):
+            norms.freeze(module)
+            state.note(module)
+
+    return hook
+
+
+class _FrozenNorms:
+    """Norms whose running statistics are hidden for the time of a pass.
+
+    They stay registered, where DistributedDataParallel looks for what it broadcasts.
+    """
+
+    def __init__(self) -> None:
+        self._hidden: list[tuple[_NormBase, bool]] = []
+        self.weights: list[Tensor | None] = []
+
+    def freeze(self, module: nn.Module) -> None:
+        """Hide the statistics of a norm that is being called."""
+        if _has_live_statistics(module):
+            _refuse_checkpointing(module)
+            self.hide_statistics(module)
+
+    def note_call(self, norm: _NormBase, *_: object) -> None:
+        """Remember the weight that a hidden norm is called with: gathered, where it is sharded."""
+        _refuse_checkpointing(norm)
+        if not torch.compiler.is_compiling():
+            self.weights.append(norm.weight)
+
+    def hide_statistics(self, module: nn.Module) -> None:
+        if not _has_live_statistics(module):
+            return
+        self._hidden.append((module, module.track_running_stats))
+        vars(module).update(dict.fromkeys(_STATISTICS))  # found before the buffers
+        module.track_running_stats = False  # SyncBatchNorm asks for what it says it tracks
+
+    def show_statistics(self) -> None:
+        for module, tracks in self._hidden:
+            for name in _STATISTICS:
+                del vars(module)[name]
+            module.track_running_stats = tracks
+
+
+class _LiveState:
+    """The buffers of modules that no pass has been watched on yet, and their versions."""
+
+    _watched: ClassVar[WeakSet[nn.Module]] = WeakSet()
+
+    def __init__(self) -> None:
+        self._noted: dict[nn.Module, list[tuple[Tensor, int]]] = {}
+
+    def note(self, module: nn.Module) -> None:
+        """Remember the state of a module at its first pass in train mode."""
+        if module.training and module not in self._watched:
+            within = isinstance(module, jit.ScriptModule | fx.GraphModule)  # hooks see no further
+            buffers = module.buffers(recurse=within)
+            self._noted[module] = [(b, b._version) for b in buffers if not b.is_inference()]
+
+    def require_unchanged(self) -> None:
+        """Warn where the pass has changed some of it."""
+        self._watched.update(self._noted)
+        for module, buffers in self._noted.items():
+            if any(buffer._version != version for buffer, version in buffers):
+                warnings.warn(
+                    f"Passes besides the main one update the state of {type(module).__name__} "
+                    "too: only BatchNorm and InstanceNorm are kept from that, and neither in "
+                    "TorchScript nor in exported programs. Harmless for running averages, as "
+                    'with Objective(..., batch_norm="every pass").',
+                    LiveStateWarning,
+                    stacklevel=2,
+                )
+
+
+def _has_live_statistics(module: nn.Module) -> TypeGuard[_NormBase]:
+    return isinstance(module, _NormBase) and module.training and module.running_mean is not None
+
+
+def is_checkpointing() -> bool:
+    """Whether a block with activation checkpointing is being run."""
+    if torch.compiler.is_compiling():
+        return False
+    hook = saving_hook()
+    return hook is not None and hook.__module__ == checkpoint.__name__
+
+
+def _refuse_checkpointing(norm: nn.Module, *_: object) -> None:
+    """Raise within a checkpointed block: it runs again later, with its statistics live."""
+    if is_checkpointing():
+        raise SettingError(
+            f"{type(norm).__name__} is in a block with activation checkpointing. The backward "
+            "pass runs it again, when its statistics are no longer frozen: gradients would be "
+            "wrong. Leave blocks with batch norm without checkpointing, or let all passes "
+            'update the statistics: Objective(..., batch_norm="every pass").'
+        )
+
+
+def _require_known_norms(loss: Tensor, model: nn.Module | None, norms: _FrozenNorms) -> None:
+    """Raise where norms were called that were not frozen, as far as the graph shows it."""
+    if model is None:
+        at_first_use(loss, "norms that are found", lambda: _require_no_compiled_code(loss))
+    else:
+        purpose = f"norms of the given {id(model)}"
+        known = chain(model.parameters(), norms.weights)
+        at_first_use(loss, purpose, lambda: _require_weights(loss, known))
+
+
+def _require_no_compiled_code(loss: Tensor) -> None:
+    if any(is_compiled(node) for node in nodes(loss)):
+        raise SettingError(
+            "loss_fn runs compiled code. If it holds batch norms, they cannot be found, and extra "
+            "passes would update their statistics. Give the network, also where only a part of it "
+            "or the loss is compiled: objective(loss_fn, x, model=model), with the original module."
+        )
+
+
+def _require_weights(loss: Tensor, known: Iterable[Tensor | None]) -> None:
+    identities = {id(weight) for weight in known}
+    for node in nodes(loss):
+        weight = _weight_of_training_norm(node)
+        if weight is not None and id(weight) not in identities:
+            raise SettingError(
+                f"loss_fn calls a batch norm of {len(weight)} channels that is not in model=: "
+                "extra passes would update its statistics. Give the module that holds all, e.g. "
+                "model=nn.ModuleList([backbone, head]), or leave model= out."
+            )
+
+
+def _weight_of_training_norm(node: AnyNode) -> Tensor | None:
+    """The weight of a batch norm that normalises by its batch, if this node is of one."""
+    name = node.name()
+    normalises = name == "_BatchNormBackward" or getattr(node, "_saved_training", False)
+    if "BatchNorm" not in name or not normalises:
+        return None
+    weight = node.next_functions[1][0]
+    return leaf(weight) if weight is not None else None

@@ -1,0 +1,51 @@
+"""`freqreg check`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import tyro
+
+from freqreg.cli.shared import chosen_device
+from freqreg.diagnostics import check
+from freqreg.evaluation.inputs.models import build_network, use_differentiable_attention
+from freqreg.objective import Objective
+from freqreg.regularizers import JaFR
+
+
+@dataclass(frozen=True)
+class Check:
+    """Try a training step with each differentiation: what works, what it costs, what to change.
+
+    On random images, with fresh weights.
+
+    freqreg check timm/resnet18
+
+    Args:
+        model: timm/NAME, or one of freqreg's own networks, such as preact_resnet18.
+        lambda_freq: Weight of JaFR.
+        batch_size: Images in the batch.
+        image_size: Height and width; None: what a model of timm was made for, else 32.
+        fused_attention: False sets fused_attn = False in the modules of timm that have it.
+        device: cpu, cuda, cuda:1, ...; None: a GPU if there is one.
+    """
+
+    model: tyro.conf.Positional[str]
+    lambda_freq: float = 1e-3
+    batch_size: int = 8
+    image_size: int | None = None
+    fused_attention: bool = True
+    device: str | None = None
+
+    def __call__(self) -> None:
+        """Print the report."""
+        device = chosen_device(self.device)
+        model: Any = build_network(self.model, num_classes=10).to(device)
+        if not self.fused_attention:
+            use_differentiable_attention(model)
+        channels, *size = getattr(model, "pretrained_cfg", {}).get("input_size", (3, 32, 32))
+        if self.image_size:
+            size = [self.image_size] * 2
+        x = torch.rand(self.batch_size, channels, *size, device=device)
+        y = torch.arange(self.batch_size, device=device) % 10
+        print(check(model, x, y, Objective([JaFR(self.lambda_freq)])))

@@ -1,0 +1,194 @@
+"""`freqreg profile`."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePath
+from typing import Literal
+
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from freqreg._settings import require_count
+from freqreg.cli.shared import images_for, load_models, pixel_radius
+from freqreg.evaluation.attacks.isolation import seeded
+from freqreg.evaluation.inputs.examples import Examples
+from freqreg.evaluation.inputs.images import ImageSet
+from freqreg.evaluation.inputs.models import LoadedModel
+from freqreg.evaluation.metrics.frequency_profile import (
+    FrequencyProfile,
+    Point,
+    gradient_profile,
+    image_profile,
+    input_gradients,
+    mixed_points,
+    random_points,
+)
+from freqreg.evaluation.plots import GradientPanel, gradient_figure, png, spectra_figure
+from freqreg.evaluation.results.records import write_whole
+from freqreg.mixers import PGD
+
+Where = Literal["clean", "random", "adversarial"]
+Profiles = dict[tuple[str, str], FrequencyProfile]
+"""By what they are of (images, or J at some points) and the source of the data or model."""
+
+IMAGES = "images"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Measure the frequency profile of a data set, and of models' input gradients J on it.
+
+    Prints log B_low of each (the higher, the more low frequencies dominate; 3.53 for white noise
+    of 32 x 32 pixels), and writes profile.json, spectra.png (mean spectra) and gradients.png (J of
+    one image).
+
+    freqreg profile timm/resnet18 --data my-images
+
+    freqreg profile runs/cifar10/mini-jafr-seed0 --data uoft-cs/cifar10 --points clean adversarial
+
+    Args:
+        models: Folders of runs (model.safetensors and config.json), or timm/NAME; none: the data
+            alone.
+        data: A data set of the hub (owner/name), a local folder, or a .safetensors file with uint8
+            pixels and labels.
+        points: Where J is taken: at the images, at random points around them, at adversarial ones.
+        labels: Whose classes J is of: the data's, or what each model itself predicts (for models of
+            other classes).
+        output_dir: Where the files go.
+        split: The part of the data set.
+        images: So many images; None: all.
+        image_size: Resize and crop to so many pixels; None: what the first model was trained on,
+            where known, else as they are.
+        eps_255: How far random and adversarial points may lie, in steps of 1/255.
+        batch_size: Images in one pass.
+        seed: Of the random points and of the attack's starts.
+        device: cpu, cuda, cuda:1, ...; None: a GPU if there is one.
+    """
+
+    models: tyro.conf.Positional[tuple[str, ...]]
+    data: str
+    points: tuple[Where, ...] = ("clean",)
+    labels: Literal["data", "model"] = "data"
+    output_dir: Path = Path("profiles")
+    split: str = "test"
+    images: int | None = 1000
+    image_size: int | None = None
+    eps_255: float = 8
+    batch_size: int = 64
+    seed: int = 0
+    device: str | None = None
+
+    def __call__(self) -> None:
+        """Measure, print and draw."""
+        require_count(batch_size=self.batch_size)
+        models = load_models(self.models, self.device)
+        found = images_for(
+            models, self.data, split=self.split, count=self.images, image_size=self.image_size
+        )
+        profiles = self.profiles(models, found)
+        Console().print(_table(profiles))
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        write_whole(self.output_dir / "profile.json", _as_json(profiles))
+        self._draw(profiles, models, found)
+        print(f"Figures and numbers are in {self.output_dir}.")
+
+    def profiles(self, models: list[LoadedModel], found: ImageSet) -> Profiles:
+        """Profiles of the images, and of each model's J at each kind of points."""
+        of_images = image_profile(found.images.split(self.batch_size))
+        profiles: Profiles = {(IMAGES, self.data): of_images}
+        for loaded in models:
+            labels = self._labels(loaded, found)
+            for where in self.points:
+                point = self._point(where, loaded)
+                batches = self._batches(found.images, labels)
+                with seeded(self.seed, torch.device("cpu")):
+                    profile = gradient_profile(loaded.model, batches, point=point)
+                profiles[f"J, {where}", loaded.source] = profile
+        return profiles
+
+    def _batches(self, images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        size = self.batch_size
+        return zip(images.split(size), labels.split(size), strict=True)
+
+    def _labels(self, loaded: LoadedModel, found: ImageSet) -> Tensor:
+        if self.labels == "data":
+            return Examples.checked(loaded.model, found.images, found.labels).labels
+        nothing = torch.zeros_like(found.labels)
+        examples = Examples.checked(loaded.model, found.images, nothing)
+        with torch.no_grad():
+            batches = examples.batches(self.batch_size)
+            return torch.cat([loaded.model(batch.x).argmax(1) for batch in batches]).cpu()
+
+    def _point(self, where: Where, loaded: LoadedModel) -> Point | None:
+        eps = pixel_radius(self.eps_255)
+        makers = {
+            "clean": lambda: None,
+            "random": partial(random_points, eps),
+            "adversarial": partial(mixed_points, loaded.model, PGD(eps, step_size=eps / 4)),
+        }
+        return makers[where]()
+
+    def _draw(self, profiles: Profiles, models: list[LoadedModel], found: ImageSet) -> None:
+        rows: dict[str, dict[str, Tensor]] = {}
+        names = _short_names(profiles)
+        for (of, source), profile in profiles.items():
+            rows.setdefault(of, {})[names[source]] = profile.spectrum
+        (self.output_dir / "spectra.png").write_bytes(png(spectra_figure(rows)))
+        if models:
+            picture = gradient_figure(
+                [self._panel(loaded, profiles, found) for loaded in models],
+                image=found.images[0] / 255,
+            )
+            (self.output_dir / "gradients.png").write_bytes(png(picture))
+
+    def _panel(self, loaded: LoadedModel, profiles: Profiles, found: ImageSet) -> GradientPanel:
+        where, first = self.points[0], ImageSet(found.images[:1], found.labels[:1])
+        batch, point = (first.images, self._labels(loaded, first)), self._point(where, loaded)
+        with seeded(self.seed, torch.device("cpu")):
+            (gradient,) = input_gradients(loaded.model, [batch], point=point)
+        name, profile = (
+            _short_names(profiles)[loaded.source],
+            profiles[f"J, {where}", loaded.source],
+        )
+        return GradientPanel(name, profile.spectrum, profile.log_b_low(), gradient[0].cpu())
+
+
+def _short_names(profiles: Profiles) -> dict[str, str]:
+    """The shortest end of each source that no other has."""
+    parts = {source: PurePath(source).parts for _, source in profiles}
+    return {source: str(PurePath(*_distinct_end(source, parts))) for source in parts}
+
+
+def _distinct_end(source: str, parts: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    own, others = parts[source], [other for name, other in parts.items() if name != source]
+    ends = (own[-length:] for length in range(1, len(own)))
+    return next((end for end in ends if all(o[-len(end) :] != end for o in others)), own)
+
+
+def _table(profiles: Profiles) -> Table:
+    table = Table("log B_low of", "", "as in the paper", "flipped", "both quadrants")
+    names = _short_names(profiles)
+    for (of, source), profile in profiles.items():
+        biases = profile.log_b_low_by_quadrant().values()
+        table.add_row(names[source], of, *(f"{bias:.2f}" for bias in biases))
+    return table
+
+
+def _as_json(profiles: Profiles) -> str:
+    content = [
+        {
+            "of": of,
+            "whose": source,
+            "images": profile.images,
+            "log_b_low": profile.log_b_low_by_quadrant(),
+            "spectrum": profile.spectrum.tolist(),
+            "flipped_spectrum": profile.flipped.tolist(),
+        }
+        for (of, source), profile in profiles.items()
+    ]
+    return json.dumps(content) + "\n"

@@ -1,0 +1,73 @@
+"""What an attack is: it perturbs images so that a classifier errs."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from freqreg.evaluation.attacks.isolation import seeded
+from freqreg.evaluation.inputs.examples import (
+    BATCH_SIZE,
+    Classifier,
+    Examples,
+    Images,
+    Labels,
+    device_of,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Attacked:
+    """What an attack left of a set of images."""
+
+    images: Float[Tensor, "images channel height width"]
+    """The adversarial images, on the device of those given."""
+    correct: Bool[Tensor, " images"]
+    """Whether each is still classified as its label says; on the CPU."""
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the images still classified as their labels say, from 0 to 1."""
+        return self.correct.double().mean().item()
+
+
+class Attack(ABC):
+    """Something that perturbs images in [0, 1]; a frozen dataclass of its settings."""
+
+    def run(
+        self,
+        model: Classifier,
+        images: Images,
+        labels: Labels,
+        *,
+        seed: int = 0,
+        index: Int64[Tensor, " images"] | None = None,
+        batch_size: int = BATCH_SIZE,
+    ) -> Attacked:
+        """Attack each of the images.
+
+        The parameters' gradients, the state of random generators and the model's modes stay as
+        they are. Random numbers that the model itself may draw start from `seed` too.
+
+        Args:
+            model: maps floats in [0, 1] to logits; in eval mode, if it is a module.
+            images: uint8, or floats in [0, 1], on any device.
+            labels: the right classes.
+            seed: of whatever is drawn.
+            index: the images' places in their data set, which random numbers depend on; None:
+                0, 1, 2, ...
+            batch_size: images attacked together.
+
+        Raises:
+            InputError: the images, the labels or the model are not so.
+        """
+        with seeded(seed, device_of(model, images)):
+            examples = Examples.checked(model, images, labels, index=index)
+            return self.attacked(model, examples, seed=seed, batch_size=batch_size)
+
+    @abstractmethod
+    def attacked(
+        self, model: Classifier, examples: Examples, *, seed: int, batch_size: int
+    ) -> Attacked:
+        """Attack checked examples: what `run` does within its care."""

@@ -1,0 +1,53 @@
+"""Foreign attacks leave random generators and models as they found them."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+from freqreg._step.passes import RandomState
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Random numbers of torch, numpy and Python start from `seed`, and afterwards go on as before.
+
+    Args:
+        seed: the seed within.
+        device: whose generator is in use, besides the CPU's.
+    """
+    torch_state = RandomState.now(frozenset({device, *_started_gpus()}))
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
+    try:
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        random.seed(seed)
+        yield
+    finally:
+        torch_state.restore()
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)
+
+
+@contextmanager
+def untouched(module: nn.Module) -> Iterator[None]:
+    """The modes of all submodules, and `requires_grad` and `.grad` of all parameters, are kept."""
+    modes = [(part, part.training) for part in module.modules()]
+    parameters = [(p, p.requires_grad, p.grad) for p in module.parameters()]
+    for parameter, _, _ in parameters:
+        parameter.grad = None
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+        for parameter, requires_grad, grad in parameters:
+            parameter.requires_grad_(requires_grad).grad = grad
+
+
+def _started_gpus() -> list[torch.device]:
+    started = torch.cuda.is_initialized()
+    return [torch.device("cuda", i) for i in range(torch.cuda.device_count())] if started else []

@@ -1,0 +1,60 @@
+"""Loss and accuracy against the radius of an attack."""
+
+from dataclasses import dataclass, replace
+
+from freqreg.evaluation.attacks.pgd import PGDAttack
+from freqreg.evaluation.inputs.examples import BATCH_SIZE, Classifier, Images, Labels
+from freqreg.evaluation.metrics.accuracy import logits_of, predictions
+from freqreg.evaluation.metrics.calibration import mean_cross_entropy
+
+RADII = (0.0, *(2.0**k / 255 for k in range(-1, 8)), 1.0)
+"""0, then from 1/2 of 1/255 on twice as much each time, to the whole pixel range."""
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """What is left at one radius: accuracy from 0 to 1, and mean cross-entropy."""
+
+    eps: float
+    accuracy: float
+    loss: float
+
+
+def robustness_curve(
+    model: Classifier,
+    images: Images,
+    labels: Labels,
+    *,
+    attack: PGDAttack,
+    seed: int = 0,
+    batch_size: int = BATCH_SIZE,
+) -> list[CurvePoint]:
+    """Accuracy and loss under `attack` at each of `RADII` up to where the accuracy is 0.
+
+    A sound attack breaks every image before the radius reaches the pixel range; where it does
+    not, or where the loss stops rising with ε, gradients are masked.
+
+    Args:
+        model: maps floats in [0, 1] to logits; in eval mode.
+        images: uint8, or floats in [0, 1].
+        labels: the right classes.
+        attack: its ε is replaced; with `step_size=None` the steps grow alike.
+        seed: of the starts.
+        batch_size: images attacked together.
+
+    References: Athalye, Carlini & Wagner, ICML 2018, arXiv:1802.00420, section 3.1.
+    """
+    points: list[CurvePoint] = []
+    for eps in RADII:
+        perturbed = images
+        if eps > 0:
+            at_eps = replace(attack, eps=eps)
+            attacked = at_eps.run(model, images, labels, seed=seed, batch_size=batch_size)
+            perturbed = attacked.images
+        logits = logits_of(model, perturbed, labels, batch_size=batch_size)
+        right = labels.to(logits.device).long()
+        accuracy = (predictions(logits) == right).double().mean().item()
+        points.append(CurvePoint(eps, accuracy, mean_cross_entropy(logits, right)))
+        if accuracy == 0:
+            break
+    return points

@@ -1,0 +1,96 @@
+"""How much an evaluation measures."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from freqreg._settings import require_count, require_positive
+
+Preset = Literal["paper", "mini", "smoke"]
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """The settings of an evaluation; the defaults are the paper's.
+
+    Counts of images are of the first ones of the test set, None of all.
+
+    Args:
+        eps: radius of every attack, in pixels of [0, 1].
+        seed: of every random number.
+        batch_size: images in one forward pass.
+        fgsm_images: images that FGSM attacks.
+        attack_steps: steps of PGD and CW, of ε/4 each.
+        attack_restarts: their restarts.
+        attacked_images: images that PGD, CW, AutoAttack, Square and transfer attack.
+        curve_steps: steps of the PGD, with one restart, behind accuracy and loss against ε.
+        curve_images: images behind them.
+        noise_rms: strength of low- and high-frequency noise, in pixels of [0, 1].
+        profiled_images: images behind log B_low.
+        corrupted_images: images of each corruption and severity, wherever they come from.
+        recalibration_images: train images behind recalibrated batch norm statistics.
+        corruptions_from: where corrupted images come from: made here, or a folder or repository.
+        transfer_from: the model whose adversarial images "transfer" takes.
+    """
+
+    eps: float = 8 / 255
+    seed: int = 0
+    batch_size: int = 256
+    fgsm_images: int | None = 1000
+    attack_steps: int = 50
+    attack_restarts: int = 10
+    attacked_images: int | None = None
+    curve_steps: int = 20
+    curve_images: int | None = 1000
+    noise_rms: float = 0.1
+    profiled_images: int | None = 1000
+    corrupted_images: int | None = None
+    recalibration_images: int | None = 10_000
+    corruptions_from: str = "made here"
+    transfer_from: str | None = None
+
+    def __post_init__(self) -> None:
+        require_positive(eps=self.eps, noise_rms=self.noise_rms)
+        counts = {name: getattr(self, name) for name in _COUNTS}
+        require_count(**{name: count for name, count in counts.items() if count is not None})
+
+
+_COUNTS = (
+    "batch_size",
+    "fgsm_images",
+    "attack_steps",
+    "attack_restarts",
+    "attacked_images",
+    "curve_steps",
+    "curve_images",
+    "profiled_images",
+    "corrupted_images",
+    "recalibration_images",
+)
+
+PRESETS: dict[Preset, EvaluationSettings] = {
+    "paper": EvaluationSettings(),
+    "mini": EvaluationSettings(
+        fgsm_images=256,
+        attack_steps=20,
+        attack_restarts=2,
+        attacked_images=256,
+        curve_steps=10,
+        curve_images=128,
+        profiled_images=256,
+        corrupted_images=200,
+        recalibration_images=2560,
+    ),
+    "smoke": EvaluationSettings(
+        batch_size=32,
+        fgsm_images=32,
+        attack_steps=3,
+        attack_restarts=1,
+        attacked_images=32,
+        curve_steps=3,
+        curve_images=32,
+        profiled_images=32,
+        corrupted_images=32,
+        recalibration_images=64,
+    ),
+}
+"""As in the paper; within minutes on two cores; within seconds, to see that it works."""

@@ -1,0 +1,184 @@
+"""Labelled images as every evaluation takes them: checked once, then batch by batch."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64, Integer, UInt8
+from torch import Tensor, nn
+
+from freqreg._settings import require_count
+from freqreg.errors import InputError
+
+Classifier = Callable[[Tensor], Tensor]
+"""Maps float images [batch, channel, height, width] in [0, 1] to logits [batch, class]."""
+
+Images = UInt8[Tensor, "images channel height width"] | Float[Tensor, "images channel height width"]
+Pixels = Float[Tensor, "batch channel height width"]
+Labels = Integer[Tensor, " images"]
+
+BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some of the examples, on the classifier's device.
+
+    `rows` are their places in what was given, `index` those in their data set, which random
+    numbers are keyed by.
+    """
+
+    rows: Int64[Tensor, " batch"]
+    x: Pixels
+    labels: Int64[Tensor, " batch"]
+    index: Int64[Tensor, " batch"]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Images and labels that fit a classifier; make them by `checked`."""
+
+    images: Images
+    labels: Int64[Tensor, " images"]
+    index: Int64[Tensor, " images"]
+    classes: int
+    device: torch.device
+
+    @classmethod
+    def checked(
+        cls,
+        model: Classifier,
+        images: Images,
+        labels: Labels,
+        *,
+        index: Int64[Tensor, " images"] | None = None,
+    ) -> "Examples":
+        """The examples, once one forward pass of the first image went well.
+
+        Args:
+            model: in eval mode, if it is a module.
+            images: uint8, or floats in [0, 1].
+            labels: of the same number, in 0 .. classes - 1.
+            index: the images' places in their data set; None: 0, 1, 2, ...
+
+        Raises:
+            InputError: the images, the labels or the model are not so.
+        """
+        require_eval_mode(model)
+        require_pixels(images)
+        device = device_of(model, images)
+        classes = _classes(model, images, device)
+        _require_labels(labels, len(images), classes)
+        places = torch.arange(len(images)) if index is None else index
+        if len(places) != len(images):
+            raise InputError(f"index has {len(places)} places for {len(images)} images.")
+        return cls(images, labels.long(), places, classes, device)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batches(
+        self, batch_size: int = BATCH_SIZE, rows: Int64[Tensor, " rows"] | None = None
+    ) -> Iterator[Batch]:
+        """The examples, or those at `rows`, in order, `batch_size` at a time."""
+        require_count(batch_size=batch_size)
+        rows = torch.arange(len(self)) if rows is None else rows
+        yield from (self._batch(chunk) for chunk in rows.split(batch_size) if len(chunk))
+
+    def _batch(self, rows: Int64[Tensor, " batch"]) -> Batch:
+        images, labels, index = (
+            values[rows.to(values.device)].to(self.device)
+            for values in (self.images, self.labels, self.index)
+        )
+        return Batch(rows, unit_range(images), labels, index)
+
+
+def unit_range(images: Images) -> Pixels:
+    """Images as floats in [0, 1]: uint8 divided by 255, floats as they are."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images
+
+
+def device_of(model: Classifier, images: Tensor) -> torch.device:
+    """Where the classifier computes: with its first parameter, else with the images."""
+    parameters = model.parameters() if isinstance(model, nn.Module) else iter(())
+    return next((parameter.device for parameter in parameters), images.device)
+
+
+def require_eval_mode(model: Classifier) -> None:
+    """Raise where a module in training mode would make the answer depend on the batch.
+
+    Raises:
+        InputError: some part of the model is in training mode.
+    """
+    modules = model.named_modules() if isinstance(model, nn.Module) else ()
+    training = [name or type(module).__name__ for name, module in modules if module.training]
+    if training:
+        raise InputError(
+            f"The model is in training mode ({len(training)} modules, such as {training[-1]}): "
+            "dropout and batch statistics would blur what is measured. Call model.eval() first."
+        )
+
+
+def require_pixels(images: Images) -> None:
+    """Raise unless `images` are uint8, or finite floats in [0, 1].
+
+    Raises:
+        InputError: wrong shape, type or range, or NaN.
+    """
+    if images.ndim != 4 or not len(images):
+        raise InputError(
+            f"The images have shape {tuple(images.shape)}; needed is [images, channel, height, "
+            "width] with at least one image. For a single one: image[None]."
+        )
+    if images.dtype == torch.uint8:
+        return
+    if not images.is_floating_point():
+        raise InputError(f"The images have dtype {images.dtype}; give uint8, or floats in [0, 1].")
+    _require_unit_range(*(value.item() for value in images.aminmax()))
+
+
+def _require_unit_range(low: float, high: float) -> None:
+    if low != low or high != high:
+        raise InputError("The images contain NaN. Find out where they come from, or drop them.")
+    if low >= 0 and high <= 1:
+        return
+    mend = (
+        "They look like 0..255: divide them by 255, or give them as uint8."
+        if low >= 0 and high <= 255
+        else "If they are normalised, undo it: the normalisation belongs into the model "
+        "(freqreg.evaluation.inputs.models.Normalized)."
+    )
+    raise InputError(f"The images span [{low:.3g}, {high:.3g}]; needed are [0, 1]. {mend}")
+
+
+def _classes(model: Classifier, images: Images, device: torch.device) -> int:
+    """How many logits the model gives for the first image."""
+    try:
+        with torch.no_grad():
+            logits = model(unit_range(images[:1].to(device)))
+    except RuntimeError as error:
+        raise InputError(
+            f"The model cannot take {images.dtype} images of shape {tuple(images.shape[1:])}: "
+            f"{error}. Give images [images, channel, height, width] such as it was trained on."
+        ) from error
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise InputError(f"The model returned {found}; needed are logits [batch, class].")
+    return logits.shape[1]
+
+
+def _require_labels(labels: Labels, images: int, classes: int) -> None:
+    if labels.shape != (images,) or labels.is_floating_point():
+        raise InputError(
+            f"The labels have shape {tuple(labels.shape)} and dtype {labels.dtype}; needed is a "
+            f"class number for each of {images} images."
+        )
+    low, high = (value.item() for value in labels.aminmax())
+    if low < 0 or high >= classes:
+        raise InputError(
+            f"The labels span {low} to {high}, but the model tells {classes} classes apart: they "
+            f"must lie in 0 .. {classes - 1}. Is it the model of another data set?"
+        )

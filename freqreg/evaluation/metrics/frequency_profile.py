@@ -1,0 +1,178 @@
+"""Frequency profiles: mean spectrum and log B_low of images and of a model's input gradients."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float64, Integer, UInt8
+from torch import Tensor
+
+from freqreg.errors import InputError
+from freqreg.evaluation.inputs.examples import (
+    Classifier,
+    Labels,
+    Pixels,
+    device_of,
+    require_eval_mode,
+    unit_range,
+)
+from freqreg.frequency_bias import Floor, RelativeFloor, log_low_frequency_bias
+from freqreg.input_gradients import value_and_input_grad
+from freqreg.mixers.base import Mixer
+from freqreg.pixels import PixelSpace
+from freqreg.spectrum import magnitude_spectrum
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+ImageBatch = (
+    UInt8[Tensor, "_ channel height width"] | Float[Tensor, "_ channel height width"]
+)  # of any length
+LabelBatch = Integer[Tensor, " _"]
+
+Point = Callable[[Pixels, Labels], Pixels]
+"""Moves a batch and its labels to where the gradient is taken."""
+
+
+@dataclass(frozen=True, eq=False)
+class FrequencyProfile:
+    """Mean magnitude spectra of images, or of gradients, over all of them and their channels.
+
+    Args:
+        spectrum: what B_low looks at: waves along one diagonal (`magnitude_spectrum`).
+        flipped: the same of the images mirrored left to right: waves along the other diagonal.
+        images: how many the means are over.
+    """
+
+    spectrum: Float64[Tensor, "rows columns"]
+    flipped: Float64[Tensor, "rows columns"]
+    images: int
+
+    def log_b_low(self, floor: Floor = RelativeFloor()) -> float:
+        """Low-frequency bias as the paper prints it: log B_low, of one quadrant."""
+        return log_low_frequency_bias(self.spectrum, floor=floor).item()
+
+    def log_b_low_flipped(self, floor: Floor = RelativeFloor()) -> float:
+        """Log B_low of the mirrored images: the quadrant that the paper's does not see."""
+        return log_low_frequency_bias(self.flipped, floor=floor).item()
+
+    def log_b_low_both(self, floor: Floor = RelativeFloor()) -> float:
+        """Log B_low of the mean of both quadrants, as `JaFR(quadrants=2)` has it."""
+        return log_low_frequency_bias((self.spectrum + self.flipped) / 2, floor=floor).item()
+
+    def log_b_low_by_quadrant(self) -> dict[str, float]:
+        """All three, by the names that they have in files."""
+        return {
+            "one quadrant": self.log_b_low(),
+            "flipped": self.log_b_low_flipped(),
+            "both quadrants": self.log_b_low_both(),
+        }
+
+
+def image_profile(
+    batches: Iterable[ImageBatch], *, accelerator: "Accelerator | None" = None
+) -> FrequencyProfile:
+    """Frequency profile of images, or of differences such as corrupted - clean.
+
+    One batch is in memory at a time; the result does not depend on how images are batched.
+
+    Example:
+        >>> image_profile(images.split(500)).log_b_low()
+
+    Args:
+        batches: uint8, taken as pixels in [0, 1], or floats, taken as they are.
+        accelerator: sums over its processes, each with its own share of the images. Let no image
+            be repeated to fill a share: `Accelerator(even_batches=False)`.
+    """
+    return _profile(map(unit_range, batches), accelerator)
+
+
+def gradient_profile(
+    model: Classifier,
+    batches: Iterable[tuple[ImageBatch, LabelBatch]],
+    *,
+    point: Point | None = None,
+    accelerator: "Accelerator | None" = None,
+) -> FrequencyProfile:
+    """Frequency profile of a model's input gradients J, the paper's Figure 1 and Table 2.
+
+    The published figures are of the first 1,000 test images at clean points, with true labels.
+
+    Units: J is of each example's own cross-entropy, per pixel in [0, 1], so that every image
+    counts alike however batches are cut. The paper's J, of the batch mean, is smaller by the
+    batch size; log B_low is the same, except under an absolute floor: there divide, as in
+    `log_low_frequency_bias(profile.spectrum / 1000, floor=AbsoluteFloor())`.
+
+    Example:
+        >>> batches = zip(images[:1000].split(250), labels[:1000].split(250))
+        >>> gradient_profile(model.eval(), batches).log_b_low()
+
+    Args:
+        model: maps images in [0, 1] to logits; in eval mode.
+        batches: images, uint8 or floats in [0, 1], and labels; moved to the model's device.
+        point: where to take the gradient: None for the images themselves; `random_points`,
+            `mixed_points` or any function of images and labels.
+        accelerator: as for `image_profile`.
+    """
+    require_eval_mode(model)
+    return _profile(input_gradients(model, batches, point=point), accelerator)
+
+
+def input_gradients(
+    model: Classifier,
+    batches: Iterable[tuple[ImageBatch, LabelBatch]],
+    *,
+    point: Point | None = None,
+) -> Iterator[Pixels]:
+    """Input gradients of each example's cross-entropy, batch by batch; as `gradient_profile`."""
+    for images, labels in batches:
+        device = device_of(model, images)
+        x, y = unit_range(images.to(device)), labels.to(device)
+        where = x if point is None else point(x, y)
+        yield _gradient(model, where, y)
+
+
+def random_points(eps: float) -> Point:
+    """Uniform points of the L∞ ball of `eps` pixels, from torch's global generator."""
+    pixels = PixelSpace()
+    return lambda x, _: pixels.project(x, x + pixels.noise(x, eps))
+
+
+def mixed_points(model: Classifier, mixer: Mixer) -> Point:
+    """What a mixer makes of each batch, e.g. adversarial points by `PGD(eps=8 / 255)`."""
+    return lambda x, y: mixer(x, lambda at: _gradient(model, at, y), PixelSpace())
+
+
+def _gradient(model: Classifier, x: Pixels, labels: Labels) -> Pixels:
+    def loss_fn(x: Tensor) -> Tensor:
+        return F.cross_entropy(model(x), labels, reduction="sum")
+
+    with torch.enable_grad():
+        return value_and_input_grad(loss_fn, x)[1]
+
+
+def _profile(batches: Iterable[Pixels], accelerator: "Accelerator | None") -> FrequencyProfile:
+    count, total = 0, None
+    for images in batches:
+        spectra = _both_diagonals(images).cpu().double() * len(images)
+        total = spectra if total is None else total + spectra
+        count += len(images)
+    if total is None:
+        raise InputError("There was no batch to take the spectrum of. Was an iterator used twice?")
+    if accelerator is not None:
+        count = _sum_over_processes(torch.tensor(count), accelerator).item()
+        total = _sum_over_processes(total, accelerator)
+    spectrum, flipped = total / count
+    return FrequencyProfile(spectrum, flipped, int(count))
+
+
+def _both_diagonals(images: Pixels) -> Float[Tensor, "2 rows columns"]:
+    return torch.stack([magnitude_spectrum(images), magnitude_spectrum(images.flip(-1))])
+
+
+def _sum_over_processes(values: Tensor, accelerator: "Accelerator") -> Tensor:
+    summed = accelerator.reduce(values.to(accelerator.device), reduction="sum")
+    assert isinstance(summed, Tensor)
+    return summed.cpu()

@@ -1,0 +1,64 @@
+"""Batch norm statistics estimated anew."""
+
+from copy import deepcopy
+from typing import TypeVar
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm  # of one to three dimensions, synchronised too
+
+from freqreg.errors import InputError
+from freqreg.evaluation.inputs.examples import (
+    BATCH_SIZE,
+    Images,
+    device_of,
+    require_eval_mode,
+    require_pixels,
+    unit_range,
+)
+from freqreg.evaluation.inputs.progress import progress_bar
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+@torch.no_grad()
+def recalibrated(model: Model, train_images: Images, *, batch_size: int = BATCH_SIZE) -> Model:
+    """A copy of the model whose batch norm statistics are those of `train_images`.
+
+    Adversarial training leaves statistics of perturbed images behind, with which clean and
+    corrupted ones may fare worse. The new ones are means over batches of equal weight.
+
+    Args:
+        model: in eval mode, as the copy is.
+        train_images: clean; uint8, or floats in [0, 1].
+        batch_size: images in a batch; a last one that is smaller is left out.
+
+    Raises:
+        InputError: the model has no batch norm, or there is no whole batch.
+    """
+    require_eval_mode(model)
+    require_pixels(train_images)
+    copy = deepcopy(model)
+    norms = [part for part in copy.modules() if isinstance(part, _BatchNorm)]
+    whole = len(train_images) // batch_size * batch_size
+    if not norms or not whole:
+        raise InputError(
+            f"There are {len(norms)} batch norms and {len(train_images)} images for batches of "
+            f"{batch_size}; at least one norm and one whole batch are needed."
+        )
+    _estimate(copy, norms, train_images[:whole], batch_size)
+    return copy.eval()
+
+
+def _estimate(model: nn.Module, norms: list[_BatchNorm], images: Images, batch_size: int) -> None:
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.train().momentum = None  # a mean over all batches
+    device = device_of(model, images)
+    with progress_bar(len(images), "batch norm statistics") as bar:
+        for batch in images.split(batch_size):
+            model(unit_range(batch.to(device)))
+            bar.update(len(batch))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

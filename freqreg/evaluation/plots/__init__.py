@@ -1,0 +1,23 @@
+"""Figures from plain arrays. Each function returns a matplotlib `Figure` to show or save.
+
+Drawn off screen, without pyplot; readable in greyscale and with a colour-vision deficiency.
+"""
+
+from freqreg.evaluation.plots.robustness import robustness_figure, tradeoff_figure
+from freqreg.evaluation.plots.spectra import (
+    GradientPanel,
+    gradient_figure,
+    heat_map_figure,
+    spectra_figure,
+)
+from freqreg.evaluation.plots.style import png
+
+__all__ = [
+    "GradientPanel",
+    "gradient_figure",
+    "heat_map_figure",
+    "png",
+    "robustness_figure",
+    "spectra_figure",
+    "tradeoff_figure",
+]

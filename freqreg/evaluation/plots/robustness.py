@@ -1,0 +1,95 @@
+"""Pictures of robustness: against corruptions of each frequency, and against larger ε."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from freqreg.evaluation.metrics.rank_correlation import rank_correlation
+from freqreg.evaluation.plots.labels import write_names
+from freqreg.evaluation.plots.style import grid, line_styles, point_styles
+
+
+def tradeoff_figure(
+    corruptions: Sequence[str],
+    log_b_low: ArrayLike,
+    changes: Mapping[str, ArrayLike],
+    *,
+    categories: Sequence[str],
+    baseline: str = "standard",
+) -> Figure:
+    """Change of accuracy under each corruption against the corruption's own log B_low.
+
+    One panel for each method, titled with Spearman's rank correlation; a marker for each category.
+
+    Args:
+        corruptions: names, written beside the points.
+        log_b_low: of each corruption's noise.
+        changes: by method, accuracy minus the baseline's under each corruption, in points.
+        categories: of each corruption, e.g. noise, blur, weather, digital.
+        baseline: the method that changes are measured from.
+    """
+    bias = np.asarray(log_b_low, dtype=np.float64)
+    figure, (line,) = grid(1, len(changes), panel=(4.6, 3.9), sharey=True)
+    for axes, (method, values) in zip(line, changes.items(), strict=True):
+        change = np.asarray(values, dtype=np.float64)
+        axes.axhline(0, color="0.6", linewidth=0.8)
+        _scatter_categories(axes, bias, change, categories)
+        write_names(axes, [name.replace("_", " ") for name in corruptions], bias, change)
+        correlation = rank_correlation(bias, change)
+        axes.set_title(f"{method}: rank correlation {correlation:+.2f}", fontsize=10)
+        axes.set_xlabel("log $B_{low}$ of the corruption (low frequencies →)")
+        axes.margins(x=0.12)
+    line[0].set_ylabel(f"accuracy minus {baseline}'s (points)")
+    line[0].legend(fontsize=8)
+    return figure
+
+
+def robustness_figure(
+    eps: ArrayLike,
+    accuracy: Mapping[str, ArrayLike],
+    *,
+    loss: Mapping[str, ArrayLike] | None = None,
+    trained_eps: float | None = None,
+) -> Figure:
+    """Accuracy, and the loss beside it if given, against the radius of the attack.
+
+    Accuracy that does not reach 0, or a loss that stops rising, betrays masked gradients.
+
+    Args:
+        eps: radii, in pixels of [0, 1]; the axis counts 1/255.
+        accuracy: by model, from 0 to 1 at each radius.
+        loss: by model, the mean loss at each radius.
+        trained_eps: the radius of adversarial training, drawn as a line.
+    """
+    figure, (line,) = grid(1, 1 if loss is None else 2, panel=(4.6, 3.4))
+    percent = {name: 100 * np.asarray(values) for name, values in accuracy.items()}
+    _draw_lines(line[0], eps, percent, trained_eps)
+    line[0].set_ylabel("accuracy (%)")
+    line[0].set_ylim(-2, 102)
+    if loss is not None:
+        _draw_lines(line[1], eps, loss, trained_eps)
+        line[1].set_ylabel("loss")
+    line[-1].legend(fontsize=8)
+    return figure
+
+
+def _draw_lines(
+    axes: Axes, eps: ArrayLike, curves: Mapping[str, ArrayLike], trained_eps: float | None
+) -> None:
+    for (name, values), style in zip(curves.items(), line_styles(), strict=False):
+        axes.plot(255 * np.asarray(eps), np.asarray(values), label=name, markersize=4, **style)
+    if trained_eps is not None:
+        axes.axvline(255 * trained_eps, color="0.6", linewidth=0.8)
+    axes.set_xlabel("ε (1/255)")
+    axes.grid(color="0.9", linewidth=0.6)
+
+
+def _scatter_categories(
+    axes: Axes, bias: np.ndarray, change: np.ndarray, categories: Sequence[str]
+) -> None:
+    for category, style in zip(dict.fromkeys(categories), point_styles(), strict=False):
+        chosen = np.array([name == category for name in categories])
+        axes.scatter(bias[chosen], change[chosen], s=28, label=category, **style)

@@ -1,0 +1,164 @@
+"""Pictures of magnitude spectra, input gradients and Fourier heat maps."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from freqreg.evaluation.plots.style import MAP_COLOURS, grid
+
+_SPAN = 1e3
+"""Largest ratio of magnitudes that the colours tell apart."""
+
+
+@dataclass(frozen=True)
+class GradientPanel:
+    """A model's column in the figure of input gradients.
+
+    Args:
+        name: of the model.
+        spectrum: mean magnitude spectrum [rows, columns], DC first.
+        log_b_low: its log B_low.
+        gradient: an example's input gradient [channel, height, width].
+    """
+
+    name: str
+    spectrum: ArrayLike
+    log_b_low: float
+    gradient: ArrayLike
+
+
+def gradient_figure(panels: Sequence[GradientPanel], *, image: ArrayLike | None = None) -> Figure:
+    """Models side by side: mean spectrum of J, log B_low, and J of one image (Table 2).
+
+    Spectra are divided by their means and share one logarithmic colour scale; DC is at the upper
+    left, as in the paper. J is the mean over channels, grey where it is zero.
+
+    Args:
+        panels: one for each model.
+        image: what the examples are the gradients of [channel, height, width] in [0, 1]; shown
+            in a last column.
+    """
+    figure, (above, below) = grid(2, len(panels) + (image is not None))
+    spectra = [_relative(panel.spectrum) for panel in panels]
+    norm = _shared_norm(spectra)
+    for axes, panel, spectrum in zip(above, panels, spectra, strict=False):
+        _draw_spectrum(axes, spectrum, norm)
+        axes.set_title(f"{panel.name}\nlog $B_{{low}}$ = {panel.log_b_low:.2f}", fontsize=9)
+    _name_frequencies(above[0])
+    if image is None:
+        _draw_scale(figure, norm, "magnitude / mean", ax=above)
+    else:
+        above[-1].axis("off")
+        inside = above[-1].inset_axes((0.1, 0.05, 0.08, 0.9))
+        _draw_scale(figure, norm, "magnitude / mean", cax=inside)
+        _draw_image(below[-1], image)
+    for axes, panel in zip(below, panels, strict=False):
+        _draw_gradient(axes, panel.gradient)
+    _hide_ticks(below[0])
+    below[0].set_ylabel("J of one image", fontsize=9)
+    return figure
+
+
+def spectra_figure(rows: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
+    """A grid of mean spectra, by row and column label: the paper's Figure 1.
+
+    Each spectrum is divided by its mean; all share one logarithmic colour scale.
+
+    Example:
+        >>> spectrum = magnitude_spectrum(images)
+        >>> figure = spectra_figure({"images": {"photographs": spectrum}})
+    """
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    spectra = {
+        (row, column): _relative(values)
+        for row, of_row in rows.items()
+        for column, values in of_row.items()
+    }
+    norm = _shared_norm(list(spectra.values()))
+    figure, axes = grid(len(rows), len(columns))
+    for line, row in zip(axes, rows, strict=True):
+        for cell, column in zip(line, columns, strict=True):
+            if (row, column) in spectra:
+                _draw_spectrum(cell, spectra[row, column], norm)
+            else:
+                cell.axis("off")
+        _name_frequencies(line[0], row)
+    for cell, column in zip(axes[0], columns, strict=True):
+        cell.set_title(column, fontsize=10)
+    cells = [cell for line in axes for cell in line]
+    _draw_scale(figure, norm, "magnitude / mean", ax=cells, shrink=0.9)
+    return figure
+
+
+def heat_map_figure(maps: Mapping[str, ArrayLike]) -> Figure:
+    """Fourier heat maps side by side on one colour scale, the constant in the middle.
+
+    Args:
+        maps: error rates [height, width] from 0 to 1, as from `fourier_heat_map`, by model.
+    """
+    figure, (line,) = grid(1, len(maps), panel=(2.6, 2.6))
+    norm = Normalize(0, 100)
+    for cell, (name, errors) in zip(line, maps.items(), strict=True):
+        percent = 100 * np.asarray(errors)
+        cell.imshow(percent, norm=norm, cmap=MAP_COLOURS, extent=_centred(*percent.shape))
+        cell.set_title(name, fontsize=10)
+        cell.set_xlabel("horizontal frequency", fontsize=9)
+    line[0].set_ylabel("vertical frequency", fontsize=9)
+    _draw_scale(figure, norm, "error (%)", ax=line, shrink=0.9)
+    return figure
+
+
+def _centred(height: int, width: int) -> tuple[float, float, float, float]:
+    """Edges of the picture (left, right, bottom, top) that put frequency 0 at 0."""
+    left, top = -(width // 2) - 0.5, -(height // 2) - 0.5
+    return left, left + width, top + height, top
+
+
+def _draw_scale(figure: Figure, norm: Normalize, label: str, **where: Any) -> None:
+    figure.colorbar(ScalarMappable(norm, MAP_COLOURS), label=label, **where)
+
+
+def _relative(spectrum: ArrayLike) -> NDArray[np.float64]:
+    values = np.asarray(spectrum, dtype=np.float64)
+    return values / values.mean()
+
+
+def _shared_norm(spectra: Sequence[NDArray[np.float64]]) -> LogNorm:
+    high = max(spectrum.max() for spectrum in spectra)
+    low = min(spectrum.min() for spectrum in spectra)
+    return LogNorm(max(low, high / _SPAN), high, clip=True)
+
+
+def _draw_spectrum(axes: Axes, spectrum: NDArray[np.float64], norm: LogNorm) -> None:
+    axes.imshow(spectrum, norm=norm, cmap=MAP_COLOURS)
+    _hide_ticks(axes)
+
+
+def _name_frequencies(axes: Axes, row: str = "") -> None:
+    axes.set_xlabel("frequency →", fontsize=8, loc="left", labelpad=2)
+    axes.set_ylabel(f"{row}\n← frequency".strip(), fontsize=8)
+
+
+def _draw_gradient(axes: Axes, gradient: ArrayLike) -> None:
+    mean = np.asarray(gradient, dtype=np.float64).mean(0)
+    limit = np.quantile(np.abs(mean), 0.99) or 1.0
+    axes.imshow(mean, cmap="gray", vmin=-limit, vmax=limit)
+    _hide_ticks(axes)
+
+
+def _draw_image(axes: Axes, image: ArrayLike) -> None:
+    axes.imshow(np.moveaxis(np.asarray(image, dtype=np.float64), 0, -1).clip(0, 1))
+    axes.set_title("image", fontsize=9)
+    _hide_ticks(axes)
+
+
+def _hide_ticks(axes: Axes) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])

@@ -1,0 +1,53 @@
+"""A file of results that grows line by line, so that killed work goes on where it stopped."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from freqreg.errors import InputError
+from freqreg.evaluation.results.records import write_whole
+
+
+class Journal:
+    """Numbers by name, each kept on disk as soon as it is added.
+
+    Args:
+        file: JSON lines, the first saying what the numbers are of; made where missing. A last
+            line cut off by a kill is dropped. None: nothing is kept.
+        about: what the numbers are of.
+
+    Raises:
+        InputError: `file` is about something else.
+    """
+
+    def __init__(self, file: Path | None, about: Mapping[str, Any]) -> None:
+        self._file, self._numbers = file, {}
+        if file is None:
+            return
+        header, *lines = _whole_lines(file) or [json.dumps(about)]
+        if json.loads(header) != about:
+            raise InputError(
+                f"{file} is about {header}, not {json.dumps(about)}: other data, settings or "
+                "another model. Name another file, or delete it."
+            )
+        for line in lines:
+            self._numbers |= json.loads(line)
+        write_whole(file, "".join(f"{line}\n" for line in (header, *lines)))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._numbers
+
+    def __getitem__(self, name: str) -> float:
+        return self._numbers[name]
+
+    def add(self, numbers: Mapping[str, float]) -> None:
+        """Note these as well."""
+        self._numbers |= numbers
+        if self._file is not None:
+            with self._file.open("a") as file:
+                file.write(json.dumps(numbers) + "\n")
+
+
+def _whole_lines(file: Path) -> list[str]:
+    return file.read_text().split("\n")[:-1] if file.exists() else []

@@ -1,0 +1,114 @@
+"""The paper's figures as data, by data set, method and score.
+
+`paper_results.json` has Tables 1 to 6, with Table 2's numbers but not its pictures, and what seems
+to be misprinted. Accuracies are in percent there, as in the paper.
+"""
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+_CONTENT: dict[str, Any] = json.loads(
+    files("freqreg.evaluation.results").joinpath("paper_results.json").read_text(encoding="utf-8")
+)
+
+SOURCE: str = _CONTENT["source"]
+
+DATASETS = {
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "svhn": "SVHN",
+    "tiny_imagenet": "Tiny ImageNet",
+}
+"""The data sets of the paper, as people call them."""
+
+METHODS = {
+    "standard": "standard",
+    "jafr": "JaFR",
+    "jafr-": "JaFR(-)",
+    "fgsm": "FGSM AT",
+    "fgsm+jafr-": "FGSM AT + JaFR(-)",
+    "fgsm+jafr": "FGSM AT + JaFR",
+    "fgsm+gradalign": "FGSM AT + GradAlign",
+    "nfgsm": "N-FGSM AT",
+    "pgd2": "PGD-2 AT",
+    "pgd": "PGD AT",
+}
+"""The recipes' methods as people call them, in the paper's order."""
+
+RELATIVE_COST = "relative cost"
+"""Seconds of a training iteration over those of standard training."""
+
+CORRUPTION_LOG_B_LOW: dict[str, float] = _CONTENT["corruption_log_b_low"]
+"""Of CIFAR-10-C's corruptions, from low frequencies to high: Table 1, column B_low."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A figure of the paper.
+
+    Args:
+        table: its number.
+        mean: over seeds; accuracies and mCE in percent.
+        std: over seeds, where printed.
+    """
+
+    table: int
+    mean: float
+    std: float | None = None
+
+
+@dataclass(frozen=True)
+class Erratum:
+    """What seems to be misprinted.
+
+    Args:
+        where: in the paper.
+        note: what is wrong with it.
+        score: of the figures concerned, if they are figures.
+        methods: whose.
+    """
+
+    where: str
+    note: str
+    score: str | None = None
+    methods: tuple[str, ...] = ()
+
+    def concerns(self, figure: Published, method: str, score: str) -> bool:
+        """Whether this figure is in doubt."""
+        here = self.where == f"table {figure.table}" and self.score == score
+        return here and method in self.methods
+
+
+ERRATA = tuple(
+    Erratum(**entry | {"methods": tuple(entry.get("methods", ()))}) for entry in _CONTENT["errata"]
+)
+
+
+def published(dataset: str, method: str, score: str) -> Published | None:
+    """A figure of the paper, from the first table that has it; None where it prints none.
+
+    Args:
+        dataset: one of `DATASETS`.
+        method: one of `METHODS`.
+        score: "clean", "fgsm", "pgd", "mCE", "log_b_low", "seconds" (of a training iteration on a
+            V100), `RELATIVE_COST`, or "corruption/NAME".
+    """
+    if score == RELATIVE_COST:
+        return _relative_cost(dataset, method)
+    for table in _CONTENT["tables"]:
+        figure = table["methods"].get(method, {}).get(score)
+        if table["dataset"] == dataset and figure is not None:
+            return Published(table["table"], *figure)
+    return None
+
+
+def _relative_cost(dataset: str, method: str) -> Published | None:
+    own, plain = (published(dataset, of, "seconds") for of in (method, "standard"))
+    return None if own is None or plain is None else Published(own.table, own.mean / plain.mean)
+
+
+def tables_of(dataset: str) -> dict[int, str]:
+    """Numbers of the tables about a data set, and what they show."""
+    return {t["table"]: t["shows"] for t in _CONTENT["tables"] if t["dataset"] == dataset}

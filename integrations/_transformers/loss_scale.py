@@ -1,0 +1,197 @@
+"""What the transformers Trainer multiplies a micro-batch's mean loss by: measured, not assumed."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+from transformers import TrainingArguments
+
+from freqreg._step.passes import RandomState, devices_in_use
+from freqreg.errors import SettingError
+
+Count = Tensor | int | None
+"""The Trainer's `num_items_in_batch`: labels in all micro-batches of the step."""
+
+LossAndOutputs = Callable[[Count], tuple[Tensor, Any]]
+UsersLoss = Callable[..., Tensor]
+
+
+class Share(NamedTuple):
+    """A fraction in whole numbers, so that it is exact in any precision of the loss."""
+
+    part: Tensor | int = 1
+    whole: Tensor | int = 1
+
+    def of(self, mean: Tensor) -> Tensor:
+        """What a mean contributes to the loss of the step."""
+        return mean * self.part / self.whole
+
+    def mean(self, contribution: Tensor) -> Tensor:
+        """The mean that contributes this much."""
+        return contribution / self.part * self.whole
+
+
+@runtime_checkable
+class ReadTrainer(Protocol):
+    """What is read of a transformers Trainer.
+
+    Two more attributes, which it does not have at all times, are asked for by name.
+    """
+
+    @property
+    def accelerator(self) -> Accelerator:
+        """Of its processes."""
+        ...
+
+    @property
+    def args(self) -> TrainingArguments:
+        """Its settings."""
+        ...
+
+    @property
+    def model_accepts_loss_kwargs(self) -> bool:
+        """Whether the model is given the count of items."""
+        ...
+
+    @property
+    def compute_loss_func(self) -> UsersLoss | None:
+        """The user's loss of (outputs, labels, num_items_in_batch=...)."""
+        ...
+
+    def get_tp_size(self) -> int:
+        """Processes that share a batch."""
+        ...
+
+
+class LossShare:
+    """The share of a micro-batch's mean loss in what a Trainer makes of it.
+
+    Some losses are sums, divided by the items of all micro-batches as `num_items_in_batch` has
+    them; others take that count and ignore it, whatever their signature says. Which of the two
+    a loss is shows in the first step where it matters: it is computed with the count and with
+    twice the count, without a trace.
+    """
+
+    def __init__(self, trainer: ReadTrainer) -> None:
+        self._trainer = trainer
+        self._is_sum: bool | None = None
+
+    def of(
+        self, model: nn.Module, inputs: Mapping[str, Any], count: Count, loss_at: LossAndOutputs
+    ) -> Share:
+        """The share of one micro-batch.
+
+        Args:
+            model: as the Trainer calls it.
+            inputs: the micro-batch.
+            count: what the Trainer says of all micro-batches.
+            loss_at: the Trainer's loss of `inputs` and the model's outputs, by count.
+
+        Raises:
+            SettingError: the loss is neither such a sum nor a mean.
+        """
+        micro_batches = getattr(self._trainer, "current_gradient_accumulation_steps", 1)
+        if micro_batches == 1 and self._trainer.accelerator.num_processes == 1:
+            return Share()
+        if self._is_sum is None:
+            self._is_sum = self._measured(model, inputs, count, loss_at)
+        if not self._is_sum:
+            return Share(self._processes(count))
+        if count is None:
+            return Share(1, micro_batches)
+        items = inputs["labels"].ne(-100).sum().clamp(min=1)  # counted as the Trainer does
+        return Share(items * self._processes(count), count)
+
+    def _processes(self, count: Count) -> int:
+        """How many times the Trainer takes a loss, since DDP averages over the processes."""
+        trainer = self._trainer
+        counts = trainer.model_accepts_loss_kwargs or trainer.compute_loss_func
+        if count is None or not (counts and trainer.args.average_tokens_across_devices):
+            return 1
+        return trainer.accelerator.num_processes // trainer.get_tp_size()
+
+    @property
+    def _declared(self) -> bool | None:
+        """What the user says of it; transformers 5.0 has no such attribute yet."""
+        return getattr(self._trainer, "loss_is_scaled_for_ga", None)
+
+    def _measured(
+        self, model: nn.Module, inputs: Mapping[str, Any], count: Count, loss_at: LossAndOutputs
+    ) -> bool | None:
+        """Whether it is a sum; None where the loss is zero or not finite and so tells nothing."""
+        if count is not None:
+            losses = []
+            for items in (count, 2 * count):
+                with _no_trace(model):
+                    losses.append(loss_at(items)[0])
+            ratio = self._ratio(*losses)
+            if ratio is None or _is_near(ratio, 0.5):
+                return None if ratio is None else True
+            if self._declared is None and not _is_near(ratio, 1):
+                raise _neither_sum_nor_mean(ratio, "num_items_in_batch")
+        if self._declared is not None:
+            return self._declared
+        loss_fn = self._trainer.compute_loss_func
+        if loss_fn is None:
+            return False
+        with _no_trace(model):
+            return self._grows_with_the_batch(loss_fn, inputs, count, loss_at(count)[1])
+
+    def _grows_with_the_batch(
+        self, loss_fn: UsersLoss, inputs: Mapping[str, Any], count: Count, outputs: Any
+    ) -> bool | None:
+        """Whether a loss function that ignores the count is a sum all the same."""
+        images = len(inputs["pixel_values"])
+        once = (outputs, inputs.get("labels"))
+        twice = tree_map(lambda leaf: _repeated(leaf, images), once)
+        ratio = self._ratio(*(loss_fn(*each, num_items_in_batch=count) for each in (once, twice)))
+        if ratio is None or _is_near(ratio, 1):
+            return None if ratio is None else False
+        if _is_near(ratio, 2):
+            return True
+        raise _neither_sum_nor_mean(ratio, "the batch")
+
+    def _ratio(self, loss: Tensor, other: Tensor) -> float | None:
+        """`other / loss` over all processes, so that they agree on what they find."""
+        both = torch.stack([loss, other]).float()
+        first, second = cast(Tensor, self._trainer.accelerator.reduce(both, "sum")).tolist()
+        return second / first if first and math.isfinite(first + second) else None
+
+
+def _is_near(ratio: float, expected: float) -> bool:
+    return abs(ratio / expected - 1) < 0.05  # half precision
+
+
+def _repeated(leaf: Any, images: int) -> Any:
+    has_rows = isinstance(leaf, Tensor) and leaf.ndim > 0 and len(leaf) == images
+    return torch.cat([leaf, leaf]) if has_rows else leaf
+
+
+def _neither_sum_nor_mean(ratio: float, doubled: str) -> SettingError:
+    return SettingError(
+        f"The loss is {ratio:.3g} times as large when {doubled} is doubled. Under gradient "
+        "accumulation or in several processes the penalty needs the loss's own factor: let the "
+        "loss be a sum over the micro-batch divided by num_items_in_batch, or a mean over the "
+        "micro-batch. Of a loss that is neither, say which it comes closest to: "
+        "trainer.loss_is_scaled_for_ga = True (a part of the step's loss) or False (a mean)."
+    )
+
+
+@contextmanager
+def _no_trace(model: nn.Module) -> Iterator[None]:
+    """Without gradients and compiling; random state and buffers are afterwards as before."""
+    start = RandomState.now(devices_in_use(next(model.parameters()), model))
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    try:
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        start.restore()
+        with torch.no_grad():
+            for buffer, value in buffers:
+                buffer.copy_(value)

@@ -1,0 +1,148 @@
+"""The best of a run's models by PGD on a few train images, kept beside the last one."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from accelerate.utils import broadcast_object_list
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from freqreg.evaluation.attacks.pgd import PGDAttack
+from freqreg.evaluation.inputs.models import CONFIG, WEIGHTS
+from freqreg.evaluation.results.records import write_whole
+from recipe.images import Images
+from recipe.results.files import as_json
+from recipe.settings.experiment import Settings
+from recipe.training.attack_warmup import WarmUpTrainer
+
+BEST = "best"
+"""Folder of the best model in its run's."""
+
+Weights = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """By what models of a run are compared: accuracy under PGD on the same images each time.
+
+    Args:
+        model: a copy of the network, whose weights are overwritten: the one in training, its
+            modes and statistics are left alone.
+        images: as they are, not augmented.
+        held_out: whether they are kept out of training.
+        attack: drawn from the same seed each time.
+        every: optimizer steps between comparisons; the last step has one as well.
+    """
+
+    model: nn.Module
+    images: Images
+    held_out: bool
+    attack: PGDAttack
+    every: int
+
+    def is_due(self, step: int, *, last: int) -> bool:
+        """Whether the model after `step` optimizer steps, of `last`, is compared."""
+        return step % self.every == 0 or step == last
+
+    def correct(self, weights: Weights) -> int:
+        """How many of the images the network with these weights still gets right."""
+        self.model.load_state_dict(weights)
+        found = self.attack.run(self.model, self.images.pixels, self.images.labels)
+        return int(found.correct.sum())
+
+
+def selection(
+    model: nn.Module, train: Images, settings: Settings, device: torch.device
+) -> Selection | None:
+    """How the best model is chosen; None where the settings switch that off.
+
+    Args:
+        model: the network; it is copied.
+        train: all train images, those that the settings leave out of training too. The first
+            of these are chosen by where there are enough, else the first that are trained on,
+            as in the published code.
+        device: where the copy is attacked.
+    """
+    if not settings.best_every.value:
+        return None
+    count, trained = settings.best_images.value, settings.train_images.value
+    held_out = trained + count <= len(train)
+    begin = trained if held_out else 0
+    images = train.select(torch.arange(begin, min(begin + count, len(train))))
+    eps, steps = settings.eps_255.value / 255, settings.best_attack_steps.value
+    attack = PGDAttack(eps, steps=steps, restarts=1)
+    spare = deepcopy(model).to(device).eval()
+    return Selection(spare, images, held_out, attack, settings.best_every.value)
+
+
+@dataclass(frozen=True, eq=False)
+class Best:
+    """The weights after `step` steps, and how many images of the selection they get right."""
+
+    step: int
+    correct: int
+    weights: Weights
+
+    def write(self, folder: Path, config: Mapping[str, Any]) -> None:
+        """Write model and config.json as a run's folder has them; each is whole or not there.
+
+        The method is called best, so that no table takes it for another seed of the last.
+        """
+        folder.mkdir(exist_ok=True)
+        temporary = folder / f"{WEIGHTS}.tmp"
+        save_file(dict(self.weights), temporary, metadata={"format": "pt"})
+        temporary.replace(folder / WEIGHTS)
+        named = {**config, "method": f"{config['method']} (best)", "step": self.step}
+        write_whole(folder / CONFIG, as_json(named))
+
+
+class BestKeepingTrainer(WarmUpTrainer):
+    """A trainer that keeps the best model by a selection; checkpoints have it too.
+
+    Args:
+        selection: None keeps none.
+        args: as of `WarmUpTrainer`.
+        kwargs: as of `WarmUpTrainer`.
+    """
+
+    def __init__(self, selection: Selection | None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.selection = selection
+        self.best: Best | None = None
+
+    def after_step(self) -> None:
+        """Compare the model with the best so far, where that is due."""
+        super().after_step()
+        step = self.progress.step
+        if self.selection is not None and self.selection.is_due(step, last=self.total_steps):
+            with self.untimed():
+                self._compare(self.selection, step)
+
+    def _compare(self, selection: Selection, step: int) -> None:
+        weights = cast(Weights, self.accelerator.get_state_dict(self.model))
+        correct = selection.correct(weights) if self.accelerator.is_main_process else 0
+        correct = self._told_by_main(correct)
+        if self.best is None or correct > self.best.correct:
+            self.best = Best(step, correct, {name: _kept(w) for name, w in weights.items()})
+
+    def _told_by_main(self, number: int) -> int:
+        """The main process's number on all: their batch norms have seen other images."""
+        (told,) = broadcast_object_list([number])
+        return told
+
+    def state(self) -> dict[str, Any]:
+        """With the best model."""
+        return super().state() | {"best": None if self.best is None else vars(self.best)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """With the best model."""
+        super().restore(state)
+        self.best = None if state["best"] is None else Best(**state["best"])
+
+
+def _kept(weights: Tensor) -> Tensor:
+    return weights.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)

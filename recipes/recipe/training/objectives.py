@@ -1,0 +1,90 @@
+"""Each method of the paper as an `Objective`."""
+
+from typing import Literal
+
+from freqreg import (
+    FGSM,
+    NFGSM,
+    PGD,
+    AbsoluteFloor,
+    Every,
+    GradAlign,
+    JaFR,
+    Objective,
+    RelativeFloor,
+)
+from freqreg.errors import SettingError
+from freqreg.frequency_bias import exponents
+from freqreg.mixers.base import Mixer
+from freqreg.regularizers.base import Regularizer
+from recipe.settings.experiment import Method, Settings
+
+
+def objective(
+    method: Method, settings: Settings, image_size: int, *, strength: float = 1.0
+) -> Objective:
+    """The objective that a method trains, for square images of `image_size` pixels.
+
+    A method is named by its parts: adversarial training, then a regularizer.
+
+    Args:
+        strength: of adversarial training in a warm-up: share of FGSM's step and PGD's radius.
+    """
+    parts = method.split("+")
+    found = [_regularizer(part, settings, image_size) for part in parts]
+    return Objective(
+        [_scheduled(each, settings.penalty_every.value) for each in found if each is not None],
+        mixer=_mixer(parts[0], settings, strength),
+        batch_norm=settings.batch_norm.value,
+    )
+
+
+def _mixer(part: str, settings: Settings, strength: float) -> Mixer | None:
+    eps = settings.eps_255.value / 255
+    match part:
+        case "fgsm" if strength < 1:  # whose alpha may be none so small
+            step = strength * settings.fgsm_alpha.value * eps
+            return PGD(eps, steps=1, step_size=step, start="zero")
+        case "fgsm":
+            return FGSM(eps, alpha=settings.fgsm_alpha.value)
+        case "pgd":
+            step = settings.pgd_step_255.value / 255
+            return PGD(strength * eps, steps=settings.pgd_steps.value, step_size=step, start="zero")
+        case "pgd2":
+            steps = settings.pgd2_steps.value
+            return PGD(strength * eps, steps=steps, step_size=eps / steps, start="zero")
+        case "nfgsm":
+            return NFGSM(
+                eps, alpha=strength * settings.nfgsm_alpha.value, noise=settings.nfgsm_noise.value
+            )
+        case _:
+            return None
+
+
+def _regularizer(part: str, settings: Settings, image_size: int) -> Regularizer | None:
+    match part:
+        case "jafr":
+            return _jafr(+1, settings, image_size)
+        case "jafr-":
+            return _jafr(-1, settings, image_size)
+        case "gradalign":
+            return GradAlign(settings.lambda_align.value, settings.eps_255.value / 255)
+        case _:
+            return None
+
+
+def _scheduled(regularizer: Regularizer, every: int) -> Regularizer:
+    return regularizer if every == 1 else Every(regularizer, every)
+
+
+def _jafr(sign: Literal[-1, 1], settings: Settings, image_size: int) -> JaFR:
+    size = settings.lambda_freq.value
+    if size < 0:
+        raise SettingError(f"lambda_freq is {size}: give its size, and choose jafr- for its sign.")
+    shift, floor = settings.alpha_shift.value, settings.absolute_floor.value
+    alpha = tuple(exponent + shift for exponent in exponents(image_size // 2 + 1))
+    return JaFR(
+        sign * size,
+        alpha=(alpha, alpha) if shift else None,
+        floor=RelativeFloor() if floor is None else AbsoluteFloor(floor),
+    )

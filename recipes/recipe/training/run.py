@@ -1,0 +1,201 @@
+"""One run: train a method, measure the model, leave both in a folder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.logging import get_logger
+from accelerate.utils import set_seed
+from torch import nn
+from torch.utils.data import DataLoader
+
+from freqreg.evaluation.inputs.models import build_network, load_model, use_differentiable_attention
+from freqreg.evaluation.metrics.accuracy import accuracy
+from freqreg.evaluation.results.environment import versions
+from freqreg.evaluation.results.records import write_whole
+from recipe.data.augment import RandomCropAndFlip
+from recipe.images import Images
+from recipe.measure import Measures, first, measure
+from recipe.results.commit import current_commit
+from recipe.results.files import BestModel, Results, begin
+from recipe.results.model_card import CARD, card
+from recipe.settings.experiment import Method, Settings
+from recipe.training.best_model import BEST, BestKeepingTrainer, selection
+from recipe.training.networks import network_kwargs
+from recipe.training.objectives import objective
+from recipe.training.optimizer import make_optimizer
+
+WATCHED_IMAGES = 1000
+
+logger = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is trained, how, and where it goes.
+
+    Args:
+        experiment: name of the data set's recipe.
+        streamed: train by `objective.losses`, one graph alive at a time.
+        checkpoint_every: optimizer steps between checkpoints.
+        published: the method's settings in the preset paper, which the model's card compares
+            with; None where there are none.
+    """
+
+    experiment: str
+    method: Method
+    settings: Settings
+    seed: int
+    folder: Path
+    preset: str = ""
+    streamed: bool = False
+    checkpoint_every: int = 200
+    published: Settings | None = None
+
+    def network(self, train: Images) -> dict[str, Any]:
+        """Name and arguments for `build_network`, as they stand in config.json."""
+        name = self.settings.model.value
+        kwargs = network_kwargs(
+            name,
+            num_classes=len(train.class_names),
+            width=self.settings.width.value,
+            image_size=train.pixels.shape[-1],
+        )
+        return {"model": name, "kwargs": kwargs}
+
+    def config(self, train: Images, accelerator: Accelerator) -> dict[str, Any]:
+        """What config.json says: enough to load the model, and to repeat the run."""
+        return {
+            **self.network(train),
+            "experiment": self.experiment,
+            "class_names": list(train.class_names),
+            "method": self.method,
+            "preset": self.preset,
+            "seed": self.seed,
+            "mixed_precision": accelerator.mixed_precision,
+            "streamed": self.streamed,
+            "settings": self.settings.values(),
+            "sources": self.settings.sources(),
+            "versions": versions(accelerator.device) | {"threads": torch.get_num_threads()},
+        }
+
+
+def perform(
+    run: Run, train: Images, test: Images, accelerator: Accelerator, *, resume: bool
+) -> Results:
+    """Train and measure, or go on with that, or read what a finished run has left.
+
+    Raises:
+        FileExistsError: the folder holds a run and `resume` is False.
+        SettingError: it holds another run.
+    """
+    config = run.config(train, accelerator)
+    if accelerator.is_main_process:
+        begin(run.folder, config, resume=resume)
+    accelerator.wait_for_everyone()
+    finished = Results.read(run.folder)
+    if finished is not None:
+        return finished
+    logger.info(f"{run.experiment}, {run.method}, seed {run.seed}: {run.folder}")
+    trainer = make_trainer(run, train, test, accelerator)
+    trainer.train(resume=resume)
+    if trainer.best is not None and accelerator.is_main_process:
+        trainer.best.write(run.folder / BEST, config)
+    accelerator.wait_for_everyone()
+    results = measured(run, trainer, test, config)
+    if accelerator.is_main_process:
+        trained = len(first(train, run.settings.train_images.value))
+        text = card(results, train_images=trained, test_images=len(test), published=run.published)
+        write_whole(run.folder / CARD, text)
+        results.write(run.folder)
+    accelerator.wait_for_everyone()
+    return results
+
+
+def measured(
+    run: Run, trainer: BestKeepingTrainer, test: Images, config: dict[str, Any]
+) -> Results:
+    """The results of a trained run, of the weights in its folder."""
+    progress = trainer.progress
+    last = _measures(run, run.folder, test, trainer)
+    return Results(
+        method=run.method,
+        measures=last,
+        seconds_per_step=progress.seconds / progress.step,
+        steps=progress.step,
+        history=progress.history,
+        config=config,
+        commit=current_commit(),
+        best=best_model(run, trainer, test, last),
+    )
+
+
+def best_model(
+    run: Run, trainer: BestKeepingTrainer, test: Images, last: Measures
+) -> BestModel | None:
+    """The figures of the best model, which may be the last."""
+    best, selection = trainer.best, trainer.selection
+    if best is None or selection is None:
+        return None
+    is_last = best.step == trainer.progress.step
+    return BestModel(
+        step=best.step,
+        pgd=best.correct / len(selection.images),
+        images=len(selection.images),
+        held_out=selection.held_out,
+        measures=last if is_last else _measures(run, run.folder / BEST, test, trainer),
+    )
+
+
+def _measures(run: Run, folder: Path, test: Images, trainer: BestKeepingTrainer) -> Measures:
+    model = load_model(folder, device=trainer.accelerator.device).model
+    return measure(model, test, run.settings)
+
+
+def make_trainer(
+    run: Run, train: Images, test: Images, accelerator: Accelerator
+) -> BestKeepingTrainer:
+    """The trainer of a run, with a model of fresh weights.
+
+    Args:
+        train: all train images; the settings say how many are trained on.
+    """
+    settings = run.settings
+    accelerator.free_memory()  # of an earlier run: it would be saved with this one
+    set_seed(run.seed, device_specific=True)
+    network = run.network(train)
+    model = build_network(network["model"], **network["kwargs"])
+    use_differentiable_attention(model)
+    loader = DataLoader(
+        first(train, settings.train_images.value),
+        batch_size=settings.batch_size.value,
+        shuffle=True,
+        drop_last=True,
+        collate_fn=lambda batch: batch,
+    )
+    return BestKeepingTrainer(
+        selection(model, train, settings, accelerator.device),
+        lambda strength: objective(run.method, settings, train.pixels.shape[-1], strength=strength),
+        settings.warmup_epochs.value,
+        settings.penalty_share.value,
+        model,
+        make_optimizer(model, settings),
+        loader,
+        settings.epochs.value,
+        accelerator=accelerator,
+        augment=RandomCropAndFlip(settings.padding.value, settings.flip.value),
+        streamed=run.streamed,
+        evaluate=lambda model: watch(model, test),
+        output_dir=run.folder,
+        checkpoint_every=run.checkpoint_every,
+        seed=run.seed,
+    )
+
+
+def watch(model: nn.Module, test: Images) -> Mapping[str, float]:
+    """What is watched after each epoch: clean accuracy on the first test images."""
+    watched = first(test, WATCHED_IMAGES)
+    return {"clean": accuracy(model, watched.pixels, watched.labels)}

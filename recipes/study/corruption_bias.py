@@ -1,0 +1,99 @@
+"""log B_low of CIFAR-10-C's corruptions beside the paper's Table 1, written into the docs.
+
+python recipes/study corruption-bias --data-dir ~/data/cifar10
+"""
+
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from statistics import mean
+
+import torch
+from recipe.hub import CIFAR10, load_images
+from recipe.images import Images
+from torch import Tensor
+from tqdm import tqdm
+
+from freqreg.evaluation.corruptions import SEVERITIES, corrupt
+from freqreg.evaluation.inputs.examples import unit_range
+from freqreg.evaluation.metrics.frequency_profile import image_profile
+from freqreg.evaluation.metrics.rank_correlation import rank_correlation
+from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
+
+PAGE = Path(__file__).parents[2] / "docs" / "corruptions.md"
+BEGIN, END = "<!-- written by recipes/study/corruption_bias.py -->", "<!-- end -->"
+BATCH_SIZE = 500
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What is measured."""
+
+    data_dir: Path | None = None
+    """A local copy of CIFAR-10; the hub by default."""
+    seed: int = 0
+    """Of the corruptions."""
+    page: Path = PAGE
+    """The page whose table is replaced; the figures go beside it, as JSON."""
+
+
+def main(arguments: Arguments) -> None:
+    """Measure, and write the page and its figures."""
+    images = load_images(CIFAR10, "test", arguments.data_dir)
+    biases = {
+        name: [corruption_bias(images, name, severity, arguments.seed) for severity in SEVERITIES]
+        for name in tqdm(CORRUPTION_LOG_B_LOW, desc="corruptions")
+    }
+    record = {"settings": _conditions(images, arguments), "log_b_low": biases}
+    arguments.page.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
+    table = markdown(biases, len(images), arguments.seed)
+    arguments.page.write_text(replaced(arguments.page.read_text(), table))
+    print(table)
+
+
+def corruption_bias(images: Images, name: str, severity: int, seed: int) -> float:
+    """log B_low of the mean spectrum of corrupted - clean."""
+    return image_profile(_differences(images, name, severity, seed)).log_b_low()
+
+
+def markdown(biases: Mapping[str, list[float]], images: int, seed: int) -> str:
+    """The table, and how it agrees with the paper's."""
+    means = {name: mean(biases[name]) for name in CORRUPTION_LOG_B_LOW}
+    off = {name: means[name] - published for name, published in CORRUPTION_LOG_B_LOW.items()}
+    lines = ["| corruption | 1 | 2 | 3 | 4 | 5 | mean | paper | difference |", "|---|" + "--:|" * 8]
+    for name, published in CORRUPTION_LOG_B_LOW.items():
+        figures = [f"{bias:.2f}" for bias in (*biases[name], means[name], published)]
+        lines.append(f"| {name} | {' | '.join(figures)} | {off[name]:+.2f} |")
+    correlation = rank_correlation(list(means.values()), list(CORRUPTION_LOG_B_LOW.values()))
+    largest = max(off, key=lambda name: abs(off[name]))
+    summary = (
+        f"{images:,} test images, seed {seed}: Spearman's rank correlation {correlation:.3f}; "
+        f"the largest difference, {off[largest]:+.2f}, is {largest}'s."
+    )
+    return "\n".join([*lines, "", summary])
+
+
+def replaced(page: str, table: str) -> str:
+    """The page with another table between the marks."""
+    before, rest = page.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
+
+
+def _differences(images: Images, name: str, severity: int, seed: int) -> Iterator[Tensor]:
+    for rows in torch.arange(len(images)).split(BATCH_SIZE):
+        clean = images.pixels[rows]
+        yield corrupt(clean, name, severity, seed=seed, index=rows) - unit_range(clean)
+
+
+def _conditions(images: Images, arguments: Arguments) -> dict[str, str | int]:
+    return {
+        "data": f"CIFAR-10 test, {'hub' if arguments.data_dir is None else 'local copy'}",
+        "images": len(images),
+        "seed": arguments.seed,
+        "python": platform.python_version(),
+        **{package: version(package) for package in ("freqreg", "torch", "pillow")},
+    }

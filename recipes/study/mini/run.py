@@ -1,0 +1,160 @@
+"""The mini study on real CIFAR-10, cell by cell; rules.md has its rules.
+
+    python recipes/study mini --data-dir ~/data/cifar10 --stage 1 --jobs 2
+
+What has finished is not run again, and what was killed goes on from its last checkpoint: start
+the same command anew at any time. Each finished cell leaves one JSON file.
+"""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from cifar10 import EXPERIMENT, load
+from recipe.command_line import show_log
+from recipe.images import Images
+from recipe.results.files import Results, as_json
+from recipe.settings.overrides import overrides, suffix
+from recipe.tasks import Task, alone_in, run_tasks
+from recipe.training.run import Run, perform
+
+from freqreg.errors import SettingError
+from freqreg.evaluation.results.records import Record, write_whole
+from study.mini.runs import CHOOSING, Cell, Stage, cells
+from study.mini.scores import TRANSFER_FROM, score_names, scored
+
+STUDY = Path(__file__).parents[1]
+RESULTS = STUDY / "results" / "mini"
+HELD_OUT = 5000
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What is run, and how much of it at a time."""
+
+    stage: Stage
+    """1: collapse, 2: frequency, 3: confirmation."""
+    data_dir: Path | None = None
+    """A local copy of CIFAR-10; None: from the Hugging Face hub."""
+    work_dir: Path = Path("runs/mini")
+    """Where models and checkpoints go."""
+    results_dir: Path = RESULTS
+    """Where the finished cells' JSON files go, in a folder for each stage."""
+    seeds: tuple[int, ...] = ()
+    """Instead of the reported ones. From 100 on, measured on held-out train images."""
+    match: str = ""
+    """Only cells whose names contain this."""
+    set: tuple[str, ...] = ()
+    """NAME=VALUE of any setting, for seeds from 100 on alone."""
+    jobs: int = 2
+    """Cells at a time."""
+    threads: int = 1
+    """Threads of each."""
+    list: bool = False
+    """Name the cells and whether they are finished, and stop."""
+    cell: str | None = None
+    """Run this one here; what --jobs does with each."""
+
+    def chosen(self) -> "tuple[Cell, ...]":
+        """The cells that are asked for."""
+        found = cells(self.stage, self.seeds or None)
+        return tuple(cell for cell in found if self.match in cell.name)
+
+    def folder(self, cell: Cell) -> Path:
+        """Where a cell works."""
+        return self.work_dir / f"stage{cell.stage}" / (cell.name + suffix(self.set))
+
+    def result(self, cell: Cell) -> Path:
+        """The file that a finished cell leaves."""
+        return self.results_dir / f"stage{cell.stage}" / f"{self.folder(cell).name}.json"
+
+
+def main(arguments: Arguments) -> None:
+    """Run the cells that are not finished."""
+    chosen = arguments.chosen()
+    if arguments.set and any(cell.seed < CHOOSING for cell in chosen):
+        raise SettingError(f"--set chooses settings: give it --seeds from {CHOOSING} on.")
+    if arguments.cell is not None:
+        run_cell(arguments, named(arguments.cell, chosen))
+        return
+    tasks = [task_of(arguments, cell) for cell in chosen]
+    if arguments.list:
+        print("\n".join(f"{'done' if t.finished() else 'open'}  {t.name}" for t in tasks))
+        return
+    failed = run_tasks(tasks, jobs=arguments.jobs, threads=arguments.threads)
+    sys.exit(f"{len(failed)} cells failed." if failed else 0)
+
+
+def named(name: str, chosen: Iterable[Cell]) -> Cell:
+    """The cell of that name.
+
+    Raises:
+        SettingError: there is none.
+    """
+    for cell in chosen:
+        if cell.name == name:
+            return cell
+    raise SettingError(f"There is no cell {name!r} here: --list names those of --stage, --seeds.")
+
+
+def task_of(arguments: Arguments, cell: Cell) -> Task:
+    """The cell as a program of its own."""
+    options = [f"--stage={cell.stage}", f"--cell={cell.name}", "--seeds", str(cell.seed)]
+    options += [f"--work-dir={arguments.work_dir}", f"--results-dir={arguments.results_dir}"]
+    if arguments.data_dir is not None:
+        options.append(f"--data-dir={arguments.data_dir}")
+    if arguments.set:
+        options += ["--set", *arguments.set]
+    result = arguments.result(cell)
+    command = [sys.executable, str(STUDY), "mini", *options]
+    return Task(result.stem, command, arguments.folder(cell), result.exists)
+
+
+def run_cell(arguments: Arguments, cell: Cell) -> None:
+    """Train, measure, and leave the JSON file."""
+    show_log()
+    train, test = images_for(cell, arguments.data_dir)
+    results = trained(arguments, cell, train, test)
+    source = replace(cell, method=TRANSFER_FROM, changes={})
+    if "transfer" in score_names(cell, results.measures):
+        trained(arguments, source, train, test)
+    folder, from_folder = arguments.folder(cell), arguments.folder(source)
+    record = scored(cell, results.measures, folder, from_folder, test)
+    write_whole(arguments.result(cell), as_json(cell_file(results, record)))
+
+
+def trained(arguments: Arguments, cell: Cell, train: Images, test: Images) -> Results:
+    """The results of the cell's run, as soon as no other process is at it."""
+    folder = arguments.folder(cell)
+    changes = {**cell.settings(), **overrides(arguments.set)}
+    run = Run(
+        EXPERIMENT.name,
+        cell.method,
+        EXPERIMENT.settings(cell.method, "mini", changes),
+        cell.seed,
+        folder,
+        f"mini-{cell.stage}",
+        published=EXPERIMENT.settings(cell.method, "paper"),
+    )
+    with alone_in(folder):
+        torch.manual_seed(cell.seed)
+        return perform(run, train, test, Accelerator(), resume=True)
+
+
+def cell_file(results: Results, record: Record) -> dict[str, Any]:
+    """What is kept of a cell."""
+    scores = asdict(record)["scores"]
+    return asdict(results) | ({"scores": scores} if scores else {})
+
+
+def images_for(cell: Cell, data_dir: Path | None) -> tuple[Images, Images]:
+    """What the cell trains on, and what it is measured on: test, or train images held out."""
+    train, test = load(data_dir)
+    if cell.seed < CHOOSING:
+        return train, test
+    rows = torch.arange(len(train))
+    return train.select(rows[:-HELD_OUT]), train.select(rows[-HELD_OUT:])

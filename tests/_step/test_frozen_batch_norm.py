@@ -1,0 +1,166 @@
+"""Norms keep their statistics in extra passes; where they cannot be reached, something is said."""
+
+import threading
+import warnings
+from collections.abc import Callable
+from functools import partial, reduce
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from freqreg import FGSM, PGD, FiniteDifference, GradAlign, JaFR, Objective
+from freqreg._step.frozen_batch_norm import frozen_batch_norm
+from freqreg.errors import LiveStateWarning, SettingError
+
+OBJECTIVE = Objective(mixer=PGD(steps=2))
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.rand(4, 3, 8, 8)
+
+
+def net() -> nn.Sequential:
+    body = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.GELU()]
+    return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+
+
+def mean_loss(*modules: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    def loss_fn(images: Tensor) -> Tensor:
+        output = reduce(lambda images, module: module(images), modules, images)
+        return F.cross_entropy(output, torch.zeros(len(images), dtype=torch.long))
+
+    return loss_fn
+
+
+def test_extra_passes_normalise_with_the_batch_s_statistics(x: Tensor) -> None:
+    norm = nn.BatchNorm2d(3)
+    live = norm(x)
+    frozen = frozen_batch_norm(lambda z: norm(z).sum(), norm)
+    torch.testing.assert_close(frozen(x), live.sum())
+    assert norm.num_batches_tracked == 1
+
+
+@pytest.mark.parametrize(
+    "norm", [nn.BatchNorm2d(3), nn.InstanceNorm2d(3, track_running_stats=True)]
+)
+@pytest.mark.parametrize("given", [True, False])
+def test_frozen_norms_return_to_life_even_after_an_error(
+    norm: nn.Module, given: bool, x: Tensor
+) -> None:
+    def failing(z: Tensor) -> Tensor:
+        norm(z)
+        raise RuntimeError("out of memory")
+
+    before = [buffer.clone() for buffer in norm.buffers()]
+    with pytest.raises(RuntimeError, match="out of memory"):
+        frozen_batch_norm(failing, norm if given else None)(x)
+    after = list(norm.buffers())
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    norm(x)
+    assert not all(torch.equal(a, b) for a, b in zip(before, norm.buffers(), strict=True))
+
+
+def test_a_norm_in_eval_mode_uses_its_running_statistics(x: Tensor) -> None:
+    norm = nn.BatchNorm2d(3).eval()
+    nn.init.constant_(norm.running_mean, 0.5)  # pyright: ignore[reportArgumentType]
+    frozen = frozen_batch_norm(lambda z: norm(z).sum(), None)
+    torch.testing.assert_close(frozen(x), norm(x).sum())
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        OBJECTIVE,
+        Objective([JaFR()], FGSM()),
+        Objective([GradAlign()]),
+        Objective([JaFR()], differentiation=FiniteDifference()),
+    ],
+    ids=repr,
+)
+def test_a_norm_outside_of_the_given_model_is_refused(objective: Objective, x: Tensor) -> None:
+    backbone, head = net(), nn.BatchNorm1d(3)
+    loss_fn = mean_loss(backbone, head)
+    objective(loss_fn, x)
+    with pytest.raises(SettingError, match="3 channels that is not in model="):
+        objective(loss_fn, x, model=backbone)
+    objective(loss_fn, x, model=nn.ModuleList([backbone, head]))
+
+
+@pytest.mark.parametrize("objective", [OBJECTIVE, Objective([JaFR()], FGSM())], ids=repr)
+def test_norms_with_other_weights_are_still_those_of_the_model(
+    objective: Objective, x: Tensor
+) -> None:
+    model = net()
+    others: dict[str, Tensor] = {
+        name: nn.Parameter(p.detach() * 2) for name, p in model.named_parameters()
+    }
+    call = partial(torch.func.functional_call, model, others)
+    objective(mean_loss(call), x, model=model)
+    assert model[1].num_batches_tracked == 1
+
+
+def test_a_pass_in_eval_mode_does_not_use_up_the_warning(x: Tensor) -> None:
+    model = nn.Sequential(Counting(), net()).eval()
+    OBJECTIVE(mean_loss(model), x)
+    with pytest.warns(LiveStateWarning, match="state of Counting"):
+        OBJECTIVE(mean_loss(model.train()), x)
+
+
+def test_an_eager_norm_does_not_hide_that_there_is_compiled_code(x: Tensor) -> None:
+    model, compiled = net(), torch.compile(lambda images: images.sin().cos(), backend="aot_eager")
+    with pytest.raises(SettingError, match="runs compiled code"):
+        OBJECTIVE(mean_loss(compiled, model), x)
+    OBJECTIVE(mean_loss(compiled, model), x, model=model)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:`torch.jit.script`:FutureWarning", "ignore:`torch.jit.script`:DeprecationWarning"
+)
+@pytest.mark.parametrize("translate", [torch.jit.script, lambda m: exported(m)])
+@pytest.mark.parametrize("given", [True, False])
+def test_norms_that_cannot_be_frozen_are_named_once(
+    translate: Callable[[nn.Module], nn.Module], given: bool, x: Tensor
+) -> None:
+    model = translate(net())
+    with pytest.warns(LiveStateWarning, match="TorchScript"):
+        OBJECTIVE(mean_loss(model), x, model=model if given else None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        OBJECTIVE(mean_loss(model), x, model=model if given else None)
+
+
+def exported(model: nn.Module) -> nn.Module:
+    return torch.export.export(model, (torch.rand(4, 3, 8, 8),)).module()
+
+
+class Counting(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_other_state_that_passes_update_is_named(given: bool, x: Tensor) -> None:
+    model = nn.Sequential(Counting(), net())
+    with pytest.warns(LiveStateWarning, match="state of Counting"):
+        OBJECTIVE(mean_loss(model), x, model=model if given else None)
+
+
+def test_models_of_other_threads_keep_their_statistics_live(x: Tensor) -> None:
+    other = net()
+    trained = threading.Thread(target=other, args=(x,))
+
+    def loss_fn(images: Tensor) -> Tensor:
+        trained.start()
+        trained.join()
+        return images.square().mean()
+
+    frozen_batch_norm(loss_fn, None)(x)
+    assert other[1].num_batches_tracked == 1

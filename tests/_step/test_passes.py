@@ -1,0 +1,225 @@
+"""Randomness and batch norm: what a step leaves behind, and what its passes share."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from freqreg import (
+    FGSM,
+    NFGSM,
+    PGD,
+    DoubleBackprop,
+    FiniteDifference,
+    GradAlign,
+    InputGradientNorm,
+    JaFR,
+    Mix,
+    Objective,
+)
+from freqreg._step.passes import RandomState, same_randomness
+from freqreg.differentiation import Differentiation
+from freqreg.mixers import Mixer
+
+CPU = frozenset({torch.device("cpu")})
+STRATEGIES: list[Differentiation] = [
+    DoubleBackprop(),
+    FiniteDifference(),
+    FiniteDifference(scheme="one-sided"),
+]
+Backward = Callable[[Objective, Callable[[Tensor], Tensor], Tensor], None]
+
+
+def summed(objective: Objective, loss_fn: Callable[[Tensor], Tensor], x: Tensor) -> None:
+    objective(loss_fn, x).backward()
+
+
+def streamed(objective: Objective, loss_fn: Callable[[Tensor], Tensor], x: Tensor) -> None:
+    for loss in objective.losses(loss_fn, x):
+        loss.backward()
+
+
+class Watched(nn.Module):
+    """A small net that keeps the dropout masks it drew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.head = nn.Linear(4 * 64, 3)
+        self.masks: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = F.gelu(self.norm(self.conv(x)))
+        mask = F.dropout(torch.ones_like(hidden), 0.5, training=self.training)
+        self.masks.append(mask)
+        return self.head((hidden * mask).flatten(1))
+
+
+def step(
+    objective: Objective, backward: Backward, model: nn.Module, x: Tensor, y: Tensor
+) -> Tensor:
+    """The random state after one step."""
+    backward(objective, lambda z: F.cross_entropy(model(z), y), x)
+    return torch.get_rng_state()
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.rand(4, 3, 8, 8)
+
+
+@pytest.fixture
+def y() -> Tensor:
+    return torch.randint(3, (4,))
+
+
+@pytest.mark.parametrize("differentiation", STRATEGIES, ids=repr)
+@pytest.mark.parametrize("backward", [summed, streamed])
+@pytest.mark.parametrize("mixer", [None, FGSM(), PGD(start="zero", steps=2)], ids=repr)
+def test_masks_are_shared_in_a_step_and_fresh_in_the_next(
+    differentiation: Differentiation, backward: Backward, mixer: Mixer | None, x: Tensor, y: Tensor
+) -> None:
+    model = Watched()
+    objective = Objective([JaFR()], mixer, differentiation=differentiation)
+    steps = []
+    for _ in range(2):
+        model.masks.clear()
+        step(objective, backward, model, x, y)
+        assert all(torch.equal(mask, model.masks[0]) for mask in model.masks)
+        steps.append(model.masks[0])
+    assert not torch.equal(*steps)
+
+
+@pytest.mark.parametrize("differentiation", STRATEGIES, ids=repr)
+@pytest.mark.parametrize("backward", [summed, streamed])
+@pytest.mark.parametrize("mixer", [None, FGSM(), PGD(start="zero", steps=2)], ids=repr)
+def test_without_random_starts_the_random_state_is_that_of_a_plain_step(
+    differentiation: Differentiation, backward: Backward, mixer: Mixer | None, x: Tensor, y: Tensor
+) -> None:
+    model = Watched()
+    torch.manual_seed(3)
+    plain = step(Objective(), summed, model, x, y)
+    plain_mask = model.masks[0]
+    torch.manual_seed(3)
+    model.masks.clear()
+    regularizers = [JaFR(), InputGradientNorm()]
+    objective = Objective(regularizers, mixer, differentiation=differentiation)
+    assert torch.equal(step(objective, backward, model, x, y), plain)
+    assert torch.equal(model.masks[0], plain_mask)
+
+
+def drawn_by_fgsm(x: Tensor) -> None:
+    torch.empty_like(x).uniform_()
+
+
+def drawn_by_mix(x: Tensor) -> None:
+    torch.rand(len(x))
+
+
+RANDOM: list[tuple[list, Mixer | None, Callable[[Tensor], None]]] = [
+    ([], FGSM(start="random"), drawn_by_fgsm),
+    ([JaFR()], NFGSM(), drawn_by_fgsm),
+    ([JaFR()], PGD(steps=2), drawn_by_fgsm),
+    ([GradAlign()], None, drawn_by_fgsm),
+    ([JaFR()], Mix(FGSM(), fraction=0.5), drawn_by_mix),
+]
+
+
+@pytest.mark.parametrize(("regularizers", "mixer", "drawn"), RANDOM)
+@pytest.mark.parametrize("differentiation", STRATEGIES, ids=repr)
+def test_random_starts_draw_first_and_the_main_pass_follows(
+    regularizers: list,
+    mixer: Mixer | None,
+    drawn: Callable[[Tensor], None],
+    differentiation: Differentiation,
+    x: Tensor,
+    y: Tensor,
+) -> None:
+    model = Watched()
+    torch.manual_seed(3)
+    drawn(x)
+    plain = step(Objective(), summed, model, x, y)
+    torch.manual_seed(3)
+    objective = Objective(regularizers, mixer, differentiation=differentiation)
+    assert torch.equal(step(objective, summed, model, x, y), plain)
+    assert all(torch.equal(mask, model.masks[0]) for mask in model.masks)
+
+
+def statistics(model: Watched) -> list[Tensor]:
+    return [buffer.clone() for buffer in model.norm.buffers()]
+
+
+def assert_same(found: list[Tensor], expected: list[Tensor]) -> None:
+    assert len(found) == len(expected) == 3
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("differentiation", STRATEGIES, ids=repr)
+@pytest.mark.parametrize("backward", [summed, streamed])
+@pytest.mark.parametrize("given", [True, False])
+def test_only_the_main_pass_updates_batch_norm(
+    differentiation: Differentiation, backward: Backward, given: bool, x: Tensor, y: Tensor
+) -> None:
+    model = Watched()
+    seen: list[Tensor] = []
+
+    def watching(z: Tensor) -> Tensor:
+        before = model.norm.num_batches_tracked
+        loss = F.cross_entropy(model(z), y)
+        if before is not None:
+            seen.append(z.detach())
+        return loss
+
+    objective = Objective([JaFR(), GradAlign()], FGSM(), differentiation=differentiation)
+    losses = objective.losses if backward is streamed else None
+    if losses is not None:
+        for loss in losses(watching, x, model=model if given else None):
+            loss.backward()
+    else:
+        objective(watching, x, model=model if given else None).backward()
+    after = statistics(model)
+    (mixed,) = seen if given else seen[-1:]
+    expected = Watched()
+    expected.load_state_dict(model.state_dict())
+    for buffer, fresh in zip(expected.norm.buffers(), Watched().norm.buffers(), strict=True):
+        buffer.copy_(fresh)
+    expected(mixed)
+    assert_same(after, statistics(expected))
+
+
+def test_every_pass_updates_batch_norm_as_the_published_code_does(x: Tensor, y: Tensor) -> None:
+    model = Watched()
+    objective = Objective([JaFR()], FGSM(), batch_norm="every pass")
+    step(objective, summed, model, x, y)
+    assert model.norm.num_batches_tracked == 2
+
+
+def test_randomness_returns_even_after_an_error(x: Tensor) -> None:
+    start = RandomState.now(CPU)
+    torch.rand(3)
+    before = torch.get_rng_state()
+
+    def failing(_: Tensor) -> Tensor:
+        torch.rand(5)
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        same_randomness(failing, start)(x)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_modes_hooks_and_flags_are_left_alone(x: Tensor, y: Tensor) -> None:
+    model = Watched()
+    model.norm.eval()
+    model.conv.weight.requires_grad_(False)
+    hooks = len(nn.modules.module._global_forward_pre_hooks)
+    step(Objective([JaFR(), GradAlign()], PGD(steps=2)), summed, model, x, y)
+    assert model.training
+    assert not model.norm.training
+    assert model.norm.track_running_stats
+    assert not model.conv.weight.requires_grad
+    assert len(nn.modules.module._global_forward_pre_hooks) == hooks

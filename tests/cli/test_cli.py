@@ -1,0 +1,239 @@
+"""The commands, on a small run and a file of images."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from safetensors.torch import save_file
+
+from freqreg.cli import main
+from freqreg.cli.profile import Profile
+from freqreg.evaluation.attacks.isolation import seeded
+from freqreg.evaluation.corruptions import corrupt
+from freqreg.evaluation.inputs.images import load_image_set
+from freqreg.evaluation.inputs.models import build_network, load_model
+from freqreg.evaluation.metrics.frequency_profile import input_gradients, mixed_points
+from freqreg.evaluation.results.records import Record
+from freqreg.mixers import PGD
+
+KWARGS = {"num_classes": 4, "width": 4}
+
+
+def _save_run(folder, method: str, seed: int) -> None:
+    folder.mkdir(parents=True)
+    torch.manual_seed(seed)
+    model = build_network("preact_resnet18", **KWARGS)
+    save_file(model.state_dict(), folder / "model.safetensors")
+    config = {"model": "preact_resnet18", "kwargs": KWARGS, "method": method, "seed": seed}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder with three runs and a test set."""
+    monkeypatch.chdir(tmp_path)
+    for name, method, seed in (("a0", "standard", 0), ("a1", "standard", 1), ("b", "jafr", 0)):
+        _save_run(tmp_path / name, method, seed)
+    images = torch.randint(0, 256, (40, 3, 16, 16), dtype=torch.uint8)
+    save_file({"pixels": images, "labels": torch.arange(40) % 4}, tmp_path / "test.safetensors")
+    return tmp_path
+
+
+def _evaluate(*more: str) -> None:
+    main(["evaluate", "a0", "a1", "b", "--data", "test.safetensors", "--preset", "smoke", *more])
+
+
+def test_evaluate_prints_every_seed_and_keeps_all_numbers(here, capsys):
+    _evaluate("--eps-255", "4")
+    printed = capsys.readouterr().out
+    records = {
+        name: Record.load(here / "evaluations" / f"{name}.json") for name in ("a0", "a1", "b")
+    }
+    assert list(records["b"].scores) == ["clean", "fgsm", "pgd", "noise", "log_b_low"]
+    assert records["b"].scores["pgd"].settings["eps"] == 4 / 255
+    for name in ("a0", "a1"):
+        assert f"{records[name].value('log_b_low', 'one quadrant'):.2f}" in printed
+    assert "±" in printed
+    assert "collapsed" in printed
+    with (here / "evaluations" / "scores.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    accuracy = [row for row in table if row["score"] == "clean" and row["part"] == "accuracy"]
+    assert [row["model"] for row in accuracy] == ["a0", "a1", "b"]
+    assert sum(row["part"] == "collapsed" for row in table) == 3
+    assert [float(row["value"]) for row in accuracy] == [r.value("clean") for r in records.values()]
+
+
+def test_evaluate_goes_on_where_it_stopped(here, capsys):
+    _evaluate("--scores", "clean")
+    capsys.readouterr()
+    _evaluate("--scores", "clean", "corruption/fog", "corruption/contrast")
+    printed = capsys.readouterr().out
+    assert "clean: accuracy" not in printed
+    assert printed.count("corruption/fog: 1 ") == 3
+
+
+def test_evaluate_replaces_earlier_scores_only_if_told_to(here, capsys):
+    _evaluate("--scores", "clean")
+    with pytest.raises(SystemExit, match=r"a0.json holds scores .*images: 40, now 9.*--replace"):
+        _evaluate("--scores", "clean", "--images", "9")
+    _evaluate("--scores", "clean", "--images", "9", "--replace")
+    assert Record.load(here / "evaluations" / "b.json").about["images"] == 9
+
+
+def test_evaluate_relative_to_a_baseline_and_by_transfer(here, capsys):
+    _evaluate("--scores", "corruptions", "transfer", "--corrupted-images", "2",
+              "--transfer-from", "b", "--baseline", "a1")  # fmt: skip
+    printed = capsys.readouterr().out
+    (line,) = [line for line in printed.splitlines() if "mCE" in line and "method" not in line][:1]
+    assert "100.00" in line
+    assert "transfer" in printed
+    with pytest.raises(SystemExit, match="baseline x is not in evaluations"):
+        _evaluate("--scores", "clean", "--baseline", "x")
+
+
+def test_evaluate_with_corruptions_from_files_and_new_batch_norm_statistics(here, capsys):
+    main(["corrupt", "--data", "test.safetensors", "--output-dir", "c", "--corruptions", "fog"])
+    _evaluate("--scores", "corruption/fog", "recalibrated/fog", "--corruptions-from", "c",
+              "--train-data", "test.safetensors")  # fmt: skip
+    record = Record.load(here / "evaluations" / "b.json")
+    assert record.scores["recalibrated/fog"].settings["corruptions_from"] == "c"
+    assert record.scores["corruption/fog"].values != record.scores["recalibrated/fog"].values
+
+
+def test_corrupt_writes_the_layout_of_cifar_10_c(here, capsys):
+    main(["corrupt", "--data", "test.safetensors", "--output-dir", "c", "--images", "6",
+          "--corruptions", "fog", "contrast", "--seed", "3"])  # fmt: skip
+    assert {path.name for path in (here / "c").iterdir()} == {
+        "fog.npy", "contrast.npy", "labels.npy", "origin.json",
+    }  # fmt: skip
+    assert "2 corruptions of 6 images" in capsys.readouterr().out
+    written = np.load(here / "c" / "fog.npy")
+    assert written.shape == (30, 16, 16, 3)
+    clean = load_image_set("test.safetensors", count=6).images
+    expected = (corrupt(clean, "fog", 2, seed=3) * 255).round().byte()
+    assert np.array_equal(written[6:12], expected.movedim(1, -1).numpy())
+
+
+@pytest.mark.parametrize("labels", ["data", "model"])
+def test_profile_prints_and_draws(here, capsys, labels):
+    main(["profile", "a0", "b", "--data", "test.safetensors", "--points", "clean", "random",
+          "adversarial", "--images", "16", "--labels", labels])  # fmt: skip
+    printed = capsys.readouterr().out
+    content = json.loads((here / "profiles" / "profile.json").read_text())
+    assert [entry["whose"] for entry in content] == ["test.safetensors"] + 3 * ["a0"] + 3 * ["b"]
+    for entry in content:
+        assert f"{entry['log_b_low']['one quadrant']:.2f}" in printed
+        assert entry["images"] == 16
+        assert np.shape(entry["spectrum"]) == (9, 9)
+    for name in ("spectra", "gradients"):
+        assert (here / "profiles" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_models_of_the_same_folder_name_are_told_apart(here, capsys):
+    sources = ["x/1/last", "y/1/last", "b"]
+    for seed, source in enumerate(sources[:2], 1):
+        _save_run(here / source, "jafr", seed)
+    main(["profile", *sources, "--data", "test.safetensors", "--images", "8"])
+    content = json.loads((here / "profiles" / "profile.json").read_text())
+    assert [entry["whose"] for entry in content[1:]] == sources
+    printed = capsys.readouterr().out
+    assert len({entry["log_b_low"]["one quadrant"] for entry in content}) == 4
+    assert all(f" {name} " in printed for name in (*sources, "test.safetensors"))
+
+
+def test_a_panel_is_of_the_first_image_at_the_point_that_its_spectrum_is_of(here, monkeypatch):
+    panels, labelled = [], []
+    labels_of = Profile._labels
+    monkeypatch.setattr(
+        Profile,
+        "_labels",
+        lambda self, loaded, found: (
+            labelled.append(len(found.images)) or labels_of(self, loaded, found)
+        ),
+    )
+    monkeypatch.setattr(
+        "freqreg.cli.profile.gradient_figure",
+        lambda found, **_: panels.extend(found) or Figure(),
+    )
+    main(["profile", "b", "--data", "test.safetensors", "--images", "16", "--points",
+          "adversarial", "clean", "--labels", "model"])  # fmt: skip
+    assert labelled == [16, 1]
+    image = load_image_set("test.safetensors", count=1).images / 255
+    model = load_model("b").model
+    label, attack = model(image).argmax(1), PGD(8 / 255, step_size=2 / 255)
+    batch = [(image, label)]
+    with seeded(0, torch.device("cpu")):
+        (expected,) = input_gradients(model, batch, point=mixed_points(model, attack))
+    (clean,) = input_gradients(model, batch)
+    (panel,) = panels
+    assert torch.equal(panel.gradient, expected[0])
+    assert not torch.equal(panel.gradient, clean[0])
+
+
+@pytest.mark.parametrize(("flag", "blocked"), [((), True), (("--no-fused-attention",), False)])
+def test_check_reports_on_a_model_of_timm(capsys, flag, blocked):
+    main(["check", "timm/test_vit", "--batch-size", "2", "--device", "cpu", *flag])
+    printed = capsys.readouterr().out
+    assert printed.startswith("VisionTransformer, 2 images of 3x160x160, jafr\n")
+    assert ("fused attention in blocks.0.attn (Attention)" in printed) == blocked
+
+
+def test_profile_of_data_alone(here, capsys):
+    main(["profile", "--data", "test.safetensors"])
+    assert "images" in capsys.readouterr().out
+    assert not (here / "profiles" / "gradients.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["evaluate", "--data", "test.safetensors"], "No model was given"),
+        (["evaluate", "nowhere", "--data", "test.safetensors"], r"There is no nowhere.config.json"),
+        (["evaluate", "b", "--data", "other.safetensors"], "other.safetensors cannot be read"),
+        (["evaluate", "b", "--data", "test.safetensors", "--scores", "x"], "There is no score 'x'"),
+        (["evaluate", "b", "--data", "test.safetensors", "--eps-255", "-1"], "eps is -0.0"),
+        (["evaluate", "b", "--data", "test.safetensors", "--eps-255", "0.03"], r"give 7\.65"),
+        (["evaluate", "b", "--data", "test.safetensors", "--images", "-5"], "images is -5"),
+        (["evaluate", "b", "--data", "test.safetensors", "--device", "cuda:77"],
+         "The device 'cuda:77' cannot be used"),
+        (["evaluate", "b", "--data", "test.safetensors", "--scores", "recalibrated/fog"],
+         r"test.safetensors has no split train .*no splits at all.*--train-data"),
+        (["evaluate", "timm/resnet1", "--data", "test.safetensors"], "Close to it: resnet18"),
+        (["profile", "--data", "test.safetensors", "--images", "0"], "images is 0"),
+        (["profile", "--data", "test.safetensors", "--batch-size", "0"], "batch_size is 0"),
+        (["profile", "b", "--data", "test.safetensors", "--points", "random",
+          "--eps-255", "0.03"], r"give 7\.65"),
+        (["check", "timm/test_vit", "--device", "nowhere"], "'nowhere' cannot be used"),
+        (["corrupt", "--data", "test.safetensors", "--output-dir", "c", "--corruptions", "fogg"],
+         "Did you mean fog"),
+    ],
+)  # fmt: skip
+def test_errors_are_one_line_that_says_what_to_do(here, arguments, complaint):
+    with pytest.raises(SystemExit, match=complaint):
+        main(arguments)
+
+
+def test_help_reads_like_documentation(capsys):
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "freqreg evaluate runs/cifar10/mini-jafr-seed0 --data uoft-cs/cifar10" in printed
+    assert "--corruptions-from" in printed
+
+
+def test_the_package_is_a_program():
+    shown = subprocess.run(
+        [sys.executable, "-m", "freqreg", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "evaluate" in shown.stdout
+
+
+def test_a_missing_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tyro", None)
+    with pytest.raises(SystemExit, match=r'pip install "freqreg\[eval\]"'):
+        main(["evaluate", "--help"])

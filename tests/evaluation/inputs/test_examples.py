@@ -1,0 +1,82 @@
+"""Bad input to any evaluation: a clear error each."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from freqreg.errors import InputError
+from freqreg.evaluation.attacks.pgd import FGSMAttack, PGDAttack
+from freqreg.evaluation.metrics.accuracy import accuracy, correct, predictions
+from tests.evaluation.victims import SIDE, examples_of, victim
+
+EVALUATIONS = [
+    accuracy,
+    FGSMAttack(0.1).run,
+    PGDAttack(0.1, steps=1, restarts=1).run,
+]
+
+
+def _images(**changes: Tensor) -> dict[str, Any]:
+    return {"images": torch.rand(4, 3, SIDE, SIDE), "labels": torch.arange(4)} | changes
+
+
+def _with_nan():
+    images = torch.rand(4, 3, SIDE, SIDE)
+    images[2, 1, 3, 3] = torch.nan
+    return images
+
+
+BAD = {
+    "NaN": ({"images": _with_nan()}, "contain NaN"),
+    "0..255": ({"images": 255 * torch.rand(4, 3, SIDE, SIDE)}, "divide them by 255"),
+    "normalised": ({"images": torch.randn(4, 3, SIDE, SIDE)}, "Normalized"),
+    "integers": ({"images": torch.ones(4, 3, SIDE, SIDE).long()}, "give uint8, or floats"),
+    "grey": ({"images": torch.rand(4, 1, SIDE, SIDE)}, r"\(1, 12, 12\).* 3 channels"),
+    "another size": ({"images": torch.rand(4, 3, 9, 9)}, r"\(3, 9, 9\)"),
+    "one image": ({"images": torch.rand(3, SIDE, SIDE)}, r"image\[None\]"),
+    "no image": ({"images": torch.rand(0, 3, SIDE, SIDE), "labels": torch.arange(0)}, "one image"),
+    "label too large": ({"labels": torch.tensor([0, 1, 10, 2])}, r"span 0 to 10.*0 \.\. 9"),
+    "label below 0": ({"labels": torch.tensor([0, 1, -1, 2])}, "span -1 to 2"),
+    "one label too few": ({"labels": torch.arange(3)}, "each of 4 images"),
+    "float labels": ({"labels": torch.zeros(4)}, "dtype torch.float32"),
+}
+
+
+@pytest.mark.parametrize("evaluate", EVALUATIONS, ids=["clean", "fgsm", "pgd"])
+@pytest.mark.parametrize("bad", BAD)
+def test_bad_input_is_refused(evaluate, bad, unchecked_shapes):
+    changes, complaint = BAD[bad]
+    with pytest.raises(InputError, match=complaint):
+        evaluate(victim(torch.float32), **_images(**changes))
+
+
+@pytest.mark.parametrize("evaluate", EVALUATIONS, ids=["clean", "fgsm", "pgd"])
+def test_a_model_in_training_mode_is_refused(evaluate):
+    model = nn.Sequential(victim(torch.float32), nn.Dropout()).eval()
+    model[1].train()
+    with pytest.raises(InputError, match=r"1 modules, such as 1\).*model.eval\(\)"):
+        evaluate(model, **_images())
+
+
+def test_a_model_without_logits_is_refused(unchecked_shapes):
+    with pytest.raises(InputError, match=r"needed are logits \[batch, class\]"):
+        accuracy(lambda x: x.mean((1, 2, 3)), **_images())
+
+
+def test_accuracy_of_a_module_or_a_function():
+    model = victim()
+    images, labels = examples_of(model, 10)
+    labels[:3] = (labels[:3] + 1) % 10
+    expected = [False] * 3 + [True] * 7
+    assert correct(model, images, labels, batch_size=4).tolist() == expected
+    assert accuracy(lambda x: model(x), images, labels) == 0.7
+
+
+def test_an_infinite_or_nan_logit_is_no_answer():
+    logits = torch.tensor([[0, 1], [0, torch.nan], [torch.inf, 0], [0, -torch.inf]])
+    assert predictions(logits).tolist() == [1, -1, -1, 0]
+    assert predictions(torch.full((1, 2), -torch.inf)).tolist() == [-1]
+    images, labels = torch.rand(3, 3, SIDE, SIDE), torch.tensor([0, 1, 1])
+    assert accuracy(lambda x: logits[1:].expand(3, 2)[: len(x)], images, labels) == 0

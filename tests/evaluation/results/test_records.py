@@ -1,0 +1,104 @@
+import csv
+from pathlib import Path
+
+import pytest
+
+from freqreg.evaluation.results.records import (
+    COLUMNS,
+    Entry,
+    Record,
+    RecordError,
+    load_all,
+    save_table,
+)
+
+ABOUT = {"model": "runs/a", "method": "jafr", "training_seed": 0, "weights": "w", "data": "d"}
+
+
+def _record(**about: object) -> Record:
+    scores = {
+        "clean": Entry({"accuracy": 0.9, "loss": 0.3}, {}, {"torch": "2"}, 1.5),
+        "pgd": Entry({"accuracy": 0.25}, {"eps": 0.03, "seed": 7, "images": None}, {}, 9.0),
+    }
+    return Record(ABOUT | about, scores)
+
+
+def test_a_record_survives_being_written(tmp_path):
+    path = tmp_path / "folder" / "a.json"
+    _record().save(path)
+    assert Record.load(path) == _record()
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_kill_while_writing_leaves_the_last_whole_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    _record().save(path)
+    monkeypatch.setattr("pathlib.Path.replace", _killed)
+    with pytest.raises(KeyboardInterrupt):
+        _record(method="fgsm").save(path)
+    assert Record.load(path).method == "jafr"
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_record_goes_on_only_if_it_is_about_the_same(tmp_path):
+    path = tmp_path / "a.json"
+    assert Record.resumed(path, ABOUT).scores == {}
+    _record().save(path)
+    assert Record.resumed(path, ABOUT).scores == _record().scores
+    other = ABOUT | {"weights": "retrained"}
+    with pytest.raises(RecordError, match=r"of something else \(weights: w, now re"):
+        Record.resumed(path, other)
+    assert Record.resumed(path, other, replace=True) == Record(other)
+
+
+def test_scores_with_other_settings_are_named_and_each_difference_once():
+    record = _record()
+    settings = dict(record.scores["pgd"].settings)
+    record.scores["cw"] = record.scores["pgd"]
+    record.require({"pgd": settings, "fgsm": {}}, file=Path("a.json"))
+    weaker = settings | {"images": 20}
+    with pytest.raises(RecordError) as error:
+        record.require({"pgd": weaker, "cw": weaker, "clean": {}}, file=Path("a.json"))
+    assert "a.json has cw, pgd with other settings (images: None, now 20). " in str(error.value)
+    assert "--replace" in str(error.value)
+
+
+def test_a_score_counts_as_measured_under_its_settings_only():
+    record = _record()
+    assert record.has("pgd", {"eps": 0.03, "seed": 7, "images": None})
+    assert not record.has("pgd", {"eps": 0.03, "seed": 8, "images": None})
+    assert not record.has("cw", {})
+
+
+def test_values_that_were_not_measured_are_none():
+    assert _record().value("clean") == 0.9
+    assert _record().value("clean", "loss") == 0.3
+    assert _record().value("clean", "ece") is None
+    assert _record().value("fgsm") is None
+
+
+def test_the_table_has_one_row_for_each_number(tmp_path):
+    for name in ("b", "a"):
+        _record(model=f"runs/{name}").save(tmp_path / f"{name}.json")
+    rows = [row for record in load_all(tmp_path) for row in record.rows()]
+    save_table(tmp_path / "scores.csv", rows)
+    with (tmp_path / "scores.csv").open(newline="") as file:
+        header, *table = csv.reader(file)
+    assert header == list(COLUMNS)
+    assert table[0] == ["runs/a", "jafr", "0", "", "clean", "accuracy", "0.9"]
+    assert table[2] == ["runs/a", "jafr", "0", "7", "pgd", "accuracy", "0.25"]
+    assert [row[0] for row in table] == 3 * ["runs/a"] + 3 * ["runs/b"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", '{"about": {}', "[]", '{"scores": {}}', '{"about": {}, "scores": {"a": {"x": 1}}}'],
+)
+def test_other_files_are_refused(tmp_path, content):
+    path = tmp_path / "a.json"
+    path.write_text(content)
+    with pytest.raises(RecordError, match=r"a.json is not a record.*Delete or rename it"):
+        load_all(tmp_path)

@@ -1,0 +1,130 @@
+import math
+
+import pytest
+from torch.testing import assert_close
+
+from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, MAIN
+from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
+from freqreg.evaluation.results.records import Entry, Record
+from freqreg.evaluation.results.summary import (
+    BANDS,
+    Spread,
+    by_method,
+    collapsed,
+    has_collapsed,
+    mean_corruption_error,
+    summary,
+    summary_rows,
+)
+
+# Table 1 of the paper, in the order of CORRUPTION_LOG_B_LOW: accuracies under the corruptions
+TABLE_1 = {
+    "standard": "86.23 89.27 75.10 91.56 79.54 75.41 75.67 76.42 81.62 72.90 73.38 81.57 50.18 "
+    "80.77 77.76 62.79 59.63 56.50 48.70",
+    "jafr": "86.60 89.07 73.45 91.45 81.06 78.97 75.13 76.48 81.98 72.45 73.53 81.76 55.12 82.29 "
+    "79.56 66.74 64.32 58.75 54.34",
+    "fgsm": "63.00 79.54 44.06 83.04 77.83 77.70 65.15 69.37 73.90 81.20 68.49 73.42 70.18 78.49 "
+    "81.47 74.07 73.73 64.51 69.40",
+    "fgsm+jafr-": "67.15 77.55 50.93 81.02 75.05 75.82 67.33 71.39 73.88 79.78 70.56 74.22 66.28 "
+    "76.46 80.38 68.86 68.32 57.73 62.91",
+}
+
+
+def _entry(**values: float) -> Entry:
+    return Entry(values, {}, {}, 0.0)
+
+
+def _record(method: str, **scores: float) -> Record:
+    """With the corruptions of Table 1, spread over severities."""
+    about = {"model": f"runs/{method}", "method": method, "training_seed": 0}
+    record = Record(about, {name: _entry(accuracy=value) for name, value in scores.items()})
+    accuracies = map(float, TABLE_1[method].split())
+    for name, percent in zip(CORRUPTION_LOG_B_LOW, accuracies, strict=True):
+        severities = {str(s): percent / 100 + (3 - s) / 100 for s in range(1, 6)}
+        record.scores[f"corruption/{name}"] = _entry(**severities)
+    return record
+
+
+@pytest.mark.parametrize(
+    ("method", "published"),
+    [("standard", 100.0), ("jafr", 95.84), ("fgsm", 124.32), ("fgsm+jafr-", 127.51)],
+)
+def test_mce_is_the_published_one(method, published):
+    error = mean_corruption_error(_record(method), _record("standard"))
+    assert error == pytest.approx(published, abs=0.005)
+
+
+# clean, FGSM and PGD accuracy of Tables 3 to 6; collapsed or not by what the paper says of them
+PUBLISHED = [
+    (93.11, 16.04, 0.00, False),  # CIFAR-10, standard
+    (84.80, 85.14, 0.01, True),  # FGSM AT
+    (79.94, 53.12, 46.32, False),  # FGSM + JaFR
+    (80.07, 54.26, 46.97, False),  # FGSM + GradAlign
+    (79.31, 54.00, 49.63, False),  # PGD AT
+    (96.62, 21.86, 0.17, False),  # SVHN, standard
+    (92.33, 89.16, 0.52, True),  # FGSM AT
+    (92.51, 59.52, 46.63, False),  # FGSM + GradAlign
+    (72.27, 8.04, 0.13, False),  # CIFAR-100, standard
+    (52.08, 31.43, 0.04, True),  # FGSM AT
+    (50.49, 26.96, 23.42, False),  # FGSM + JaFR
+    (63.59, 2.23, 0.05, False),  # Tiny ImageNet, standard
+    (45.89, 17.54, 0.00, True),  # FGSM AT
+    (40.00, 17.54, 19.91, False),  # PGD AT
+]
+
+
+@pytest.mark.parametrize(("clean", "fgsm", "pgd", "expected"), PUBLISHED)
+def test_collapse_is_told_from_the_published_tables(clean, fgsm, pgd, expected):
+    assert collapsed(clean=clean / 100, fgsm=fgsm / 100, pgd=pgd / 100) is expected
+
+
+def test_a_collapse_needs_all_three_scores():
+    assert has_collapsed(_record("fgsm", clean=0.85, fgsm=0.85)) is None
+    assert has_collapsed(_record("fgsm", clean=0.85, fgsm=0.85, pgd=0.0)) is True
+
+
+def test_the_rows_of_the_table_have_the_summary_and_the_collapse():
+    record = _record("fgsm", clean=0.85, fgsm=0.85, pgd=0.0)
+    rows = summary_rows(record, _record("standard"))
+    assert ("runs/fgsm", "fgsm", 0, None, "summary", "collapsed", 1.0) in rows
+    assert {part: value for *_, part, value in rows} == summary(record, _record("standard")) | {
+        "collapsed": 1.0
+    }
+    assert "collapsed" not in [part for *_, part, _ in summary_rows(_record("fgsm"))]
+
+
+def test_bands_and_groups_part_the_corruptions():
+    for parts in (BANDS, GROUPS):
+        assert sorted(name for names in parts.values() for name in names) == sorted(CORRUPTIONS)
+    assert set(BANDS["high frequencies"]) == set(GROUPS["noise"])
+
+
+def test_the_summary_has_the_means_over_corruptions():
+    numbers = summary(_record("standard", clean=0.93), _record("jafr"))
+    table = dict(zip(CORRUPTION_LOG_B_LOW, map(float, TABLE_1["standard"].split()), strict=True))
+    assert numbers["clean"] == 0.93
+    assert_close(numbers["corruptions (19)"], sum(table.values()) / 1900)
+    assert_close(numbers["corruptions (15)"], sum(table[name] for name in MAIN) / 1500)
+    assert_close(numbers["corruptions (noise)"], (48.70 + 59.63 + 56.50 + 62.79) / 400)
+    assert_close(numbers["corruptions (high frequencies)"], numbers["corruptions (noise)"])
+    assert numbers["mCE"] > 100
+    assert "pgd" not in numbers
+    assert "corruptions (19, recalibrated)" not in numbers
+
+
+def test_a_mean_over_corruptions_needs_all_of_them():
+    record = _record("standard")
+    del record.scores["corruption/fog"]
+    numbers = summary(record, _record("standard"))
+    assert "corruptions (15)" not in numbers
+    assert "mCE" not in numbers
+    assert "corruptions (blur)" in numbers
+
+
+def test_every_seed_stays_visible_beside_mean_and_deviation():
+    records = [_record("jafr", clean=value) for value in (0.90, 0.92, 0.97)] + [_record("fgsm")]
+    spread = by_method(records)["jafr"]["clean"]
+    assert spread.values == (0.90, 0.92, 0.97)
+    assert_close(spread.mean, 0.93)
+    assert_close(spread.std, math.sqrt((0.03**2 + 0.01**2 + 0.04**2) / 2))
+    assert math.isnan(Spread((0.5,)).std)

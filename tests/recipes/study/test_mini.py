@@ -1,0 +1,123 @@
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import torch
+from recipe.measure import Measures
+from recipe.results.files import Results
+from recipe.settings.experiment import preset
+from study.mini import run as mini
+from study.mini import runs as mini_cells
+from study.mini import scores as mini_scores
+from study.mini.run import Arguments
+from study.mini.runs import CHOOSING, LAMBDAS, LESS, SEEDS, Cell, Stage, cells
+from study.mini.scores import collapsed, score_names
+from tiny_experiment import EXPERIMENT, images
+
+from freqreg.errors import SettingError
+
+
+@pytest.mark.parametrize(("stage", "count"), [(1, 100), (2, 15), (3, 12)])
+def test_stages_have_their_cells_seed_by_seed(stage: Stage, count: int) -> None:
+    found = cells(stage)
+    assert len({cell.name for cell in found}) == len(found) == count
+    assert [cell.seed for cell in found] == sorted(cell.seed for cell in found)
+    assert {cell.seed for cell in found} == set(SEEDS[stage])
+    assert {cell.seed for cell in cells(stage, (CHOOSING,))} == {CHOOSING}
+
+
+def test_a_cell_is_named_by_what_it_changes() -> None:
+    names = {cell.name for cell in cells(1, (0,)) if cell.method == "fgsm+jafr"}
+    less = {"fgsm+jafr-lambda_freq=0.02-penalty_every=4-seed0"}
+    less |= {"fgsm+jafr-lambda_freq=0.02-penalty_share=0.25-seed0"}
+    assert names - less == {f"fgsm+jafr-lambda_freq={size}-seed0" for size in LAMBDAS}
+    assert less < names
+
+
+def test_seeds_that_choose_are_measured_on_train_images_held_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train, test = images(), images(10, seed=1)
+    monkeypatch.setattr(mini, "load", lambda _: (train, test))
+    monkeypatch.setattr(mini, "HELD_OUT", 8)
+    assert mini.images_for(Cell(1, "fgsm", CHOOSING - 1), None) == (train, test)
+    rest, held_out = mini.images_for(Cell(1, "fgsm", CHOOSING), None)
+    assert torch.equal(torch.cat([rest.pixels, held_out.pixels]), train.pixels)
+    assert len(held_out) == 8
+
+
+def test_reported_seeds_take_no_other_settings(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="--seeds from 100"):
+        mini.main(Arguments(1, work_dir=tmp_path, set=("epochs=1",), list=True))
+
+
+def test_a_cell_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="no cell 'fgsm-seed7' here: --list"):
+        mini.main(Arguments(3, work_dir=tmp_path, cell="fgsm-seed7"))
+
+
+def measures(**changes: float) -> Measures:
+    return Measures(**{field.name: 0.5 for field in fields(Measures)} | changes)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({"clean": 0.3, "fgsm": 0.9, "pgd": 0.0}, True),
+        ({"clean": 0.3, "fgsm": 0.9, "pgd": 0.02}, False),
+        ({"clean": 0.3, "fgsm": 0.2, "pgd": 0.0}, False),
+    ],
+)
+def test_collapse_is_the_rule_of_the_study(found: dict[str, float], expected: bool) -> None:
+    assert collapsed(measures(**found)) is expected
+
+
+def test_scores_are_those_of_the_stage() -> None:
+    broken = measures(pgd=0.0, fgsm=0.9)
+    assert score_names(Cell(1, "fgsm", 0), broken) == ()
+    assert score_names(Cell(3, "fgsm", CHOOSING), measures()) == ()
+    assert "corruptions" in score_names(Cell(2, "jafr", 0), measures())
+    assert score_names(Cell(2, "jafr", 0, {"lambda_freq": 1, **LESS[0]}), measures()) == ()
+    assert "autoattack" in score_names(Cell(3, "fgsm", 0), measures())
+    assert "autoattack" not in score_names(Cell(3, "fgsm", 0), broken)
+    assert "transfer" in score_names(Cell(3, "fgsm", 0), broken)
+    assert "transfer" not in score_names(Cell(3, "nfgsm", 0), broken)
+
+
+def test_a_cell_is_scored_on_images_of_the_model_that_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mini, "load", lambda _: (images(), images(10, seed=1)))
+    monkeypatch.setattr(mini, "EXPERIMENT", EXPERIMENT)
+    monkeypatch.setattr(mini_cells, "STAGES", {3: preset(epochs=1, batch_size=8, attack_steps=1)})
+    monkeypatch.setattr(mini_scores, "score_names", lambda *_: ("clean", "transfer"))
+    monkeypatch.setattr(mini, "score_names", lambda *_: ("clean", "transfer"))
+    arguments = Arguments(
+        3, work_dir=tmp_path / "work", results_dir=tmp_path, seeds=(0,), cell="fgsm-seed0"
+    )
+    mini.main(arguments)
+    found = json.loads((tmp_path / "stage3" / "fgsm-seed0.json").read_text())
+    assert set(found["scores"]) == {"clean", "transfer"}
+    assert Results.read(tmp_path / "work" / "stage3" / "nfgsm-seed0") is not None
+
+
+def test_a_cell_leaves_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mini, "load", lambda _: (images(), images(10, seed=1)))
+    monkeypatch.setattr(mini, "EXPERIMENT", EXPERIMENT)
+    monkeypatch.setattr(mini, "HELD_OUT", 8)
+    small = ("epochs=1", "batch_size=8", "attack_steps=1")
+    arguments = Arguments(
+        1,
+        work_dir=tmp_path / "work",
+        results_dir=tmp_path / "results",
+        seeds=(CHOOSING,),
+        match="nfgsm",
+        set=small,
+        cell="nfgsm-seed100",
+    )
+    mini.main(arguments)
+    (cell,) = arguments.chosen()
+    assert arguments.result(cell).parent == tmp_path / "results/stage1"
+    assert Results.read(arguments.folder(cell)) is not None
+    assert mini.task_of(arguments, cell).finished()
