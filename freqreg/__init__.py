@@ -2,7 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from freqreg._step.plan import Record
+from freqreg._step.plan import RecordFn
 from freqreg.diagnostics import Report, check
 from freqreg.differentiation import DoubleBackprop, FiniteDifference
 from freqreg.frequency_bias import AbsoluteFloor, RelativeFloor, log_low_frequency_bias
@@ -41,7 +41,7 @@ __all__ = [
     "Mixer",
     "Objective",
     "PixelSpace",
-    "Record",
+    "RecordFn",
     "Regularizer",
     "RelativeFloor",
     "Report",

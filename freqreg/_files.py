@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 @contextmanager
-def appearing_whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A file to write to, beside `path`, whose name it takes when all is written.
 
     A kill, or an error while writing, leaves `path` as it was. Folders are made where missing.
@@ -15,3 +15,9 @@ def appearing_whole(path: Path) -> Iterator[Path]:
     beside = path.with_name(f"{path.name}.part")
     yield beside
     beside.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file that is there whole, or not at all."""
+    with atomic_write(path) as beside:
+        beside.write_text(text, encoding="utf-8")

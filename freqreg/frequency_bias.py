@@ -8,9 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from freqreg._settings import require_finite, require_positive
-from freqreg._tensors import constant
+from freqreg._tensors import at_least_single, constant
 from freqreg.errors import InputError, SettingError
-from freqreg.spectrum import at_least_single
 
 Exponents = Sequence[float] | Float[Tensor, " frequencies"]
 Alpha = tuple[Exponents, Exponents]

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from freqreg._tensors import at_least_single
 from freqreg.errors import InputGradientError
-from freqreg.spectrum import at_least_single
 
 LossFn = Callable[[Tensor], Tensor]
 """Maps inputs to a scalar loss; model, targets, autocast and wrappers are closed over."""

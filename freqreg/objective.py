@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from freqreg._graph.autograd import at_first_use, leaf, nodes
 from freqreg._step.passes import Passes, devices_in_use
-from freqreg._step.plan import Record, Step, Term
+from freqreg._step.plan import RecordFn, Step, Term
 from freqreg.differentiation import Differentiation, DoubleBackprop
 from freqreg.errors import InputError, InputGradientError, SettingError
 from freqreg.input_gradients import LOSS_FN_USAGE, LossFn, scalar_loss
@@ -82,7 +82,7 @@ class Objective:
         *,
         model: nn.Module | None = None,
         step: int | None = None,
-        record: Record | None = None,
+        record: RecordFn | None = None,
     ) -> Float[Tensor, ""]:
         """The objective as one scalar, for one `backward` by the caller.
 
@@ -115,7 +115,7 @@ class Objective:
         *,
         model: nn.Module | None = None,
         step: int | None = None,
-        record: Record | None = None,
+        record: RecordFn | None = None,
     ) -> Iterator[Float[Tensor, ""]]:
         """The objective as losses that sum to it, one graph alive at a time.
 
@@ -136,7 +136,7 @@ class Objective:
         *,
         model: nn.Module | None = None,
         step: int | None = None,
-        record: Record | None = None,
+        record: RecordFn | None = None,
     ) -> Float[Tensor, ""]:
         """The weighted penalties alone, without main loss and mixer.
 
@@ -173,7 +173,7 @@ class Objective:
         x: Images,
         model: nn.Module | None,
         step: int | None,
-        record: Record | None,
+        record: RecordFn | None,
         *,
         streamed: bool = False,
         trains: bool = True,

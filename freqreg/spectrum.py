@@ -7,12 +7,8 @@ from einops import reduce
 from jaxtyping import Float
 from torch import Tensor
 
+from freqreg._tensors import at_least_single
 from freqreg.errors import InputError, SettingError
-
-
-def at_least_single(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """`values` in float32, or in float64 where they come so."""
-    return values if values.dtype == torch.float64 else values.float()
 
 
 def magnitude_spectrum(

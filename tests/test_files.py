@@ -2,12 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from freqreg._files import appearing_whole
+from freqreg._files import atomic_write
 
 
 def test_a_file_takes_its_name_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "made" / "a.txt"
-    with appearing_whole(path) as beside:
+    with atomic_write(path) as beside:
         beside.write_text("new")
         assert not path.exists()
     assert path.read_text() == "new"
@@ -25,7 +25,7 @@ def test_what_was_there_stays_where_writing_fails(tmp_path: Path) -> None:
 
 
 def _write(path: Path, text: str, *, killed: bool = False) -> None:
-    with appearing_whole(path) as beside:
+    with atomic_write(path) as beside:
         beside.write_text(text)
         if killed:
             raise KeyboardInterrupt

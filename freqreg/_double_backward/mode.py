@@ -20,7 +20,7 @@ from freqreg._graph.autograd import saving_hook
 from freqreg.input_gradients import LossFn, input_grad, scalar_loss
 
 
-class LeanSecondDerivatives(TorchFunctionMode):
+class FastDoubleBackward(TorchFunctionMode):
     """Within this context convolutions, batch norms and ReLU are cheap to differentiate twice.
 
     And hardsigmoid can be, which torch alone cannot.
@@ -65,17 +65,17 @@ def differentiable_gradient(
     """
     x = x.detach().requires_grad_()
     of = InputPass(x)
-    with LeanSecondDerivatives(of):
+    with FastDoubleBackward(of):
         loss = scalar_loss(loss_fn, x)
         with of.taking_gradient():
             return loss, input_grad(loss, x, create_graph=True)
 
 
 def lean(loss_fn: LossFn) -> LossFn:
-    """`loss_fn` within `LeanSecondDerivatives`."""
+    """`loss_fn` within `FastDoubleBackward`."""
 
     def within(x: Tensor) -> Tensor:
-        with LeanSecondDerivatives(InputPass(x)):
+        with FastDoubleBackward(InputPass(x)):
             return loss_fn(x)
 
     return within

@@ -15,7 +15,7 @@ from freqreg.mixers.base import Mixer
 from freqreg.pixels import PixelSpace
 from freqreg.regularizers.base import Images, Regularizer
 
-Record = Callable[[str, Tensor], None]
+RecordFn = Callable[[str, Tensor], None]
 """Receives a name and a detached tensor on the device; reading it is what waits."""
 
 
@@ -28,7 +28,7 @@ class Term:
     points: tuple[Images, ...]
     suffix: str = ""
 
-    def weighted(self, gradients: Sequence[Images], record: Record | None) -> Float[Tensor, ""]:
+    def weighted(self, gradients: Sequence[Images], record: RecordFn | None) -> Float[Tensor, ""]:
         """λ · penalty of the gradients at the clean images and at the points."""
         penalty = self.regularizer.penalty(gradients)
         if penalty.ndim != 0 or not penalty.requires_grad:
@@ -57,7 +57,7 @@ class Step:
     terms: tuple[Term, ...]
     mixer: Mixer | None
     pixels: PixelSpace
-    record: Record | None
+    record: RecordFn | None
     streamed: bool
     trains: bool
 

@@ -11,12 +11,12 @@ from freqreg.cli.shared import file_name, images_for, load_models, pixel_radius
 from freqreg.errors import SettingError
 from freqreg.evaluation.benchmark.evaluate import evaluate
 from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings, Preset
-from freqreg.evaluation.benchmark.subject import Subject
+from freqreg.evaluation.benchmark.task import EvaluationTask
 from freqreg.evaluation.corruptions.opening import open_corrupted
 from freqreg.evaluation.inputs.examples import Images
 from freqreg.evaluation.inputs.images import split_names
 from freqreg.evaluation.inputs.models import LoadedModel
-from freqreg.evaluation.results.records import Entry, Record, load_all, save_table
+from freqreg.evaluation.results.records import Entry, ModelScores, load_all, save_table
 from freqreg.evaluation.results.summary import summary_rows
 from freqreg.evaluation.results.terminal_tables import score_table, seed_table
 
@@ -146,7 +146,7 @@ class Evaluate:
 
     def _evaluated(
         self, loaded: LoadedModel, settings: EvaluationSettings, console: Console
-    ) -> Record:
+    ) -> ModelScores:
         console.print(f"[bold]{loaded.source}[/bold]")
 
         def report(name: str, entry: Entry) -> None:
@@ -163,12 +163,12 @@ class Evaluate:
             report=report,
         )
 
-    def _subject(self, loaded: LoadedModel, settings: EvaluationSettings) -> Subject:
+    def _subject(self, loaded: LoadedModel, settings: EvaluationSettings) -> EvaluationTask:
         test = images_for(
             [loaded], self.data, split=self.split, count=self.images, image_size=self.image_size
         )
         source, corruptions = self.transfer_from, self.corruptions_from
-        return Subject(
+        return EvaluationTask(
             loaded.model,
             test.images,
             test.labels,
@@ -190,7 +190,7 @@ class Evaluate:
             image_size=self.image_size,
         ).images
 
-    def _baseline(self, records: list[Record]) -> Record:
+    def _baseline(self, records: list[ModelScores]) -> ModelScores:
         if self.baseline is None:
             return records[0]
         known = {record.model: record for record in load_all(self.output_dir)}

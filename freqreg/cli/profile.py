@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from freqreg._files import write_text
 from freqreg._settings import require_count
 from freqreg.cli.shared import images_for, load_models, pixel_radius
 from freqreg.evaluation.attacks.isolation import seeded
@@ -29,7 +30,6 @@ from freqreg.evaluation.metrics.frequency_profile import (
     random_points,
 )
 from freqreg.evaluation.plots import GradientPanel, gradient_figure, png, spectra_figure
-from freqreg.evaluation.results.records import write_whole
 from freqreg.mixers import PGD
 
 Where = Literal["clean", "random", "adversarial"]
@@ -93,7 +93,7 @@ class Profile:
         profiles = self.profiles(models, found)
         Console().print(_table(profiles))
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        write_whole(self.output_dir / "profile.json", _as_json(profiles))
+        write_text(self.output_dir / "profile.json", _as_json(profiles))
         self._draw(profiles, models, found)
         print(f"Figures and numbers are in {self.output_dir}.")
 

@@ -67,8 +67,9 @@ def images_for(
 ) -> ImageSet:
     """Images of the size that is asked for, else of that which the models were trained on."""
     require_count(images=1 if count is None else count, image_size=image_size or 1)
-    size = image_size or next((m.image_size for m in models if m.image_size), None)
-    share = next((m.crop_share for m in models if m.image_size == size), 1.0)
+    known = next((m.transform for m in models if m.transform), None)
+    size = image_size or (known.size[0] if known else None)
+    share = known.crop_share if known and known.size[0] == size else 1.0
     return _image_set(source, _state_of(source), split, count, size, share)
 
 

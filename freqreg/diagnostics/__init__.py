@@ -2,6 +2,6 @@
 
 from freqreg.diagnostics.measures import Cost
 from freqreg.diagnostics.obstacles import Obstacle
-from freqreg.diagnostics.report import Report, Way, check
+from freqreg.diagnostics.report import DifferentiationTrial, Report, check
 
-__all__ = ["Cost", "Obstacle", "Report", "Way", "check"]
+__all__ = ["Cost", "DifferentiationTrial", "Obstacle", "Report", "check"]

@@ -32,7 +32,7 @@ _LEGEND = (
 
 
 @dataclass(frozen=True)
-class Way:
+class DifferentiationTrial:
     """A way to differentiate the penalties, as it went.
 
     Args:
@@ -62,7 +62,7 @@ class Report:
 
     title: str
     plain: Cost
-    ways: tuple[Way, ...]
+    ways: tuple[DifferentiationTrial, ...]
     obstacles: tuple[Obstacle, ...]
 
     def __str__(self) -> str:
@@ -91,7 +91,7 @@ class Report:
                 names = "; ".join(way.name for way in self.ways if way.error == error)
                 yield f"{names}: {error}"
 
-    def _row(self, way: Way) -> tuple[str, ...]:
+    def _row(self, way: DifferentiationTrial) -> tuple[str, ...]:
         if way.cost is None:
             return (way.name, "fails", "", "", "")
         return (
@@ -185,7 +185,7 @@ class _Trial:
 
         return self._started(run)
 
-    def ways(self) -> tuple[Way, ...]:
+    def ways(self) -> tuple[DifferentiationTrial, ...]:
         main = norm(gradient(self.step(replace(self.objective, regularizers=())), self.model))
         differences = _differences(self.objective.differentiation)
         one_sided = replace(differences, scheme="one-sided")
@@ -197,7 +197,7 @@ class _Trial:
         ]
         return exact, *others
 
-    def obstacles(self, ways: Sequence[Way]) -> Iterator[Obstacle]:
+    def obstacles(self, ways: Sequence[DifferentiationTrial]) -> Iterator[Obstacle]:
         with torch.compiler.set_stance("force_eager"), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Using `torch.compile", UserWarning)  # with hooks
             if any(_is_of_in_place_work(way.error) for way in ways):
@@ -214,7 +214,7 @@ class _Trial:
         reference: Gradient | None,
         *,
         streamed: bool = False,
-    ) -> tuple[Way, Gradient | None]:
+    ) -> tuple[DifferentiationTrial, Gradient | None]:
         name = _typed(differentiation) + (", streamed" if streamed else "")
         objective = replace(self.objective, differentiation=differentiation)
         run = self.streamed if streamed else self.step
@@ -225,10 +225,10 @@ class _Trial:
                 unfrozen = replace(objective, batch_norm="every pass")  # as the main pass is
                 found = gradient(self.penalties(unfrozen), self.model)
         except Exception as error:
-            return Way(name, error=f"{type(error).__name__}: {error}"), None
+            return DifferentiationTrial(name, error=f"{type(error).__name__}: {error}"), None
         share = norm(found) / main if main else None
         alike = None if reference is None else cosine(found, reference)
-        return Way(name, measured, share, alike), found
+        return DifferentiationTrial(name, measured, share, alike), found
 
     def _value(self, objective: Objective) -> Tensor:
         return objective(self.loss_fn, self.x, model=self.model, step=0)

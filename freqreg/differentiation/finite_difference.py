@@ -15,12 +15,12 @@ from freqreg._graph.autograd import at_first_use
 from freqreg._guards.model_compatibility import require_full_precision, warn_of_kinks
 from freqreg._settings import require_positive
 from freqreg._step.plan import Mixed, Step
+from freqreg._tensors import at_least_single
 from freqreg.differentiation.base import Differentiation
 from freqreg.errors import InputGradientError, SettingError
 from freqreg.input_gradients import scalar_loss, value_and_input_grad
 from freqreg.pixels import PixelSpace
 from freqreg.regularizers.base import Images
-from freqreg.spectrum import at_least_single
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from freqreg._settings import require_finite, require_positive
+from freqreg._tensors import at_least_single
 from freqreg.pixels import PixelSpace
 from freqreg.regularizers.base import Images, Regularizer
-from freqreg.spectrum import at_least_single
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from freqreg._settings import require_finite
+from freqreg._tensors import at_least_single
 from freqreg.regularizers.base import Images, Regularizer
-from freqreg.spectrum import at_least_single
 
 
 @dataclass(frozen=True)

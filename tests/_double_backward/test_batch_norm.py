@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from freqreg import JaFR, Objective
 from freqreg._double_backward.batch_norm import batch_norm
 from freqreg._double_backward.input_pass import InputPass
-from freqreg._double_backward.mode import LeanSecondDerivatives
+from freqreg._double_backward.mode import FastDoubleBackward
 
 SHAPES = [(5, 3), (4, 3, 7), (4, 3, 5, 6), (2, 3, 3, 4, 5)]
 
@@ -22,7 +22,7 @@ def twice(norm: nn.Module, x: Tensor, *, lean: bool) -> list[Tensor]:
     """Output, gradient, and the gradients of a function of that gradient."""
     leaf = x.clone().requires_grad_()
     of = InputPass(leaf)
-    with LeanSecondDerivatives(of) if lean else nullcontext():
+    with FastDoubleBackward(of) if lean else nullcontext():
         output = norm(leaf)
     with of.taking_gradient():
         (grad,) = torch.autograd.grad(output.sin().sum(), leaf, create_graph=True)
@@ -68,7 +68,7 @@ def test_running_statistics_are_torch_s(momentum: float | None) -> None:
     lean, plain = (nn.BatchNorm2d(3, momentum=momentum) for _ in range(2))
     for _ in range(2):
         x = torch.randn(4, 3, 5, 5)
-        with LeanSecondDerivatives(InputPass(x)):
+        with FastDoubleBackward(InputPass(x)):
             lean(x)
         plain(x)
     for found, expected in zip(lean.buffers(), plain.buffers(), strict=True):
@@ -84,7 +84,7 @@ def test_running_statistics_are_torch_s(momentum: float | None) -> None:
     ],
 )
 def test_other_calls_go_to_torch(norm: nn.Module, x: Tensor) -> None:
-    with LeanSecondDerivatives(InputPass(x)):
+    with FastDoubleBackward(InputPass(x)):
         output = norm(x.requires_grad_())
     assert output.grad_fn is not None
     assert "_BatchNorm" not in type(output.grad_fn).__name__

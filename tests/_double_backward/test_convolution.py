@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from freqreg import JaFR, Objective
 from freqreg._double_backward.input_pass import InputPass
-from freqreg._double_backward.mode import LeanSecondDerivatives, differentiable_gradient
+from freqreg._double_backward.mode import FastDoubleBackward, differentiable_gradient
 from freqreg.input_gradients import LossFn, value_and_input_grad
 
 Gradient = Callable[[LossFn, Tensor], tuple[Tensor, Tensor]]
@@ -115,9 +115,9 @@ def test_an_ensemble_by_vmap_trains_as_its_members_do() -> None:
 def test_autocast_and_half_precision_go_to_torch() -> None:
     net = nn.Conv2d(3, 4, 3)
     x = torch.rand(1, 3, 8, 8)
-    with LeanSecondDerivatives(InputPass(x)), torch.autocast("cpu", torch.bfloat16):
+    with FastDoubleBackward(InputPass(x)), torch.autocast("cpu", torch.bfloat16):
         cast = net(x)
-    with LeanSecondDerivatives(InputPass(x)):
+    with FastDoubleBackward(InputPass(x)):
         half = net.bfloat16()(x.bfloat16())
     for output in (cast, half):
         assert output.dtype == torch.bfloat16

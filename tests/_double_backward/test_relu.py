@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from freqreg import JaFR, Objective
 from freqreg._double_backward.input_pass import InputPass
-from freqreg._double_backward.mode import LeanSecondDerivatives
+from freqreg._double_backward.mode import FastDoubleBackward
 from freqreg._double_backward.relu import relu
 
 X = torch.linspace(-2, 2, 41, dtype=torch.float64)  # 0 is among them
@@ -103,7 +103,7 @@ def test_a_step_has_torch_s_gradients_without_its_zeros(inplace: bool) -> None:
 
 def test_hooks_on_what_is_saved_keep_torch_s() -> None:
     x = X.clone().requires_grad_()
-    with LeanSecondDerivatives(InputPass(x)):
+    with FastDoubleBackward(InputPass(x)):
         assert "_ReLU" in type(F.relu(x).grad_fn).__name__
         with torch.autograd.graph.save_on_cpu():
             assert "_ReLU" not in type(F.relu(x).grad_fn).__name__

@@ -18,7 +18,7 @@ from freqreg.evaluation.corruptions import corrupt
 from freqreg.evaluation.inputs.images import load_image_set
 from freqreg.evaluation.inputs.models import build_network, load_model
 from freqreg.evaluation.metrics.frequency_profile import input_gradients, mixed_points
-from freqreg.evaluation.results.records import Record
+from freqreg.evaluation.results.records import ModelScores
 from freqreg.mixers import PGD
 
 KWARGS = {"num_classes": 4, "width": 4}
@@ -52,7 +52,7 @@ def test_evaluate_prints_every_seed_and_keeps_all_numbers(here, capsys):
     _evaluate("--eps-255", "4")
     printed = capsys.readouterr().out
     records = {
-        name: Record.load(here / "evaluations" / f"{name}.json") for name in ("a0", "a1", "b")
+        name: ModelScores.load(here / "evaluations" / f"{name}.json") for name in ("a0", "a1", "b")
     }
     assert list(records["b"].scores) == ["clean", "fgsm", "pgd", "noise", "log_b_low"]
     assert records["b"].scores["pgd"].settings["eps"] == 4 / 255
@@ -82,7 +82,7 @@ def test_evaluate_replaces_earlier_scores_only_if_told_to(here, capsys):
     with pytest.raises(SystemExit, match=r"a0.json holds scores .*images: 40, now 9.*--replace"):
         _evaluate("--scores", "clean", "--images", "9")
     _evaluate("--scores", "clean", "--images", "9", "--replace")
-    assert Record.load(here / "evaluations" / "b.json").about["images"] == 9
+    assert ModelScores.load(here / "evaluations" / "b.json").about["images"] == 9
 
 
 def test_evaluate_relative_to_a_baseline_and_by_transfer(here, capsys):
@@ -100,7 +100,7 @@ def test_evaluate_with_corruptions_from_files_and_new_batch_norm_statistics(here
     main(["corrupt", "--data", "test.safetensors", "--output-dir", "c", "--corruptions", "fog"])
     _evaluate("--scores", "corruption/fog", "recalibrated/fog", "--corruptions-from", "c",
               "--train-data", "test.safetensors")  # fmt: skip
-    record = Record.load(here / "evaluations" / "b.json")
+    record = ModelScores.load(here / "evaluations" / "b.json")
     assert record.scores["recalibrated/fog"].settings["corruptions_from"] == "c"
     assert record.scores["corruption/fog"].values != record.scores["recalibrated/fog"].values
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from freqreg import FGSM, Every, FiniteDifference, GradAlign, JaFR, Objective
-from freqreg.diagnostics import Report, Way, check
+from freqreg.diagnostics import DifferentiationTrial, Report, check
 from freqreg.errors import (
     InputError,
     KinkedActivationWarning,
@@ -34,7 +34,7 @@ def y() -> Tensor:
     return torch.randint(3, (4,))
 
 
-def way(report: Report, name: str) -> Way:
+def way(report: Report, name: str) -> DifferentiationTrial:
     return next(found for found in report.ways if found.name == name)
 
 

@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from freqreg import FGSM, JaFR, Mix, Objective, PixelSpace
 from freqreg.errors import SettingError
 from freqreg.evaluation.attacks.pgd import FGSMAttack, PGDAttack
-from freqreg.evaluation.corruptions.randomness import Randomness
+from freqreg.evaluation.corruptions.randomness import CounterRNG
 from freqreg.integrations.torchattacks import TorchAttack
 from tests.evaluation.victims import examples_of, victim
 
@@ -205,7 +205,7 @@ def test_our_pgd_makes_the_same_images(start, monkeypatch):
     images, labels = examples_of(model)
     ours = PGDAttack(EPS, steps=20, step_size=2 / 255, restarts=1, start=start)
     foreign = torchattacks.PGD(model, EPS, 2 / 255, steps=20, random_start=start == "random")
-    drawn = Randomness("0/restart 0", torch.arange(len(images))).uniform(-1, 1, "start", 3, 12, 12)
+    drawn = CounterRNG("0/restart 0", torch.arange(len(images))).uniform(-1, 1, "start", 3, 12, 12)
     monkeypatch.setattr(Tensor, "uniform_", lambda self, low, high: self.copy_(drawn * high))
     expected = foreign(images, labels)
     assert_close(ours.run(model, images, labels).images, expected, rtol=0, atol=1e-6)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from study.mini.results import path_of
-from study.mini.runs import Cell, Stage, cells
+from study.mini.runs import Stage, StudyRun, cells
 
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, SEVERITIES
 
@@ -35,11 +35,11 @@ SOUND: Scores = {
 }
 """Of a model whose gradients are not masked."""
 
-Figures = Callable[[Cell], Mapping[str, float]]
+Figures = Callable[[StudyRun], Mapping[str, float]]
 
 
 def write(
-    folder: Path, cell: Cell, figures: Mapping[str, float], scores: Scores | None = None
+    folder: Path, cell: StudyRun, figures: Mapping[str, float], scores: Scores | None = None
 ) -> Path:
     """One cell's file; what `figures` lack of the measures is made up."""
     rest = dict.fromkeys(("high_noise", "low_noise", "log_b_low", "log_b_low_flipped"), 1.0)
@@ -73,7 +73,7 @@ def write_stage(
     folder: Path,
     stage: Stage,
     figures: Figures,
-    scores: Callable[[Cell], Scores | None] = lambda _: None,
+    scores: Callable[[StudyRun], Scores | None] = lambda _: None,
 ) -> None:
     """All cells of a stage."""
     for cell in cells(stage):

@@ -13,7 +13,7 @@ from freqreg._settings import require_count, require_positive
 from freqreg.errors import SettingError
 from freqreg.evaluation.attacks.base import Attack, Attacked
 from freqreg.evaluation.attacks.restarts import Select, require_select, run_restarts
-from freqreg.evaluation.corruptions.randomness import Randomness
+from freqreg.evaluation.corruptions.randomness import CounterRNG
 from freqreg.evaluation.inputs.examples import Batch, Classifier, Examples, Pixels
 from freqreg.input_gradients import value_and_input_grad
 from freqreg.mixers.base import ascend, require_start
@@ -120,7 +120,7 @@ class PGDAttack(Attack):
     def _step_size(self) -> float:
         return self.eps / 4 if self.step_size is None else self.step_size
 
-    def _perturbed(self, model: Classifier, batch: Batch, random: Randomness) -> Pixels:
+    def _perturbed(self, model: Classifier, batch: Batch, random: CounterRNG) -> Pixels:
         x = batch.x
         point = x if self.start == "zero" else _start(x, random, self.eps)
         loss_of = self._loss_fn(model, batch.labels)
@@ -147,7 +147,7 @@ def margin(logits: Logits, labels: Targets, confidence: float) -> Float[Tensor, 
     return (best_wrong - logits[right]).clamp(max=confidence)
 
 
-def _start(x: Pixels, random: Randomness, eps: float) -> Pixels:
+def _start(x: Pixels, random: CounterRNG, eps: float) -> Pixels:
     """A uniform point of the ε-ball, within the pixel range."""
     noise = random.uniform(-1, 1, "start", *x.shape[1:]).to(x.dtype)
     return UNIT_PIXELS.project(x, x + noise * UNIT_PIXELS.scaled(eps, x))

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from freqreg.errors import SettingError
 from freqreg.evaluation.attacks.base import Attacked
-from freqreg.evaluation.corruptions.randomness import Randomness
+from freqreg.evaluation.corruptions.randomness import CounterRNG
 from freqreg.evaluation.inputs.examples import Batch, Classifier, Examples, Pixels, unit_range
 from freqreg.evaluation.inputs.progress import progress_bar
 from freqreg.evaluation.metrics.accuracy import predictions
 
 Select = Literal["broken", "max-loss"]
-Perturb = Callable[[Batch, Randomness], Pixels]
+Perturb = Callable[[Batch, CounterRNG], Pixels]
 """One restart's last iterate for a batch; what it draws comes from the random numbers given."""
 
 _ROUNDING = 1e-3
@@ -64,7 +64,7 @@ def run_restarts(
             rows = worst.open_rows() if early_exit else torch.arange(len(examples))
             bar.update(len(examples) - len(rows))
             for batch in examples.batches(batch_size, rows):
-                images = perturb(batch, Randomness(f"{seed}/restart {restart}", batch.index))
+                images = perturb(batch, CounterRNG(f"{seed}/restart {restart}", batch.index))
                 worst.update(batch, images, _logits(model, images))
                 bar.update(len(batch))
                 bar.set_postfix_str(f"accuracy {worst.accuracy():.1%}", refresh=False)

@@ -9,12 +9,12 @@ from freqreg.evaluation.attacks.base import Attack
 from freqreg.evaluation.attacks.pgd import FGSMAttack, PGDAttack
 from freqreg.evaluation.attacks.robustness_curve import robustness_curve
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
-from freqreg.evaluation.benchmark.subject import Measure, Subject
+from freqreg.evaluation.benchmark.task import EvaluationTask, Measure
 from freqreg.evaluation.metrics.accuracy import accuracy
 from freqreg.evaluation.results.records import Values
 
 
-def fgsm(subject: Subject, settings: EvaluationSettings) -> Values:
+def fgsm(subject: EvaluationTask, settings: EvaluationSettings) -> Values:
     """Accuracy under FGSM."""
     return _accuracy_under(FGSMAttack(settings.eps), subject, settings, settings.fgsm_images)
 
@@ -22,24 +22,24 @@ def fgsm(subject: Subject, settings: EvaluationSettings) -> Values:
 def pgd(**changes: Any) -> Measure:
     """Accuracy under PGD with these changes to its settings."""
 
-    def score(subject: Subject, settings: EvaluationSettings) -> Values:
+    def score(subject: EvaluationTask, settings: EvaluationSettings) -> Values:
         attack = _pgd(settings, **changes)
         return _accuracy_under(attack, subject, settings, settings.attacked_images)
 
     return score
 
 
-def autoattack(subject: Subject, settings: EvaluationSettings) -> Values:
+def autoattack(subject: EvaluationTask, settings: EvaluationSettings) -> Values:
     """Accuracy under standard AutoAttack."""
     return _accuracy_under(AutoAttack(settings.eps), subject, settings, settings.attacked_images)
 
 
-def square(subject: Subject, settings: EvaluationSettings) -> Values:
+def square(subject: EvaluationTask, settings: EvaluationSettings) -> Values:
     """Accuracy under Square, which needs no gradient."""
     return _accuracy_under(SquareAttack(settings.eps), subject, settings, settings.attacked_images)
 
 
-def transfer(subject: Subject, settings: EvaluationSettings) -> Values:
+def transfer(subject: EvaluationTask, settings: EvaluationSettings) -> Values:
     """Accuracy on the images that PGD with one restart made against another model."""
     source = subject.transfer_source
     if source is None:
@@ -54,7 +54,7 @@ def transfer(subject: Subject, settings: EvaluationSettings) -> Values:
     }
 
 
-def curve(subject: Subject, settings: EvaluationSettings) -> Values:
+def curve(subject: EvaluationTask, settings: EvaluationSettings) -> Values:
     """Accuracy and loss under PGD with one restart, against ε."""
     images, labels = subject.first(settings.curve_images)
     points = robustness_curve(
@@ -75,7 +75,7 @@ def _pgd(settings: EvaluationSettings, **changes: Any) -> PGDAttack:
 
 
 def _accuracy_under(
-    attack: Attack, subject: Subject, settings: EvaluationSettings, count: int | None
+    attack: Attack, subject: EvaluationTask, settings: EvaluationSettings, count: int | None
 ) -> Values:
     images, labels = subject.first(count)
     attacked = attack.run(

@@ -7,26 +7,26 @@ from typing import Any
 
 from freqreg.evaluation.benchmark.scores import SCORES, score_names
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
-from freqreg.evaluation.benchmark.subject import Subject
+from freqreg.evaluation.benchmark.task import EvaluationTask
 from freqreg.evaluation.inputs.examples import Examples
 from freqreg.evaluation.inputs.models import LoadedModel
 from freqreg.evaluation.results.digests import digest, digest_of_model
 from freqreg.evaluation.results.environment import versions
-from freqreg.evaluation.results.records import Entry, Record
+from freqreg.evaluation.results.records import Entry, ModelScores
 
 Report = Callable[[str, Entry], None]
 
 
 def evaluate(
     loaded: LoadedModel,
-    subject: Subject,
+    subject: EvaluationTask,
     scores: Iterable[str],
     settings: EvaluationSettings,
     *,
     file: Path,
     replace: bool = False,
     report: Report = lambda *_: None,
-) -> Record:
+) -> ModelScores:
     """Measure what is missing of `scores`, and keep all in `file`.
 
     A score that the file has from the same model, images and settings is not measured again;
@@ -49,7 +49,7 @@ def evaluate(
     """
     wanted = {name: SCORES[name].conditions(subject, settings) for name in score_names(scores)}
     device = Examples.checked(subject.model, subject.images, subject.labels).device
-    record = Record.resumed(file, about(loaded, subject), replace=replace)
+    record = ModelScores.resumed(file, about(loaded, subject), replace=replace)
     if not replace:
         record.require(wanted, file=file)
     for name, used in wanted.items():
@@ -64,7 +64,7 @@ def evaluate(
     return record
 
 
-def about(loaded: LoadedModel, subject: Subject) -> dict[str, Any]:
+def about(loaded: LoadedModel, subject: EvaluationTask) -> dict[str, Any]:
     """What a record is of: the model, how it was trained, and the test set."""
     return {
         "model": loaded.source,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
-from freqreg.evaluation.benchmark.subject import LabelledBatches, Measure, Subject
+from freqreg.evaluation.benchmark.task import EvaluationTask, LabelledBatches, Measure
 from freqreg.evaluation.corruptions.corrupted_data import CorruptedOnTheFly
 from freqreg.evaluation.corruptions.names import SEVERITIES
 from freqreg.evaluation.metrics.accuracy import accuracy_over, logits_of, require_answers
@@ -17,7 +17,7 @@ from freqreg.evaluation.metrics.frequency_profile import gradient_profile
 from freqreg.evaluation.results.records import Values
 
 
-def clean(subject: Subject, settings: EvaluationSettings) -> Values:
+def clean(subject: EvaluationTask, settings: EvaluationSettings) -> Values:
     """Accuracy, mean cross-entropy and expected calibration error of clean images."""
     logits = logits_of(
         subject.model, subject.images, subject.labels, batch_size=settings.batch_size
@@ -31,7 +31,7 @@ def clean(subject: Subject, settings: EvaluationSettings) -> Values:
     }
 
 
-def noise(subject: Subject, settings: EvaluationSettings) -> Values:
+def noise(subject: EvaluationTask, settings: EvaluationSettings) -> Values:
     """Accuracy under noise of low and high frequencies, and under random signs times ε."""
     noises: dict[str, Callable[..., Tensor]] = {
         "low": partial(band_noise, band="low", rms=settings.noise_rms),
@@ -49,7 +49,7 @@ def noise(subject: Subject, settings: EvaluationSettings) -> Values:
     }
 
 
-def log_b_low(subject: Subject, settings: EvaluationSettings) -> Values:
+def log_b_low(subject: EvaluationTask, settings: EvaluationSettings) -> Values:
     """Low-frequency bias of the input gradients."""
     batches = subject.batches(settings.profiled_images, settings.batch_size)
     return gradient_profile(subject.model, batches).log_b_low_by_quadrant()
@@ -66,7 +66,7 @@ def recalibrated_corruption(name: str) -> Measure:
 
 
 def _noisy(
-    subject: Subject, settings: EvaluationSettings, noise: Callable[..., Tensor]
+    subject: EvaluationTask, settings: EvaluationSettings, noise: Callable[..., Tensor]
 ) -> LabelledBatches:
     first = 0
     for images, labels in subject.batches(None, settings.batch_size):
@@ -76,7 +76,7 @@ def _noisy(
 
 
 def _corrupted(
-    model: nn.Module, name: str, subject: Subject, settings: EvaluationSettings
+    model: nn.Module, name: str, subject: EvaluationTask, settings: EvaluationSettings
 ) -> Values:
     images, labels = subject.first(settings.corrupted_images)
     data = subject.corrupted or CorruptedOnTheFly(images, labels, settings.seed)

@@ -8,7 +8,7 @@ from typing import Any
 from freqreg.errors import SettingError
 from freqreg.evaluation.benchmark import adversarial_scores, natural_scores
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
-from freqreg.evaluation.benchmark.subject import Measure, Subject
+from freqreg.evaluation.benchmark.task import EvaluationTask, Measure
 from freqreg.evaluation.corruptions.names import CORRUPTIONS
 
 
@@ -31,7 +31,7 @@ class Score:
         """What of the settings produces this score."""
         return {name: getattr(settings, name) for name in self.depends}
 
-    def conditions(self, subject: Subject, settings: EvaluationSettings) -> dict[str, Any]:
+    def conditions(self, subject: EvaluationTask, settings: EvaluationSettings) -> dict[str, Any]:
         """The same, and digests of what else the score depends on."""
         return self.settings(settings) | {name: getattr(subject, name) for name in self.digests}
 

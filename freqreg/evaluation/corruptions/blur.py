@@ -22,7 +22,7 @@ from freqreg.evaluation.corruptions.linear_maps import (
     nearest,
     summed_zooms,
 )
-from freqreg.evaluation.corruptions.randomness import Randomness
+from freqreg.evaluation.corruptions.randomness import CounterRNG
 from freqreg.evaluation.corruptions.sampling import gathered
 
 Places = Int64[Tensor, "batch height width"]
@@ -31,13 +31,13 @@ _LARGE_DISK = 8
 _TAP_STEPS = 2**16
 
 
-def gaussian_blur(levels: Levels, random: Randomness, deviation: float) -> ExactLevels:
+def gaussian_blur(levels: Levels, random: CounterRNG, deviation: float) -> ExactLevels:
     """The same Gaussian blur for every image."""
     return gaussian_blurred(levels, deviation)
 
 
 def defocus_blur(
-    levels: Levels, random: Randomness, radius: float, antialiasing: float
+    levels: Levels, random: CounterRNG, radius: float, antialiasing: float
 ) -> ExactLevels:
     """A lens out of focus: the mean over a disk whose rim is smoothed a little."""
     total, count = _disk_sums(levels, radius)
@@ -50,7 +50,7 @@ def defocus_blur(
 
 
 def glass_blur(
-    levels: Levels, random: Randomness, deviation: float, distance: int, repetitions: int
+    levels: Levels, random: CounterRNG, deviation: float, distance: int, repetitions: int
 ) -> ExactLevels:
     """Frosted glass: pixels displaced at random between two slight blurs."""
     displaced = gaussian_blurred(levels, deviation).floor()
@@ -60,13 +60,13 @@ def glass_blur(
     return gaussian_blurred(displaced, deviation)
 
 
-def motion_blur(levels: Levels, random: Randomness, radius: int, deviation: float) -> Levels:
+def motion_blur(levels: Levels, random: CounterRNG, radius: int, deviation: float) -> Levels:
     """A camera in motion, within 45 degrees of the horizontal."""
     angle = random.uniform(-45, 45, "angle")
     return motion_blurred(levels, angle, radius, deviation)
 
 
-def zoom_blur(levels: Levels, random: Randomness, step: float, count: int) -> ExactLevels:
+def zoom_blur(levels: Levels, random: CounterRNG, step: float, count: int) -> ExactLevels:
     """A camera that moves forward: the mean of the image and of its enlargements."""
     factors = tuple(1 + step * index for index in range(int(count)))
     enlargements = summed_zooms(factors, *levels.shape[-2:], levels.device)
@@ -112,7 +112,7 @@ def _disk_sums(levels: Levels, radius: float) -> tuple[ExactLevels, int]:
 
 
 def _glass_sources(
-    random: Randomness, purpose: str, distance: int, height: int, width: int
+    random: CounterRNG, purpose: str, distance: int, height: int, width: int
 ) -> Places:
     """From which pixel each pixel takes its value.
 

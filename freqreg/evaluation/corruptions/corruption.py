@@ -14,7 +14,7 @@ import freqreg.evaluation.corruptions.weather as weather
 from freqreg.errors import InputError, SettingError
 from freqreg.evaluation.corruptions.levels import Levels
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, SEVERITIES
-from freqreg.evaluation.corruptions.randomness import Randomness
+from freqreg.evaluation.corruptions.randomness import CounterRNG
 from freqreg.evaluation.corruptions.severities import Constants, constants
 from freqreg.evaluation.inputs.examples import Images, Pixels, require_pixels, unit_range
 
@@ -66,7 +66,7 @@ def corrupt(
     settings = constants(name, severity, min(images.shape[-2:]))
     key, at_once = f"{seed}/{name}/{severity}", _images_at_once(images)
     corrupted = [
-        _corrupted(part, name, settings, Randomness(key, places))
+        _corrupted(part, name, settings, CounterRNG(key, places))
         for part, places in zip(images.split(at_once), index.split(at_once), strict=True)
     ]
     return torch.cat(corrupted).to(unit_range(images[:1]).dtype)
@@ -89,7 +89,7 @@ def as_bytes(images: Images) -> UInt8[Tensor, "images channel height width"]:
     return images if images.dtype == torch.uint8 else (images * 255).round().to(torch.uint8)
 
 
-def _corrupted(images: Images, name: str, settings: Constants, random: Randomness) -> Levels:
+def _corrupted(images: Images, name: str, settings: Constants, random: CounterRNG) -> Levels:
     corrupted = _FUNCTIONS[name](as_bytes(images).float(), random, *settings)
     return corrupted.clamp(0, 255).floor().float() / 255
 

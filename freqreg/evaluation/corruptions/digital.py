@@ -24,7 +24,7 @@ from freqreg.evaluation.corruptions.linear_maps import (
     mirrored,
     mirrored_about_edge,
 )
-from freqreg.evaluation.corruptions.randomness import Randomness
+from freqreg.evaluation.corruptions.randomness import CounterRNG
 from freqreg.evaluation.corruptions.sampling import (
     affine_places,
     gathered,
@@ -33,13 +33,13 @@ from freqreg.evaluation.corruptions.sampling import (
 )
 
 
-def contrast(levels: Levels, random: Randomness, remaining: float) -> ExactLevels:
+def contrast(levels: Levels, random: CounterRNG, remaining: float) -> ExactLevels:
     """Each channel drawn towards its mean."""
     mean = levels.mean((2, 3), keepdim=True, dtype=torch.float64)
     return (levels - mean) * remaining + mean
 
 
-def saturate(levels: Levels, random: Randomness, factor: float, offset: float) -> Levels:
+def saturate(levels: Levels, random: CounterRNG, factor: float, offset: float) -> Levels:
     """HSV's saturation scaled and shifted; hue and value stay. Grey has the hue of red."""
     value, least = levels.amax(1, keepdim=True), levels.amin(1, keepdim=True)
     spread = value - least
@@ -50,7 +50,7 @@ def saturate(levels: Levels, random: Randomness, factor: float, offset: float) -
     return value - value * wanted * distance
 
 
-def pixelate(levels: Levels, random: Randomness, share: float) -> Levels:
+def pixelate(levels: Levels, random: CounterRNG, share: float) -> Levels:
     """Fewer pixels, each the rounded mean of those whose place it takes."""
     height, width = levels.shape[-2:]
     new_height, new_width = int(height * share), int(width * share)
@@ -66,7 +66,7 @@ def pixelate(levels: Levels, random: Randomness, share: float) -> Levels:
     return gathered(small, places.expand(len(levels), -1, -1))
 
 
-def jpeg_compression(levels: Levels, random: Randomness, quality: int) -> Levels:
+def jpeg_compression(levels: Levels, random: CounterRNG, quality: int) -> Levels:
     """Through Pillow's JPEG codec (chroma halved along both axes), image by image on the CPU."""
     height, width = levels.shape[-2:]
     stacked = rearrange(levels.to(torch.uint8).cpu(), "b c h w -> (b h) w c").contiguous()
@@ -85,7 +85,7 @@ def _through_jpeg(image: Image.Image, quality: int) -> Image.Image:
 
 
 def elastic_transform(
-    levels: Levels, random: Randomness, size: float, smoothing: float, shift: float
+    levels: Levels, random: CounterRNG, size: float, smoothing: float, shift: float
 ) -> Levels:
     """A random affine map, then displacements that vary smoothly."""
     height, width = levels.shape[-2:]

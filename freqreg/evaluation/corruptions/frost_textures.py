@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float32, Float64, Int64, UInt8
 from torch import Tensor
 
-from freqreg.evaluation.corruptions.randomness import Randomness
+from freqreg.evaluation.corruptions.randomness import CounterRNG
 
 SIDE = 512
 """Pixels of a texture, which is periodic, at ImageNet-C's magnification of 1."""
@@ -43,7 +43,7 @@ def frost_textures(
 
 @lru_cache(maxsize=1)
 def _full_size() -> UInt8[Tensor, "texture 3 side side"]:
-    random = Randomness("frost textures", torch.arange(len(LOOKS)))
+    random = CounterRNG("frost textures", torch.arange(len(LOOKS)))
     noise = random.normal("noise", 2, SIDE, SIDE).double()
     centres = random.uniform(0, SIDE, "cells", _CELLS, 2)
     directions = random.integers(0, _DIRECTIONS, "directions", _CELLS)

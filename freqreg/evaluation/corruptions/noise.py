@@ -11,31 +11,31 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from freqreg.evaluation.corruptions.levels import Levels
-from freqreg.evaluation.corruptions.randomness import CELLS, Randomness, look_up
+from freqreg.evaluation.corruptions.randomness import CELLS, CounterRNG, look_up
 
 _PHOTON_CELLS = 2**14
 
 
-def gaussian_noise(levels: Levels, random: Randomness, deviation: float) -> Levels:
+def gaussian_noise(levels: Levels, random: CounterRNG, deviation: float) -> Levels:
     """Electronic noise: the same deviation everywhere."""
     return levels + random.normal("noise", *levels.shape[1:]) * (255 * deviation)
 
 
-def speckle_noise(levels: Levels, random: Randomness, deviation: float) -> Levels:
+def speckle_noise(levels: Levels, random: CounterRNG, deviation: float) -> Levels:
     """Noise in proportion to the level."""
     return levels + levels * (random.normal("noise", *levels.shape[1:]) * deviation)
 
 
-def impulse_noise(levels: Levels, random: Randomness, share: float) -> Levels:
+def impulse_noise(levels: Levels, random: CounterRNG, share: float) -> Levels:
     """Salt and pepper, in equal parts, on a share of the values."""
-    cells = random.cells("noise", *levels.shape[1:])
+    cells = random.uint16("noise", *levels.shape[1:])
     salted = levels.masked_fill(cells < share * CELLS, 255)
     return salted.masked_fill(cells < share / 2 * CELLS, 0)
 
 
-def shot_noise(levels: Levels, random: Randomness, photons: float) -> Levels:
+def shot_noise(levels: Levels, random: CounterRNG, photons: float) -> Levels:
     """Poisson noise of the photons that each level stands for."""
-    cells = random.cells("photons", *levels.shape[1:]) // (CELLS // _PHOTON_CELLS)
+    cells = random.uint16("photons", *levels.shape[1:]) // (CELLS // _PHOTON_CELLS)
     quantiles = _photon_quantiles(photons, levels.device)
     return look_up(quantiles, levels.to(torch.int32) * _PHOTON_CELLS + cells).float()
 

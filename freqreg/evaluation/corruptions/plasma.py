@@ -5,12 +5,12 @@ from einops import rearrange
 from jaxtyping import Float32
 from torch import Tensor
 
-from freqreg.evaluation.corruptions.randomness import Randomness
+from freqreg.evaluation.corruptions.randomness import CounterRNG
 
 Grid = Float32[Tensor, "batch side side"]
 
 
-def plasma(random: Randomness, decay: float, least_side: int) -> Grid:
+def plasma(random: CounterRNG, decay: float, least_side: int) -> Grid:
     """Periodic height maps in [0, 1], whose side is the power of two from `least_side` up.
 
     Each halving of the spacing shrinks the random offsets by the square of `decay`.
@@ -24,7 +24,7 @@ def plasma(random: Randomness, decay: float, least_side: int) -> Grid:
     return (heights - least) / (largest - least)
 
 
-def _refined(corners: Grid, random: Randomness, offset: float) -> Float32[Tensor, "batch s s"]:
+def _refined(corners: Grid, random: CounterRNG, offset: float) -> Float32[Tensor, "batch s s"]:
     """Twice the side: squares' centres from their corners, then edges' centres from both."""
     side = corners.shape[-1]
     offsets = random.uniform(-offset, offset, f"offsets of {side}", 3, side, side).unbind(1)

@@ -23,7 +23,7 @@ _DRAWS_PER_WORD = 4
 
 
 @dataclass(frozen=True)
-class Randomness:
+class CounterRNG:
     """The random numbers of each image of a batch, by the purpose that they serve.
 
     Args:
@@ -34,7 +34,7 @@ class Randomness:
     key: str
     index: Int64[Tensor, " batch"]
 
-    def cells(self, purpose: str, *shape: int) -> Int32[Tensor, "batch *shape"]:
+    def uint16(self, purpose: str, *shape: int) -> Int32[Tensor, "batch *shape"]:
         """Uniform integers in [0, 65536), independent for each image and purpose."""
         count = math.prod(shape)
         words = -(-count // _DRAWS_PER_WORD)
@@ -48,17 +48,17 @@ class Randomness:
         self, low: float, high: float, purpose: str, *shape: int
     ) -> Float32[Tensor, "batch *shape"]:
         """The middles of the cells of [low, high]: never an end, never the exact centre."""
-        return (self.cells(purpose, *shape) + 0.5) * ((high - low) / CELLS) + low
+        return (self.uint16(purpose, *shape) + 0.5) * ((high - low) / CELLS) + low
 
     def integers(
         self, low: int, high: int, purpose: str, *shape: int
     ) -> Int64[Tensor, "batch *shape"]:
         """Uniform integers in [low, high), as uniform as 65,536 cells can be shared out."""
-        return (self.cells(purpose, *shape).long() * (high - low) >> 16) + low
+        return (self.uint16(purpose, *shape).long() * (high - low) >> 16) + low
 
     def normal(self, purpose: str, *shape: int) -> Float32[Tensor, "batch *shape"]:
         """Standard normal numbers: the quantiles of the cells, so none lies beyond ±4.4."""
-        return look_up(_normal_quantiles(self.index.device), self.cells(purpose, *shape))
+        return look_up(_normal_quantiles(self.index.device), self.uint16(purpose, *shape))
 
 
 def look_up(table: Tensor, places: Int32[Tensor, "*shape"]) -> Tensor:

@@ -18,7 +18,7 @@ from freqreg.evaluation.corruptions.linear_maps import (
     zoom_matrix,
 )
 from freqreg.evaluation.corruptions.plasma import plasma
-from freqreg.evaluation.corruptions.randomness import Randomness
+from freqreg.evaluation.corruptions.randomness import CounterRNG
 from freqreg.evaluation.corruptions.relief import (
     BOX,
     EMBOSS,
@@ -34,14 +34,14 @@ WATER = (175, 238, 238)
 MUD = (63, 42, 20)
 
 
-def brightness(levels: Levels, random: Randomness, added: float) -> Levels:
+def brightness(levels: Levels, random: CounterRNG, added: float) -> Levels:
     """HSV's value raised; hue and saturation stay, so all channels grow by one factor."""
     value = levels.amax(1, keepdim=True)
     raised = (value + 255 * added).clamp(max=255)
     return torch.where(value > 0, levels * raised / value, raised)
 
 
-def fog(levels: Levels, random: Randomness, thickness: float, decay: float) -> Levels:
+def fog(levels: Levels, random: CounterRNG, thickness: float, decay: float) -> Levels:
     """A random height map added, the whole darkened to its brightest value before."""
     height, width = levels.shape[-2:]
     heights = plasma(random, decay, max(height, width))[:, None, :height, :width]
@@ -51,7 +51,7 @@ def fog(levels: Levels, random: Randomness, thickness: float, decay: float) -> L
 
 def frost(
     levels: Levels,
-    random: Randomness,
+    random: CounterRNG,
     image_weight: float,
     frost_weight: float,
     magnification: float,
@@ -72,7 +72,7 @@ def frost(
 
 def snow(
     levels: Levels,
-    random: Randomness,
+    random: CounterRNG,
     mean: float,
     deviation: float,
     zoom: float,
@@ -91,7 +91,7 @@ def snow(
 
 def spatter(
     levels: Levels,
-    random: Randomness,
+    random: CounterRNG,
     mean: float,
     deviation: float,
     smoothing: float,
@@ -109,7 +109,7 @@ def spatter(
 
 
 def _flakes(
-    random: Randomness,
+    random: CounterRNG,
     mean: float,
     deviation: float,
     zoom: float,

@@ -11,7 +11,7 @@ from einops import rearrange
 from jaxtyping import Integer
 from torch import Tensor
 
-from freqreg._files import appearing_whole
+from freqreg._files import atomic_write
 from freqreg.evaluation.corruptions.corrupted_data import (
     CorruptedData,
     CorruptedDataError,
@@ -58,7 +58,7 @@ def write_npy_folder(
     data = CorruptedOnTheFly(as_bytes(images), labels, seed)
     folder.mkdir(parents=True, exist_ok=True)
     _settle_origin(folder / ORIGIN, _origin(data))
-    with appearing_whole(folder / f"{LABELS}.npy") as unfinished, unfinished.open("wb") as file:
+    with atomic_write(folder / f"{LABELS}.npy") as unfinished, unfinished.open("wb") as file:
         np.save(file, _compact(data.labels.cpu().numpy()))
     with progress_bar(len(names) * len(SEVERITIES) * len(images), "corrupting") as bar:
         for name in names:
@@ -74,7 +74,7 @@ def _write(path: Path, data: CorruptedOnTheFly, name: str, bar: Any) -> None:
         return
     _, channels, height, width = data.images.shape
     shape = (rows, height, width, channels)
-    with appearing_whole(path) as unfinished:
+    with atomic_write(path) as unfinished:
         file = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
         _fill(file, data, name, bar)
         file.flush()
@@ -104,7 +104,7 @@ def _origin(data: CorruptedOnTheFly) -> dict[str, Any]:
 def _settle_origin(path: Path, origin: dict[str, Any]) -> None:
     """Note what the folder is written from, or see that it is the same as before."""
     if not path.exists():
-        with appearing_whole(path) as unfinished:
+        with atomic_write(path) as unfinished:
             unfinished.write_text(json.dumps(origin, indent=2) + "\n")
         return
     before = json.loads(path.read_text())

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from freqreg.errors import FreqregError
+from freqreg.evaluation.inputs.transforms import EvalTransform
 from freqreg.networks import OneConvNet, PreActResNet18
 
 TIMM = "timm/"
@@ -60,15 +61,15 @@ class LoadedModel:
         source: what it was loaded by.
         model: maps floats in [0, 1] to logits; in eval mode.
         config: the run's config.json; for timm's models the name alone.
-        image_size: height and width that it was trained on, where known.
-        crop_share: side of its crops as a share of the resized image.
+        transform: how it is shown pictures, where known.
+        class_names: of its logits, in order, where known.
     """
 
     source: str
     model: nn.Module
     config: Mapping[str, Any]
-    image_size: int | None = None
-    crop_share: float = 1.0
+    transform: EvalTransform | None = None
+    class_names: tuple[str, ...] | None = None
 
     @property
     def method(self) -> str:
@@ -178,8 +179,8 @@ def _pretrained(name: str) -> LoadedModel:
         ) from error
     config: Any = model.pretrained_cfg
     normalized = Normalized(model, config["mean"], config["std"])
-    size, share = config["input_size"][-1], config["crop_pct"]
-    return LoadedModel(name, normalized, {"model": name}, size, share)
+    transform = EvalTransform(tuple(config["input_size"][-2:]), config["crop_pct"])
+    return LoadedModel(name, normalized, {"model": name}, transform)
 
 
 def _timm_model(name: str, **kwargs: Any) -> Any:

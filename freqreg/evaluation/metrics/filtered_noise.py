@@ -8,7 +8,7 @@ from torch import Tensor
 
 from freqreg._settings import require_positive
 from freqreg.errors import SettingError
-from freqreg.evaluation.corruptions.randomness import CELLS, Randomness
+from freqreg.evaluation.corruptions.randomness import CELLS, CounterRNG
 from freqreg.evaluation.inputs.examples import Images, Pixels, require_pixels, unit_range
 
 Band = Literal["low", "high"]
@@ -65,7 +65,7 @@ def sign_noise(
     """
     require_positive(eps=eps)
     x = _pixels(images)
-    up = _random(f"{seed}/sign noise", x, index).cells("noise", *x.shape[1:]) < CELLS // 2
+    up = _random(f"{seed}/sign noise", x, index).uint16("noise", *x.shape[1:]) < CELLS // 2
     return torch.where(up, x + eps, x - eps).clamp(0, 1)
 
 
@@ -74,9 +74,9 @@ def _pixels(images: Images) -> Pixels:
     return unit_range(images)
 
 
-def _random(key: str, x: Pixels, index: Int64[Tensor, " images"] | None) -> Randomness:
+def _random(key: str, x: Pixels, index: Int64[Tensor, " images"] | None) -> CounterRNG:
     places = torch.arange(len(x)) if index is None else index
-    return Randomness(key, places.to(x.device))
+    return CounterRNG(key, places.to(x.device))
 
 
 def _band_mask(

@@ -10,7 +10,7 @@ from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
 from freqreg._settings import require_positive
-from freqreg.evaluation.corruptions.randomness import CELLS, Randomness
+from freqreg.evaluation.corruptions.randomness import CELLS, CounterRNG
 from freqreg.evaluation.inputs.examples import (
     BATCH_SIZE,
     Classifier,
@@ -112,8 +112,8 @@ class BasisNoise:
         self, x: Pixels, at: Frequency, index: Int64[Tensor, " batch"]
     ) -> Float[Tensor, "batch channel height width"]:
         """The images under this noise; the signs belong to their places in the data set."""
-        random = Randomness(f"{self.seed}/heat map {_key(at)}", index)
-        signs = torch.where(random.cells("signs", x.shape[1], 1, 1) < CELLS // 2, 1.0, -1.0)
+        random = CounterRNG(f"{self.seed}/heat map {_key(at)}", index)
+        signs = torch.where(random.uint16("signs", x.shape[1], 1, 1) < CELLS // 2, 1.0, -1.0)
         return (x + signs * (self.norm * self.basis(at).to(x.device))).clamp(0, 1)
 
 

@@ -6,7 +6,7 @@ NOTHING = "–"
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """A cell of a table.
 
     Args:
@@ -38,7 +38,7 @@ class Table:
     """
 
     head: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[TableCell, ...], ...]
     is_dense: bool = False
     summary: str = ""
 

@@ -2,7 +2,7 @@
 
 from math import isnan
 
-from freqreg.evaluation.report.blocks import NOTHING, Cell
+from freqreg.evaluation.report.blocks import NOTHING, TableCell
 from freqreg.evaluation.report.groups import Group
 from freqreg.evaluation.report.quantities import Quantity
 from freqreg.evaluation.results.paper import ERRATA, Published, published
@@ -12,13 +12,15 @@ IN_DOUBT = "†"
 """After a figure of the paper that seems to be misprinted."""
 
 
-def cell(group: Group, quantity: Quantity, dataset: str) -> Cell:
+def cell(group: Group, quantity: Quantity, dataset: str) -> TableCell:
     """Mean ± standard deviation over a group's runs, the difference to the paper's, the paper's."""
     ours = group.spread(quantity.measured)
     theirs = published_for(group, quantity, dataset)
     if theirs is None:
-        return Cell(_spread_text(ours, quantity, len(group.runs)), share=_share(ours, quantity))
-    return Cell(
+        return TableCell(
+            _spread_text(ours, quantity, len(group.runs)), share=_share(ours, quantity)
+        )
+    return TableCell(
         _spread_text(ours, quantity, len(group.runs)),
         aside="" if ours is None else signed(ours.mean - theirs.mean, quantity.digits),
         below=f"paper {_with_std(theirs, quantity)}{_doubt(theirs, quantity, group.method)}",

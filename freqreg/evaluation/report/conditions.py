@@ -8,7 +8,7 @@ from typing import Any
 
 from freqreg.evaluation.benchmark.scores import SCORES
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
-from freqreg.evaluation.report.blocks import NOTHING, Cell, Table
+from freqreg.evaluation.report.blocks import NOTHING, Table, TableCell
 from freqreg.evaluation.report.groups import Group
 from freqreg.evaluation.report.quantities import CORRUPTION_ROWS
 from freqreg.evaluation.report.runs import ReportedRun
@@ -100,13 +100,13 @@ def _entries(groups: Sequence[Group]) -> Iterator[tuple[str, ReportedRun, str, E
                 yield group.label, run, score, entry
 
 
-def _row(kind: str, settings: str, images: int | None, labels: list[str]) -> tuple[Cell, ...]:
+def _row(kind: str, settings: str, images: int | None, labels: list[str]) -> tuple[TableCell, ...]:
     error = None if kind == "log_b_low" or images is None else 98 / sqrt(images)
     return (
-        Cell(TITLES.get(kind, kind), below=", ".join(dict.fromkeys(labels))),
-        Cell(settings),
-        Cell(NOTHING if images is None else f"{images:,}"),
-        Cell(NOTHING if error is None else f"± {error:.1f}"),
+        TableCell(TITLES.get(kind, kind), below=", ".join(dict.fromkeys(labels))),
+        TableCell(settings),
+        TableCell(NOTHING if images is None else f"{images:,}"),
+        TableCell(NOTHING if error is None else f"± {error:.1f}"),
     )
 
 

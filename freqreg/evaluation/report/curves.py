@@ -5,7 +5,7 @@ from math import nan
 from statistics import fmean
 
 from freqreg.evaluation.report.groups import Group
-from freqreg.evaluation.results.records import Record
+from freqreg.evaluation.results.records import ModelScores
 
 Curve = Mapping[float, float]
 """A number by radius."""
@@ -33,7 +33,7 @@ def loss_against(eps: Sequence[float], group: Group) -> list[float]:
     return [_mean([curve.get(radius, nan) for curve in curves if curve]) for radius in eps]
 
 
-def curve_of(record: Record, part: str) -> Curve:
+def curve_of(record: ModelScores, part: str) -> Curve:
     """What the score "curve" has of a part ("accuracy" or "loss"), by radius."""
     entry = record.scores.get("curve")
     values = {} if entry is None else entry.values

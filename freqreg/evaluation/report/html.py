@@ -9,13 +9,13 @@ from itertools import groupby
 
 from freqreg.evaluation.report.blocks import (
     Block,
-    Cell,
     Chapter,
     Page,
     Picture,
     Points,
     Section,
     Table,
+    TableCell,
     Text,
 )
 
@@ -116,7 +116,7 @@ def _(block: Table) -> str:
     return f"<details><summary>{_inline(block.summary)}</summary>{table}</details>"
 
 
-def _row(row: tuple[Cell, ...], columns: int) -> str:
+def _row(row: tuple[TableCell, ...], columns: int) -> str:
     first, *others = row
     name = f"{_inline(first.text)}{_small(first)}"
     if not others:
@@ -124,18 +124,18 @@ def _row(row: tuple[Cell, ...], columns: int) -> str:
     return f'<tr><th scope="row">{name}</th>{"".join(map(_cell, others))}</tr>'
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: TableCell) -> str:
     kind = ' class="long"' if len(cell.text) > _LONG else ""
     text = f"<strong>{_inline(cell.text)}</strong>" if cell.is_strong else _inline(cell.text)
     aside = f" <em>{_inline(cell.aside)}</em>" if cell.aside else ""
     return f"<td{kind}>{text}{aside}{_bar(cell)}{_small(cell)}</td>"
 
 
-def _small(cell: Cell) -> str:
+def _small(cell: TableCell) -> str:
     return f"<small>{_inline(cell.below)}</small>" if cell.below else ""
 
 
-def _bar(cell: Cell) -> str:
+def _bar(cell: TableCell) -> str:
     if cell.share is None and cell.mark is None:
         return ""
     filled = "" if cell.share is None else f'<i style="width:{100 * cell.share:.1f}%"></i>'

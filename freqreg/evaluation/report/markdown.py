@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from functools import singledispatch
 
-from freqreg.evaluation.report.blocks import Cell, Page, Picture, Points, Table, Text
+from freqreg.evaluation.report.blocks import Page, Picture, Points, Table, TableCell, Text
 
 
 def as_markdown(page: Page, *, figures: str) -> str:
@@ -59,13 +59,13 @@ def _(block: Table, figures: str) -> str:
     return f"{opening}\n\n{table}\n\n</details>"
 
 
-def _row(row: tuple[Cell, ...], columns: int) -> str:
+def _row(row: tuple[TableCell, ...], columns: int) -> str:
     if len(row) == 1:
         return _line([f"**{row[0].text}**", *[""] * (columns - 1)])
     return _line([_cell(cell) for cell in row])
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: TableCell) -> str:
     text = f"**{cell.text}**" if cell.is_strong else cell.text
     aside = f" ({cell.aside})" if cell.aside else ""
     return f"{text}{aside}<br>{cell.below}" if cell.below else f"{text}{aside}"

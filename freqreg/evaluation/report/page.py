@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from freqreg._files import write_text
 from freqreg.evaluation.report.blocks import Block, Chapter, Page, Points, Section, Text
 from freqreg.evaluation.report.cells import IN_DOUBT
 from freqreg.evaluation.report.figures import spectra_picture
@@ -14,7 +15,6 @@ from freqreg.evaluation.report.markdown import as_markdown, figures_of
 from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.report.sections import chapter, chapter_title
 from freqreg.evaluation.results.paper import DATASETS, ERRATA, SOURCE, tables_of
-from freqreg.evaluation.results.records import write_whole
 
 TITLE = "Frequency bias and robustness"
 SPECTRA = Text(
@@ -34,8 +34,8 @@ def write_report(runs: Sequence[ReportedRun], folder: Path) -> Page:
         folder: made where missing.
     """
     page = build(runs)
-    write_whole(folder / HTML, as_html(page))
-    write_whole(folder / MARKDOWN, as_markdown(page, figures=FIGURES))
+    write_text(folder / HTML, as_html(page))
+    write_text(folder / MARKDOWN, as_markdown(page, figures=FIGURES))
     (folder / FIGURES).mkdir(exist_ok=True)
     for picture in figures_of(page):
         (folder / FIGURES / f"{picture.name}.svg").write_bytes(picture.svg)

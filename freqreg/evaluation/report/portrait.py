@@ -6,14 +6,14 @@ from pathlib import Path
 from jaxtyping import Float, Float64, Integer
 from torch import Tensor, nn
 
-from freqreg._files import appearing_whole
+from freqreg._files import atomic_write
 from freqreg.evaluation.inputs.examples import Images, unit_range
 from freqreg.evaluation.metrics.frequency_profile import (
     gradient_profile,
     image_profile,
     input_gradients,
 )
-from freqreg.evaluation.results.records import Record
+from freqreg.evaluation.results.records import ModelScores
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,16 +58,16 @@ class Portrait:
             image=unit_range(images[:1])[0].float().cpu(),
         )
 
-    def save(self, path: Path, *, of: Record) -> None:
+    def save(self, path: Path, *, of: ModelScores) -> None:
         """Write it, with the digest of the weights that it is of."""
         from safetensors.torch import save_file
 
         tensors = {field.name: getattr(self, field.name).contiguous() for field in fields(self)}
-        with appearing_whole(path) as beside:
+        with atomic_write(path) as beside:
             save_file(tensors, beside, {"weights": of.about.get("weights", "")})
 
     @classmethod
-    def load(cls, path: Path, *, of: Record) -> "Portrait | None":
+    def load(cls, path: Path, *, of: ModelScores) -> "Portrait | None":
         """Read it; None where it was not kept, or is of other weights than the record."""
         from safetensors import safe_open
 

@@ -8,7 +8,7 @@ from freqreg.evaluation.corruptions.names import CORRUPTIONS, MAIN
 from freqreg.evaluation.report.groups import STANDARD, Group
 from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW, RELATIVE_COST
-from freqreg.evaluation.results.records import Entry, Record
+from freqreg.evaluation.results.records import Entry, ModelScores
 from freqreg.evaluation.results.summary import (
     corruption_accuracy,
     mean_accuracy,
@@ -117,14 +117,14 @@ def corruption_error(groups: Sequence[Group]) -> Quantity:
     return Quantity("mCE", lambda run: mean_corruption_error(run.record, baseline), "mCE")
 
 
-def averaged(records: Sequence[Record]) -> Record:
+def averaged(records: Sequence[ModelScores]) -> ModelScores:
     """Accuracies under corruptions, averaged over those records that have them."""
     scores: dict[str, Entry] = {}
     for name in CORRUPTIONS:
         known = [a for record in records if (a := corruption_accuracy(record, name)) is not None]
         if known:
             scores[f"corruption/{name}"] = Entry({"mean": fmean(known)}, {}, {}, 0.0)
-    return Record({}, scores)
+    return ModelScores({}, scores)
 
 
 def any_measured(quantities: Sequence[Quantity], groups: Sequence[Group]) -> list[Quantity]:

@@ -10,7 +10,7 @@ from freqreg.errors import SettingError
 from freqreg.evaluation.inputs.models import CONFIG, RESULTS
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
 from freqreg.evaluation.results.paper import DATASETS
-from freqreg.evaluation.results.records import Entry, Record, RecordError, Values
+from freqreg.evaluation.results.records import Entry, ModelScores, RecordError, Values
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ReportedRun:
         portrait: its spectrum and input gradient, where they were kept.
     """
 
-    record: Record
+    record: ModelScores
     files: tuple[Path, ...]
     config: Mapping[str, Any] = field(default_factory=dict)
     seconds_per_step: float | None = None
@@ -102,7 +102,7 @@ def _read(path: Path) -> ReportedRun | None:
 
 def _evaluated(path: Path) -> ReportedRun:
     """A record, joined with what its run folder says if that is still there."""
-    record = Record.load(path)
+    record = ModelScores.load(path)
     run = ReportedRun(record, (path,), portrait=Portrait.load(portrait_file(path), of=record))
     results, config = Path(record.model, RESULTS), Path(record.model, CONFIG)
     finished = _read(results) if results.is_file() else None
@@ -118,7 +118,7 @@ def _finished(path: Path, content: Mapping[str, Any]) -> ReportedRun:
         "method": config["method"],
         "training_seed": config["seed"],
     }
-    record = Record(about, _entries(content["measures"], config))
+    record = ModelScores(about, _entries(content["measures"], config))
     portrait = Portrait.load(portrait_file(path), of=record)
     return ReportedRun(record, (path,), config, content.get("seconds_per_step"), portrait)
 
@@ -155,7 +155,7 @@ def _joined(first: ReportedRun, second: ReportedRun) -> ReportedRun:
     if "data" in weak.record.about:
         _require_agreement(weak, strong)
     return ReportedRun(
-        Record(
+        ModelScores(
             {**weak.record.about, **strong.record.about},
             {**weak.record.scores, **strong.record.scores},
         ),

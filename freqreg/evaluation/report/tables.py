@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from freqreg.evaluation.report.blocks import NOTHING, Cell, Table
+from freqreg.evaluation.report.blocks import NOTHING, Table, TableCell
 from freqreg.evaluation.report.cells import cell, number, published_for
 from freqreg.evaluation.report.groups import Group
 from freqreg.evaluation.report.quantities import (
@@ -19,7 +19,7 @@ from freqreg.evaluation.report.quantities import (
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
 from freqreg.evaluation.results.summary import BANDS, has_collapsed
 
-Row = tuple[Cell, ...]
+Row = tuple[TableCell, ...]
 
 
 def attack_table(groups: Sequence[Group], dataset: str) -> Table:
@@ -51,7 +51,7 @@ def corruption_table(groups: Sequence[Group], dataset: str) -> Table:
     below = [
         row
         for band, names in BANDS.items()
-        for row in [(Cell(band),), *(_corruption(name, columns, dataset) for name in names)]
+        for row in [(TableCell(band),), *(_corruption(name, columns, dataset) for name in names)]
     ]
     return Table(("", *(group.label for group in columns)), (*above, *below))
 
@@ -83,25 +83,25 @@ def shown(quantities: Sequence[Quantity], groups: Sequence[Group], dataset: str)
 def _by_method(quantities: Sequence[Quantity], groups: Sequence[Group], dataset: str) -> Table:
     """A row for each method that has any of these, a column for each."""
     columns = shown(quantities, groups, dataset) if any_measured(quantities, groups) else []
-    rows = ((Cell(g.label), *(cell(g, column, dataset) for column in columns)) for g in groups)
+    rows = ((TableCell(g.label), *(cell(g, column, dataset) for column in columns)) for g in groups)
     return Table(("", *(column.title for column in columns)), _told(rows))
 
 
 def _across(quantity: Quantity, groups: Sequence[Group], dataset: str) -> Row:
     """A row for one number, a column for each method."""
-    return (Cell(quantity.title), *(cell(group, quantity, dataset) for group in groups))
+    return (TableCell(quantity.title), *(cell(group, quantity, dataset) for group in groups))
 
 
 def _corruption(name: str, groups: Sequence[Group], dataset: str) -> Row:
     head, *cells = _across(CORRUPTION_ROWS[name], groups, dataset)
-    return (Cell(head.text, below=f"log B_low {CORRUPTION_LOG_B_LOW[name]:.2f}"), *cells)
+    return (TableCell(head.text, below=f"log B_low {CORRUPTION_LOG_B_LOW[name]:.2f}"), *cells)
 
 
 def _by_run(quantities: Sequence[Quantity], groups: Sequence[Group]) -> Table:
     rows = [
         row
         for group in groups
-        for row in [(Cell(group.label),), *_runs(quantities, group)]
+        for row in [(TableCell(group.label),), *_runs(quantities, group)]
         if group.runs
     ]
     return Table(("", *(quantity.title for quantity in quantities)), tuple(rows), is_dense=True)
@@ -110,8 +110,11 @@ def _by_run(quantities: Sequence[Quantity], groups: Sequence[Group]) -> Table:
 def _runs(quantities: Sequence[Quantity], group: Group) -> list[Row]:
     return [
         (
-            Cell("a run" if run.seed is None else f"seed {run.seed}"),
-            *(Cell(number(quantity.measured(run), quantity.digits)) for quantity in quantities),
+            TableCell("a run" if run.seed is None else f"seed {run.seed}"),
+            *(
+                TableCell(number(quantity.measured(run), quantity.digits))
+                for quantity in quantities
+            ),
         )
         for run in group.runs
     ]
@@ -126,10 +129,10 @@ def _told(rows: Iterable[Row]) -> tuple[Row, ...]:
     return tuple(row for row in rows if any(c.text != NOTHING or c.below for c in row[1:]))
 
 
-def _collapses(group: Group) -> Cell:
+def _collapses(group: Group) -> TableCell:
     verdicts = [v for run in group.runs if (v := has_collapsed(run.record)) is not None]
     if not verdicts:
-        return Cell()
+        return TableCell()
     if len(verdicts) == 1:
-        return Cell("yes" if verdicts[0] else "no", is_strong=verdicts[0])
-    return Cell(f"{sum(verdicts)} of {len(verdicts)}", is_strong=any(verdicts))
+        return TableCell("yes" if verdicts[0] else "no", is_strong=verdicts[0])
+    return TableCell(f"{sum(verdicts)} of {len(verdicts)}", is_strong=any(verdicts))

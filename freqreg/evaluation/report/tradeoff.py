@@ -6,7 +6,7 @@ from statistics import fmean
 
 from freqreg.evaluation.corruptions.names import GROUPS
 from freqreg.evaluation.metrics.rank_correlation import rank_correlation
-from freqreg.evaluation.report.blocks import Cell, Table
+from freqreg.evaluation.report.blocks import Table, TableCell
 from freqreg.evaluation.report.cells import signed
 from freqreg.evaluation.report.groups import Group, baseline_of
 from freqreg.evaluation.report.quantities import CORRUPTION_ROWS
@@ -61,7 +61,7 @@ def tradeoff_table(found: Sequence[Comparison]) -> Table:
     head = ("", *(f"under {category}" for category in GROUPS), *_CORRELATIONS)
     rows = [
         (
-            Cell(comparison.method, below=f"minus {comparison.baseline}"),
+            TableCell(comparison.method, below=f"minus {comparison.baseline}"),
             *(_both(comparison, lambda c, of=names: _mean(c, of)) for names in GROUPS.values()),
             *(_both(comparison, measure) for measure in _CORRELATIONS.values()),
         )
@@ -109,7 +109,7 @@ def _mean(changes: Changes, names: Sequence[str]) -> float | None:
     return fmean(known) if known else None
 
 
-def _both(comparison: Comparison, measure: Callable[[Changes], float | None]) -> Cell:
+def _both(comparison: Comparison, measure: Callable[[Changes], float | None]) -> TableCell:
     ours = signed(measure(comparison.changes), 2)
     theirs = signed(measure(comparison.published), 2) if comparison.published else ""
-    return Cell(ours, below=f"paper {theirs}" if theirs else "")
+    return TableCell(ours, below=f"paper {theirs}" if theirs else "")

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from freqreg._files import write_text
 from freqreg.errors import InputError
-from freqreg.evaluation.results.records import write_whole
 
 
 class Journal:
@@ -33,7 +33,7 @@ class Journal:
             )
         for line in lines:
             self._numbers |= json.loads(line)
-        write_whole(file, "".join(f"{line}\n" for line in (header, *lines)))
+        write_text(file, "".join(f"{line}\n" for line in (header, *lines)))
 
     def __contains__(self, name: str) -> bool:
         return name in self._numbers

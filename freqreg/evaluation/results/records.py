@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from freqreg._files import appearing_whole
+from freqreg._files import write_text
 from freqreg.errors import FreqregError
 
 Values = dict[str, float]
@@ -35,7 +35,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Record:
+class ModelScores:
     """All scores of one model.
 
     Args:
@@ -86,10 +86,10 @@ class Record:
 
     def save(self, path: Path) -> None:
         """Write it, so that a kill leaves the file as it was or as it shall be."""
-        write_whole(path, json.dumps(asdict(self), indent=1) + "\n")
+        write_text(path, json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
-    def load(cls, path: Path) -> "Record":
+    def load(cls, path: Path) -> "ModelScores":
         """Read it.
 
         Raises:
@@ -105,7 +105,9 @@ class Record:
             ) from error
 
     @classmethod
-    def resumed(cls, path: Path, about: Mapping[str, Any], *, replace: bool = False) -> "Record":
+    def resumed(
+        cls, path: Path, about: Mapping[str, Any], *, replace: bool = False
+    ) -> "ModelScores":
         """The record to go on with: what `path` holds, or a new one where there is no such file.
 
         Args:
@@ -143,16 +145,16 @@ def save_table(path: Path, rows: Iterable[Row]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(rows)
-    write_whole(path, text.getvalue())
+    write_text(path, text.getvalue())
 
 
-def load_all(folder: Path) -> list[Record]:
+def load_all(folder: Path) -> list[ModelScores]:
     """The records in a folder, by file name.
 
     Raises:
         RecordError: a JSON file there is not a record.
     """
-    return [Record.load(path) for path in sorted(folder.glob("*.json"))]
+    return [ModelScores.load(path) for path in sorted(folder.glob("*.json"))]
 
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
@@ -172,9 +174,3 @@ def _require_same(holds: str, different: Iterable[str]) -> None:
             "line --output-dir), or give replace=True (--replace) to measure these anew: what the "
             "file has of them is then lost."
         )
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that is never half there."""
-    with appearing_whole(path) as beside:
-        beside.write_text(text)

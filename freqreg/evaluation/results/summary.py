@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, MAIN
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
-from freqreg.evaluation.results.records import Record, Row, Values
+from freqreg.evaluation.results.records import ModelScores, Row, Values
 
 BANDS = {
     "low frequencies": tuple(n for n, b in CORRUPTION_LOG_B_LOW.items() if b >= 10),
@@ -29,7 +29,7 @@ def collapsed(*, clean: float, fgsm: float, pgd: float) -> bool:
     return fgsm >= 0.3 * clean and pgd < 0.25 * fgsm
 
 
-def corruption_accuracy(record: Record, name: str, *, kind: str = CORRUPTION) -> float | None:
+def corruption_accuracy(record: ModelScores, name: str, *, kind: str = CORRUPTION) -> float | None:
     """Accuracy under a corruption, mean over severities; None where it was not measured.
 
     Args:
@@ -42,7 +42,7 @@ def corruption_accuracy(record: Record, name: str, *, kind: str = CORRUPTION) ->
 
 
 def mean_accuracy(
-    record: Record, names: Sequence[str] = CORRUPTIONS, *, kind: str = CORRUPTION
+    record: ModelScores, names: Sequence[str] = CORRUPTIONS, *, kind: str = CORRUPTION
 ) -> float | None:
     """Mean of `corruption_accuracy` over these corruptions; None where one is missing."""
     accuracies = [corruption_accuracy(record, name, kind=kind) for name in names]
@@ -50,7 +50,7 @@ def mean_accuracy(
     return fmean(known) if len(known) == len(names) else None
 
 
-def mean_corruption_error(record: Record, baseline: Record) -> float | None:
+def mean_corruption_error(record: ModelScores, baseline: ModelScores) -> float | None:
     """mCE in percent: errors relative to the baseline's, mean over the nineteen corruptions.
 
     100 is the baseline's own. The paper's Table 1 has the standard model as its baseline.
@@ -69,7 +69,7 @@ def mean_corruption_error(record: Record, baseline: Record) -> float | None:
     return 100 * fmean(ratios) if len(ratios) == len(pairs) else None
 
 
-def summary(record: Record, baseline: Record | None = None) -> Values:
+def summary(record: ModelScores, baseline: ModelScores | None = None) -> Values:
     """The headline numbers of a model that were measured; accuracies from 0 to 1.
 
     Args:
@@ -97,14 +97,14 @@ def summary(record: Record, baseline: Record | None = None) -> Values:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def summary_rows(record: Record, baseline: Record | None = None) -> list[Row]:
+def summary_rows(record: ModelScores, baseline: ModelScores | None = None) -> list[Row]:
     """Rows of the tidy table for what follows from a record's scores: score "summary"."""
     verdict = has_collapsed(record)
     flag = {} if verdict is None else {"collapsed": float(verdict)}
     return record.rows_of("summary", summary(record, baseline) | flag)
 
 
-def has_collapsed(record: Record) -> bool | None:
+def has_collapsed(record: ModelScores) -> bool | None:
     """`collapsed` of a record; None where a score is missing."""
     clean, fgsm, pgd = (record.value(score) for score in ("clean", "fgsm", "pgd"))
     if clean is None or fgsm is None or pgd is None:
@@ -130,7 +130,7 @@ class Spread:
 
 
 def by_method(
-    records: Iterable[Record], baseline: Record | None = None
+    records: Iterable[ModelScores], baseline: ModelScores | None = None
 ) -> dict[str, dict[str, Spread]]:
     """For each method, each headline number over all its models."""
     values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))

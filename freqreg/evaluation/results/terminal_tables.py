@@ -10,13 +10,13 @@ except ImportError as error:
         f'Tables need rich ({error}). Install it with: pip install "freqreg[eval]"'
     ) from error
 
-from freqreg.evaluation.results.records import Record
+from freqreg.evaluation.results.records import ModelScores
 from freqreg.evaluation.results.summary import Spread, by_method, has_collapsed, summary
 
 UNITLESS = ("log B_low", "mCE")
 
 
-def score_table(records: Sequence[Record], baseline: Record | None = None) -> Table:
+def score_table(records: Sequence[ModelScores], baseline: ModelScores | None = None) -> Table:
     """A column for each model, a row for each headline number; accuracies in percent.
 
     Args:
@@ -32,7 +32,7 @@ def score_table(records: Sequence[Record], baseline: Record | None = None) -> Ta
     return table
 
 
-def seed_table(records: Sequence[Record], baseline: Record | None = None) -> Table | None:
+def seed_table(records: Sequence[ModelScores], baseline: ModelScores | None = None) -> Table | None:
     """Mean ± standard deviation over training seeds, and every value, for each method.
 
     Returns:
@@ -54,7 +54,7 @@ def seed_table(records: Sequence[Record], baseline: Record | None = None) -> Tab
     return table
 
 
-def _heading(record: Record) -> str:
+def _heading(record: ModelScores) -> str:
     seed = record.about["training_seed"]
     if record.method != record.model:
         return record.method if seed is None else f"{record.method}\nseed {seed}"

@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from freqreg._files import write_text
 from freqreg.errors import SettingError
 from freqreg.evaluation.inputs.models import CONFIG, RESULTS
-from freqreg.evaluation.results.records import differences, write_whole
+from freqreg.evaluation.results.records import differences
 from recipe.measure import Measures
 
 
@@ -54,7 +55,7 @@ class Results:
 
     def save(self, path: Path) -> None:
         """Write them as JSON; the file is whole or not there."""
-        write_whole(path, as_json(asdict(self)))
+        write_text(path, as_json(asdict(self)))
 
     @classmethod
     def read(cls, folder: Path) -> "Results | None":
@@ -81,7 +82,7 @@ def begin(folder: Path, config: Mapping[str, Any], *, resume: bool) -> None:
     """
     path = folder / CONFIG
     if not path.exists():
-        write_whole(path, as_json(config))
+        write_text(path, as_json(config))
         return
     if not resume:
         raise FileExistsError(

@@ -11,9 +11,9 @@ from accelerate.utils import broadcast_object_list
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from freqreg._files import write_text
 from freqreg.evaluation.attacks.pgd import PGDAttack
 from freqreg.evaluation.inputs.models import CONFIG, WEIGHTS
-from freqreg.evaluation.results.records import write_whole
 from recipe.images import Images
 from recipe.results.files import as_json
 from recipe.settings.experiment import Settings
@@ -97,7 +97,7 @@ class Best:
         save_file(dict(self.weights), temporary, metadata={"format": "pt"})
         temporary.replace(folder / WEIGHTS)
         named = {**config, "method": f"{config['method']} (best)", "step": self.step}
-        write_whole(folder / CONFIG, as_json(named))
+        write_text(folder / CONFIG, as_json(named))
 
 
 class BestKeepingTrainer(WarmUpTrainer):

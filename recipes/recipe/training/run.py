@@ -12,10 +12,10 @@ from accelerate.utils import set_seed
 from torch import nn
 from torch.utils.data import DataLoader
 
+from freqreg._files import write_text
 from freqreg.evaluation.inputs.models import build_network, load_model, use_differentiable_attention
 from freqreg.evaluation.metrics.accuracy import accuracy
 from freqreg.evaluation.results.environment import versions
-from freqreg.evaluation.results.records import write_whole
 from recipe.data.augment import RandomCropAndFlip
 from recipe.images import Images
 from recipe.measure import Measures, first, measure
@@ -109,7 +109,7 @@ def perform(
     if accelerator.is_main_process:
         trained = len(first(train, run.settings.train_images.value))
         text = card(results, train_images=trained, test_images=len(test), published=run.published)
-        write_whole(run.folder / CARD, text)
+        write_text(run.folder / CARD, text)
         results.write(run.folder)
     accelerator.wait_for_everyone()
     return results

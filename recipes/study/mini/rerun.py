@@ -21,7 +21,7 @@ from freqreg.errors import SettingError
 from freqreg.evaluation.results.environment import versions
 from study.mini import run as mini
 from study.mini.results import STAGES, load
-from study.mini.runs import Cell, cells
+from study.mini.runs import StudyRun, cells
 
 FIGURES = ("measures", "history", "steps", "scores")
 UNLIKE = {"seconds", "settings", "versions"}
@@ -56,7 +56,7 @@ def main(arguments: Arguments) -> None:
     print(f"All {len(dict(figures(before)))} figures are the same.")
 
 
-def cell_of(file: Path, seed: int) -> Cell:
+def cell_of(file: Path, seed: int) -> StudyRun:
     """The cell that the file is named after.
 
     Raises:
@@ -72,7 +72,7 @@ def cell_of(file: Path, seed: int) -> Cell:
     )
 
 
-def run_again(cell: Cell, data_dir: Path | None, *, threads: int) -> Mapping[str, Any]:
+def run_again(cell: StudyRun, data_dir: Path | None, *, threads: int) -> Mapping[str, Any]:
     """What the cell's file says after another run, in a folder of its own."""
     with TemporaryDirectory() as folder:
         arguments = mini.Arguments(

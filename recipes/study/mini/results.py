@@ -11,8 +11,8 @@ from recipe.settings.experiment import Method
 
 from freqreg.evaluation.results import summary
 from freqreg.evaluation.results.paper import METHODS
-from freqreg.evaluation.results.records import Entry, Record, RecordError
-from study.mini.runs import Cell, Stage, cells
+from freqreg.evaluation.results.records import Entry, ModelScores, RecordError
+from study.mini.runs import Stage, StudyRun, cells
 from study.mini.scores import collapsed
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -24,9 +24,9 @@ A_MODEL = 0.15
 class MeasuredCell:
     """A cell and its figures."""
 
-    cell: Cell
+    cell: StudyRun
     measures: Measures
-    record: Record
+    record: ModelScores
     seconds_per_step: float
     commit: str
     versions: str
@@ -54,7 +54,7 @@ class MeasuredCell:
 class Group:
     """Cells that differ in their seeds alone: those of the study, and those that are there."""
 
-    planned: tuple[Cell, ...]
+    planned: tuple[StudyRun, ...]
     found: tuple[MeasuredCell, ...]
 
     @property
@@ -138,12 +138,12 @@ class Study:
         )
 
 
-def path_of(folder: Path, cell: Cell) -> Path:
+def path_of(folder: Path, cell: StudyRun) -> Path:
     """The file that a cell leaves."""
     return folder / f"stage{cell.stage}" / f"{cell.name}.json"
 
 
-def load(path: Path, cell: Cell) -> MeasuredCell:
+def load(path: Path, cell: StudyRun) -> MeasuredCell:
     """Read a cell's file.
 
     Raises:
@@ -157,7 +157,7 @@ def load(path: Path, cell: Cell) -> MeasuredCell:
         return MeasuredCell(
             cell,
             Measures(**content["measures"]),
-            Record({"model": cell.name, "method": cell.method}, scores),
+            ModelScores({"model": cell.name, "method": cell.method}, scores),
             content["seconds_per_step"],
             content["commit"] or "unknown",
             ", ".join(f"{name} {version}" for name, version in versions.items()),
@@ -171,7 +171,7 @@ def load(path: Path, cell: Cell) -> MeasuredCell:
         ) from error
 
 
-def _check(config: Mapping[str, Any], cell: Cell, path: Path) -> None:
+def _check(config: Mapping[str, Any], cell: StudyRun, path: Path) -> None:
     wanted = {name: sourced.value for name, sourced in cell.settings().items()}
     wanted |= {"method": cell.method, "seed": cell.seed}
     found = {**config["settings"], "method": config["method"], "seed": config["seed"]}
@@ -184,20 +184,20 @@ def _check(config: Mapping[str, Any], cell: Cell, path: Path) -> None:
         )
 
 
-def _differs_by(cell: Cell, changes: Mapping[str, Any]) -> bool:
+def _differs_by(cell: StudyRun, changes: Mapping[str, Any]) -> bool:
     own = dict(cell.changes)
     if "lambda_freq" not in changes:
         own.pop("lambda_freq", None)
     return own == changes
 
 
-def _group(planned: tuple[Cell, ...], folder: Path) -> Group:
+def _group(planned: tuple[StudyRun, ...], folder: Path) -> Group:
     paths = {path_of(folder, cell): cell for cell in planned}
     return Group(planned, tuple(load(path, cell) for path, cell in paths.items() if path.exists()))
 
 
-def _alike(planned: Iterable[Cell]) -> list[tuple[Cell, ...]]:
-    groups: dict[tuple[Stage, str], list[Cell]] = {}
+def _alike(planned: Iterable[StudyRun]) -> list[tuple[StudyRun, ...]]:
+    groups: dict[tuple[Stage, str], list[StudyRun]] = {}
     for cell in planned:
         key = (cell.stage, cell.name.removesuffix(str(cell.seed)))
         groups.setdefault(key, []).append(cell)

@@ -22,9 +22,10 @@ from recipe.settings.overrides import overrides, suffix
 from recipe.tasks import Task, alone_in, run_tasks
 from recipe.training.run import Run, perform
 
+from freqreg._files import write_text
 from freqreg.errors import SettingError
-from freqreg.evaluation.results.records import Record, write_whole
-from study.mini.runs import CHOOSING, Cell, Stage, cells
+from freqreg.evaluation.results.records import ModelScores
+from study.mini.runs import CHOOSING, Stage, StudyRun, cells
 from study.mini.scores import TRANSFER_FROM, score_names, scored
 
 STUDY = Path(__file__).parents[1]
@@ -59,16 +60,16 @@ class Arguments:
     cell: str | None = None
     """Run this one here; what --jobs does with each."""
 
-    def chosen(self) -> "tuple[Cell, ...]":
+    def chosen(self) -> "tuple[StudyRun, ...]":
         """The cells that are asked for."""
         found = cells(self.stage, self.seeds or None)
         return tuple(cell for cell in found if self.match in cell.name)
 
-    def folder(self, cell: Cell) -> Path:
+    def folder(self, cell: StudyRun) -> Path:
         """Where a cell works."""
         return self.work_dir / f"stage{cell.stage}" / (cell.name + suffix(self.set))
 
-    def result(self, cell: Cell) -> Path:
+    def result(self, cell: StudyRun) -> Path:
         """The file that a finished cell leaves."""
         return self.results_dir / f"stage{cell.stage}" / f"{self.folder(cell).name}.json"
 
@@ -89,7 +90,7 @@ def main(arguments: Arguments) -> None:
     sys.exit(f"{len(failed)} cells failed." if failed else 0)
 
 
-def named(name: str, chosen: Iterable[Cell]) -> Cell:
+def named(name: str, chosen: Iterable[StudyRun]) -> StudyRun:
     """The cell of that name.
 
     Raises:
@@ -101,7 +102,7 @@ def named(name: str, chosen: Iterable[Cell]) -> Cell:
     raise SettingError(f"There is no cell {name!r} here: --list names those of --stage, --seeds.")
 
 
-def task_of(arguments: Arguments, cell: Cell) -> Task:
+def task_of(arguments: Arguments, cell: StudyRun) -> Task:
     """The cell as a program of its own."""
     options = [f"--stage={cell.stage}", f"--cell={cell.name}", "--seeds", str(cell.seed)]
     options += [f"--work-dir={arguments.work_dir}", f"--results-dir={arguments.results_dir}"]
@@ -114,7 +115,7 @@ def task_of(arguments: Arguments, cell: Cell) -> Task:
     return Task(result.stem, command, arguments.folder(cell), result.exists)
 
 
-def run_cell(arguments: Arguments, cell: Cell) -> None:
+def run_cell(arguments: Arguments, cell: StudyRun) -> None:
     """Train, measure, and leave the JSON file."""
     show_log()
     train, test = images_for(cell, arguments.data_dir)
@@ -124,10 +125,10 @@ def run_cell(arguments: Arguments, cell: Cell) -> None:
         trained(arguments, source, train, test)
     folder, from_folder = arguments.folder(cell), arguments.folder(source)
     record = scored(cell, results.measures, folder, from_folder, test)
-    write_whole(arguments.result(cell), as_json(cell_file(results, record)))
+    write_text(arguments.result(cell), as_json(cell_file(results, record)))
 
 
-def trained(arguments: Arguments, cell: Cell, train: Images, test: Images) -> Results:
+def trained(arguments: Arguments, cell: StudyRun, train: Images, test: Images) -> Results:
     """The results of the cell's run, as soon as no other process is at it."""
     folder = arguments.folder(cell)
     changes = {**cell.settings(), **overrides(arguments.set)}
@@ -145,13 +146,13 @@ def trained(arguments: Arguments, cell: Cell, train: Images, test: Images) -> Re
         return perform(run, train, test, Accelerator(), resume=True)
 
 
-def cell_file(results: Results, record: Record) -> dict[str, Any]:
+def cell_file(results: Results, record: ModelScores) -> dict[str, Any]:
     """What is kept of a cell."""
     scores = asdict(record)["scores"]
     return asdict(results) | ({"scores": scores} if scores else {})
 
 
-def images_for(cell: Cell, data_dir: Path | None) -> tuple[Images, Images]:
+def images_for(cell: StudyRun, data_dir: Path | None) -> tuple[Images, Images]:
     """What the cell trains on, and what it is measured on: test, or train images held out."""
     train, test = load(data_dir)
     if cell.seed < CHOOSING:

@@ -74,7 +74,7 @@ STAGES: Mapping[Stage, Changes] = {
 
 
 @dataclass(frozen=True)
-class Cell:
+class StudyRun:
     """One run of the study: a method, what it changes in its stage's settings, and a seed."""
 
     stage: Stage
@@ -93,7 +93,7 @@ class Cell:
         return {**STAGES[self.stage], **preset(**self.changes)}
 
 
-def cells(stage: Stage, seeds: tuple[int, ...] | None = None) -> list[Cell]:
+def cells(stage: Stage, seeds: tuple[int, ...] | None = None) -> list[StudyRun]:
     """The cells of a stage, seed by seed, so that a study cut short has whole comparisons.
 
     Args:
@@ -107,31 +107,34 @@ def cells(stage: Stage, seeds: tuple[int, ...] | None = None) -> list[Cell]:
     ]
 
 
-def _of_seed(stage: Stage, seed: int) -> list[Cell]:
+def _of_seed(stage: Stage, seed: int) -> list[StudyRun]:
     if stage == 1:
         return [
-            Cell(1, "fgsm", seed),
-            Cell(1, "nfgsm", seed),
-            Cell(1, "fgsm+gradalign", seed),
-            *(Cell(1, "fgsm+jafr", seed, {"lambda_freq": size}) for size in LAMBDAS),
-            *(Cell(1, "fgsm+jafr", seed, {"lambda_freq": LESS_AT_LAMBDA, **less}) for less in LESS),
+            StudyRun(1, "fgsm", seed),
+            StudyRun(1, "nfgsm", seed),
+            StudyRun(1, "fgsm+gradalign", seed),
+            *(StudyRun(1, "fgsm+jafr", seed, {"lambda_freq": size}) for size in LAMBDAS),
+            *(
+                StudyRun(1, "fgsm+jafr", seed, {"lambda_freq": LESS_AT_LAMBDA, **less})
+                for less in LESS
+            ),
         ]
     if stage == 2:
         return [
-            Cell(2, "standard", seed),
-            Cell(2, "jafr", seed, {"lambda_freq": STAGE_2_LAMBDA}),
-            Cell(2, "jafr-", seed, {"lambda_freq": STAGE_2_LAMBDA}),
-            *(Cell(2, "jafr", seed, {"lambda_freq": STAGE_2_LAMBDA, **less}) for less in LESS),
+            StudyRun(2, "standard", seed),
+            StudyRun(2, "jafr", seed, {"lambda_freq": STAGE_2_LAMBDA}),
+            StudyRun(2, "jafr-", seed, {"lambda_freq": STAGE_2_LAMBDA}),
+            *(StudyRun(2, "jafr", seed, {"lambda_freq": STAGE_2_LAMBDA, **less}) for less in LESS),
         ]
-    once: list[Cell] = [
-        Cell(3, "fgsm+jafr-", seed, {"lambda_freq": STAGE_3_LAMBDA}),
-        Cell(3, "fgsm+gradalign", seed),
-        Cell(3, "pgd2", seed),
+    once: list[StudyRun] = [
+        StudyRun(3, "fgsm+jafr-", seed, {"lambda_freq": STAGE_3_LAMBDA}),
+        StudyRun(3, "fgsm+gradalign", seed),
+        StudyRun(3, "pgd2", seed),
     ]
     return [
-        Cell(3, "fgsm", seed),
-        Cell(3, "nfgsm", seed),
-        Cell(3, "fgsm+jafr", seed, {"lambda_freq": STAGE_3_LAMBDA}),
+        StudyRun(3, "fgsm", seed),
+        StudyRun(3, "nfgsm", seed),
+        StudyRun(3, "fgsm+jafr", seed, {"lambda_freq": STAGE_3_LAMBDA}),
         *(once if seed % CHOOSING == 0 else []),
     ]
 

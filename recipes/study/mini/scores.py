@@ -8,10 +8,10 @@ from recipe.measure import Measures
 
 from freqreg.evaluation.benchmark.evaluate import evaluate
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
-from freqreg.evaluation.benchmark.subject import Subject
+from freqreg.evaluation.benchmark.task import EvaluationTask
 from freqreg.evaluation.inputs.models import load_model
-from freqreg.evaluation.results.records import Record
-from study.mini.runs import CHOOSING, LESS, Cell, Stage
+from freqreg.evaluation.results.records import ModelScores
+from study.mini.runs import CHOOSING, LESS, Stage, StudyRun
 
 SCORES: Mapping[Stage, tuple[str, ...]] = {
     1: (),
@@ -42,7 +42,7 @@ def collapsed(measures: Measures) -> bool:
     return measures.pgd < 0.01 and measures.fgsm > measures.clean
 
 
-def score_names(cell: Cell, measures: Measures) -> tuple[str, ...]:
+def score_names(cell: StudyRun, measures: Measures) -> tuple[str, ...]:
     """The scores of a cell; none while settings are chosen, and of less of a penalty."""
     if cell.seed >= CHOOSING or any(less.items() <= cell.changes.items() for less in LESS):
         return ()
@@ -53,7 +53,9 @@ def score_names(cell: Cell, measures: Measures) -> tuple[str, ...]:
     return (*SCORES[cell.stage], *transfer, *strong)
 
 
-def scored(cell: Cell, measures: Measures, folder: Path, source: Path, test: Images) -> Record:
+def scored(
+    cell: StudyRun, measures: Measures, folder: Path, source: Path, test: Images
+) -> ModelScores:
     """The scores of a trained cell, each kept in its folder as soon as it is measured.
 
     What is kept there of other images or settings gives way: the folder is the cell's own.
@@ -68,5 +70,5 @@ def scored(cell: Cell, measures: Measures, folder: Path, source: Path, test: Ima
     names = score_names(cell, measures)
     transfer_source = load_model(source).model if "transfer" in names else None
     loaded = load_model(folder)
-    subject = Subject(loaded.model, test.pixels, test.labels, transfer_source)
+    subject = EvaluationTask(loaded.model, test.pixels, test.labels, transfer_source)
     return evaluate(loaded, subject, names, SETTINGS, file=folder / FILE, replace=True)

@@ -8,8 +8,8 @@ Run it again whenever cells have come in: a claim whose cells are missing is und
 from dataclasses import dataclass
 from pathlib import Path
 
+from freqreg._files import write_text
 from freqreg.evaluation.report.markdown import as_markdown, figures_of
-from freqreg.evaluation.results.records import write_whole
 from study.mini.page.page import page
 
 ROOT = Path(__file__).parents[3]
@@ -30,5 +30,5 @@ def main(arguments: Arguments) -> None:
     found = page(arguments.results_dir)
     images = arguments.docs_dir / "images"
     for picture in figures_of(found):
-        write_whole(images / f"{picture.name}.svg", picture.svg.decode())
-    write_whole(arguments.docs_dir / "results.md", as_markdown(found, figures=images.name))
+        write_text(images / f"{picture.name}.svg", picture.svg.decode())
+    write_text(arguments.docs_dir / "results.md", as_markdown(found, figures=images.name))

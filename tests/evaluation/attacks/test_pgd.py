@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from freqreg.errors import SettingError
 from freqreg.evaluation.attacks.pgd import FGSMAttack, PGDAttack, margin
 from freqreg.evaluation.attacks.restarts import run_restarts
-from freqreg.evaluation.corruptions.randomness import Randomness
+from freqreg.evaluation.corruptions.randomness import CounterRNG
 from freqreg.evaluation.inputs.examples import Batch, Examples
 from tests.evaluation.victims import Overflowing, examples_of, victim
 
@@ -50,7 +50,7 @@ def test_an_image_leaves_once_nothing_can_change_its_outcome(iterates, select, r
     logits = torch.tensor([BROKEN_BY_LITTLE, RIGHT_BY_LITTLE, BROKEN_BY_MUCH]).log()
     ran: list[int] = []
 
-    def perturb(batch: Batch, random: Randomness) -> torch.Tensor:
+    def perturb(batch: Batch, random: CounterRNG) -> torch.Tensor:
         ran.append(int(random.key.split()[-1]))
         return torch.full_like(batch.x, iterates[ran[-1]] / 2)
 
@@ -143,7 +143,7 @@ def test_one_restart_equals_the_written_out_attack(loss, start):
 
 def _written_out(model, images, labels, attack, restart):
     """PGD in plain torch, all images in one batch."""
-    random = Randomness(f"0/restart {restart}", torch.arange(len(images)))
+    random = CounterRNG(f"0/restart {restart}", torch.arange(len(images)))
     noise = random.uniform(-1, 1, "start", *images.shape[1:]).double()
     point = images if attack.start == "zero" else (images + EPS * noise).clamp(0, 1)
     for _ in range(attack.steps):

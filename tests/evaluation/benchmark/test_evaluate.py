@@ -15,7 +15,7 @@ from freqreg.evaluation.attacks.robustness_curve import RADII, robustness_curve
 from freqreg.evaluation.benchmark.evaluate import about, evaluate
 from freqreg.evaluation.benchmark.scores import SCORES, Score, score_names
 from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings
-from freqreg.evaluation.benchmark.subject import Subject
+from freqreg.evaluation.benchmark.task import EvaluationTask
 from freqreg.evaluation.corruptions import CORRUPTIONS, corrupt
 from freqreg.evaluation.corruptions.corrupted_data import CorruptedDataError, CorruptedOnTheFly
 from freqreg.evaluation.inputs.models import LoadedModel, Normalized
@@ -23,7 +23,7 @@ from freqreg.evaluation.metrics.accuracy import accuracy
 from freqreg.evaluation.metrics.calibration import expected_calibration_error
 from freqreg.evaluation.metrics.filtered_noise import band_noise, sign_noise
 from freqreg.evaluation.metrics.recalibration import recalibrated
-from freqreg.evaluation.results.records import Record, RecordError
+from freqreg.evaluation.results.records import ModelScores, RecordError
 from freqreg.frequency_bias import log_low_frequency_bias
 from freqreg.spectrum import magnitude_spectrum
 from tests.evaluation.victims import Overflowing
@@ -55,13 +55,13 @@ class _Net(nn.Module):
 
 
 @pytest.fixture
-def subject() -> Subject:
+def subject() -> EvaluationTask:
     model, images = _Net().eval(), torch.randint(0, 256, (40, 3, 16, 16), dtype=torch.uint8)
     labels = model(images / 255).argmax(1)
-    return Subject(model, images, labels, _Net().eval(), torch.rand(64, 3, 16, 16))
+    return EvaluationTask(model, images, labels, _Net().eval(), torch.rand(64, 3, 16, 16))
 
 
-def _measured(name: str, subject: Subject, settings: EvaluationSettings = SETTINGS):
+def _measured(name: str, subject: EvaluationTask, settings: EvaluationSettings = SETTINGS):
     return SCORES[name].measure(subject, settings)
 
 
@@ -253,7 +253,7 @@ def test_an_evaluation_is_kept_with_what_produced_it(subject, tmp_path):
     record = evaluate(
         LOADED, subject, QUICK, SETTINGS, file=path, report=lambda name, _: told.append(name)
     )
-    assert Record.load(path) == record
+    assert ModelScores.load(path) == record
     assert told == list(record.scores) == QUICK
     assert record.about["training_seed"] == 2
     assert record.about["images"] == 40
@@ -269,7 +269,7 @@ def test_an_evaluation_goes_on_where_it_stopped(subject, tmp_path, monkeypatch):
     def counted(name: str) -> Score:
         score = SCORES[name]
 
-        def measure(subject: Subject, settings: EvaluationSettings):
+        def measure(subject: EvaluationTask, settings: EvaluationSettings):
             if name == "corruption/contrast" and len(measured) == 2:
                 measured.append("killed")
                 raise KeyboardInterrupt
@@ -282,7 +282,7 @@ def test_an_evaluation_goes_on_where_it_stopped(subject, tmp_path, monkeypatch):
         monkeypatch.setitem(SCORES, name, counted(name))
     with pytest.raises(KeyboardInterrupt):
         evaluate(LOADED, subject, QUICK, SETTINGS, file=path)
-    assert list(Record.load(path).scores) == ["clean", "fgsm"]
+    assert list(ModelScores.load(path).scores) == ["clean", "fgsm"]
     evaluate(LOADED, subject, QUICK, SETTINGS, file=path)
     assert measured == ["clean", "fgsm", "killed", "corruption/contrast"]
     other = dataclasses.replace(SETTINGS, eps=0.02)
@@ -317,7 +317,7 @@ def test_a_score_that_does_not_say_what_it_was_measured_with_is_not_taken_for_ne
     before = {key: value for key, value in entry.settings.items() if key != "transfer_weights"}
     record.scores["transfer"] = dataclasses.replace(entry, settings=before)
     record.save(path)
-    assert Record.load(path) == record
+    assert ModelScores.load(path) == record
     with pytest.raises(RecordError, match="transfer_weights: None, now"):
         evaluate(LOADED, subject, ["transfer"], SETTINGS, file=path)
 

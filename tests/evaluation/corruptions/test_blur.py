@@ -7,7 +7,7 @@ from scipy import ndimage
 from torch.testing import assert_close
 
 from freqreg.evaluation.corruptions import SEVERITIES, blur, corrupt
-from freqreg.evaluation.corruptions.randomness import Randomness
+from freqreg.evaluation.corruptions.randomness import CounterRNG
 
 BLURS = ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "gaussian_blur")
 
@@ -33,14 +33,14 @@ def test_defocus_is_the_mean_over_a_smoothed_disk(radius, antialiasing, images):
     taps = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * antialiasing**2))
     kernel = ndimage.convolve(disk / disk.sum(), np.outer(taps, taps) / taps.sum() ** 2)
     reference = ndimage.correlate(levels.double().numpy(), kernel[None, None], mode="mirror")
-    blurred = blur.defocus_blur(levels, Randomness("", torch.arange(2)), radius, antialiasing)
+    blurred = blur.defocus_blur(levels, CounterRNG("", torch.arange(2)), radius, antialiasing)
     assert_close(blurred, torch.from_numpy(reference), rtol=0, atol=0.01)
 
 
 @pytest.mark.parametrize(("distance", "size"), [(1, (9, 9)), (2, (17, 14)), (4, (24, 31))])
 def test_glass_takes_pixels_one_after_the_other(distance, size):
     """Against the loop of the reference, whose swap of array views copies."""
-    random = Randomness("key", torch.arange(3))
+    random = CounterRNG("key", torch.arange(3))
     height, width = size
     shifts = random.integers(-distance, distance, "shift", 2, height, width)
     sources = blur._glass_sources(random, "shift", distance, height, width)
@@ -74,7 +74,7 @@ def test_motion_sums_shifted_images(angle, images):
 def test_zoom_averages_the_image_and_its_enlargements():
     point = torch.zeros(1, 3, 33, 33)
     point[..., 16, 16] = 255
-    blurred = blur.zoom_blur(point, Randomness("", torch.arange(1)), 0.01, 7)
+    blurred = blur.zoom_blur(point, CounterRNG("", torch.arange(1)), 0.01, 7)
     assert blurred[0, 0].argmax() == 16 * 33 + 16
     assert torch.equal(blurred, blurred.flip(2)) == torch.equal(blurred, blurred.flip(3))
     assert blurred.sum() > 255

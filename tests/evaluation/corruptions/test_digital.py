@@ -10,11 +10,11 @@ from torch.testing import assert_close
 
 from freqreg.evaluation.corruptions import SEVERITIES, corrupt, digital
 from freqreg.evaluation.corruptions.linear_maps import mirrored, mirrored_about_edge
-from freqreg.evaluation.corruptions.randomness import Randomness
+from freqreg.evaluation.corruptions.randomness import CounterRNG
 from freqreg.evaluation.corruptions.sampling import affine_places, interpolated
 from freqreg.evaluation.corruptions.severities import constants
 
-RANDOM = Randomness("key", torch.arange(12))
+RANDOM = CounterRNG("key", torch.arange(12))
 
 
 def levels_of(images):

@@ -10,9 +10,9 @@ from torch.testing import assert_close
 from freqreg.evaluation.corruptions import corrupt, weather
 from freqreg.evaluation.corruptions.frost_textures import LOOKS, SIDE, frost_textures
 from freqreg.evaluation.corruptions.plasma import plasma
-from freqreg.evaluation.corruptions.randomness import Randomness
+from freqreg.evaluation.corruptions.randomness import CounterRNG
 
-RANDOM = Randomness("key", torch.arange(12))
+RANDOM = CounterRNG("key", torch.arange(12))
 
 
 def levels_of(images):
@@ -71,7 +71,7 @@ def diamond_square(random, decay, side):
 
 
 def test_plasma_is_diamond_square():
-    random = Randomness("key", torch.arange(1))
+    random = CounterRNG("key", torch.arange(1))
     expected = diamond_square(random, 1.7, 8)
     assert_close(plasma(random, 1.7, 8)[0].double(), torch.from_numpy(expected), rtol=0, atol=1e-6)
 

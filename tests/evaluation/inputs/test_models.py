@@ -77,7 +77,8 @@ def test_a_pretrained_timm_model_takes_plain_pixels(monkeypatch):
     config: Any = bare.pretrained_cfg
     mean, std = (torch.tensor(config[name])[:, None, None] for name in ("mean", "std"))
     assert_close(loaded.model(x), bare((x - mean) / std))
-    assert loaded.image_size == config["input_size"][-1]
+    assert loaded.transform is not None
+    assert loaded.transform.size == config["input_size"][-2:]
     assert logits_of(loaded.model, x, torch.zeros(2).long()).shape == (2, 4)
 
 

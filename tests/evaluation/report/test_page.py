@@ -15,13 +15,13 @@ from safetensors.torch import save_file
 from freqreg.cli import main
 from freqreg.evaluation.inputs.models import build_network
 from freqreg.evaluation.report.blocks import (
-    Cell,
     Chapter,
     Page,
     Picture,
     Points,
     Section,
     Table,
+    TableCell,
     Text,
 )
 from freqreg.evaluation.report.html import as_html
@@ -176,8 +176,8 @@ def test_html_escapes_what_it_is_given():
 
 
 def test_cells_in_html():
-    full = Cell("90", aside="−1", below="paper 91", share=0.9, mark=0.91, is_strong=True)
-    text = as_html(_page(Table(("", "x"), ((Cell("band"),), (Cell("row"), full)))))
+    full = TableCell("90", aside="−1", below="paper 91", share=0.9, mark=0.91, is_strong=True)
+    text = as_html(_page(Table(("", "x"), ((TableCell("band"),), (TableCell("row"), full)))))
     assert '<tr class="band"><th colspan="2">band</th></tr>' in text
     assert (
         '<td><strong>90</strong> <em>−1</em><span class="bar"><i style="width:90.0%"></i>'
@@ -186,8 +186,10 @@ def test_cells_in_html():
 
 
 def test_tables_in_markdown():
-    full = Cell("9|0", aside="−1", below="paper 91", is_strong=True)
-    text = as_markdown(_page(Table(("", "x"), ((Cell("band"),), (Cell("row"), full)))), figures="f")
+    full = TableCell("9|0", aside="−1", below="paper 91", is_strong=True)
+    text = as_markdown(
+        _page(Table(("", "x"), ((TableCell("band"),), (TableCell("row"), full)))), figures="f"
+    )
     assert text == (
         "# a & b\n\nlead\n\n## one\n\n### two\n\n"
         "|  | x |\n| --- | --- |\n| **band** |  |\n| row | **9¦0** (−1)<br>paper 91 |\n"
@@ -195,7 +197,7 @@ def test_tables_in_markdown():
 
 
 def test_a_table_with_a_summary_is_closed():
-    page = _page(Table(("", "x"), ((Cell("row"), Cell("1")),), summary="Each < row"))
+    page = _page(Table(("", "x"), ((TableCell("row"), TableCell("1")),), summary="Each < row"))
     Outline(as_html(page))
     assert "<details><summary>Each &lt; row</summary><div" in as_html(page)
     assert as_markdown(page, figures="f").endswith(

@@ -8,14 +8,14 @@ from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.report.groups import baseline_of, grouped, with_published
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
 from freqreg.evaluation.report.runs import read_runs
-from freqreg.evaluation.results.records import Record, RecordError
+from freqreg.evaluation.results.records import ModelScores, RecordError
 from tests.evaluation.report.reported import portrait_of, save_results, save_run
 
 
 def test_a_record_is_read_with_what_its_run_folder_says(tmp_path):
     path = save_run(tmp_path, "jafr", 3, preset="mini", portrait=True, lambda_freq=0.01)
     (run,) = read_runs([tmp_path / "evaluations"])
-    assert run.record == Record.load(path)
+    assert run.record == ModelScores.load(path)
     assert (run.dataset, run.preset, run.seed) == ("cifar10", "mini", 3)
     assert run.training["lambda_freq"] == 0.01
     assert run.portrait is not None
@@ -60,7 +60,7 @@ def test_two_files_of_a_model_are_one_model(tmp_path, places):
 
 def test_two_evaluations_of_a_model_that_differ_are_refused(tmp_path):
     path = save_run(tmp_path, "jafr", 0)
-    other = Record.load(path)
+    other = ModelScores.load(path)
     other.scores["clean"].values["accuracy"] = 0.8
     other.save(tmp_path / "again.json")
     with pytest.raises(SettingError, match=r"differ \(clean\)"):
@@ -96,7 +96,7 @@ def test_a_portrait_of_other_weights_is_not_shown(tmp_path):
     content = json.loads(path.read_text())
     content["about"]["weights"] = "trained anew"
     path.write_text(json.dumps(content))
-    assert Portrait.load(portrait_file(path), of=Record.load(path)) is None
+    assert Portrait.load(portrait_file(path), of=ModelScores.load(path)) is None
     assert read_runs([path])[0].portrait is None
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
-from freqreg.evaluation.report.blocks import Cell, Table
+from freqreg.evaluation.report.blocks import Table, TableCell
 from freqreg.evaluation.report.cells import cell, number, signed
 from freqreg.evaluation.report.conditions import condition_table, missing_lines, version_lines
 from freqreg.evaluation.report.curves import accuracy_against, loss_against, radii
@@ -18,7 +18,7 @@ from freqreg.evaluation.report.tables import (
     seed_tables,
 )
 from freqreg.evaluation.report.tradeoff import comparisons, correlation, tradeoff_table
-from freqreg.evaluation.results.records import Record
+from freqreg.evaluation.results.records import ModelScores
 from tests.evaluation.report.reported import save_results, save_run, scores_of_the_paper
 
 CLEAN, _, PGD, *_ = ATTACKS
@@ -29,7 +29,7 @@ def groups_in(folder, *, published: bool = False) -> list[Group]:
     return with_published(own, "cifar10") if published else own
 
 
-def column(table: Table, title: str) -> dict[str, Cell]:
+def column(table: Table, title: str) -> dict[str, TableCell]:
     place = table.head.index(title)
     return {row[0].text: row[place] for row in table.rows if len(row) > 1}
 
@@ -51,7 +51,7 @@ def test_a_cell_has_our_spread_the_paper_s_and_the_difference(tmp_path):
 def test_a_single_run_has_no_deviation_and_a_gap_is_told(tmp_path):
     save_run(tmp_path, "standard", 0, scores={"clean": {"accuracy": 0.9}, "pgd": {"accuracy": 0.1}})
     (group,) = groups_in(tmp_path)
-    assert cell(group, CLEAN, "photos") == Cell("90.00", share=0.9)
+    assert cell(group, CLEAN, "photos") == TableCell("90.00", share=0.9)
     save_run(tmp_path, "standard", 1, scores={"clean": {"accuracy": 0.9}})
     (group,) = groups_in(tmp_path)
     assert cell(group, PGD, "photos").text == "10.00 (1 of 2)"
@@ -108,9 +108,9 @@ def test_collapse_is_counted_over_seeds(tmp_path):
     save_run(tmp_path, "pgd", 0, scores=scores(0.5))
     save_run(tmp_path, "jafr", 0)
     collapsed = column(attack_table(groups_in(tmp_path), "photos"), "collapsed")
-    assert collapsed["FGSM AT"] == Cell("2 of 3", is_strong=True)
-    assert collapsed["PGD AT"] == Cell("no")
-    assert collapsed["JaFR"] == Cell()
+    assert collapsed["FGSM AT"] == TableCell("2 of 3", is_strong=True)
+    assert collapsed["PGD AT"] == TableCell("no")
+    assert collapsed["JaFR"] == TableCell()
 
 
 def test_costs_are_relative_to_standard_training(tmp_path):
@@ -132,7 +132,7 @@ def test_biases_of_all_quadrants_beside_the_one_of_the_paper(tmp_path):
     table = bias_table(groups_in(tmp_path), "cifar10")
     ((_, one, flipped, both),) = table.rows
     assert (one.text, one.aside, one.below, one.share) == ("2.00", "+0.44", "paper 1.56", None)
-    assert (flipped, both) == (Cell("3.00"), Cell("2.50"))
+    assert (flipped, both) == (TableCell("3.00"), TableCell("2.50"))
 
 
 def test_corruptions_stand_from_low_to_high_frequencies(tmp_path):
@@ -183,8 +183,8 @@ def test_changes_of_accuracy_are_set_beside_the_paper_s(tmp_path):
     assert correlation(comparison.changes) == pytest.approx(correlation(comparison.published))
     ((head, noise, *_, all_of_them, _),) = tradeoff_table([comparison]).rows
     assert head.below == "minus standard"
-    assert noise == Cell("+5.13", below="paper +4.13")
-    assert all_of_them == Cell("−0.69", below="paper −0.69")
+    assert noise == TableCell("+5.13", below="paper +4.13")
+    assert all_of_them == TableCell("−0.69", below="paper −0.69")
 
 
 def test_a_method_without_its_baseline_or_corruptions_is_not_compared(tmp_path):
@@ -241,7 +241,7 @@ def test_runs_under_different_conditions_are_told_apart(tmp_path):
 def test_digests_of_what_was_measured_with_are_no_settings(tmp_path):
     for seed in range(2):
         path = save_run(tmp_path, "jafr", seed, scores={"transfer": {"accuracy": 0.5}})
-        record = Record.load(path)
+        record = ModelScores.load(path)
         settings = {**record.scores["transfer"].settings, "transfer_weights": f"of{seed}"}
         record.scores["transfer"] = replace(record.scores["transfer"], settings=settings)
         record.save(path)

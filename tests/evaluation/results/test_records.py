@@ -6,7 +6,7 @@ import pytest
 from freqreg.evaluation.results.records import (
     COLUMNS,
     Entry,
-    Record,
+    ModelScores,
     RecordError,
     load_all,
     save_table,
@@ -15,18 +15,18 @@ from freqreg.evaluation.results.records import (
 ABOUT = {"model": "runs/a", "method": "jafr", "training_seed": 0, "weights": "w", "data": "d"}
 
 
-def _record(**about: object) -> Record:
+def _record(**about: object) -> ModelScores:
     scores = {
         "clean": Entry({"accuracy": 0.9, "loss": 0.3}, {}, {"torch": "2"}, 1.5),
         "pgd": Entry({"accuracy": 0.25}, {"eps": 0.03, "seed": 7, "images": None}, {}, 9.0),
     }
-    return Record(ABOUT | about, scores)
+    return ModelScores(ABOUT | about, scores)
 
 
 def test_a_record_survives_being_written(tmp_path):
     path = tmp_path / "folder" / "a.json"
     _record().save(path)
-    assert Record.load(path) == _record()
+    assert ModelScores.load(path) == _record()
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -36,7 +36,7 @@ def test_a_kill_while_writing_leaves_the_last_whole_file(tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.replace", _killed)
     with pytest.raises(KeyboardInterrupt):
         _record(method="fgsm").save(path)
-    assert Record.load(path).method == "jafr"
+    assert ModelScores.load(path).method == "jafr"
 
 
 def _killed(*_: object) -> None:
@@ -45,13 +45,13 @@ def _killed(*_: object) -> None:
 
 def test_a_record_goes_on_only_if_it_is_about_the_same(tmp_path):
     path = tmp_path / "a.json"
-    assert Record.resumed(path, ABOUT).scores == {}
+    assert ModelScores.resumed(path, ABOUT).scores == {}
     _record().save(path)
-    assert Record.resumed(path, ABOUT).scores == _record().scores
+    assert ModelScores.resumed(path, ABOUT).scores == _record().scores
     other = ABOUT | {"weights": "retrained"}
     with pytest.raises(RecordError, match=r"of something else \(weights: w, now re"):
-        Record.resumed(path, other)
-    assert Record.resumed(path, other, replace=True) == Record(other)
+        ModelScores.resumed(path, other)
+    assert ModelScores.resumed(path, other, replace=True) == ModelScores(other)
 
 
 def test_scores_with_other_settings_are_named_and_each_difference_once():

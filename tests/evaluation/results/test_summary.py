@@ -5,7 +5,7 @@ from torch.testing import assert_close
 
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, MAIN
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
-from freqreg.evaluation.results.records import Entry, Record
+from freqreg.evaluation.results.records import Entry, ModelScores
 from freqreg.evaluation.results.summary import (
     BANDS,
     Spread,
@@ -34,10 +34,10 @@ def _entry(**values: float) -> Entry:
     return Entry(values, {}, {}, 0.0)
 
 
-def _record(method: str, **scores: float) -> Record:
+def _record(method: str, **scores: float) -> ModelScores:
     """With the corruptions of Table 1, spread over severities."""
     about = {"model": f"runs/{method}", "method": method, "training_seed": 0}
-    record = Record(about, {name: _entry(accuracy=value) for name, value in scores.items()})
+    record = ModelScores(about, {name: _entry(accuracy=value) for name, value in scores.items()})
     accuracies = map(float, TABLE_1[method].split())
     for name, percent in zip(CORRUPTION_LOG_B_LOW, accuracies, strict=True):
         severities = {str(s): percent / 100 + (3 - s) / 100 for s in range(1, 6)}

@@ -15,7 +15,7 @@ from study.mini.claims.corruptions import corruptions
 from study.mini.claims.cost import FILE, METHODS, SLACK, cost
 from study.mini.claims.masking import CHECKS, masking
 from study.mini.results import Study
-from study.mini.runs import LAMBDAS, Cell, Stage
+from study.mini.runs import LAMBDAS, Stage, StudyRun
 from study.mini.verdict import Outcome
 from synthetic_cells import (
     COLLAPSED,
@@ -93,7 +93,7 @@ def test_a_pairs_without_two_models_are_not_counted_as_lower(tmp_path: Path) -> 
 def collapse_of(folder: Path, method: str, collapsed: int, nothing: int = 0) -> list[Outcome]:
     """Outcomes of stage 1, where of a method so many seeds collapse, and so many are no model."""
 
-    def figures(cell: Cell) -> Mapping[str, float]:
+    def figures(cell: StudyRun) -> Mapping[str, float]:
         if cell.method != method:
             return COLLAPSED if cell.method == "fgsm" else MODEL
         if cell.seed < collapsed:
@@ -122,7 +122,7 @@ def test_b_a_method_prevents_it_if_one_seed_at_most_fails(
 
 @pytest.mark.parametrize("good", [None, *LAMBDAS])
 def test_b_one_weight_is_enough(tmp_path: Path, good: float | None) -> None:
-    def figures(cell: Cell) -> Mapping[str, float]:
+    def figures(cell: StudyRun) -> Mapping[str, float]:
         jafr_collapses = cell.changes.get("lambda_freq") != good
         fails = jafr_collapses if cell.method == "fgsm+jafr" else cell.method == "fgsm"
         return COLLAPSED if fails else MODEL
@@ -168,7 +168,7 @@ def shifted(folder: Path, slope: float) -> Study:
     """Stage 2, where JaFR's accuracy falls with log B_low by this slope, and JaFR(-)'s rises."""
     weights = {"standard": 0.0, "jafr": -slope, "jafr-": slope}
 
-    def accuracies(cell: Cell) -> Mapping[str, Mapping[str, float]]:
+    def accuracies(cell: StudyRun) -> Mapping[str, Mapping[str, float]]:
         changes = weights[cell.method] * (BIAS - 8) + 0.001 * cell.seed
         return under_corruptions(0.5 + changes)
 
@@ -185,7 +185,7 @@ def test_c_a_gain_under_noise_alone_is_no_trend(tmp_path: Path) -> None:
     noisy = np.isin(np.arange(len(CORRUPTIONS)), FAMILIES["noise"])
     wiggle = 0.01 * np.array([(-1) ** k for k in range(len(CORRUPTIONS))])
 
-    def accuracies(cell: Cell) -> Mapping[str, Mapping[str, float]]:
+    def accuracies(cell: StudyRun) -> Mapping[str, Mapping[str, float]]:
         gain = {"standard": 0.0, "jafr": 0.1, "jafr-": -0.1}[cell.method]
         return under_corruptions(0.5 + gain * noisy + wiggle * (gain != 0))
 
@@ -229,7 +229,7 @@ def test_c_needs_all_corruptions(tmp_path: Path) -> None:
 def test_d_equal_means_within_a_point(
     tmp_path: Path, points: tuple[float, ...], outcome: Outcome
 ) -> None:
-    def figures(cell: Cell) -> Mapping[str, float]:
+    def figures(cell: StudyRun) -> Mapping[str, float]:
         return {"clean": 0.5 + (points[cell.seed] / 100 if cell.method == "jafr" else 0)}
 
     write_stage(tmp_path, 2, figures)
@@ -282,14 +282,14 @@ def masking_of(
 ) -> tuple[Outcome, str]:
     """Stage 3, where so many of FGSM + JaFR's seeds have these scores, and so many collapse."""
 
-    def scores(cell: Cell) -> Mapping[str, Mapping[str, float]]:
+    def scores(cell: StudyRun) -> Mapping[str, Mapping[str, float]]:
         found = {name: dict(values) for name, values in deepcopy(SOUND).items()}
         if cell.method == "nfgsm":
             del found["transfer"]
         is_bad = cell.method == "fgsm+jafr" and cell.seed >= 3 - bad
         return {**found, **change} if is_bad else found
 
-    def figures(cell: Cell) -> Mapping[str, float]:
+    def figures(cell: StudyRun) -> Mapping[str, float]:
         return COLLAPSED if cell.method == "fgsm+jafr" and cell.seed < collapsed else MODEL
 
     write_stage(folder, 3, figures, scores)

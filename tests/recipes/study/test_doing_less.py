@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from study.mini.claims.doing_less import doing_less
 from study.mini.results import Study
-from study.mini.runs import LESS, Cell
+from study.mini.runs import LESS, StudyRun
 from study.mini.verdict import Claim, Outcome
 from synthetic_cells import NO_MODEL, write, write_stage
 
@@ -19,7 +19,7 @@ FULL = {1: 30.0, 2: 20.0}
 def less_of_it(folder: Path, place: int, shares: Sequence[float]) -> Claim:
     """The claim, where one kind of less reaches these shares of log B_low, seed after seed."""
 
-    def figures(cell: Cell) -> Mapping[str, float]:
+    def figures(cell: StudyRun) -> Mapping[str, float]:
         bias = FULL[cell.stage] + 0.1 * cell.seed
         if "jafr" not in cell.method:
             return {"log_b_low": bias / 2}

@@ -11,7 +11,7 @@ from study.mini import run as mini
 from study.mini import runs as mini_cells
 from study.mini import scores as mini_scores
 from study.mini.run import Arguments
-from study.mini.runs import CHOOSING, LAMBDAS, LESS, SEEDS, Cell, Stage, cells
+from study.mini.runs import CHOOSING, LAMBDAS, LESS, SEEDS, Stage, StudyRun, cells
 from study.mini.scores import collapsed, score_names
 from tiny_experiment import EXPERIMENT, images
 
@@ -41,8 +41,8 @@ def test_seeds_that_choose_are_measured_on_train_images_held_out(
     train, test = images(), images(10, seed=1)
     monkeypatch.setattr(mini, "load", lambda _: (train, test))
     monkeypatch.setattr(mini, "HELD_OUT", 8)
-    assert mini.images_for(Cell(1, "fgsm", CHOOSING - 1), None) == (train, test)
-    rest, held_out = mini.images_for(Cell(1, "fgsm", CHOOSING), None)
+    assert mini.images_for(StudyRun(1, "fgsm", CHOOSING - 1), None) == (train, test)
+    rest, held_out = mini.images_for(StudyRun(1, "fgsm", CHOOSING), None)
     assert torch.equal(torch.cat([rest.pixels, held_out.pixels]), train.pixels)
     assert len(held_out) == 8
 
@@ -75,14 +75,14 @@ def test_collapse_is_the_rule_of_the_study(found: dict[str, float], expected: bo
 
 def test_scores_are_those_of_the_stage() -> None:
     broken = measures(pgd=0.0, fgsm=0.9)
-    assert score_names(Cell(1, "fgsm", 0), broken) == ()
-    assert score_names(Cell(3, "fgsm", CHOOSING), measures()) == ()
-    assert "corruptions" in score_names(Cell(2, "jafr", 0), measures())
-    assert score_names(Cell(2, "jafr", 0, {"lambda_freq": 1, **LESS[0]}), measures()) == ()
-    assert "autoattack" in score_names(Cell(3, "fgsm", 0), measures())
-    assert "autoattack" not in score_names(Cell(3, "fgsm", 0), broken)
-    assert "transfer" in score_names(Cell(3, "fgsm", 0), broken)
-    assert "transfer" not in score_names(Cell(3, "nfgsm", 0), broken)
+    assert score_names(StudyRun(1, "fgsm", 0), broken) == ()
+    assert score_names(StudyRun(3, "fgsm", CHOOSING), measures()) == ()
+    assert "corruptions" in score_names(StudyRun(2, "jafr", 0), measures())
+    assert score_names(StudyRun(2, "jafr", 0, {"lambda_freq": 1, **LESS[0]}), measures()) == ()
+    assert "autoattack" in score_names(StudyRun(3, "fgsm", 0), measures())
+    assert "autoattack" not in score_names(StudyRun(3, "fgsm", 0), broken)
+    assert "transfer" in score_names(StudyRun(3, "fgsm", 0), broken)
+    assert "transfer" not in score_names(StudyRun(3, "nfgsm", 0), broken)
 
 
 def test_a_cell_is_scored_on_images_of_the_model_that_it_names(

@@ -6,7 +6,7 @@ from statistics import fmean
 
 from recipe.settings.experiment import Method
 
-from freqreg.evaluation.report.blocks import NOTHING, Block, Cell, Table
+from freqreg.evaluation.report.blocks import NOTHING, Block, Table, TableCell
 from freqreg.evaluation.report.cells import number, signed
 from freqreg.evaluation.results.paper import METHODS, published
 from study.mini.intervals import Estimate, mean_over_seeds
@@ -48,14 +48,20 @@ class Pair:
         return above(self.estimate)
 
     @property
-    def row(self) -> tuple[Cell, ...]:
+    def row(self) -> tuple[TableCell, ...]:
         """Of the table of pairs."""
         theirs = [_published(group) for group in (self.upper, self.lower)]
         upper, lower = theirs
         paper = NOTHING if upper is None or lower is None else signed(upper - lower, 2)
         seeds = f"{len(self.differences)}"
         estimate = with_interval(self.estimate, 2)
-        return Cell(self.name), Cell(seeds), Cell(estimate), Cell(paper), Cell(self.outcome)
+        return (
+            TableCell(self.name),
+            TableCell(seeds),
+            TableCell(estimate),
+            TableCell(paper),
+            TableCell(self.outcome),
+        )
 
 
 def log_b_low(cell: MeasuredCell) -> float:
@@ -123,16 +129,20 @@ def _ten_seeds(study: Study) -> tuple[Block, ...]:
     jafr = [study.group(1, "fgsm+jafr", lambda_freq=size) for size in LAMBDAS]
     methods: tuple[Method, ...] = ("fgsm", "nfgsm", "fgsm+gradalign")
     groups = [*(study.group(1, method) for method in methods), *jafr]
-    rows = tuple((Cell(group.label), *_spread(group)) for group in groups)
+    rows = tuple((TableCell(group.label), *_spread(group)) for group in groups)
     head = ("", "files", "models", "mean", "least", "largest")
     return text, Table(head, rows, summary="log B_low in stage 1")
 
 
-def _spread(group: Group) -> list[Cell]:
+def _spread(group: Group) -> list[TableCell]:
     values = [log_b_low(cell) for cell in group.models.values()]
     figures = [fmean(values), min(values), max(values)] if values else [None] * 3
     count = f"{len(values)} of {len(group.planned)}"
-    return [Cell(files_of(group)), Cell(count), *(Cell(number(figure, 2)) for figure in figures)]
+    return [
+        TableCell(files_of(group)),
+        TableCell(count),
+        *(TableCell(number(figure, 2)) for figure in figures),
+    ]
 
 
 def _both_quadrants(cell: MeasuredCell) -> str:

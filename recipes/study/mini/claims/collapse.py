@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from recipe.settings.experiment import Method
 
-from freqreg.evaluation.report.blocks import Block, Cell, Table
+from freqreg.evaluation.report.blocks import Block, Table, TableCell
 from study.mini.claims.collapse_figure import collapse_figure
 from study.mini.intervals import proportion
 from study.mini.page.text import files_of, paragraph, percent, seeds_table
@@ -109,11 +109,11 @@ def _figures(others: Sequence[Group], jafr: Sequence[Group]) -> tuple[Block, ...
 def _counts_table(groups: Sequence[Group]) -> Table:
     rows = [
         (
-            Cell(group.label),
-            Cell(files_of(group)),
-            Cell(f"{len(group.found)} of {len(group.planned)}"),
-            Cell(counts(group)),
-            Cell(str(_lost(group))),
+            TableCell(group.label),
+            TableCell(files_of(group)),
+            TableCell(f"{len(group.found)} of {len(group.planned)}"),
+            TableCell(counts(group)),
+            TableCell(str(_lost(group))),
         )
         for group in groups
     ]

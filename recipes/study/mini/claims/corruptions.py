@@ -6,7 +6,7 @@ import numpy as np
 
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS
 from freqreg.evaluation.plots.robustness import tradeoff_figure
-from freqreg.evaluation.report.blocks import NOTHING, Block, Cell, Table
+from freqreg.evaluation.report.blocks import NOTHING, Block, Table, TableCell
 from freqreg.evaluation.report.cells import number, signed
 from freqreg.evaluation.report.tradeoff import CATEGORIES
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW, METHODS
@@ -78,9 +78,9 @@ def _figures(shifts: Sequence[Shift]) -> tuple[Block, ...]:
 def _statistics_table(shifts: Sequence[Shift]) -> Table:
     rows = [
         (
-            Cell(shift.method.label, below="minus standard"),
-            Cell(f"{files_of(shift.method)}, {files_of(shift.standard)}"),
-            Cell(str(len(shift.changes))),
+            TableCell(shift.method.label, below="minus standard"),
+            TableCell(f"{files_of(shift.method)}, {files_of(shift.standard)}"),
+            TableCell(str(len(shift.changes))),
             *(_beside(shift, statistic) for statistic in (DIFFERENCE, *_TRENDS)),
         )
         for shift in shifts
@@ -89,11 +89,11 @@ def _statistics_table(shifts: Sequence[Shift]) -> Table:
     return Table(("", "files", "seeds", *names), tuple(rows))
 
 
-def _beside(shift: Shift, statistic: Statistic) -> Cell:
+def _beside(shift: Shift, statistic: Statistic) -> TableCell:
     ours = with_interval(statistic.estimate(shift), 2)
     seeds = ", ".join(signed(each, 2) for each in statistic.by_seed(shift)) or NOTHING
     paper = signed(statistic.published(shift), 2)
-    return Cell(ours, below=f"by seed {seeds}<br>paper {paper}")
+    return TableCell(ours, below=f"by seed {seeds}<br>paper {paper}")
 
 
 def _picture(shifts: Sequence[Shift]) -> Block:
@@ -113,9 +113,9 @@ def _accuracy_table(shifts: Sequence[Shift]) -> Table:
     columns = [_mean_accuracies(group) for group in groups]
     rows = [
         (
-            Cell(name.replace("_", " "), aside=family),
-            Cell(number(CORRUPTION_LOG_B_LOW[name], 2)),
-            *(Cell(column[CORRUPTIONS.index(name)]) for column in columns),
+            TableCell(name.replace("_", " "), aside=family),
+            TableCell(number(CORRUPTION_LOG_B_LOW[name], 2)),
+            *(TableCell(column[CORRUPTIONS.index(name)]) for column in columns),
         )
         for family, names in GROUPS.items()
         for name in names

@@ -8,7 +8,7 @@ from typing import Any
 
 from recipe.settings.experiment import Method
 
-from freqreg.evaluation.report.blocks import NOTHING, Block, Cell, Table
+from freqreg.evaluation.report.blocks import NOTHING, Block, Table, TableCell
 from freqreg.evaluation.report.cells import number
 from freqreg.evaluation.results.paper import RELATIVE_COST, published
 from freqreg.evaluation.results.records import RecordError
@@ -90,8 +90,8 @@ def _text(found: StepCost) -> Block:
     return paragraph(
         f"""
         From `recipes/study/results/mini/{FILE}`, of steps that took turns in one process:
-        {settings}; {found.machine}. Table 6 is of a V100 and Tiny ImageNet, so that it is no measure for this
-        machine: the count of operations is. The ratios have no interval.
+        {settings}; {found.machine}. Table 6 is of a V100 and Tiny ImageNet, so that it is no
+        measure for this machine: the count of operations is. The ratios have no interval.
         """
     )
 
@@ -101,14 +101,19 @@ def _table(found: StepCost | None) -> Table:
     return Table(head, tuple(_row(name, found) for name in METHODS))
 
 
-def _row(name: str, found: StepCost | None) -> tuple[Cell, ...]:
+def _row(name: str, found: StepCost | None) -> tuple[TableCell, ...]:
     theirs = number(_published(name), 2)
     if found is None:
-        return Cell(name), *(Cell(NOTHING),) * 3, Cell(theirs), Cell("undecided")
+        return (
+            TableCell(name),
+            *(TableCell(NOTHING),) * 3,
+            TableCell(theirs),
+            TableCell("undecided"),
+        )
     ratio, limit = found.ratios.get(name), found.flop_limits.get(name)
     most = None if limit is None else SLACK * limit
-    figures = (Cell(number(figure, 2)) for figure in (ratio, limit, most))
-    return Cell(name), *figures, Cell(theirs), Cell(found.outcome(name))
+    figures = (TableCell(number(figure, 2)) for figure in (ratio, limit, most))
+    return TableCell(name), *figures, TableCell(theirs), TableCell(found.outcome(name))
 
 
 def _published(name: str) -> float:

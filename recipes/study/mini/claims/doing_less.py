@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from freqreg.evaluation.report.blocks import Block, Cell, Table
+from freqreg.evaluation.report.blocks import Block, Table, TableCell
 from freqreg.evaluation.report.cells import number
 from study.mini.claims.bias_order import log_b_low
 from study.mini.intervals import Columns, Estimate, Numbers, mean_over_seeds, resampled
@@ -63,12 +63,12 @@ class Comparison:
         )
 
     @property
-    def row(self) -> tuple[Cell, ...]:
+    def row(self) -> tuple[TableCell, ...]:
         """Of the table of differences."""
         accuracies = map(self.difference, (_clean, _pgd))
         shift = with_interval(self.shift, 0, sign=False)
         texts = (with_interval(self.bias, 1), shift, *(with_interval(a, 1) for a in accuracies))
-        return Cell(self.less.label), Cell(f"{len(self.seeds)}"), *map(Cell, texts)
+        return TableCell(self.less.label), TableCell(f"{len(self.seeds)}"), *map(TableCell, texts)
 
     def _of_biases(self, statistic: Callable[[float, float, float], float]) -> Estimate:
         groups = (self.less.models, self.full.models, self.without.models)

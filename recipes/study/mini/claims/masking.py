@@ -6,9 +6,9 @@ from itertools import pairwise
 
 from recipe.settings.experiment import Method
 
-from freqreg.evaluation.report.blocks import NOTHING, Block, Cell, Table
+from freqreg.evaluation.report.blocks import NOTHING, Block, Table, TableCell
 from freqreg.evaluation.report.curves import curve_of
-from freqreg.evaluation.results.records import Record, RecordError
+from freqreg.evaluation.results.records import ModelScores, RecordError
 from study.mini.claims.collapse import FGSM_ALONE
 from study.mini.page.text import paragraph, percent
 from study.mini.results import Group, MeasuredCell, Study
@@ -25,10 +25,10 @@ RISE = 0.02
 END = 0.01
 """Accuracy at the largest radius."""
 
-Check = Callable[[Record], bool]
+Check = Callable[[ModelScores], bool]
 
 
-def value(record: Record, score: str, part: str = "accuracy") -> float:
+def value(record: ModelScores, score: str, part: str = "accuracy") -> float:
     """A figure.
 
     Raises:
@@ -47,7 +47,7 @@ def _at_least_half(score: str) -> Check:
     return lambda record: value(record, score) >= SHARE * value(record, "pgd")
 
 
-def _falls_to_nothing(record: Record) -> bool:
+def _falls_to_nothing(record: ModelScores) -> bool:
     accuracy = [each for _, each in sorted(curve_of(record, "accuracy").items())]
     loss = [each for _, each in sorted(curve_of(record, "loss").items())]
     falls = all(later <= before + RISE for before, later in pairwise(accuracy))
@@ -97,7 +97,7 @@ def _reason(group: Group, failures: Mapping[int, Sequence[str]]) -> str:
     return f"seeds judged: {len(failures)}; {'; '.join(wrong) or 'none fails a check'}{listed}"
 
 
-def failed(record: Record, *, without: Container[str] = ()) -> list[str]:
+def failed(record: ModelScores, *, without: Container[str] = ()) -> list[str]:
     """Names of the checks that a model fails."""
     return [n for n, check in CHECKS.items() if n not in without and not check(record)]
 
@@ -124,7 +124,7 @@ def _figures(study: Study) -> tuple[Block, ...]:
         """
     )
     rows = [_row(cell) for method in _BESIDE for cell in study.group(3, method).found]
-    return text, Table(_HEAD, tuple(rows) or ((Cell("no cell is there"),),))
+    return text, Table(_HEAD, tuple(rows) or ((TableCell("no cell is there"),),))
 
 
 _SCORES = {
@@ -138,7 +138,7 @@ _SCORES = {
 _HEAD = ("file", "clean", "clean, of the 200", *_SCORES, "at the last ε, in 1/255", "checks")
 
 
-def _row(cell: MeasuredCell) -> tuple[Cell, ...]:
+def _row(cell: MeasuredCell) -> tuple[TableCell, ...]:
     found = [cell.record.value(*score) for score in _SCORES.values()]
     texts = [NOTHING if each is None else percent(each) for each in found]
     file = f"`stage{cell.cell.stage}/{cell.cell.name}.json`"
@@ -146,12 +146,12 @@ def _row(cell: MeasuredCell) -> tuple[Cell, ...]:
     start = percent(curve[0][1]) if curve else NOTHING
     end = f"{percent(curve[-1][1])} at {255 * curve[-1][0]:.3g}" if curve else NOTHING
     return (
-        Cell(file),
-        Cell(percent(cell.measures.clean)),
-        Cell(start),
-        *map(Cell, texts),
-        Cell(end),
-        Cell(_state(cell)),
+        TableCell(file),
+        TableCell(percent(cell.measures.clean)),
+        TableCell(start),
+        *map(TableCell, texts),
+        TableCell(end),
+        TableCell(_state(cell)),
     )
 
 

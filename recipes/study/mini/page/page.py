@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from freqreg.evaluation.report.blocks import NOTHING, Cell, Chapter, Page, Section, Table
+from freqreg.evaluation.report.blocks import NOTHING, Chapter, Page, Section, Table, TableCell
 from freqreg.evaluation.report.cells import number
 from freqreg.evaluation.results.paper import SOURCE
 from study.mini.claims.bias_order import bias_order
@@ -72,10 +72,10 @@ def in_a_sentence(found: Sequence[Claim]) -> str:
 def _summary(found: Sequence[Claim]) -> Chapter:
     rows = [
         (
-            Cell(f"({claim.letter})"),
-            Cell(claim.title),
-            Cell(claim.outcome, is_strong=True),
-            Cell("<br>".join(f"{part.claim}: {part.outcome}" for part in claim.parts)),
+            TableCell(f"({claim.letter})"),
+            TableCell(claim.title),
+            TableCell(claim.outcome, is_strong=True),
+            TableCell("<br>".join(f"{part.claim}: {part.outcome}" for part in claim.parts)),
         )
         for claim in found
     ]
@@ -87,11 +87,11 @@ def _summary(found: Sequence[Claim]) -> Chapter:
 def _chapter(claim: Claim) -> Chapter:
     images = paragraph(f"Images: {claim.images}. Files are those in `{RESULTS}`, N a seed.")
     rows = [
-        (Cell(part.claim), Cell(part.outcome, is_strong=True), Cell(part.reason))
+        (TableCell(part.claim), TableCell(part.outcome, is_strong=True), TableCell(part.reason))
         for part in claim.parts
     ]
     parts = Table(("part", "outcome", "why"), tuple(rows))
-    sources = tuple((Cell(part.claim), _sources(part)) for part in claim.parts)
+    sources = tuple((TableCell(part.claim), _sources(part)) for part in claim.parts)
     judged_from = Table(("part", "files"), sources, summary="Judged from these files")
     sections = (
         Section(f"({claim.letter}) {claim.outcome}", (images, parts, judged_from)),
@@ -100,8 +100,8 @@ def _chapter(claim: Claim) -> Chapter:
     return Chapter(f"({claim.letter}) {claim.title}", sections)
 
 
-def _sources(part: Verdict) -> Cell:
-    return Cell("<br>".join(files_of(group) for group in part.groups) or f"`{FILE}`")
+def _sources(part: Verdict) -> TableCell:
+    return TableCell("<br>".join(files_of(group) for group in part.groups) or f"`{FILE}`")
 
 
 def _cells(study: Study) -> Chapter:
@@ -125,7 +125,7 @@ def _cells(study: Study) -> Chapter:
     return Chapter("How it was measured", tuple(sections))
 
 
-def _cells_row(group: Group, versions: Sequence[str]) -> tuple[Cell, ...]:
+def _cells_row(group: Group, versions: Sequence[str]) -> tuple[TableCell, ...]:
     seconds = [cell.seconds_per_step for cell in group.found]
     spread = f"{number(min(seconds), 3)} to {number(max(seconds), 3)}" if seconds else NOTHING
     commits = sorted({f"`{cell.commit[:7]}`" for cell in group.found})
@@ -133,4 +133,4 @@ def _cells_row(group: Group, versions: Sequence[str]) -> tuple[Cell, ...]:
     count = f"{len(group.found)} of {len(group.planned)}"
     lists = (", ".join(map(str, each)) or NOTHING for each in (commits, numbers))
     texts = (files_of(group), count, spread, *lists)
-    return tuple(map(Cell, texts))
+    return tuple(map(TableCell, texts))

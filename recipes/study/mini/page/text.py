@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isnan
 from textwrap import fill
 
-from freqreg.evaluation.report.blocks import NOTHING, Cell, Table, Text
+from freqreg.evaluation.report.blocks import NOTHING, Table, TableCell, Text
 from freqreg.evaluation.report.cells import number, signed
 from study.mini.intervals import Estimate
 from study.mini.results import Group, MeasuredCell
@@ -53,10 +53,10 @@ def seeds_table(
     seeds = sorted({cell.seed for group in shown for cell in group.planned})
     rows = [
         (
-            Cell(group.label),
-            Cell(files_of(group)),
+            TableCell(group.label),
+            TableCell(files_of(group)),
             *(_cell(group, seed, figure) for seed in seeds),
-            *(Cell(write(group)) for write in others.values()),
+            *(TableCell(write(group)) for write in others.values()),
         )
         for group in shown
     ]
@@ -69,8 +69,8 @@ def files_of(group: Group) -> str:
     return f"`stage{group.stage}/{group.file}N.json`"
 
 
-def _cell(group: Group, seed: int, figure: Callable[[MeasuredCell], str]) -> Cell:
+def _cell(group: Group, seed: int, figure: Callable[[MeasuredCell], str]) -> TableCell:
     found = group.at_all.get(seed)
     if found is None:
-        return Cell(NOTHING)
-    return Cell(figure(found), below="" if found.is_model else "no model")
+        return TableCell(NOTHING)
+    return TableCell(figure(found), below="" if found.is_model else "no model")

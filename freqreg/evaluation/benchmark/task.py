@@ -23,7 +23,7 @@ LabelledBatches = Iterator[tuple[Images, Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class EvaluationTask:
     """A classifier under evaluation, and what it is evaluated on.
 
     Args:
@@ -73,5 +73,5 @@ class Subject:
         return recalibrated(self.model, self.train_images, batch_size=size)
 
 
-Measure = Callable[[Subject, EvaluationSettings], Values]
+Measure = Callable[[EvaluationTask, EvaluationSettings], Values]
 """Measures one score: numbers by the part that they are of."""

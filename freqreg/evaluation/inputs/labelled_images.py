@@ -1,0 +1,94 @@
+"""Labelled images, as every command and recipe takes them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from freqreg.errors import InputError
+
+Rows = Sequence[int] | Int64[Tensor, " rows"]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImages(Dataset):
+    """Decoded images and their classes.
+
+    `__getitems__` fetches a whole batch by one indexing call: with
+    `DataLoader(images, collate_fn=lambda batch: batch)` no Python runs per image.
+
+    Args:
+        pixels: uint8 [images, channel, height, width].
+        labels: int64 [images], positions in `class_names`.
+        class_names: None where the source has no names.
+        index: int64 [images], place of each image in its source. Random numbers are keyed by
+            it. None: 0, 1, 2, ...
+
+    Raises:
+        InputError: the numbers of pixels, labels and places differ.
+    """
+
+    pixels: UInt8[Tensor, "images channel height width"]
+    labels: Int64[Tensor, " images"]
+    class_names: tuple[str, ...] | None = None
+    index: Int64[Tensor, " images"] = None  # pyright: ignore[reportAssignmentType]
+
+    def __post_init__(self) -> None:
+        if self.index is None:
+            object.__setattr__(self, "index", torch.arange(len(self.labels)))
+        if not len(self.pixels) == len(self.labels) == len(self.index):
+            raise InputError(
+                f"There are {len(self.pixels)} images, {len(self.labels)} labels and "
+                f"{len(self.index)} places: one label and one place are needed for each image."
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(
+        self, row: int
+    ) -> tuple[UInt8[Tensor, "channel height width"], Int64[Tensor, ""]]:
+        return self.pixels[row], self.labels[row]
+
+    def __getitems__(
+        self, rows: Rows
+    ) -> tuple[UInt8[Tensor, "rows channel height width"], Int64[Tensor, " rows"]]:
+        places = torch.as_tensor(rows)
+        return self.pixels[places], self.labels[places]
+
+    def select(self, rows: Rows) -> "LabelledImages":
+        """The images at `rows`, in that order."""
+        rows = torch.as_tensor(rows)
+        pixels, labels = self.__getitems__(rows)
+        return replace(self, pixels=pixels, labels=labels, index=self.index[rows])
+
+    def first(self, count: int | None) -> "LabelledImages":
+        """`count` images by the rule of `first_rows`; all for None."""
+        return self.select(first_rows(self.labels, count))
+
+
+def first_rows(labels: Int64[Tensor, " images"], count: int | None) -> Int64[Tensor, " rows"]:
+    """The first `count` rows. Of images that lie class by class: as many at equal distances.
+
+    Images lie class by class where neighbours share a class far more often than in random
+    order: there are at most half as many runs of one class as random order has on average.
+
+    Args:
+        labels: of all images.
+        count: None, or more than there are: all rows.
+    """
+    if count is None or count >= len(labels):
+        return torch.arange(len(labels))
+    if _lie_class_by_class(labels):
+        return torch.arange(count) * len(labels) // count
+    return torch.arange(count)
+
+
+def _lie_class_by_class(labels: Int64[Tensor, " images"]) -> bool:
+    total, sizes = len(labels), labels.unique(return_counts=True)[1].double()
+    runs = 1 + int((labels.diff() != 0).sum())
+    expected = 1 + total - float((sizes**2).sum()) / total
+    return len(sizes) > 1 and runs - 1 <= (expected - 1) / 2

@@ -1,0 +1,48 @@
+"""How a model is shown a picture: resized and cropped as it was evaluated by its makers."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from jaxtyping import UInt8
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class EvalTransform:
+    """Resize and crop of an RGB picture, by timm's own evaluation transform.
+
+    Args:
+        size: height and width of the result, in pixels.
+        crop_share: side of the crop as a share of the resized picture.
+        interpolation: of the resize.
+        crop_mode: "center": resize the shorter side, cut the middle. "squash": resize both sides.
+            "border": resize the longer side, fill the rest.
+        fill: colour of the border per channel, in [0, 1].
+    """
+
+    size: tuple[int, int]
+    crop_share: float = 1.0
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
+    crop_mode: Literal["center", "squash", "border"] = "center"
+    fill: tuple[float, ...] = (0.5, 0.5, 0.5)
+
+    def __call__(self, picture: "Image") -> UInt8[Tensor, "channel height width"]:
+        """The picture as the model is shown it."""
+        return self._steps(picture)
+
+    @cached_property
+    def _steps(self) -> Any:
+        from timm.data.transforms_factory import transforms_imagenet_eval
+
+        return transforms_imagenet_eval(
+            self.size,
+            crop_pct=self.crop_share,
+            crop_mode=self.crop_mode,
+            interpolation=self.interpolation,
+            mean=self.fill,
+            use_prefetcher=True,
+        )
