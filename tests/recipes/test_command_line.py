@@ -96,7 +96,7 @@ def test_help_reads_like_documentation(
     with pytest.raises(SystemExit):
         main(cifar10.EXPERIMENT, cifar10.load)
     printed = capsys.readouterr().out
-    assert "max_learning_rate 0.2 (paper" in printed
+    assert "= 0.1 (preset)" in printed
     for option in ("--method", "--resume", "--stream", "--mixed-precision", "--data-dir"):
         assert option in printed
 
