@@ -7,7 +7,7 @@ accelerate launch recipes/cifar10.py --method jafr --data-dir ~/data/cifar10
 from recipe.command_line import main
 from recipe.hub import CIFAR10, loader
 from recipe.settings.experiment import Experiment, Settings, our_choice, paper, published_code
-from recipe.settings.paper import MINI, SETUP, SMOKE
+from recipe.settings.paper import MINI, SETUP, SMOKE, negative
 
 ADVERSARIAL_RATE = paper(0.3)
 
@@ -26,15 +26,9 @@ EXPERIMENT = Experiment(
         attacked_images=published_code(10_000),
     ),
     by_method={
-        "jafr-": {
-            "max_learning_rate": our_choice(0.2, "as JaFR"),
-            "lambda_freq": our_choice(0.001, "as JaFR; of the negative λ only the sign is stated"),
-        },
+        "jafr-": negative("JaFR", 0.2, 0.001),
         "fgsm+jafr": {"max_learning_rate": ADVERSARIAL_RATE},
-        "fgsm+jafr-": {
-            "max_learning_rate": our_choice(0.3, "as FGSM + JaFR"),
-            "lambda_freq": our_choice(0.001, "as FGSM + JaFR; only the sign is stated"),
-        },
+        "fgsm+jafr-": negative("FGSM + JaFR", 0.3, 0.001),
         "fgsm+gradalign": {"max_learning_rate": ADVERSARIAL_RATE},
         "pgd": {"max_learning_rate": ADVERSARIAL_RATE},
         "nfgsm": {"max_learning_rate": our_choice(0.3, "as FGSM + JaFR and PGD")},

@@ -6,7 +6,7 @@ accelerate launch recipes/cifar100.py --method fgsm+jafr --preset paper
 from recipe.command_line import main
 from recipe.hub import CIFAR100, loader
 from recipe.settings.experiment import Experiment, Settings, our_choice, paper, published_code
-from recipe.settings.paper import MINI, SETUP, SMOKE
+from recipe.settings.paper import MINI, SETUP, SMOKE, negative
 
 EXPERIMENT = Experiment(
     "cifar100",
@@ -25,15 +25,9 @@ EXPERIMENT = Experiment(
     by_method={
         "standard": {"max_learning_rate": paper(0.2)},
         "jafr": {"max_learning_rate": paper(0.1)},
-        "jafr-": {
-            "max_learning_rate": our_choice(0.1, "as JaFR"),
-            "lambda_freq": our_choice(0.001, "as JaFR; of the negative λ only the sign is stated"),
-        },
+        "jafr-": negative("JaFR", 0.1, 0.001),
         "fgsm+jafr": {"lambda_freq": paper(0.001, "the published script has 0.002")},
-        "fgsm+jafr-": {
-            "max_learning_rate": our_choice(0.3, "as FGSM + JaFR"),
-            "lambda_freq": our_choice(0.001, "as FGSM + JaFR; only the sign is stated"),
-        },
+        "fgsm+jafr-": negative("FGSM + JaFR", 0.3, 0.001),
         "nfgsm": {"max_learning_rate": our_choice(0.3, "as all adversarial training")},
         "pgd2": {"max_learning_rate": our_choice(0.3, "as all adversarial training")},
     },

@@ -13,7 +13,7 @@ from recipe.settings.experiment import (
     preset,
     published_code,
 )
-from recipe.settings.paper import MINI, SETUP, SMOKE
+from recipe.settings.paper import MINI, SETUP, SMOKE, negative
 
 OWN = preset(max_learning_rate=0.05, warmup_epochs=3)
 
@@ -32,15 +32,9 @@ EXPERIMENT = Experiment(
         attacked_images=published_code(26_032),
     ),
     by_method={
-        "jafr-": {
-            "max_learning_rate": our_choice(0.05, "as JaFR"),
-            "lambda_freq": our_choice(0.001, "as JaFR; of the negative λ only the sign is stated"),
-        },
+        "jafr-": negative("JaFR", 0.05, 0.001),
         "fgsm+jafr": {"lambda_freq": paper(0.05)},
-        "fgsm+jafr-": {
-            "max_learning_rate": our_choice(0.05, "as FGSM + JaFR"),
-            "lambda_freq": our_choice(0.05, "as FGSM + JaFR; only the sign is stated"),
-        },
+        "fgsm+jafr-": negative("FGSM + JaFR", 0.05, 0.05),
         "nfgsm": {"max_learning_rate": our_choice(0.05, "as all methods")},
         "pgd2": {"max_learning_rate": our_choice(0.05, "as all methods")},
     },

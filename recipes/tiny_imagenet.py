@@ -13,7 +13,7 @@ from recipe.settings.experiment import (
     preset,
     published_code,
 )
-from recipe.settings.paper import MINI, SETUP, SMOKE
+from recipe.settings.paper import MINI, SETUP, SMOKE, negative
 
 SMALLER = preset(train_images=10_000)  # 64×64 pixels: four times the work of an image of CIFAR
 
@@ -34,14 +34,8 @@ EXPERIMENT = Experiment(
     by_method={
         "standard": {"max_learning_rate": paper(0.2, "as on CIFAR-100")},
         "jafr": {"max_learning_rate": paper(0.1, "as on CIFAR-100")},
-        "jafr-": {
-            "max_learning_rate": our_choice(0.1, "as JaFR"),
-            "lambda_freq": our_choice(0.002, "as JaFR; of the negative λ only the sign is stated"),
-        },
-        "fgsm+jafr-": {
-            "max_learning_rate": our_choice(0.3, "as FGSM + JaFR"),
-            "lambda_freq": our_choice(0.002, "as FGSM + JaFR; only the sign is stated"),
-        },
+        "jafr-": negative("JaFR", 0.1, 0.002),
+        "fgsm+jafr-": negative("FGSM + JaFR", 0.3, 0.002),
         "nfgsm": {"max_learning_rate": our_choice(0.3, "as all adversarial training")},
         "pgd2": {"max_learning_rate": our_choice(0.3, "as all adversarial training")},
     },

@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from freqreg.cli import shared as command_line
 from recipe.images import DataError, Images
 from recipe.results.terminal_table import print_table
-from recipe.settings.experiment import Experiment, Method, Preset, Settings
+from recipe.settings.experiment import Experiment, Method, Preset
 from recipe.settings.overrides import overridden, parsed
 from recipe.tasks import alone_in, usable_cores
 from recipe.training.run import Run, perform
@@ -59,10 +59,6 @@ class Arguments:
     set: tuple[str, ...] = ()
     """Settings as NAME=VALUE, instead of by options: --set optimizer=adam lambda_align=2."""
 
-    def settings(self, experiment: Experiment) -> Settings:
-        """Those of the method and the preset."""
-        return experiment.settings(self.method, self.preset)
-
     def folder(self, experiment: Experiment) -> Path:
         """Where the run goes."""
         named = f"{self.preset}-{self.method}-seed{self.seed}"
@@ -73,7 +69,9 @@ def main(experiment: Experiment, load: Load) -> None:
     """Run what the command line asks for, and print its table."""
     with plain_errors():
         arguments, settings = parsed(
-            Arguments, lambda own: own.settings(experiment), f"{experiment.title}. {HINT}"
+            Arguments,
+            lambda own: experiment.settings(own.method, own.preset),
+            f"{experiment.title}. {HINT}",
         )
         settings = overridden(settings, arguments.set)
     if arguments.show_settings:

@@ -20,7 +20,7 @@ from recipe.data.augment import RandomCropAndFlip
 from recipe.images import Images
 from recipe.measure import Measures, first, measure
 from recipe.results.commit import current_commit
-from recipe.results.files import BestModel, Results, begin
+from recipe.results.files import RESULTS, BestModel, Results, begin
 from recipe.results.model_card import CARD, card
 from recipe.settings.experiment import Method, Settings
 from recipe.training.best_model import BEST, BestKeepingTrainer, selection
@@ -110,7 +110,7 @@ def perform(
         trained = len(first(train, run.settings.train_images.value))
         text = card(results, train_images=trained, test_images=len(test), published=run.published)
         write_text(run.folder / CARD, text)
-        results.write(run.folder)
+        results.save(run.folder / RESULTS)
     accelerator.wait_for_everyone()
     return results
 

@@ -141,7 +141,7 @@ def test_what_is_our_choice_says_why(dataset: str) -> None:
 def program(monkeypatch: pytest.MonkeyPatch, *options: str) -> Settings:
     """The settings of a recipe that is called with these options."""
     monkeypatch.setattr(sys, "argv", ["cifar10.py", *options])
-    return parsed(Arguments, lambda own: own.settings(cifar10.EXPERIMENT), "")[1]
+    return parsed(Arguments, lambda own: cifar10.EXPERIMENT.settings(own.method, own.preset), "")[1]
 
 
 def test_presets_and_the_command_line_come_last(monkeypatch: pytest.MonkeyPatch) -> None:
