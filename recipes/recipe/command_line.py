@@ -55,7 +55,6 @@ class Arguments:
     """A tracker for what the objective records."""
     show_settings: bool = False
     """Print the settings of the run, each with its source, and stop."""
-
     set: tuple[str, ...] = ()
     """Settings as NAME=VALUE, instead of by options: --set optimizer=adam lambda_align=2."""
 
@@ -129,9 +128,6 @@ def hint_at_threads(accelerator: Accelerator) -> None:
     launched = "ACCELERATE_MIXED_PRECISION" in os.environ
     if launched and accelerator.device.type == "cpu" and threads * 2 <= cores:
         logging.getLogger(__name__).warning(
-            "accelerate launch runs this on %d of %d cores. For more: accelerate launch "
-            "--num_cpu_threads_per_process %d ..., or set OMP_NUM_THREADS.",
-            threads,
-            cores,
-            cores,
+            f"accelerate launch runs this on {threads} of {cores} cores. For more: accelerate "
+            f"launch --num_cpu_threads_per_process {cores} ..., or set OMP_NUM_THREADS."
         )

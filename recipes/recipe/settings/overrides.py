@@ -1,7 +1,7 @@
 """Any setting by name, as a command line gives it."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import make_dataclass
+from dataclasses import make_dataclass, replace
 from typing import TypeVar, get_args, get_origin
 
 import tyro
@@ -24,13 +24,11 @@ def _sourced(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
     (kind,) = get_args(info.type)
     bare = registry.get_primitive_spec(PrimitiveTypeInfo.make(kind, info.markers))
     assert isinstance(bare, PrimitiveConstructorSpec)
-    return PrimitiveConstructorSpec(
-        nargs=bare.nargs,
-        metavar=bare.metavar,
+    return replace(
+        bare,
         instance_from_str=lambda given: Source.COMMAND_LINE(bare.instance_from_str(given)),
         is_instance=lambda value: isinstance(value, Sourced),
         str_from_instance=lambda value: [str(value)],
-        choices=bare.choices,
     )
 
 

@@ -57,13 +57,9 @@ class Run:
 
     def network(self, train: Images) -> dict[str, Any]:
         """Name and arguments for `build_network`, as they stand in config.json."""
-        name = self.settings.model.value
-        kwargs = network_kwargs(
-            name,
-            num_classes=len(train.class_names),
-            width=self.settings.width.value,
-            image_size=train.pixels.shape[-1],
-        )
+        name, width = self.settings.model.value, self.settings.width.value
+        classes, size = len(train.class_names), train.pixels.shape[-1]
+        kwargs = network_kwargs(name, num_classes=classes, width=width, image_size=size)
         return {"model": name, "kwargs": kwargs}
 
     def config(self, train: Images, accelerator: Accelerator) -> dict[str, Any]:
