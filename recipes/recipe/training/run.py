@@ -43,6 +43,7 @@ class Run:
         checkpoint_every: optimizer steps between checkpoints.
         published: the method's settings in the preset paper, which the model's card compares
             with; None where there are none.
+        keep_freed_memory: as of the trainer.
     """
 
     experiment: str
@@ -54,6 +55,7 @@ class Run:
     streamed: bool = False
     checkpoint_every: int = 200
     published: Settings | None = None
+    keep_freed_memory: bool = True
 
     def network(self, train: Images) -> dict[str, Any]:
         """Name and arguments for `build_network`, as they stand in config.json."""
@@ -188,6 +190,7 @@ def make_trainer(
         output_dir=run.folder,
         checkpoint_every=run.checkpoint_every,
         seed=run.seed,
+        keep_freed_memory=run.keep_freed_memory,
     )
 
 
