@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from recipe.images import Images
-from recipe.settings.experiment import Experiment, Method, Settings, Source, Sourced, preset
+from recipe.settings.experiment import Experiment, Method, Settings, Source, preset
 from recipe.training.run import Run
 
 SETTINGS = Settings(
@@ -59,6 +59,6 @@ def images(count: int = 40, *, size: int = 8, seed: int = 0) -> Images:
 
 
 def run(folder: Path, method: Method = "jafr", *, seed: int = 0, **values: Any) -> Run:
-    changes = {name: Sourced(value, Source.COMMAND_LINE) for name, value in values.items()}
+    changes = {name: Source.COMMAND_LINE(value) for name, value in values.items()}
     settings = EXPERIMENT.settings(method, "smoke", changes)
     return Run("tiny", method, settings, seed, folder, "smoke", checkpoint_every=2)

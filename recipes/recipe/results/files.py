@@ -49,10 +49,6 @@ class Results:
     commit: str | None = None
     best: BestModel | None = None
 
-    def write(self, folder: Path) -> None:
-        """Write results.json; it is whole or not there."""
-        self.save(folder / RESULTS)
-
     def save(self, path: Path) -> None:
         """Write them as JSON; the file is whole or not there."""
         write_text(path, as_json(asdict(self)))

@@ -20,7 +20,7 @@ from recipe.data.augment import RandomCropAndFlip
 from recipe.images import Images
 from recipe.measure import Measures, first, measure
 from recipe.results.commit import current_commit
-from recipe.results.files import BestModel, Results, begin
+from recipe.results.files import RESULTS, BestModel, Results, begin
 from recipe.results.model_card import CARD, card
 from recipe.settings.experiment import Method, Settings
 from recipe.training.best_model import BEST, BestKeepingTrainer, selection
@@ -43,6 +43,7 @@ class Run:
         checkpoint_every: optimizer steps between checkpoints.
         published: the method's settings in the preset paper, which the model's card compares
             with; None where there are none.
+        keep_freed_memory: as of the trainer.
     """
 
     experiment: str
@@ -54,16 +55,13 @@ class Run:
     streamed: bool = False
     checkpoint_every: int = 200
     published: Settings | None = None
+    keep_freed_memory: bool = True
 
     def network(self, train: Images) -> dict[str, Any]:
         """Name and arguments for `build_network`, as they stand in config.json."""
-        name = self.settings.model.value
-        kwargs = network_kwargs(
-            name,
-            num_classes=len(train.class_names),
-            width=self.settings.width.value,
-            image_size=train.pixels.shape[-1],
-        )
+        name, width = self.settings.model.value, self.settings.width.value
+        classes, size = len(train.class_names), train.pixels.shape[-1]
+        kwargs = network_kwargs(name, num_classes=classes, width=width, image_size=size)
         return {"model": name, "kwargs": kwargs}
 
     def config(self, train: Images, accelerator: Accelerator) -> dict[str, Any]:
@@ -110,7 +108,7 @@ def perform(
         trained = len(first(train, run.settings.train_images.value))
         text = card(results, train_images=trained, test_images=len(test), published=run.published)
         write_text(run.folder / CARD, text)
-        results.write(run.folder)
+        results.save(run.folder / RESULTS)
     accelerator.wait_for_everyone()
     return results
 
@@ -192,6 +190,7 @@ def make_trainer(
         output_dir=run.folder,
         checkpoint_every=run.checkpoint_every,
         seed=run.seed,
+        keep_freed_memory=run.keep_freed_memory,
     )
 
 

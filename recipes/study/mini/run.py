@@ -18,7 +18,7 @@ from cifar10 import EXPERIMENT, load
 from recipe.command_line import show_log
 from recipe.images import Images
 from recipe.results.files import Results, as_json
-from recipe.settings.overrides import overrides, suffix
+from recipe.settings.overrides import overridden, suffix
 from recipe.tasks import Task, alone_in, run_tasks
 from recipe.training.run import Run, perform
 
@@ -131,11 +131,11 @@ def run_cell(arguments: Arguments, cell: StudyRun) -> None:
 def trained(arguments: Arguments, cell: StudyRun, train: Images, test: Images) -> Results:
     """The results of the cell's run, as soon as no other process is at it."""
     folder = arguments.folder(cell)
-    changes = {**cell.settings(), **overrides(arguments.set)}
+    settings = EXPERIMENT.settings(cell.method, "mini", cell.settings())
     run = Run(
         EXPERIMENT.name,
         cell.method,
-        EXPERIMENT.settings(cell.method, "mini", changes),
+        overridden(settings, arguments.set),
         cell.seed,
         folder,
         f"mini-{cell.stage}",
