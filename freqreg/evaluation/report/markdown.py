@@ -1,9 +1,8 @@
 """The report as Markdown, its figures in files beside it."""
 
-from collections.abc import Iterable, Iterator
-from functools import singledispatch
+from collections.abc import Iterable, Iterator, Sequence
 
-from freqreg.evaluation.report.blocks import Page, Picture, Points, Table, TableCell, Text
+from freqreg.evaluation.report.blocks import Block, Page, Picture, Points, Table, TableCell, Text
 
 
 def as_markdown(page: Page, *, figures: str) -> str:
@@ -18,6 +17,13 @@ def figures_of(page: Page) -> Iterator[Picture]:
             yield from (block for block in section.blocks if isinstance(block, Picture))
 
 
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of Markdown; bars in cells are broken, since whole ones part columns."""
+    lines = (head, ["---"] * len(head), *rows)
+    broken = ([cell.replace("|", "¦") for cell in cells] for cells in lines)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in broken)
+
+
 def _parts(page: Page, figures: str) -> Iterator[str]:
     yield f"# {page.title}"
     yield from (text.text for text in page.lead)
@@ -28,48 +34,27 @@ def _parts(page: Page, figures: str) -> Iterator[str]:
             yield from (_block(block, figures) for block in section.blocks)
 
 
-@singledispatch
-def _block(block: object, figures: str) -> str:
-    raise TypeError(block)
+def _block(block: Block, figures: str) -> str:
+    match block:
+        case Text():
+            return block.text
+        case Points():
+            return "\n".join(f"- {point}" for point in block.points)
+        case Picture():
+            return f"![{block.alt}]({figures}/{block.name}.svg)"
+        case Table():
+            table = markdown_table(block.head, (_row(row, len(block.head)) for row in block.rows))
+            opening = f'<details markdown="1">\n<summary>{block.summary}</summary>'
+            return f"{opening}\n\n{table}\n\n</details>" if block.summary else table
 
 
-@_block.register
-def _(block: Text, figures: str) -> str:
-    return block.text
-
-
-@_block.register
-def _(block: Points, figures: str) -> str:
-    return "\n".join(f"- {point}" for point in block.points)
-
-
-@_block.register
-def _(block: Picture, figures: str) -> str:
-    return f"![{block.alt}]({figures}/{block.name}.svg)"
-
-
-@_block.register
-def _(block: Table, figures: str) -> str:
-    columns = len(block.head)
-    rows = [_row(row, columns) for row in block.rows]
-    table = "\n".join([_line(block.head), _line(["---"] * columns), *rows])
-    if not block.summary:
-        return table
-    opening = f'<details markdown="1">\n<summary>{block.summary}</summary>'
-    return f"{opening}\n\n{table}\n\n</details>"
-
-
-def _row(row: tuple[TableCell, ...], columns: int) -> str:
+def _row(row: Sequence[TableCell], columns: int) -> list[str]:
     if len(row) == 1:
-        return _line([f"**{row[0].text}**", *[""] * (columns - 1)])
-    return _line([_cell(cell) for cell in row])
+        return [f"**{row[0].text}**", *[""] * (columns - 1)]
+    return [_cell(cell) for cell in row]
 
 
 def _cell(cell: TableCell) -> str:
     text = f"**{cell.text}**" if cell.is_strong else cell.text
     aside = f" ({cell.aside})" if cell.aside else ""
     return f"{text}{aside}<br>{cell.below}" if cell.below else f"{text}{aside}"
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', '¦') for cell in cells)} |"

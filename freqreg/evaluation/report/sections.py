@@ -9,7 +9,8 @@ from freqreg.evaluation.report.figures import (
     robustness_picture,
     tradeoff_picture,
 )
-from freqreg.evaluation.report.groups import STANDARD, Group, grouped, with_published
+from freqreg.evaluation.report.groups import Group, grouped, with_published
+from freqreg.evaluation.report.numbers import STANDARD
 from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.report.tables import (
     attack_table,

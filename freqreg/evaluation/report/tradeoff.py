@@ -1,39 +1,38 @@
 """What a method gains and loses under corruptions of low and of high frequencies."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+
+from pandas import Series
 
 from freqreg.evaluation.corruptions.names import GROUPS
 from freqreg.evaluation.metrics.rank_correlation import rank_correlation
 from freqreg.evaluation.report.blocks import Table, TableCell
 from freqreg.evaluation.report.cells import signed
 from freqreg.evaluation.report.groups import Group, baseline_of
-from freqreg.evaluation.report.quantities import CORRUPTION_ROWS
+from freqreg.evaluation.report.numbers import CORRUPTION_ROWS
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW, published
 
 CATEGORIES = {name: category for category, names in GROUPS.items() for name in names}
 """The category of each corruption."""
 
-Changes = Mapping[str, float]
-"""Accuracy minus a baseline's by corruption, in points."""
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """A method and what it is compared with, both by their labels.
 
     Args:
         method: the label of one.
         baseline: the label of the other.
-        changes: ours, of means over seeds; for at least two corruptions.
+        changes: accuracy minus the baseline's by corruption, in points, of means over seeds; of at
+            least two corruptions.
         published: the paper's for the same corruptions, or nothing.
     """
 
     method: str
     baseline: str
-    changes: Changes
-    published: Changes
+    changes: Series
+    published: Series
 
 
 def comparisons(groups: Sequence[Group], dataset: str) -> list[Comparison]:
@@ -43,73 +42,57 @@ def comparisons(groups: Sequence[Group], dataset: str) -> list[Comparison]:
     return [comparison for comparison in compared if len(comparison.changes) > 1]
 
 
-def correlation(changes: Changes, *, without: Iterable[str] = ()) -> float:
+def correlation(changes: Series, *, without: Iterable[str] = ()) -> float:
     """Spearman's rank correlation of changes with the corruptions' own log B_low.
 
     Args:
         changes: by corruption.
         without: corruptions to leave out.
     """
-    names = [name for name in changes if name not in set(without)]
-    return rank_correlation(
-        [CORRUPTION_LOG_B_LOW[name] for name in names], [changes[name] for name in names]
-    )
+    kept = changes.drop(list(without), errors="ignore")
+    return rank_correlation([CORRUPTION_LOG_B_LOW[name] for name in kept.index], kept)
 
 
-def tradeoff_table(found: Sequence[Comparison]) -> Table:
-    """A row for each comparison: mean change by category, and rank correlations."""
-    head = ("", *(f"under {category}" for category in GROUPS), *_CORRELATIONS)
-    rows = [
-        (
-            TableCell(comparison.method, below=f"minus {comparison.baseline}"),
-            *(_both(comparison, lambda c, of=names: _mean(c, of)) for names in GROUPS.values()),
-            *(_both(comparison, measure) for measure in _CORRELATIONS.values()),
-        )
-        for comparison in found
-    ]
-    return Table(head, tuple(rows))
-
-
-_CORRELATIONS: dict[str, Callable[[Changes], float]] = {
+_COLUMNS: dict[str, Callable[[Series], float]] = {
+    **{
+        f"under {category}": lambda changes, of=list(names): changes.reindex(of).mean()
+        for category, names in GROUPS.items()
+    },
     "rank correlation": correlation,
     "without the noises": lambda changes: correlation(changes, without=GROUPS["noise"]),
 }
 
 
+def tradeoff_table(found: Sequence[Comparison]) -> Table:
+    """A row for each comparison: mean change by category, and rank correlations."""
+    rows = [
+        (
+            TableCell(comparison.method, below=f"minus {comparison.baseline}"),
+            *(_both(comparison, measure) for measure in _COLUMNS.values()),
+        )
+        for comparison in found
+    ]
+    return Table(("", *_COLUMNS), tuple(rows))
+
+
 def _comparison(group: Group, baseline: Group, dataset: str) -> Comparison:
-    ours = _changes(lambda name, of: _mean_of(of, name), group, baseline)
-    theirs = _changes(lambda name, of: _published(of, name, dataset), group, baseline)
-    alike = {name: change for name, change in theirs.items() if name in ours}
-    return Comparison(group.label, baseline.label, ours, alike)
+    changes = (_accuracies(group) - _accuracies(baseline)).dropna()
+    theirs = _published(group.method, dataset) - _published(baseline.method, dataset)
+    return Comparison(group.label, baseline.label, changes, theirs[changes.index].dropna())
 
 
-def _changes(
-    accuracy: Callable[[str, Group], float | None], group: Group, baseline: Group
-) -> Changes:
-    pairs = {name: (accuracy(name, group), accuracy(name, baseline)) for name in CORRUPTION_ROWS}
-    return {
-        name: own - other
-        for name, (own, other) in pairs.items()
-        if own is not None and other is not None
-    }
+def _accuracies(group: Group) -> Series:
+    titles = [quantity.title for quantity in CORRUPTION_ROWS.values()]
+    return group.numbers[titles].mean().set_axis(list(CORRUPTION_ROWS))
 
 
-def _mean_of(group: Group, name: str) -> float | None:
-    spread = group.spread(CORRUPTION_ROWS[name].measured)
-    return None if spread is None else spread.mean
+def _published(method: str, dataset: str) -> Series:
+    found = {n: published(dataset, method, q.published) for n, q in CORRUPTION_ROWS.items()}
+    return Series({name: figure and figure.mean for name, figure in found.items()}, dtype=float)
 
 
-def _published(group: Group, name: str, dataset: str) -> float | None:
-    figure = published(dataset, group.method, CORRUPTION_ROWS[name].published)
-    return None if figure is None else figure.mean
-
-
-def _mean(changes: Changes, names: Sequence[str]) -> float | None:
-    known = [changes[name] for name in names if name in changes]
-    return fmean(known) if known else None
-
-
-def _both(comparison: Comparison, measure: Callable[[Changes], float | None]) -> TableCell:
+def _both(comparison: Comparison, measure: Callable[[Series], float]) -> TableCell:
     ours = signed(measure(comparison.changes), 2)
-    theirs = signed(measure(comparison.published), 2) if comparison.published else ""
-    return TableCell(ours, below=f"paper {theirs}" if theirs else "")
+    if comparison.published.empty:
+        return TableCell(ours)
+    return TableCell(ours, below=f"paper {signed(measure(comparison.published), 2)}")
