@@ -1,13 +1,22 @@
 """The report as Markdown, its figures in files beside it."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
+from freqreg._files import write_text
 from freqreg.evaluation.report.blocks import Block, Page, Picture, Points, Table, TableCell, Text
 
 
 def as_markdown(page: Page, *, figures: str) -> str:
     """The page; `figures` is the folder of the pictures, as seen from its file."""
     return "\n\n".join(_parts(page, figures)) + "\n"
+
+
+def write_markdown(page: Page, file: Path, *, figures: str) -> None:
+    """Write the page to a file, and its pictures into the folder `figures` beside it."""
+    write_text(file, as_markdown(page, figures=figures))
+    for picture in figures_of(page):
+        write_text(file.parent / figures / f"{picture.name}.svg", picture.svg.decode())
 
 
 def figures_of(page: Page) -> Iterator[Picture]:

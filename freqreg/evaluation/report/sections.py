@@ -1,6 +1,6 @@
 """What a report says of one data set, section by section; one without numbers is left out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from freqreg.evaluation.report.blocks import Block, Chapter, Points, Section, Table, Text
 from freqreg.evaluation.report.conditions import condition_table, missing_lines, version_lines
@@ -68,25 +68,30 @@ def chapter(name: str, runs: Sequence[ReportedRun]) -> Chapter:
         name: begins the names of figure files.
         runs: with the same `dataset` and `preset`.
     """
-    dataset, preset = runs[0].dataset, runs[0].preset
+    dataset = runs[0].dataset
     own = grouped(runs)
-    groups = with_published(own, dataset)
+    groups, compared = with_published(own, dataset), comparisons(own, dataset)
+    tradeoffs = (
+        tradeoff_picture(f"{name}-tradeoff-{number}", comparison)
+        for number, comparison in enumerate(compared, start=1)
+    )
+    attacked = (*_warnings(dataset, runs[0].preset), attack_table(groups, dataset))
+    gradients = gradients_picture(f"{name}-gradients", own)
+    conditions = (CONDITIONS, condition_table(own), *_footing(groups))
     sections = (
-        _attacked(groups, dataset, preset),
+        _section("Under attack", attacked, dataset, 3, 4, 5, 6),
         _section(
-            _titled("Frequencies of the input gradients", dataset, 2),
-            BIAS,
-            gradients_picture(f"{name}-gradients", own),
-            bias_table(groups, dataset),
+            "Frequencies of the input gradients",
+            (BIAS, gradients, bias_table(groups, dataset)),
+            dataset,
+            2,
         ),
-        _section(
-            _titled("Under corruptions", dataset, 1), CORRUPTED, corruption_table(groups, dataset)
-        ),
-        _tradeoffs(name, own, dataset),
-        _section("Against ε", ROBUSTNESS, robustness_picture(f"{name}-robustness", own)),
-        _section("Calibration and noise", TRUST, trust_table(groups, dataset)),
-        _section("Every seed", *seed_tables(own)),
-        _section("How it was measured", CONDITIONS, condition_table(own), *_footing(groups)),
+        _section("Under corruptions", (CORRUPTED, corruption_table(groups, dataset)), dataset, 1),
+        _section("Low against high frequencies", (TRADEOFF, *tradeoffs, tradeoff_table(compared))),
+        _section("Against ε", (ROBUSTNESS, robustness_picture(f"{name}-robustness", own))),
+        _section("Calibration and noise", (TRUST, trust_table(groups, dataset))),
+        _section("Every seed", seed_tables(own)),
+        _section("How it was measured", conditions),
     )
     return Chapter(chapter_title(runs[0]), tuple(s for s in sections if s is not None))
 
@@ -97,40 +102,26 @@ def chapter_title(run: ReportedRun) -> str:
     return f"{title}, preset {run.preset}" if run.preset else title
 
 
-def _attacked(groups: Sequence[Group], dataset: str, preset: str) -> Section | None:
-    is_smaller = dataset in DATASETS and preset not in ("", "paper")
-    warning = [Text(SMALLER.format(preset=preset))] if is_smaller else []
-    has_costs = published(dataset, STANDARD, "seconds") is not None
-    notes = (*warning, COLLAPSED, *([COSTS] if has_costs else []))
-    title = _titled("Under attack", dataset, 3, 4, 5, 6)
-    return _section(title, *notes, attack_table(groups, dataset))
+def _warnings(dataset: str, preset: str) -> Iterator[Text]:
+    if dataset in DATASETS and preset not in ("", "paper"):
+        yield Text(SMALLER.format(preset=preset))
+    yield COLLAPSED
+    if published(dataset, STANDARD, "seconds") is not None:
+        yield COSTS
 
 
-def _tradeoffs(name: str, groups: Sequence[Group], dataset: str) -> Section | None:
-    found = comparisons(groups, dataset)
-    pictures = [
-        tradeoff_picture(f"{name}-tradeoff-{number}", comparison)
-        for number, comparison in enumerate(found, start=1)
-    ]
-    table = [tradeoff_table(found)] if found else []
-    return _section("Low against high frequencies", TRADEOFF, *pictures, *table)
+def _footing(groups: Sequence[Group]) -> Iterator[Block]:
+    lists = {"Measured with:": version_lines(groups), "Missing:": missing_lines(groups)}
+    for title, lines in lists.items():
+        if lines:
+            yield from (Text(title), Points(lines))
 
 
-def _footing(groups: Sequence[Group]) -> list[Block]:
-    versions, missing = version_lines(groups), missing_lines(groups)
-    return [
-        *([Text("Measured with:"), Points(versions)] if versions else []),
-        *([Text("Missing:"), Points(missing)] if missing else []),
-    ]
-
-
-def _section(title: str, *blocks: Block | None) -> Section | None:
-    """The section, unless nothing of it has numbers."""
+def _section(
+    title: str, blocks: Iterable[Block | None], dataset: str = "", *tables: int
+) -> Section | None:
+    """The section, with the numbers of the paper's tables; None where nothing has numbers."""
     told = tuple(b for b in blocks if b is not None and not (isinstance(b, Table) and not b.rows))
-    return Section(title, told) if any(not isinstance(b, Text | Points) for b in told) else None
-
-
-def _titled(title: str, dataset: str, *numbers: int) -> str:
-    """The title, with the numbers of the paper's tables of this data set."""
-    own = [str(number) for number in tables_of(dataset) if number in numbers]
-    return f"{title} (Table {', '.join(own)})" if own else title
+    own = ", ".join(str(number) for number in tables_of(dataset) if number in tables)
+    name = f"{title} (Table {own})" if own else title
+    return Section(name, told) if any(not isinstance(b, Text | Points) for b in told) else None
