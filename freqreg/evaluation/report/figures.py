@@ -59,13 +59,10 @@ def gradients_picture(name: str, groups: Sequence[Group]) -> Picture | None:
 def tradeoff_picture(name: str, comparison: Comparison) -> Picture:
     """Change of accuracy against the corruptions' log B_low, beside the paper's."""
     names = list(comparison.changes.index)
-    panels = {comparison.method: comparison.changes}
-    if not comparison.published.empty:
-        panels["the paper's"] = comparison.published
     figure = tradeoff_figure(
         names,
         [CORRUPTION_LOG_B_LOW[name] for name in names],
-        panels,
+        dict(comparison.changes.items()),
         categories=[CATEGORIES[name] for name in names],
         baseline=comparison.baseline,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from pandas import Series
+from pandas import DataFrame, Series
 
 from freqreg.evaluation.corruptions.names import GROUPS
 from freqreg.evaluation.metrics.rank_correlation import rank_correlation
@@ -16,6 +16,8 @@ from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW, published
 CATEGORIES = {name: category for category, names in GROUPS.items() for name in names}
 """The category of each corruption."""
 
+PAPER = "the paper's"
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
@@ -24,22 +26,27 @@ class Comparison:
     Args:
         method: the label of one.
         baseline: the label of the other.
-        changes: accuracy minus the baseline's by corruption, in points, of means over seeds; of at
-            least two corruptions.
-        published: the paper's for the same corruptions, or nothing.
+        changes: accuracy minus the baseline's in points, of means over seeds: a row for each of at
+            least two corruptions, a column for ours, and one for the paper's where it has them.
     """
 
     method: str
     baseline: str
-    changes: Series
-    published: Series
+    changes: DataFrame
 
 
 def comparisons(groups: Sequence[Group], dataset: str) -> list[Comparison]:
     """Each method that was run under corruptions with the method that it adds to."""
-    pairs = [(group, baseline_of(group, groups)) for group in groups]
-    compared = [_comparison(group, base, dataset) for group, base in pairs if base is not None]
-    return [comparison for comparison in compared if len(comparison.changes) > 1]
+    found = []
+    for group in groups:
+        baseline = baseline_of(group, groups)
+        if baseline is not None:
+            ours = _accuracies(group) - _accuracies(baseline)
+            paper = _published(group.method, dataset) - _published(baseline.method, dataset)
+            changes = DataFrame({group.label: ours, PAPER: paper})[ours.notna()]
+            told = changes.dropna(axis=1, how="all")
+            found.append(Comparison(group.label, baseline.label, told))
+    return [comparison for comparison in found if len(comparison.changes) > 1]
 
 
 def correlation(changes: Series, *, without: Iterable[str] = ()) -> float:
@@ -49,7 +56,7 @@ def correlation(changes: Series, *, without: Iterable[str] = ()) -> float:
         changes: by corruption.
         without: corruptions to leave out.
     """
-    kept = changes.drop(list(without), errors="ignore")
+    kept = changes.dropna().drop(list(without), errors="ignore")
     return rank_correlation([CORRUPTION_LOG_B_LOW[name] for name in kept.index], kept)
 
 
@@ -68,17 +75,11 @@ def tradeoff_table(found: Sequence[Comparison]) -> Table:
     rows = [
         (
             TableCell(comparison.method, below=f"minus {comparison.baseline}"),
-            *(_both(comparison, measure) for measure in _COLUMNS.values()),
+            *(_both(comparison.changes, measure) for measure in _COLUMNS.values()),
         )
         for comparison in found
     ]
     return Table(("", *_COLUMNS), tuple(rows))
-
-
-def _comparison(group: Group, baseline: Group, dataset: str) -> Comparison:
-    changes = (_accuracies(group) - _accuracies(baseline)).dropna()
-    theirs = _published(group.method, dataset) - _published(baseline.method, dataset)
-    return Comparison(group.label, baseline.label, changes, theirs[changes.index].dropna())
 
 
 def _accuracies(group: Group) -> Series:
@@ -91,8 +92,6 @@ def _published(method: str, dataset: str) -> Series:
     return Series({name: figure and figure.mean for name, figure in found.items()}, dtype=float)
 
 
-def _both(comparison: Comparison, measure: Callable[[Series], float]) -> TableCell:
-    ours = signed(measure(comparison.changes), 2)
-    if comparison.published.empty:
-        return TableCell(ours)
-    return TableCell(ours, below=f"paper {signed(measure(comparison.published), 2)}")
+def _both(changes: DataFrame, measure: Callable[[Series], float]) -> TableCell:
+    ours, *paper = (signed(measure(changes[column]), 2) for column in changes)
+    return TableCell(ours, below=f"paper {paper[0]}" if paper else "")

@@ -177,9 +177,10 @@ def test_changes_of_accuracy_are_set_beside_the_paper_s(tmp_path):
     save_run(tmp_path, "jafr", 0, scores=scores_of_the_paper("jafr", off=0.01))
     (comparison,) = comparisons(groups_in(tmp_path), "cifar10")
     assert (comparison.method, comparison.baseline) == ("JaFR", "standard")
-    assert comparison.changes["fog"] == pytest.approx(86.60 - 86.23 + 1)
-    assert comparison.published["fog"] == pytest.approx(86.60 - 86.23)
-    assert correlation(comparison.changes) == pytest.approx(correlation(comparison.published))
+    ours, paper = (comparison.changes[column] for column in comparison.changes)
+    assert ours["fog"] == pytest.approx(86.60 - 86.23 + 1)
+    assert paper["fog"] == pytest.approx(86.60 - 86.23)
+    assert correlation(ours) == pytest.approx(correlation(paper))
     ((head, noise, *_, all_of_them, _),) = tradeoff_table([comparison]).rows
     assert head.below == "minus standard"
     assert noise == TableCell("+5.13", below="paper +4.13")
