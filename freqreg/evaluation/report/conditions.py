@@ -1,6 +1,6 @@
 """Under what conditions numbers were measured, and what was not measured."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from math import isclose, isnan, nan, sqrt
 from typing import Any
@@ -25,10 +25,11 @@ TITLES = {quantity.score: quantity.title for quantity in (*ATTACKS, BIASES[0])} 
 _PUBLISHED = ("fgsm", "pgd", "pgd-max-loss", "cw", "autoattack", "log_b_low", "corruption")
 """Scores that the paper has as well, from settings which are the defaults here."""
 
-_PAPER = asdict(EvaluationSettings())
-
-_OURS = ("seed", "batch_size", "corruptions_from")
-"""Settings that the paper does not state."""
+_PAPER = {
+    name: value
+    for name, value in asdict(EvaluationSettings()).items()
+    if name not in ("seed", "batch_size", "corruptions_from")  # the paper does not state them
+}
 
 _DIGESTS = {name for score in SCORES.values() for name in score.digests}
 """What is noted beside settings, for machines to compare."""
@@ -53,28 +54,21 @@ def condition_table(groups: Sequence[Group]) -> Table:
 
     A score that runs have under different settings takes a row for each of these.
     """
-    found = [
-        (kind, _settings_text(kind, entry), _images(entry, run), label)
-        for label, run, score, entry in _entries(groups)
-        for kind in [score.partition("/")[0]]
-    ]
     rows: list[tuple[TableCell, ...]] = []
-    columns = ["kind", "settings", "images", "label"]
-    for kind, alike in DataFrame(found, columns=columns).groupby("kind", sort=False):
+    for kind, alike in _entries(groups).groupby("kind", sort=False):
         conditions = alike.groupby(["settings", "images"], sort=False, dropna=False)["label"]
         for (settings, images), labels in conditions:
             below = ", ".join(labels.unique()) if len(conditions) > 1 else ""
-            rows.append(_row(str(kind), settings, images, below))
+            error = NOTHING if kind == "log_b_low" else f"± {98 / sqrt(images):.1f}"
+            known = (NOTHING, NOTHING) if isnan(images) else (f"{images:,.0f}", error)
+            head = TableCell(TITLES.get(str(kind), str(kind)), below=below)
+            rows.append((head, *map(TableCell, (settings, *known))))
     return Table(("", "settings", "images", "sampling error"), tuple(rows))
 
 
 def version_lines(groups: Sequence[Group]) -> tuple[str, ...]:
     """The different sets of versions that numbers were measured with."""
-    texts = (
-        ", ".join(f"{name} {version}" for name, version in entry.versions.items())
-        for *_, entry in _entries(groups)
-    )
-    return tuple(dict.fromkeys(text for text in texts if text))
+    return tuple(filter(None, _entries(groups)["versions"].unique()))
 
 
 def missing_lines(groups: Sequence[Group]) -> tuple[str, ...]:
@@ -87,21 +81,21 @@ def missing_lines(groups: Sequence[Group]) -> tuple[str, ...]:
     return tuple(f"{what}: {', '.join(names)}" for what, names in lists.items() if names)
 
 
-def _entries(groups: Sequence[Group]) -> Iterator[tuple[str, ReportedRun, str, Entry]]:
-    for group in groups:
-        for run in group.runs:
-            for score, entry in run.record.scores.items():
-                yield group.label, run, score, entry
-
-
-def _row(kind: str, settings: str, images: float, labels: str) -> tuple[TableCell, ...]:
-    has_error = kind != "log_b_low" and not isnan(images)
-    return (
-        TableCell(TITLES.get(kind, kind), below=labels),
-        TableCell(settings),
-        TableCell(NOTHING if isnan(images) else f"{images:,.0f}"),
-        TableCell(f"± {98 / sqrt(images):.1f}" if has_error else NOTHING),
-    )
+def _entries(groups: Sequence[Group]) -> DataFrame:
+    """A row for each score of each run."""
+    found = [
+        (
+            group.label,
+            score.partition("/")[0],
+            _settings_text(score.partition("/")[0], entry),
+            _images(entry, run),
+            ", ".join(f"{name} {version}" for name, version in entry.versions.items()),
+        )
+        for group in groups
+        for run in group.runs
+        for score, entry in run.record.scores.items()
+    ]
+    return DataFrame(found, columns=["label", "kind", "settings", "images", "versions"])
 
 
 def _settings_text(kind: str, entry: Entry) -> str:
@@ -115,7 +109,7 @@ def _settings_text(kind: str, entry: Entry) -> str:
 
 def _difference(kind: str, name: str, value: Any) -> str:
     """The paper's setting, where it has one and that is another."""
-    if kind not in _PUBLISHED or name not in _PAPER or name in _OURS:
+    if kind not in _PUBLISHED or name not in _PAPER:
         return ""
     paper = _PAPER[name]
     is_same = isclose(value, paper) if isinstance(paper, float) else value == paper
