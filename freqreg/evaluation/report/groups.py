@@ -1,8 +1,8 @@
 """Runs that differ in nothing but their seeds, and what they have in common."""
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from pandas import DataFrame
@@ -32,14 +32,12 @@ class Group:
 
 def grouped(runs: Sequence[ReportedRun]) -> list[Group]:
     """The groups of runs on one data set, in the paper's order of methods."""
-    alike: dict[str, list[DataFrame]] = {}
-    for (method, _), rows in numbers(runs).groupby(["method", "training"], sort=False):
-        alike.setdefault(method, []).append(rows)
-    return [
-        Group(f"{METHODS.get(method, PurePath(method).name)}{difference}", method, members, rows)
-        for method in sorted(alike, key=_place)
-        for difference, members, rows in _told_apart(alike[method], runs)
+    parts = numbers(runs).groupby(["method", "training"], sort=False)
+    found = [
+        Group(method, method, tuple(runs[place] for place in rows.index), rows)
+        for (method, _), rows in parts
     ]
+    return sorted((_labelled(group, found) for group in found), key=_place)
 
 
 def with_published(groups: Sequence[Group], dataset: str) -> list[Group]:
@@ -50,7 +48,7 @@ def with_published(groups: Sequence[Group], dataset: str) -> list[Group]:
         for method, title in METHODS.items()
         if method not in run and published(dataset, method, "clean") is not None
     ]
-    return sorted([*groups, *others], key=lambda group: _place(group.method))
+    return sorted([*groups, *others], key=_place)
 
 
 def baseline_of(group: Group, groups: Sequence[Group]) -> Group | None:
@@ -72,19 +70,18 @@ def _settings(group: Group) -> set[tuple[str, str]]:
     return {(name, json.dumps(value)) for name, value in group.runs[0].training.items()}
 
 
-def _told_apart(
-    alike: Sequence[DataFrame], runs: Sequence[ReportedRun]
-) -> Iterator[tuple[str, tuple[ReportedRun, ...], DataFrame]]:
-    """Groups of one method: by which settings they differ, their runs, and numbers."""
-    members = [tuple(runs[place] for place in rows.index) for rows in alike]
-    settings = [first.training for first, *_ in members]
-    names = dict.fromkeys(name for each in settings for name in each)
-    varied = [name for name in names if len({str(each.get(name)) for each in settings}) > 1]
-    named = [name for name in varied if name in settings[0]] or varied
-    for own, group, rows in zip(settings, members, alike, strict=True):
-        text = ", ".join(f"{name} {own.get(name)}" for name in named)
-        yield f", {text}" if text else "", group, rows
+def _labelled(group: Group, groups: Sequence[Group]) -> Group:
+    """The group, called by its method and by the settings that others of the method differ in."""
+    name = PurePath(group.method).name
+    are_called_so = {other.method for other in groups if PurePath(other.method).name == name}
+    title = METHODS.get(group.method, name if len(are_called_so) == 1 else group.method)
+    alike = [other.runs[0].training for other in groups if other.method == group.method]
+    names = dict.fromkeys(name for settings in alike for name in settings)
+    varied = [name for name in names if len({str(settings.get(name)) for settings in alike}) > 1]
+    told = [name for name in varied if name in alike[0]] or varied
+    values = (f"{name} {group.runs[0].training.get(name)}" for name in told)
+    return replace(group, label=", ".join((title, *values)))
 
 
-def _place(method: str) -> tuple[int, str]:
-    return [*METHODS, method].index(method), method
+def _place(group: Group) -> tuple[int, str]:
+    return [*METHODS, group.method].index(group.method), group.method

@@ -75,24 +75,20 @@ def numbers(runs: Sequence[ReportedRun]) -> DataFrame:
     Costs and mCE are relative to standard training, if that was run. Besides: "method", "training"
     (the same for runs that differ in their seeds alone), "collapsed" (0 or 1), and "curve" (1).
     """
-    found = DataFrame(map(_measured, runs), dtype=float)
-    about = DataFrame(map(_about, runs), columns=["method", "training"])
-    corrupted = found[[quantity.title for quantity in CORRUPTION_ROWS.values()]]
-    is_standard = about["method"] == STANDARD
-    errors = 100 - corrupted
-    baseline = errors[is_standard].mean()
-    seconds = found[SECONDS.title]
-    plain = seconds[is_standard].groupby(about["training"], sort=False).mean().dropna()
-    return found.join(about).assign(
-        **{
-            ALL_19.title: corrupted.mean(axis=1, skipna=False),
-            MAIN_15.title: corrupted[[CORRUPTION_ROWS[name].title for name in MAIN]].mean(
-                axis=1, skipna=False
-            ),
-            MCE.title: 100 * (errors / baseline.where(baseline > 0)).mean(axis=1, skipna=False),
-            RELATIVE.title: seconds / next(iter(plain), nan),
-        }
+    found = DataFrame(map(_measured, runs), dtype=float).assign(
+        method=[run.record.method for run in runs],
+        training=[json.dumps(run.training, sort_keys=True) for run in runs],
     )
+    standard, seconds = found[found["method"] == STANDARD], found[SECONDS.title]
+    plain = standard.groupby("training", sort=False)[SECONDS.title].mean().dropna()
+    found[RELATIVE.title] = seconds / next(iter(plain), nan)
+    titles = {name: quantity.title for name, quantity in CORRUPTION_ROWS.items()}
+    errors = 100 - found[[*titles.values()]]
+    baseline = errors.loc[standard.index].mean()
+    found[MCE.title] = 100 * (errors / baseline[baseline > 0]).mean(axis=1, skipna=False)
+    for quantity, names in ((ALL_19, titles), (MAIN_15, MAIN)):
+        found[quantity.title] = 100 - errors[[titles[n] for n in names]].mean(axis=1, skipna=False)
+    return found
 
 
 def _measured(run: ReportedRun) -> dict[str, float | bool | None]:
@@ -100,12 +96,6 @@ def _measured(run: ReportedRun) -> dict[str, float | bool | None]:
     values = {q: record.value(q.score, q.part) for q in (*ATTACKS, *BIASES, *TRUST)}
     values |= {q: corruption_accuracy(record, name) for name, q in CORRUPTION_ROWS.items()}
     shown = {q.title: 100 * v if v is not None and q.is_share else v for q, v in values.items()}
-    return shown | {
-        SECONDS.title: run.seconds_per_step,
-        "curve": 1 if "curve" in record.scores else None,
-        "collapsed": has_collapsed(record),
-    }
-
-
-def _about(run: ReportedRun) -> tuple[str, str]:
-    return run.record.method, json.dumps(run.training, sort_keys=True)
+    curve = True if "curve" in record.scores else None
+    others = {SECONDS.title: run.seconds_per_step, "curve": curve}
+    return shown | others | {"collapsed": has_collapsed(record)}
