@@ -6,20 +6,15 @@ from pathlib import Path
 
 from freqreg._files import write_text
 from freqreg.evaluation.report.blocks import Block, Chapter, Page, Points, Section, Text
-from freqreg.evaluation.report.cells import IN_DOUBT
 from freqreg.evaluation.report.figures import spectra_picture
 from freqreg.evaluation.report.groups import grouped
 from freqreg.evaluation.report.html import as_html
 from freqreg.evaluation.report.markdown import write_markdown
 from freqreg.evaluation.report.runs import ReportedRun
-from freqreg.evaluation.report.sections import chapter, chapter_title
+from freqreg.evaluation.report.sections import NOTES, chapter, chapter_title
 from freqreg.evaluation.results.paper import DATASETS, ERRATA, SOURCE, tables_of
 
 TITLE = "Frequency bias and robustness"
-SPECTRA = Text(
-    "Mean magnitude spectra, divided by their means: of the images, and of the input gradients of "
-    "standard training on them. Frequencies grow to the right and downwards."
-)
 HTML, MARKDOWN, FIGURES = "report.html", "report.md", "figures"
 
 
@@ -44,24 +39,19 @@ def build(runs: Sequence[ReportedRun]) -> Page:
     for run in runs:
         by_title.setdefault(chapter_title(run), []).append(run)
     chapters = [chapter(_name(title), members) for title, members in by_title.items()]
+    shared = [Section("The paper", _paper(runs))]
     picture = spectra_picture("spectra", {t: grouped(members) for t, members in by_title.items()})
-    spectra = [Section("Data and gradients (Figure 1)", (picture, SPECTRA))] if picture else []
-    shared = Chapter("Data sets together", (*spectra, Section("The paper", _paper(runs))))
-    return Page(TITLE, _lead(runs), (*chapters, shared))
+    if picture is not None:
+        blocks = picture, Text(NOTES["spectra"])
+        shared.insert(0, Section("Data and gradients (Figure 1)", blocks))
+    return Page(TITLE, _lead(runs), (*chapters, Chapter("Data sets together", tuple(shared))))
 
 
 def _lead(runs: Sequence[ReportedRun]) -> tuple[Text, ...]:
     methods = {run.record.method for run in runs}
     datasets = dict.fromkeys(DATASETS.get(run.dataset, run.dataset) for run in runs)
     counts = f"{_count(len(runs), 'model')} by {_count(len(methods), 'method')}"
-    return (
-        Text(f"{counts}, on {', '.join(datasets)}."),
-        Text(
-            "Accuracies are in percent: the mean and, of several seeds, ± their sample standard "
-            "deviation. Bars run from 0 to 100; the tick on a bar is the paper's figure, which "
-            f"stands below with our difference to it. {IN_DOUBT} The paper's figure is in doubt."
-        ),
-    )
+    return Text(f"{counts}, on {', '.join(datasets)}."), Text(NOTES["numbers"])
 
 
 def _paper(runs: Sequence[ReportedRun]) -> tuple[Block, ...]:

@@ -74,18 +74,13 @@ def measured(quantities: Sequence[Quantity], groups: Sequence[Group]) -> list[Qu
 def shown(quantities: Sequence[Quantity], groups: Sequence[Group], dataset: str) -> list[Quantity]:
     """Those that some run has, and those of the paper's that none of ours stands beside."""
     found = measured(quantities, groups)
-    beside = {quantity.published for quantity in found}
-    first = {quantity.published: quantity for quantity in reversed(quantities)}
-    return [
-        q
-        for q in quantities
-        if q in found
-        or (
-            first[q.published] is q
-            and q.published not in beside
-            and any(published(dataset, group.method, q.published) for group in groups)
-        )
-    ]
+    beside = {q.published: q for q in reversed([*found, *quantities])}
+
+    def is_published(quantity: Quantity) -> bool:
+        figures = (published(dataset, group.method, quantity.published) for group in groups)
+        return beside[quantity.published] is quantity and any(figures)
+
+    return [q for q in quantities if q in found or is_published(q)]
 
 
 def _by_method(
