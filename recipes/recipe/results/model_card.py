@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from freqreg.evaluation.inputs.models import NETWORKS, TIMM, WEIGHTS
+from freqreg.evaluation.report.markdown import markdown_table
 from freqreg.evaluation.results.paper import DATASETS, METHODS
 from recipe.measure import Measures
 from recipe.results.files import Results
@@ -101,7 +102,10 @@ def _measured(results: Results, test_images: int) -> str:
         models.append((f"best, step {best.step}", best.measures))
     head = ["", *(name for name, _ in models), "test images"]
     rows = _figures([measures for _, measures in models], results.config["settings"], test_images)
-    found = _table(head, rows) + "\n\nAccuracies in percent; one run, so no interval over seeds."
+    found = (
+        markdown_table(head, rows)
+        + "\n\nAccuracies in percent; one run, so no interval over seeds."
+    )
     if best is None:
         return found
     where = "that are not trained on" if best.held_out else "that are trained on, not augmented"
@@ -150,7 +154,9 @@ def _settings(config: Mapping[str, Any], published: Settings | None) -> str:
     values, sources = config["settings"], config["sources"]
     if published is None:
         rows = ([f"`{name}`", str(value), sources[name]] for name, value in values.items())
-        return "No experiment of the paper.\n\n" + _table(["setting", "value", "source"], rows)
+        return "No experiment of the paper.\n\n" + markdown_table(
+            ["setting", "value", "source"], rows
+        )
     theirs, theirs_from = published.values(), published.sources()
     rows = [
         [f"`{name}`", str(value), sources[name], str(theirs[name]), theirs_from[name]]
@@ -158,7 +164,7 @@ def _settings(config: Mapping[str, Any], published: Settings | None) -> str:
         if value != theirs[name]
     ]
     head = ["setting", "here", "source", "preset paper", "source"]
-    told = _table(head, rows) if rows else "None differs."
+    told = markdown_table(head, rows) if rows else "None differs."
     return (
         f"What differs from the preset `paper` of this method. `config.json` has all.\n\n{told}\n\n"
         "What that preset itself does otherwise than the published code is on the page "
@@ -169,8 +175,3 @@ def _settings(config: Mapping[str, Any], published: Settings | None) -> str:
 def _made_with(results: Results) -> str:
     versions = ", ".join(f"{name} {found}" for name, found in results.config["versions"].items())
     return f"{versions}; commit {results.commit or 'unknown, outside of a repository'}."
-
-
-def _table(head: Sequence[str], rows: Iterator[list[str]] | Sequence[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

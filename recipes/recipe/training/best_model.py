@@ -11,7 +11,7 @@ from accelerate.utils import broadcast_object_list
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from freqreg._files import write_text
+from freqreg._files import atomic_write, write_text
 from freqreg.evaluation.attacks.pgd import PGDAttack
 from freqreg.evaluation.inputs.models import CONFIG, WEIGHTS
 from recipe.images import Images
@@ -92,10 +92,8 @@ class Best:
 
         The method is called best, so that no table takes it for another seed of the last.
         """
-        folder.mkdir(exist_ok=True)
-        temporary = folder / f"{WEIGHTS}.tmp"
-        save_file(dict(self.weights), temporary, metadata={"format": "pt"})
-        temporary.replace(folder / WEIGHTS)
+        with atomic_write(folder / WEIGHTS) as beside:
+            save_file(dict(self.weights), beside, metadata={"format": "pt"})
         named = {**config, "method": f"{config['method']} (best)", "step": self.step}
         write_text(folder / CONFIG, as_json(named))
 
