@@ -18,7 +18,6 @@ from freqreg.evaluation.inputs.images import split_names
 from freqreg.evaluation.inputs.models import LoadedModel
 from freqreg.evaluation.results.records import Entry, ModelScores, load_all, save_table
 from freqreg.evaluation.results.summary import summary_rows
-from freqreg.evaluation.results.terminal_tables import score_table, seed_table
 
 DEFAULT_SCORES: dict[Preset, tuple[str, ...]] = {
     "smoke": ("clean", "fgsm", "pgd", "noise", "log_b_low"),
@@ -110,6 +109,9 @@ class Evaluate:
 
     def __call__(self) -> None:
         """Evaluate each model and print the tables."""
+        # imported here, since pandas takes a second that the other commands need not wait
+        from freqreg.evaluation.results.terminal_tables import score_table, seed_table
+
         if not self.models:
             raise SettingError("No model was given: name folders of runs, or timm/NAME.")
         console = Console()

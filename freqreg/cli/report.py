@@ -5,10 +5,6 @@ from pathlib import Path
 
 import tyro
 
-from freqreg.evaluation.report.measuring import with_portraits
-from freqreg.evaluation.report.page import HTML, MARKDOWN, write_report
-from freqreg.evaluation.report.runs import read_runs
-
 
 @dataclass(frozen=True)
 class Report:
@@ -36,6 +32,11 @@ class Report:
 
     def __call__(self) -> None:
         """Read, write and say where."""
+        # imported here, since pandas takes a second that the other commands need not wait
+        from freqreg.evaluation.report.measuring import with_portraits
+        from freqreg.evaluation.report.page import HTML, MARKDOWN, write_report
+        from freqreg.evaluation.report.runs import read_runs
+
         runs = read_runs(self.runs)
         if self.data is not None:
             runs = with_portraits(runs, self.data)

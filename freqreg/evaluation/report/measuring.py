@@ -31,12 +31,11 @@ def with_portraits(runs: Sequence[ReportedRun], data: str) -> list[ReportedRun]:
             f"Images of one data set were given and runs on {', '.join(datasets)}. Name the runs "
             "of one data set; portraits are kept, so the next report has those of all."
         )
-    return [_with_portrait(run, data) if _is_wanted(run, runs) else run for run in runs]
-
-
-def _is_wanted(run: ReportedRun, runs: Sequence[ReportedRun]) -> bool:
-    alike = [other for other in runs if other.preset == run.preset]
-    return any(group.runs[0] is run and not first_portrayed(group) for group in grouped(alike))
+    presets = {run.preset for run in runs}
+    alike = ([run for run in runs if run.preset == preset] for preset in presets)
+    groups = (group for members in alike for group in grouped(members))
+    wanted = {id(group.runs[0]) for group in groups if first_portrayed(group) is None}
+    return [_with_portrait(run, data) if id(run) in wanted else run for run in runs]
 
 
 def _with_portrait(run: ReportedRun, data: str) -> ReportedRun:

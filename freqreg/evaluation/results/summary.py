@@ -1,9 +1,7 @@
-"""What follows from scores: means over corruptions, mCE, collapse, the spread over seeds."""
+"""What follows from scores: means over corruptions, mCE, and collapse."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from statistics import fmean, stdev
+from collections.abc import Sequence
+from statistics import fmean
 
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, MAIN
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
@@ -110,34 +108,3 @@ def has_collapsed(record: ModelScores) -> bool | None:
     if clean is None or fgsm is None or pgd is None:
         return None
     return collapsed(clean=clean, fgsm=fgsm, pgd=pgd)
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A number over training seeds: every value, their mean and sample standard deviation."""
-
-    values: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """Their mean."""
-        return fmean(self.values)
-
-    @property
-    def std(self) -> float:
-        """Their sample standard deviation; NaN for a single one."""
-        return stdev(self.values) if len(self.values) > 1 else float("nan")
-
-
-def by_method(
-    records: Iterable[ModelScores], baseline: ModelScores | None = None
-) -> dict[str, dict[str, Spread]]:
-    """For each method, each headline number over all its models."""
-    values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for record in records:
-        for name, value in summary(record, baseline).items():
-            values[record.method][name].append(value)
-    return {
-        method: {name: Spread(tuple(numbers)) for name, numbers in of_method.items()}
-        for method, of_method in values.items()
-    }

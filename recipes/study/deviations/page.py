@@ -1,12 +1,13 @@
 """The page of what each recipe does otherwise than the published code, with reason and effect."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from statistics import fmean
 from typing import Any
 
 from recipe.settings.experiment import METHODS, Experiment, Method, Preset, Settings, Source
 
+from freqreg.evaluation.report.markdown import markdown_table
 from study.deviations.measure import METHOD, PGD_IMAGES, PGD_RESTARTS, PGD_STEPS, UNITS, Effect
 from study.deviations.table import DEVIATIONS, NOT_MEASURED, REASONS, Deviation
 
@@ -89,9 +90,9 @@ def _chapter(experiment: Experiment, effects: Mapping[str, Effect]) -> str:
             "### Preset paper",
             *([_deviations(own, effects)] if own else []),
             "Neither the paper nor its code states:",
-            _table(("setting", "value", "methods", "why"), _choices(experiment)),
+            markdown_table(("setting", "value", "methods", "why"), _choices(experiment)),
             "### Preset mini",
-            _table(
+            markdown_table(
                 ("setting", "preset paper", "here", "reason", "effect"),
                 _changes(experiment, effects),
             ),
@@ -104,7 +105,7 @@ def _deviations(found: Iterable[Deviation], effects: Mapping[str, Effect]) -> st
         (d.what, d.published, d.ours, d.reason, d.effect or effect_text(effects[d.measured]))
         for d in found
     ]
-    return _table(("what", "published code", "here", "reason", "effect"), rows)
+    return markdown_table(("what", "published code", "here", "reason", "effect"), rows)
 
 
 def _choices(experiment: Experiment) -> Iterator[tuple[str, ...]]:
@@ -135,8 +136,3 @@ def _values(experiment: Experiment, preset: Preset, name: str) -> str:
 
 def _value(experiment: Experiment, method: Method, preset: Preset, name: str) -> Any:
     return getattr(experiment.settings(method, preset), name).value
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -8,8 +8,7 @@ Run it again whenever cells have come in: a claim whose cells are missing is und
 from dataclasses import dataclass
 from pathlib import Path
 
-from freqreg._files import write_text
-from freqreg.evaluation.report.markdown import as_markdown, figures_of
+from freqreg.evaluation.report.markdown import write_markdown
 from study.mini.page.page import page
 
 ROOT = Path(__file__).parents[3]
@@ -28,7 +27,4 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     """Write the page and its figures."""
     found = page(arguments.results_dir)
-    images = arguments.docs_dir / "images"
-    for picture in figures_of(found):
-        write_text(images / f"{picture.name}.svg", picture.svg.decode())
-    write_text(arguments.docs_dir / "results.md", as_markdown(found, figures=images.name))
+    write_markdown(found, arguments.docs_dir / "results.md", figures="images")

@@ -1,5 +1,3 @@
-import math
-
 import pytest
 from torch.testing import assert_close
 
@@ -8,14 +6,13 @@ from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
 from freqreg.evaluation.results.records import Entry, ModelScores
 from freqreg.evaluation.results.summary import (
     BANDS,
-    Spread,
-    by_method,
     collapsed,
     has_collapsed,
     mean_corruption_error,
     summary,
     summary_rows,
 )
+from freqreg.evaluation.results.terminal_tables import seed_table
 
 # Table 1 of the paper, in the order of CORRUPTION_LOG_B_LOW: accuracies under the corruptions
 TABLE_1 = {
@@ -123,8 +120,17 @@ def test_a_mean_over_corruptions_needs_all_of_them():
 
 def test_every_seed_stays_visible_beside_mean_and_deviation():
     records = [_record("jafr", clean=value) for value in (0.90, 0.92, 0.97)] + [_record("fgsm")]
-    spread = by_method(records)["jafr"]["clean"]
-    assert spread.values == (0.90, 0.92, 0.97)
-    assert_close(spread.mean, 0.93)
-    assert_close(spread.std, math.sqrt((0.03**2 + 0.01**2 + 0.04**2) / 2))
-    assert math.isnan(Spread((0.5,)).std)
+    table = seed_table(records)
+    assert table is not None
+    method, name, spread, every = (list(column.cells) for column in table.columns)
+    assert set(method) == {"jafr"}
+    assert (name[0], spread[0], every[0]) == ("clean", "93.00 ± 3.61", "90.00  92.00  97.00")
+    assert seed_table(records[2:]) is None
+
+
+def test_a_number_that_one_seed_lacks_is_of_the_others():
+    records = [_record("jafr", clean=0.9), _record("jafr", clean=0.8, pgd=0.5)]
+    table = seed_table(records, _record("standard"))
+    assert table is not None
+    rows = dict(zip(*(list(column.cells) for column in table.columns[1::2]), strict=True))
+    assert (rows["pgd"], rows["mCE"]) == ("50.00", "95.84  95.84")

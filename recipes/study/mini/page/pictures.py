@@ -1,26 +1,21 @@
 """Figures as blocks of the page."""
 
 import hashlib
-import io
 import json
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
+from freqreg.evaluation.plots import svg
 from freqreg.evaluation.report.blocks import Picture
 
 
 def picture(name: str, figure: Figure, alt: str) -> Picture:
     """The figure as SVG, the same bytes for the same figure; identified by what it shows."""
-    buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": name}):
-        metadata = {"Date": None, "Identifier": digest_of(figure)}
-        figure.savefig(buffer, format="svg", metadata=metadata)
-    return Picture(name, buffer.getvalue(), alt)
+    return Picture(name, svg(figure, salt=name, Identifier=digest_of(figure)), alt)
 
 
 def digest_of(figure: Figure) -> str:
