@@ -20,8 +20,8 @@ from recipe.tasks import LOG, run_tasks
 from freqreg.errors import SettingError
 from freqreg.evaluation.results.environment import versions
 from study.mini import run as mini
-from study.mini.results import STAGES, load
-from study.mini.runs import StudyRun, cells
+from study.mini.results import load
+from study.mini.runs import STAGES, StudyRun, cells
 
 FIGURES = ("measures", "history", "steps", "scores")
 UNLIKE = {"seconds", "settings", "versions"}

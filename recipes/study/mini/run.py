@@ -62,7 +62,7 @@ class Arguments:
 
     def chosen(self) -> "tuple[StudyRun, ...]":
         """The cells that are asked for."""
-        found = cells(self.stage, self.seeds or None)
+        found = cells(self.stage, self.seeds)
         return tuple(cell for cell in found if self.match in cell.name)
 
     def folder(self, cell: StudyRun) -> Path:

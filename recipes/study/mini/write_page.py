@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from freqreg._files import write_text
-from freqreg.evaluation.report.markdown import as_markdown, figures_of
-from study.mini.page.page import page
+from study.mini.page.page import claims, page
+from study.mini.page.pictures import as_svg
+from study.mini.results import read, unplanned
 
 ROOT = Path(__file__).parents[3]
+RESULTS = ROOT / "recipes" / "study" / "results" / "mini"
 
 
 @dataclass(frozen=True)
 class Arguments:
     """Where from, and where to."""
 
-    results_dir: Path = ROOT / "recipes" / "study" / "results" / "mini"
+    results_dir: Path = RESULTS
     """Has the cells' JSON files, in a folder for each stage."""
     docs_dir: Path = ROOT / "docs"
     """Gets results.md, and the figures in images/."""
@@ -27,8 +29,10 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Write the page and its figures."""
-    found = page(arguments.results_dir)
-    images = arguments.docs_dir / "images"
-    for picture in figures_of(found):
-        write_text(images / f"{picture.name}.svg", picture.svg.decode())
-    write_text(arguments.docs_dir / "results.md", as_markdown(found, figures=images.name))
+    study = read(arguments.results_dir)
+    found = claims(study, arguments.results_dir)
+    for claim in found:
+        for name, figure in claim.figures.items():
+            write_text(arguments.docs_dir / "images" / f"{name}.svg", as_svg(name, figure))
+    text = page(study, found, unplanned(arguments.results_dir))
+    write_text(arguments.docs_dir / "results.md", text)

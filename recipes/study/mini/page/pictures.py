@@ -1,4 +1,4 @@
-"""Figures as blocks of the page."""
+"""Figures as the page's files."""
 
 import hashlib
 import io
@@ -11,16 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
-from freqreg.evaluation.report.blocks import Picture
 
-
-def picture(name: str, figure: Figure, alt: str) -> Picture:
-    """The figure as SVG, the same bytes for the same figure; identified by what it shows."""
-    buffer = io.BytesIO()
+def as_svg(name: str, figure: Figure) -> str:
+    """The figure as SVG, the same text for the same figure; identified by what it shows."""
+    buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name}):
         metadata = {"Date": None, "Identifier": digest_of(figure)}
         figure.savefig(buffer, format="svg", metadata=metadata)
-    return Picture(name, buffer.getvalue(), alt)
+    return buffer.getvalue()
 
 
 def digest_of(figure: Figure) -> str:
