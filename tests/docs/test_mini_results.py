@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 from study.mini.claims.cost import FILE, METHODS
-from study.mini.page.page import claims, in_a_sentence
 from study.mini.results import read
 from study.mini.verdict import Claim, Verdict
-from study.mini.write_page import RESULTS, ROOT, Arguments, main
+from study.mini.write_page import RESULTS, ROOT, Arguments, claims, in_a_sentence, main
 
 
 def written(results: Path, docs: Path) -> str:

@@ -1,12 +1,12 @@
 """What deviations from the published code change, measured on small models."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from pandas import DataFrame, Series
+from pandas import DataFrame
 from recipe.images import Images
 from recipe.measure import first, profile_of
 from recipe.results.files import Results
@@ -78,7 +78,10 @@ def measured(scene: Scene, seeds: Sequence[int]) -> tuple[Effect, dict[str, Effe
 def figures(results: Sequence[Results]) -> DataFrame:
     """What is compared of some runs, a row each; in percent where it is a share."""
     factors = {name: 100 if unit.endswith("%") else 1 for name, unit in UNITS.items()}
-    return DataFrame([asdict(result.measures) for result in results])[list(UNITS)] * Series(factors)
+    return DataFrame(
+        {name: factor * getattr(result.measures, name) for name, factor in factors.items()}
+        for result in results
+    )
 
 
 def bias_effects(model: nn.Module, test: Images, settings: Settings) -> dict[str, float]:

@@ -1,13 +1,12 @@
 """The page of what each recipe does otherwise than the published code, with reason and effect."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from pandas import DataFrame
-from recipe.settings.experiment import METHODS, Experiment, Method, Preset, Settings, Source
+from recipe.settings.experiment import METHODS, Experiment, Method, Preset, Source
 
 from study.deviations import measure
 from study.deviations.measure import UNITS, Effect
@@ -61,22 +60,20 @@ def effect_text(effect: Effect) -> str:
 
 def changed_by(experiment: Experiment, preset: Preset) -> list[str]:
     """Names of the settings that a preset changes for some method."""
-    return [
-        field.name
-        for field in fields(Settings)
-        if any(
-            _value(experiment, method, preset, field.name)
-            != _value(experiment, method, "paper", field.name)
-            for method in METHODS
-        )
-    ]
+    pairs = [[experiment.settings(m, p).values() for p in (preset, "paper")] for m in METHODS]
+    return [name for name in pairs[0][0] if any(own[name] != theirs[name] for own, theirs in pairs)]
 
 
 def choices(experiment: Experiment) -> DataFrame:
     """What neither the paper nor its code states, with the methods that have it."""
-    rows = DataFrame(_choices(experiment), columns=["setting", "value", "why", "methods"])
-    found = rows.groupby(["setting", "value", "why"], sort=False).methods.agg(_listed)
-    return found.reset_index()[["setting", "value", "methods", "why"]]
+    rows = [
+        {"setting": f"`{name}`", "value": str(item.value), "methods": method, "why": item.note}
+        for method in METHODS
+        for name, item in vars(experiment.settings(method, "paper")).items()
+        if item.source == Source.OURS
+    ]
+    grouped = DataFrame(rows).groupby(["setting", "value", "why"], sort=False, as_index=False)
+    return grouped.methods.agg(_listed)[["setting", "value", "methods", "why"]]
 
 
 def changes(experiment: Experiment, effects: Mapping[str, Effect]) -> DataFrame:
@@ -93,13 +90,6 @@ def changes(experiment: Experiment, effects: Mapping[str, Effect]) -> DataFrame:
     )
 
 
-def _choices(experiment: Experiment) -> Iterator[tuple[str, str, str, Method]]:
-    for method in METHODS:
-        for name, item in vars(experiment.settings(method, "paper")).items():
-            if item.source == Source.OURS:
-                yield f"`{name}`", str(item.value), item.note, method
-
-
 def _listed(methods: Iterable[Method]) -> str:
     found = list(methods)
     return "all" if len(found) == len(METHODS) else ", ".join(f"`{each}`" for each in found)
@@ -107,12 +97,8 @@ def _listed(methods: Iterable[Method]) -> str:
 
 def _values(experiment: Experiment, preset: Preset, name: str) -> str:
     """All that methods have, in their order."""
-    found = dict.fromkeys(_value(experiment, method, preset, name) for method in METHODS)
-    return ", ".join(map(str, found))
-
-
-def _value(experiment: Experiment, method: Method, preset: Preset, name: str) -> Any:
-    return getattr(experiment.settings(method, preset), name).value
+    found = (experiment.settings(method, preset).values()[name] for method in METHODS)
+    return ", ".join(map(str, dict.fromkeys(found)))
 
 
 def _signed(value: float) -> str:

@@ -1,7 +1,7 @@
 """The mini study as one table: a row for each of its runs, whether its file is there or not."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,8 @@ from study.mini.scores import collapsed
 A_MODEL = 0.15
 """Clean accuracy below which a run is no model."""
 
-KIND = ["label", "files"]
-"""Equal in runs that differ in their seeds alone."""
-
 FULL = {"penalty_every": 1, "penalty_share": 1.0}
+"""All of a penalty."""
 
 NOT_FOUND = {
     **dict.fromkeys(("is_model", "collapsed", "lost"), False),
@@ -66,25 +64,25 @@ def select(study: DataFrame, stage: Stage, *methods: Method, **settings: Any) ->
     Raises:
         LookupError: there are no such runs of a method.
     """
-    rows = study[study.stage == stage]
+    rows = study.loc[study.stage == stage]
     for name, value in (FULL | settings).items():
-        rows = rows[rows[name] == value]
+        rows = rows.loc[rows[name] == value]
     absent = ", ".join(method for method in methods if method not in set(rows.method))
     if absent:
         raise LookupError(
             f"Stage {stage} has no runs of {absent} with {settings}; runs.py has all."
         )
-    return concat([rows[rows.method == method] for method in methods])
+    return concat([rows.loc[rows.method == method] for method in methods])
 
 
 def kinds(rows: DataFrame) -> Iterator[tuple[str, str, DataFrame]]:
-    """Label, files and rows of each kind, in order."""
-    for (label, files), of_kind in rows.groupby(KIND, sort=False):
-        yield label, files, of_kind
+    """Label, files and rows of each kind: of runs that differ in their seeds alone."""
+    for _, runs in rows.groupby("files", sort=False):
+        yield runs.label.iloc[0], runs.files.iloc[0], runs
 
 
-def paired(figures: str | list[str], *groups: DataFrame) -> list[DataFrame]:
-    """Figures of each group at the seeds at which all have a model, by seed.
+def paired(figures: str | list[str], *groups: DataFrame) -> list[Any]:
+    """A figure, or several, of each group at the seeds at which all have a model, by seed.
 
     Raises:
         LookupError: a group is not of one kind.
@@ -92,7 +90,7 @@ def paired(figures: str | list[str], *groups: DataFrame) -> list[DataFrame]:
     for group in groups:
         if group.files.nunique() != 1:
             raise LookupError(f"One kind is needed, not {', '.join(group.label.unique())}.")
-    models = [group[group.is_model].set_index("seed") for group in groups]
+    models = [group.loc[group.is_model].set_index("seed") for group in groups]
     common = [seed for seed in models[0].index if all(seed in model.index for model in models)]
     return [model.loc[common, figures] for model in models]
 
@@ -117,10 +115,8 @@ def load(path: Path, run: StudyRun) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
         config, scores = content["config"], content.get("scores", {})
-        _check(
-            {**config["settings"], "method": config["method"], "seed": config["seed"]}, run, path
-        )
-        return {
+        found = {**config["settings"], "method": config["method"], "seed": config["seed"]}
+        figures = {
             **_outcome(Measures(**content["measures"])),
             **content["measures"],
             **{f"{s}/{part}": v for s in scores for part, v in scores[s]["values"].items()},
@@ -128,13 +124,20 @@ def load(path: Path, run: StudyRun) -> dict[str, Any]:
             "commit": content["commit"] or "unknown",
             "versions": ", ".join(f"{name} {value}" for name, value in config["versions"].items()),
         }
-    except RecordError:
-        raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(
             f"{path} is not what a cell of the mini study leaves ({error!r}). Delete it, and run "
             "`python recipes/study mini` again."
         ) from error
+    wanted = _wanted(run).items()
+    different = [(key, value) for key, value in wanted if found.get(key, value) != value]
+    if different:
+        text = "; ".join(f"{key} {found[key]}, needed {value}" for key, value in different)
+        raise RecordError(
+            f"{path} is of another cell than {run.name} of stage {run.stage} ({text}). Delete it, "
+            "and run the study again."
+        )
+    return figures
 
 
 def _row(folder: Path, run: StudyRun) -> dict[str, Any]:
@@ -154,16 +157,3 @@ def _outcome(found: Measures) -> dict[str, bool]:
     lost = summary.collapsed(clean=found.clean, fgsm=found.fgsm, pgd=found.pgd)
     flags = {"collapsed": collapsed(found), "lost": lost}
     return {"is_model": is_model, **{name: is_model and flag for name, flag in flags.items()}}
-
-
-def _check(found: Mapping[str, Any], run: StudyRun, path: Path) -> None:
-    different = "; ".join(
-        f"{key} {found[key]}, needed {value}"
-        for key, value in _wanted(run).items()
-        if found.get(key, value) != value
-    )
-    if different:
-        raise RecordError(
-            f"{path} is of another cell than {run.name} of stage {run.stage} ({different}). "
-            "Delete it, and run the study again."
-        )

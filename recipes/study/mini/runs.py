@@ -102,12 +102,13 @@ class StudyRun:
     @property
     def name(self) -> str:
         """Of its files: unique in its stage."""
-        return f"{self._kind}{self.seed}"
+        changed = "".join(f"-{name}={value}" for name, value in self.changes.items())
+        return f"{self.method}{changed}-seed{self.seed}"
 
     @property
     def files(self) -> str:
         """What its kind leaves, N a seed, as the page names it."""
-        return f"`stage{self.stage}/{self._kind}N.json`"
+        return f"`stage{self.stage}/{self.name.removesuffix(str(self.seed))}N.json`"
 
     @property
     def label(self) -> str:
@@ -119,11 +120,6 @@ class StudyRun:
     def settings(self) -> Changes:
         """What it changes in CIFAR-10's preset mini."""
         return {**STAGES[self.stage].settings, **preset(**self.changes)}
-
-    @property
-    def _kind(self) -> str:
-        changed = "".join(f"-{name}={value}" for name, value in self.changes.items())
-        return f"{self.method}{changed}-seed"
 
 
 def cells(stage: Stage, seeds: Sequence[int] = ()) -> list[StudyRun]:

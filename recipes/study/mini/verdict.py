@@ -72,16 +72,16 @@ def any_of(outcomes: Iterable[Outcome]) -> Outcome:
     return "does not hold" if found == {"does not hold"} else "undecided"
 
 
-def above(estimate: Estimate, bound: float = 0.0) -> Outcome:
-    """Whether the interval lies above a bound; undecided without an interval."""
-    if estimate.low > bound:
+def above(estimate: Estimate) -> Outcome:
+    """Whether the interval lies above 0; undecided without an interval."""
+    if estimate.low > 0:
         return "holds"
-    return "does not hold" if estimate.high < bound else "undecided"
+    return "does not hold" if estimate.high < 0 else "undecided"
 
 
-def below(estimate: Estimate, bound: float = 0.0) -> Outcome:
-    """Whether the interval lies below a bound; undecided without an interval."""
-    return above(Estimate(-estimate.value, -estimate.high, -estimate.low), -bound)
+def below(estimate: Estimate) -> Outcome:
+    """Whether the interval lies below 0; undecided without an interval."""
+    return above(Estimate(-estimate.value, -estimate.high, -estimate.low))
 
 
 def within(estimate: Estimate, margin: float) -> Outcome:
@@ -93,7 +93,7 @@ def within(estimate: Estimate, margin: float) -> Outcome:
 
 def judged(claim: str, groups: Sequence[DataFrame], outcome: Outcome, reason: str) -> Verdict:
     """The verdict on the runs of some groups; undecided where one is missing."""
-    rows = concat(groups).drop_duplicates(["files", "seed"])
+    rows = _together(groups)
     files, found = tuple(rows.files.unique()), rows.found.sum()
     if found < len(rows):
         return Verdict(claim, "undecided", f"{found} of {len(rows)} cells are there", files)
@@ -102,10 +102,14 @@ def judged(claim: str, groups: Sequence[DataFrame], outcome: Outcome, reason: st
 
 def left_out(groups: Sequence[DataFrame]) -> str:
     """How many runs are no model, as the end of a reason; empty if none is."""
-    rows = concat(groups).drop_duplicates(["files", "seed"])
-    counts = [
-        f"{(~of_kind.is_model).sum()} of {len(of_kind)} of {label}"
-        for label, _, of_kind in kinds(rows[rows.found])
-        if not of_kind.is_model.all()
-    ]
-    return f"; left out as no model: {', '.join(counts)}" if counts else ""
+    rows = _together(groups)
+    counts = ", ".join(
+        f"{(~runs.is_model).sum()} of {len(runs)} of {label}"
+        for label, _, runs in kinds(rows.loc[rows.found])
+        if not runs.is_model.all()
+    )
+    return f"; left out as no model: {counts}" if counts else ""
+
+
+def _together(groups: Sequence[DataFrame]) -> DataFrame:
+    return concat(groups).drop_duplicates(["files", "seed"])

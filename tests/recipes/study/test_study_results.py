@@ -21,7 +21,7 @@ def test_runs_are_found_by_method_and_setting(tmp_path: Path) -> None:
     path = write(tmp_path, StudyRun(1, "fgsm+jafr", 3, {"lambda_freq": 0.02}), {"log_b_low": 7.0})
     rows = select(read(tmp_path), 1, "fgsm+jafr", lambda_freq=0.02)
     assert rows.seed.tolist() == list(range(10))
-    assert rows[rows.found][["seed", "log_b_low"]].to_numpy().tolist() == [[3, 7.0]]
+    assert rows.loc[rows.found, ["seed", "log_b_low"]].to_numpy().tolist() == [[3, 7.0]]
     assert of_a_kind(rows, "files") == f"`stage1/{path.name.replace('3.json', 'N.json')}`"
     assert of_a_kind(rows, "label") == "FGSM AT + JaFR, λ 0.02"
 

@@ -15,17 +15,15 @@ PREVENTS = 0.1
 FGSM_ALONE = "robust to FGSM, not to PGD"
 AT_MOST = "at most 1 of 10 seeds collapses, at most 1 is no model"
 
-ADVERSARIAL: tuple[Method, ...] = (
-    *("fgsm", "nfgsm", "fgsm+gradalign", "pgd2"),
-    *("fgsm+jafr", "fgsm+jafr-"),
-)
-"""Stage 3's methods."""
+METHODS: tuple[Method, ...] = ("fgsm", "nfgsm", "fgsm+gradalign", "pgd2", "fgsm+jafr", "fgsm+jafr-")
+"""Of stage 3."""
 
 
 def collapse(study: DataFrame) -> Claim:
     """The claim, judged."""
-    fgsm, noise, align, jafr = (select(study, 1, method) for method in _METHODS)
-    preventing = {label: prevents(runs) for label, _, runs in kinds(jafr)}
+    of_1: tuple[Method, ...] = ("fgsm", "nfgsm", "fgsm+gradalign", "fgsm+jafr")
+    fgsm, noise, align, jafr = (select(study, 1, method) for method in of_1)
+    preventing: dict[str, Outcome] = {label: prevents(runs) for label, _, runs in kinds(jafr)}
     by = "; ".join(label for label, outcome in preventing.items() if outcome == "holds")
     residual = [select(study, 3, method) for method in ("fgsm", "fgsm+jafr")]
     seen = (f"{r.label.iloc[0]}: {counts(r)}, {r.lost.sum()} {FGSM_ALONE}" for r in residual)
@@ -41,7 +39,7 @@ def collapse(study: DataFrame) -> Claim:
         judged(some, [jafr], any_of(preventing.values()), f"by {by}" if by else "at no λ tried"),
         judged(never, residual, confirmed(*residual), "; ".join(seen)),
     )
-    small, large = select(study, 1, *_METHODS), select(study, 3, *ADVERSARIAL)
+    small, large = select(study, 1, *of_1), select(study, 3, *METHODS)
     shown = {
         "weights": len(preventing),
         "counts": _table(small),
@@ -52,9 +50,6 @@ def collapse(study: DataFrame) -> Claim:
     title = "FGSM training collapses, and a method prevents it"
     figures = {"mini-collapse": collapse_figure(small)}
     return Claim("b", title, "coded as JPEG", parts, shown, figures)
-
-
-_METHODS: tuple[Method, ...] = ("fgsm", "nfgsm", "fgsm+gradalign", "fgsm+jafr")
 
 
 def collapses(runs: DataFrame) -> Outcome:

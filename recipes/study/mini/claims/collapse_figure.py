@@ -15,7 +15,7 @@ def collapse_figure(runs: DataFrame) -> Figure:
     """A panel for each attack, a place for each kind, those with JaFR last; a point is a seed."""
     figure, (line,) = grid(1, len(ATTACKS), panel=(5.2, 3.9), sharey=True)
     places = runs.groupby("files", sort=False).ngroup()
-    placed = runs.assign(across=places + _APART * (runs.seed - 4.5))[runs.found]
+    placed = runs.assign(across=places + _APART * (runs.seed - 4.5)).loc[runs.found]
     labels = runs.label.unique()
     for axes, (attack, title) in zip(line, ATTACKS.items(), strict=True):
         _draw(axes, placed, attack)

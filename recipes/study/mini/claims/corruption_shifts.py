@@ -55,11 +55,11 @@ def with_accuracies(study: DataFrame) -> DataFrame:
 
     Each is a mean over severities, NaN where it was not measured.
     """
-    parts = {name: [f"corruption/{name}/{s}" for s in SEVERITIES] for name in CORRUPTIONS}
     means = {
-        name: 100 * study.reindex(columns=parts[name]).apply(fmean, axis=1) for name in CORRUPTIONS
+        name: study.reindex(columns=[f"corruption/{name}/{each}" for each in SEVERITIES])
+        for name in CORRUPTIONS
     }
-    return study.assign(**means)
+    return study.assign(**{name: 100 * each.apply(fmean, axis=1) for name, each in means.items()})
 
 
 def changes(method: DataFrame, standard: DataFrame) -> DataFrame:
@@ -72,9 +72,10 @@ def changes(method: DataFrame, standard: DataFrame) -> DataFrame:
     found = own - other
     absent = found.columns[found.isna().any()]
     if len(absent):
+        seeds = ", ".join(map(str, found.index[found.isna().any(axis=1)]))
         raise RecordError(
             f"{method.files.iloc[0]} or {standard.files.iloc[0]} has no accuracy under "
-            f"{', '.join(absent)}; all 19 corruptions are needed. Run it again."
+            f"{', '.join(absent)} at seeds {seeds}; all 19 corruptions are needed. Run it again."
         )
     return found
 
@@ -82,10 +83,10 @@ def changes(method: DataFrame, standard: DataFrame) -> DataFrame:
 def published_changes(method: Method) -> Numbers:
     """The paper's, in points: [corruption]."""
     own, other = (
-        np.array([published_mean(beside, f"corruption/{name}") for name in CORRUPTIONS])
+        [published_mean(beside, f"corruption/{name}") for name in CORRUPTIONS]
         for beside in BESIDE[method]
     )
-    return own - other
+    return np.subtract(own, other)
 
 
 def _noise_minus(found: Numbers, drawn: Columns) -> float:
@@ -96,14 +97,11 @@ def _correlation(found: Numbers, drawn: Columns) -> float:
     return rank_correlation(BIAS[drawn], found[drawn])
 
 
-DIFFERENCE = Statistic(
-    "noise minus weather and digital, points",
-    (FAMILIES["weather"], FAMILIES["digital"]),
-    _noise_minus,
-)
-TREND = Statistic("Spearman with log B_low", tuple(FAMILIES.values()), _correlation)
-TREND_WITHOUT_NOISES = Statistic(
-    "Spearman without the noises",
-    tuple(columns for family, columns in FAMILIES.items() if family != "noise"),
-    _correlation,
+WEATHER_AND_DIGITAL = (FAMILIES["weather"], FAMILIES["digital"])
+BUT_NOISE = [columns for family, columns in FAMILIES.items() if family != "noise"]
+
+DIFFERENCE = Statistic("noise minus weather and digital, points", WEATHER_AND_DIGITAL, _noise_minus)
+TRENDS = (
+    Statistic("Spearman with log B_low", tuple(FAMILIES.values()), _correlation),
+    Statistic("Spearman without the noises", BUT_NOISE, _correlation),
 )

@@ -14,8 +14,7 @@ from study.mini.claims.corruption_shifts import (
     BESIDE,
     BIAS,
     DIFFERENCE,
-    TREND,
-    TREND_WITHOUT_NOISES,
+    TRENDS,
     Statistic,
     changes,
     published_changes,
@@ -29,13 +28,13 @@ from study.mini.verdict import Claim, Outcome, Verdict, above, below, judged, le
 Pair = tuple[DataFrame, DataFrame]
 """The runs of a method, and those of standard training."""
 
-TRENDS = (TREND, TREND_WITHOUT_NOISES)
+Side = Callable[[Estimate], Outcome]
 _WHERE = "under noise than under weather and digital"
 
 
 def corruptions(study: DataFrame) -> Claim:
     """The claim, judged."""
-    of_2 = with_accuracies(study[study.stage == 2])
+    of_2 = with_accuracies(study.loc[study.stage == 2])
     standard = select(of_2, 2, "standard")
     jafr, minus = pairs = [(select(of_2, 2, method), standard) for method in BESIDE]
     parts = (
@@ -53,12 +52,7 @@ def corruptions(study: DataFrame) -> Claim:
     return Claim("c", title, images, parts, shown, _figures(pairs))
 
 
-def _verdict(
-    claim: str,
-    pair: Pair,
-    side: Callable[[Estimate], Outcome],
-    statistics: Sequence[Statistic],
-) -> Verdict:
+def _verdict(claim: str, pair: Pair, side: Side, statistics: Sequence[Statistic]) -> Verdict:
     found = {statistic.name: statistic.estimate(changes(*pair)) for statistic in statistics}
     reason = "; ".join(f"{name} {with_interval(each, 2)}" for name, each in found.items())
     return judged(claim, pair, together(map(side, found.values())), reason + left_out(pair))
@@ -83,14 +77,12 @@ def _beside(statistic: Statistic, found: DataFrame, theirs: Numbers) -> str:
 
 
 def _figures(pairs: Sequence[Pair]) -> dict[str, Figure]:
-    means = {method.label.iloc[0]: changes(method, other).mean() for method, other in pairs}
-    drawn = {label: mean for label, mean in means.items() if mean.notna().all()}
-    if not drawn:
+    found = {method.label.iloc[0]: changes(method, standard) for method, standard in pairs}
+    means = {label: seeds.mean() for label, seeds in found.items() if len(seeds)}
+    if not means:
         return {}
-    categories = [CATEGORIES[name] for name in CORRUPTIONS]
-    figure = tradeoff_figure(
-        CORRUPTIONS, BIAS, drawn, categories=categories, baseline=METHODS["standard"]
-    )
+    categories, baseline = [CATEGORIES[name] for name in CORRUPTIONS], METHODS["standard"]
+    figure = tradeoff_figure(CORRUPTIONS, BIAS, means, categories=categories, baseline=baseline)
     return {"mini-corruptions": figure}
 
 
@@ -101,7 +93,7 @@ def _accuracies(rows: DataFrame) -> DataFrame:
             "corruption": f"{name.replace('_', ' ')} ({family})",
             "its log B_low": number(CORRUPTION_LOG_B_LOW[name], 2),
             **{
-                f"{label}<br>{files}": number(runs[name][runs.is_model].mean(), 1)
+                f"{label}<br>{files}": number(runs.loc[runs.is_model, name].mean(), 1)
                 for label, files, runs in kinds(rows)
             },
         }

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pandas import DataFrame, Series
+import numpy as np
+from pandas import DataFrame
 from recipe.settings.experiment import Method
 
 from freqreg.evaluation.results.paper import RELATIVE_COST
 from freqreg.evaluation.results.records import RecordError
 from study.mini.results import published_mean
-from study.mini.verdict import Claim, Outcome, Verdict, together
+from study.mini.verdict import Claim, Verdict, together
 
 FILE = "step_cost.json"
 SLACK = 1.15
@@ -38,7 +39,7 @@ def cost(folder: Path) -> Claim:
     there = (folder / FILE).exists()
     found = _load(folder / FILE) if there else NOT_FOUND
     steps = _steps(found["ratios"], found["flop_limits"])
-    reason = _reason(steps.outcome) if there else f"`{FILE}` is not there"
+    reason = _reason(steps) if there else f"`{FILE}` is not there"
     claim = "Each step's seconds over a plain step's"
     part = Verdict(claim, together(steps.outcome), reason, (f"`{FILE}`",))
     title = "A step costs what its operations say, and less than in Table 6"
@@ -62,17 +63,13 @@ def _steps(ratios: Mapping[str, float], limits: Mapping[str, float]) -> DataFram
     steps = DataFrame({"ours": ratios, "limit": limits}, index=list(METHODS), dtype=float)
     costs = (published_mean(each, RELATIVE_COST, "tiny_imagenet") for each in METHODS.values())
     steps = steps.assign(most=SLACK * steps.limit, table_6=list(costs))
-    return steps.assign(outcome=steps.apply(_outcome, axis=1))
+    unknown, cheap = steps.isna().any(axis=1), steps.ours <= steps[["most", "table_6"]].min(axis=1)
+    outcome = np.select([unknown, cheap], ["undecided", "holds"], "does not hold")
+    return steps.assign(outcome=outcome)
 
 
-def _outcome(step: Series) -> Outcome:
-    if step.isna().any():
-        return "undecided"
-    return "holds" if step.ours <= min(step.most, step.table_6) else "does not hold"
-
-
-def _reason(outcomes: Series) -> str:
+def _reason(steps: DataFrame) -> str:
     words = {"does not hold": "too expensive", "undecided": "not measured"}
-    found = {word: ", ".join(outcomes.index[outcomes == each]) for each, word in words.items()}
-    reasons = (f"{word}: {steps}" for word, steps in found.items() if steps)
-    return "; ".join(reasons) or f"all {len(outcomes)} steps"
+    found = {word: list(steps.loc[steps.outcome == each].index) for each, word in words.items()}
+    reasons = (f"{word}: {', '.join(names)}" for word, names in found.items() if names)
+    return "; ".join(reasons) or f"all {len(steps)} steps"

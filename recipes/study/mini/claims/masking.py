@@ -41,10 +41,9 @@ METHODS: tuple[Method, ...] = ("fgsm+jafr", "fgsm", "nfgsm", "fgsm+gradalign", "
 def masking(study: DataFrame) -> Claim:
     """The claim, judged."""
     checked = with_checks(select(study, 3, *METHODS))
-    jafr = checked[checked.method == METHODS[0]]
-    outcome = _outcome(jafr.fails[jafr.unfit == ""])
-    groups = [select(study, 3, METHODS[0])]
-    part = judged("Every check of every model", groups, outcome, _reason(jafr))
+    jafr = checked.loc[checked.method == METHODS[0]]
+    outcome, reason = _outcome(jafr.loc[jafr.unfit == "", "fails"]), _reason(jafr)
+    part = judged("Every check of every model", [select(study, 3, METHODS[0])], outcome, reason)
     shown = {"checks": DataFrame(_row(run) for _, run in checked.iterrows())}
     title = "FGSM + JaFR's robustness is no gradient masking"
     return Claim("f", title, "coded as JPEG", (part,), shown)
@@ -52,7 +51,8 @@ def masking(study: DataFrame) -> Claim:
 
 def with_checks(rows: DataFrame) -> DataFrame:
     """Those that are there, and of each why it is `unfit` and which checks it `fails`, or ""."""
-    runs = rows[rows.found].reindex(columns=rows.columns.union(SCORES.values(), sort=False))
+    columns = dict.fromkeys([*rows.columns, *SCORES.values()])
+    runs = rows.loc[rows.found].reindex(columns=list(columns))
     pgd = runs["pgd/accuracy"]
     reasons = {
         "no model": ~runs.is_model,
@@ -61,7 +61,7 @@ def with_checks(rows: DataFrame) -> DataFrame:
         f"PGD leaves less than {100 * ROBUST:.0f} %": pgd < ROBUST,
     }
     unfit = np.select(list(reasons.values()), list(reasons), "")
-    _require_scores(runs[unfit == ""])
+    _require_scores(runs.loc[unfit == ""])
     passes = DataFrame(
         {
             "CW": runs["cw/accuracy"] >= SHARE * pgd,
@@ -75,10 +75,10 @@ def with_checks(rows: DataFrame) -> DataFrame:
     return runs.assign(unfit=unfit, fails=fails)
 
 
-def curve(run: Series, part: str) -> Series:
+def curve(run: Series, part: str) -> dict[float, float]:
     """Accuracy or loss by the radius of the attack, as far as it was measured."""
     found = run.filter(like=f"curve/{part} at ").dropna()
-    return found.rename(lambda name: float(name.split()[-1])).sort_index()
+    return dict(sorted((float(str(name).split()[-1]), value) for name, value in found.items()))
 
 
 def _require_scores(models: DataFrame) -> None:
@@ -93,9 +93,9 @@ def _require_scores(models: DataFrame) -> None:
 
 
 def _falls_to_nothing(run: Series) -> bool:
-    accuracy, loss = curve(run, "accuracy"), curve(run, "loss")
+    accuracy, loss = (list(curve(run, part).values()) for part in ("accuracy", "loss"))
     falls = all(later <= before + RISE for before, later in pairwise(accuracy))
-    return falls and len(accuracy) > 1 and accuracy.iloc[-1] <= END and loss.iloc[-1] > loss.iloc[0]
+    return falls and len(accuracy) > 1 and accuracy[-1] <= END and loss[-1] > loss[0]
 
 
 def _outcome(fails: Series) -> Outcome:
@@ -106,8 +106,8 @@ def _outcome(fails: Series) -> Outcome:
 
 
 def _reason(runs: DataFrame) -> str:
-    models = runs[runs.unfit == ""]
-    others = runs.unfit[runs.unfit != ""].value_counts(sort=False)
+    models = runs.loc[runs.unfit == ""]
+    others = runs.loc[runs.unfit != "", "unfit"].value_counts(sort=False)
     listed = "".join(f"; {count} of {len(runs)}: {why}" for why, count in others.items())
     if len(models) < MODELS_AT_LEAST:
         listed += f"; {MODELS_AT_LEAST} models are needed"
@@ -120,12 +120,12 @@ def _reason(runs: DataFrame) -> str:
 
 def _row(run: Series) -> dict[str, str]:
     accuracy = curve(run, "accuracy")
-    end = [f"{percent(left)} at {255 * eps:.3g}" for eps, left in accuracy.tail(1).items()]
+    ends = [f"{percent(left)} at {255 * eps:.3g}" for eps, left in accuracy.items()]
     return {
         "file": run.files.replace("N.", f"{run.seed}."),
         "clean": percent(run.clean),
         "clean, of the 200": percent(accuracy.get(0.0, nan)),
-        **{head: percent(run[score]) for head, score in SCORES.items()},
-        "at the last ε, in 1/255": "".join(end) or NOTHING,
+        **{head: percent(run.loc[score]) for head, score in SCORES.items()},
+        "at the last ε, in 1/255": ends[-1] if ends else NOTHING,
         "checks": run.unfit or (f"fails {run.fails}" if run.fails else "passes"),
     }

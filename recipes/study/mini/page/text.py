@@ -1,6 +1,6 @@
 """Figures and tables as the page writes them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from math import isnan
 from textwrap import fill
 
@@ -10,18 +10,12 @@ from recipe.settings.experiment import Method
 from freqreg.evaluation.report import cells
 from freqreg.evaluation.report.blocks import NOTHING
 from study.mini.intervals import Estimate
-from study.mini.results import KIND, kinds
+from study.mini.results import kinds
 
 
 def paragraph(text: str) -> str:
     """Prose, in lines of the documentation's length."""
     return fill(" ".join(text.split()), 110, break_long_words=False, break_on_hyphens=False)
-
-
-def enumeration(items: Sequence[str]) -> str:
-    """Joined by commas, the last two by "and"."""
-    *others, last = items
-    return f"{', '.join(others)} and {last}" if others else last
 
 
 def number(value: float, digits: int) -> str:
@@ -51,7 +45,7 @@ def with_interval(
 
 def accuracies(run: Series) -> str:
     """Clean / FGSM / PGD."""
-    return " / ".join(percent(run[name]) for name in ("clean", "fgsm", "pgd"))
+    return " / ".join(percent(run.loc[name]) for name in ("clean", "fgsm", "pgd"))
 
 
 def seeds_table(
@@ -68,7 +62,7 @@ def seeds_table(
     """
     below = rows.is_model.map({True: "", False: "<br>no model"})
     texts = (rows.apply(text, axis=1) + below).where(rows.found, NOTHING)
-    table = rows.assign(text=texts).set_index([*KIND, "seed"]).text.unstack(sort=False)
+    table = rows.assign(text=texts).set_index(["label", "files", "seed"]).text.unstack(sort=False)
     table = table.fillna(NOTHING).rename(columns="seed {}".format)
     methods = [of_kind.method.iloc[0] for _, _, of_kind in kinds(rows)]
     others = {head: list(map(write, methods)) for head, write in (last or {}).items()}
