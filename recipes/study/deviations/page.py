@@ -25,29 +25,16 @@ REASONS: Mapping[str, str] = {
 """Why the preset mini sets what it sets."""
 
 
-def page(
-    experiments: Iterable[Experiment],
-    conditions: Mapping[str, Any],
-    ours: Effect,
-    effects: Mapping[str, Effect],
-) -> str:
+def page(experiments: Iterable[Experiment], record: Mapping[str, Any]) -> str:
     """The page as Markdown.
 
     Args:
         experiments: of the paper.
-        conditions: under which the effects were measured.
-        ours: our figures, with which those of the published choices are compared.
-        effects: the published choice less ours, by name.
+        record: the `conditions` of measuring, `ours`, our figures, and the `effects` by name.
     """
-    return rendered(
-        Path(__file__).with_name("page.md"),
-        {"choices": choices, "changes": changes, "effect": effect_text},
-        experiments=experiments,
-        measure=measure,
-        conditions=conditions,
-        ours=ours,
-        effects=effects,
-    )
+    filters = {"choices": choices, "changes": changes, "effect": effect_text}
+    template = Path(__file__).with_name("page.md")
+    return rendered(template, filters, experiments=experiments, measure=measure, **record)
 
 
 def effect_text(effect: Effect) -> str:

@@ -93,11 +93,8 @@ def tell_versions(before: Mapping[str, Any]) -> None:
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """A line for each figure that is not the same."""
     was, now = dict(figures(before)), dict(figures(after))
-    return [
-        f"{name}: was {was.get(name)}, is {now.get(name)}"
-        for name in was | now
-        if was.get(name) != now.get(name)
-    ]
+    pairs = {name: (was.get(name), now.get(name)) for name in was | now}
+    return [f"{name}: was {old}, is {new}" for name, (old, new) in pairs.items() if old != new]
 
 
 def figures(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

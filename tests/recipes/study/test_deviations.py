@@ -30,7 +30,7 @@ CHAPTERS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.
 
 
 def test_the_page_is_that_of_the_settings_and_the_stored_figures() -> None:
-    assert PAGE.read_text() == page(EXPERIMENTS, **RECORD)
+    assert PAGE.read_text() == page(EXPERIMENTS, RECORD)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.name)

@@ -84,11 +84,11 @@ def curve(run: Series, part: str) -> dict[float, float]:
 def _require_scores(models: DataFrame) -> None:
     absent = models[list(SCORES.values())].isna().drop(columns="square/accuracy")
     absent["transfer/accuracy"] &= models.method != TRANSFER_FROM
-    names = ", ".join(absent.columns[absent.any()])
-    if names:
+    if absent.any(axis=None):
+        files = ", ".join(models.files[absent.any(axis=1)].unique())
         raise RecordError(
-            f"A model of {', '.join(models.files[absent.any(axis=1)].unique())} has no {names}, "
-            "which stage 3 needs of each that did not collapse. Run it again."
+            f"A model of {files} has no {', '.join(absent.columns[absent.any()])}, which stage 3 "
+            "needs of each that did not collapse. Run it again."
         )
 
 
