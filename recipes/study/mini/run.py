@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -24,7 +23,6 @@ from recipe.training.run import Run, perform
 
 from freqreg._files import write_text
 from freqreg.errors import SettingError
-from freqreg.evaluation.results.records import ModelScores
 from study.mini.runs import CHOOSING, Stage, StudyRun, cells
 from study.mini.scores import TRANSFER_FROM, score_names, scored
 
@@ -62,7 +60,7 @@ class Arguments:
 
     def chosen(self) -> "tuple[StudyRun, ...]":
         """The cells that are asked for."""
-        found = cells(self.stage, self.seeds or None)
+        found = cells(self.stage, self.seeds)
         return tuple(cell for cell in found if self.match in cell.name)
 
     def folder(self, cell: StudyRun) -> Path:
@@ -124,8 +122,9 @@ def run_cell(arguments: Arguments, cell: StudyRun) -> None:
     if "transfer" in score_names(cell, results.measures):
         trained(arguments, source, train, test)
     folder, from_folder = arguments.folder(cell), arguments.folder(source)
-    record = scored(cell, results.measures, folder, from_folder, test)
-    write_text(arguments.result(cell), as_json(cell_file(results, record)))
+    scores = asdict(scored(cell, results.measures, folder, from_folder, test))["scores"]
+    content = asdict(results) | ({"scores": scores} if scores else {})
+    write_text(arguments.result(cell), as_json(content))
 
 
 def trained(arguments: Arguments, cell: StudyRun, train: Images, test: Images) -> Results:
@@ -144,12 +143,6 @@ def trained(arguments: Arguments, cell: StudyRun, train: Images, test: Images) -
     with alone_in(folder):
         torch.manual_seed(cell.seed)
         return perform(run, train, test, Accelerator(), resume=True)
-
-
-def cell_file(results: Results, record: ModelScores) -> dict[str, Any]:
-    """What is kept of a cell."""
-    scores = asdict(record)["scores"]
-    return asdict(results) | ({"scores": scores} if scores else {})
 
 
 def images_for(cell: StudyRun, data_dir: Path | None) -> tuple[Images, Images]:

@@ -1,4 +1,4 @@
-"""Figures as blocks of the page."""
+"""Figures as the page's files."""
 
 import hashlib
 import json
@@ -10,12 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from freqreg.evaluation.plots import svg
-from freqreg.evaluation.report.blocks import Picture
 
 
-def picture(name: str, figure: Figure, alt: str) -> Picture:
-    """The figure as SVG, the same bytes for the same figure; identified by what it shows."""
-    return Picture(name, svg(figure, salt=name, Identifier=digest_of(figure)), alt)
+def as_svg(name: str, figure: Figure) -> str:
+    """The figure as SVG, the same text for the same figure; identified by what it shows."""
+    return svg(figure, salt=name, Identifier=digest_of(figure)).decode()
 
 
 def digest_of(figure: Figure) -> str:
