@@ -6,9 +6,9 @@ from typing import Any
 import torch
 import tyro
 
-from freqreg.cli.shared import chosen_device
 from freqreg.diagnostics import check
 from freqreg.evaluation.inputs.models import build_network, use_differentiable_attention
+from freqreg.evaluation.inputs.opening import chosen_device
 from freqreg.objective import Objective
 from freqreg.regularizers import JaFR
 

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import tyro
 
+from freqreg.cli.shared import DataOptions
 from freqreg.evaluation.report.measuring import with_portraits
 from freqreg.evaluation.report.page import HTML, MARKDOWN, write_report
 from freqreg.evaluation.report.runs import read_runs
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, kw_only=True)
+class Report(DataOptions):
     """Set what was measured beside the paper's figures: a page of HTML, and the same as Markdown.
 
     Tables 1 to 6 in the paper's layout, with its figures and the differences; spectra and pictures
@@ -38,6 +39,6 @@ class Report:
         """Read, write and say where."""
         runs = read_runs(self.runs)
         if self.data is not None:
-            runs = with_portraits(runs, self.data)
+            runs = with_portraits(runs, self.load)
         write_report(runs, self.output_dir)
         print(f"{len(runs)} models: {self.output_dir / HTML} and {self.output_dir / MARKDOWN}")

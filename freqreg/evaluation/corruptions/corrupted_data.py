@@ -12,7 +12,7 @@ from freqreg._settings import require_count
 from freqreg.errors import FreqregError, InputError
 from freqreg.evaluation.corruptions.corruption import as_bytes, corrupt, require_corruption
 from freqreg.evaluation.inputs.examples import BATCH_SIZE, Images
-from freqreg.evaluation.inputs.images import chosen_rows
+from freqreg.evaluation.inputs.labelled_images import first_rows
 
 LabelledImages = tuple[UInt8[Tensor, "batch 3 height width"], Int64[Tensor, " batch"]]
 
@@ -97,7 +97,7 @@ def rows_of(labels: Int64[Tensor, " images"], count: int | None) -> Int64[Tensor
             f"Ask for {len(labels)} (corrupted_images, on the command line --corrupted-images), or "
             "name the corrupted images of the whole test set."
         )
-    return chosen_rows(labels, count)
+    return first_rows(labels, count)
 
 
 def require_as_many(images: Images, labels: Tensor) -> None:
