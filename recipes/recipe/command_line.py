@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from functools import partial
@@ -14,7 +14,7 @@ import tyro
 from accelerate import Accelerator
 
 from freqreg.cli import shared as command_line
-from recipe.images import DataError, Images
+from recipe.data_sets import Load
 from recipe.results.terminal_table import print_table
 from recipe.settings.experiment import (
     METHODS,
@@ -30,8 +30,7 @@ from recipe.settings.overrides import overrides
 from recipe.tasks import alone_in, usable_cores
 from recipe.training.run import Run, perform
 
-Load = Callable[[Path | None], tuple[Images, Images]]
-plain_errors = partial(command_line.plain_errors, DataError, FileExistsError, FloatingPointError)
+plain_errors = partial(command_line.plain_errors, FileExistsError, FloatingPointError)
 
 
 @dataclass(frozen=True)

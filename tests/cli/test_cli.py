@@ -152,9 +152,7 @@ def test_a_panel_is_of_the_first_image_at_the_point_that_its_spectrum_is_of(here
     monkeypatch.setattr(
         Profile,
         "_labels",
-        lambda self, loaded, found: (
-            labelled.append(len(found)) or labels_of(self, loaded, found)
-        ),
+        lambda self, loaded, found: labelled.append(len(found)) or labels_of(self, loaded, found),
     )
     monkeypatch.setattr(
         "freqreg.cli.profile.gradient_figure",

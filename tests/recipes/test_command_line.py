@@ -11,8 +11,10 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState
 from recipe.command_line import main
-from recipe.images import DataError, Images
 from tiny_experiment import EXPERIMENT, images
+
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
+from freqreg.evaluation.inputs.sources.base import ImagesError
 
 DEMO = ["photos.py", "--preset", "smoke"]
 
@@ -27,7 +29,7 @@ def one_thread():
     GradientState._reset_state()
 
 
-def load(data_dir: Path | None) -> tuple[Images, Images]:
+def load(data_dir: Path | None) -> tuple[LabelledImages, LabelledImages]:
     return images(), images(10, seed=1)
 
 
@@ -80,11 +82,11 @@ def test_a_diverged_training_ends_with_what_to_do(
 def test_missing_data_end_with_the_ways_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing(data_dir: Path | None) -> tuple[Images, Images]:
-        raise DataError("Two ways out")
+    def missing(data_dir: Path | None) -> tuple[LabelledImages, LabelledImages]:
+        raise ImagesError("Two ways out")
 
     monkeypatch.setattr(sys, "argv", ["recipe.py", "--output-dir", str(tmp_path)])
-    with pytest.raises(SystemExit, match="DataError: Two ways out"):
+    with pytest.raises(SystemExit, match="ImagesError: Two ways out"):
         main(EXPERIMENT, missing)
     assert not list(tmp_path.iterdir())
 

@@ -11,10 +11,9 @@ from datasets import Dataset, DatasetDict, Features, Image, Value
 from datasets import config as datasets_config
 from datasets.exceptions import DatasetNotFoundError
 from recipe import decoding
+from recipe.data_sets import CIFAR10, CIFAR100, SVHN, TINY_IMAGENET, HubDataset, load_images
 from recipe.decoding import EncodedImages
-from recipe.hub import CIFAR10, CIFAR100, SVHN, TINY_IMAGENET, HubDataset, load_images
 from recipe.image_cache import cache_folder
-from recipe.images import DataError
 from schema_true import encode, picture, table, write_parquet
 from torchvision import datasets as torchvision_datasets
 

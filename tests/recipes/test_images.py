@@ -1,11 +1,12 @@
 import torch
-from recipe.images import Images
 from torch.utils.data import DataLoader
 
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 
-def some_images(count: int = 10) -> Images:
+
+def some_images(count: int = 10) -> LabelledImages:
     pixels = torch.arange(count * 3 * 4 * 5).reshape(count, 3, 4, 5).to(torch.uint8)
-    return Images(pixels, torch.arange(count) % 3, ("a", "b", "c"))
+    return LabelledImages(pixels, torch.arange(count) % 3, ("a", "b", "c"))
 
 
 def identity(batch):

@@ -13,12 +13,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from freqreg._files import write_text
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import build_network, load_model, use_differentiable_attention
 from freqreg.evaluation.metrics.accuracy import accuracy
 from freqreg.evaluation.results.environment import versions
 from recipe.data.augment import RandomCropAndFlip
-from recipe.images import Images
-from recipe.measure import Measures, first, measure
+from recipe.measure import Measures, measure
 from recipe.results.commit import current_commit
 from recipe.results.files import BestModel, Results, begin
 from recipe.results.model_card import CARD, card
@@ -55,7 +55,7 @@ class Run:
     checkpoint_every: int = 200
     published: Settings | None = None
 
-    def network(self, train: Images) -> dict[str, Any]:
+    def network(self, train: LabelledImages) -> dict[str, Any]:
         """Name and arguments for `build_network`, as they stand in config.json."""
         name = self.settings.model.value
         kwargs = network_kwargs(
@@ -66,7 +66,7 @@ class Run:
         )
         return {"model": name, "kwargs": kwargs}
 
-    def config(self, train: Images, accelerator: Accelerator) -> dict[str, Any]:
+    def config(self, train: LabelledImages, accelerator: Accelerator) -> dict[str, Any]:
         """What config.json says: enough to load the model, and to repeat the run."""
         return {
             **self.network(train),
@@ -84,7 +84,7 @@ class Run:
 
 
 def perform(
-    run: Run, train: Images, test: Images, accelerator: Accelerator, *, resume: bool
+    run: Run, train: LabelledImages, test: LabelledImages, accelerator: Accelerator, *, resume: bool
 ) -> Results:
     """Train and measure, or go on with that, or read what a finished run has left.
 
@@ -107,7 +107,7 @@ def perform(
     accelerator.wait_for_everyone()
     results = measured(run, trainer, test, config)
     if accelerator.is_main_process:
-        trained = len(first(train, run.settings.train_images.value))
+        trained = len(train.first(run.settings.train_images.value))
         text = card(results, train_images=trained, test_images=len(test), published=run.published)
         write_text(run.folder / CARD, text)
         results.write(run.folder)
@@ -116,7 +116,7 @@ def perform(
 
 
 def measured(
-    run: Run, trainer: BestKeepingTrainer, test: Images, config: dict[str, Any]
+    run: Run, trainer: BestKeepingTrainer, test: LabelledImages, config: dict[str, Any]
 ) -> Results:
     """The results of a trained run, of the weights in its folder."""
     progress = trainer.progress
@@ -134,7 +134,7 @@ def measured(
 
 
 def best_model(
-    run: Run, trainer: BestKeepingTrainer, test: Images, last: Measures
+    run: Run, trainer: BestKeepingTrainer, test: LabelledImages, last: Measures
 ) -> BestModel | None:
     """The figures of the best model, which may be the last."""
     best, selection = trainer.best, trainer.selection
@@ -150,13 +150,15 @@ def best_model(
     )
 
 
-def _measures(run: Run, folder: Path, test: Images, trainer: BestKeepingTrainer) -> Measures:
+def _measures(
+    run: Run, folder: Path, test: LabelledImages, trainer: BestKeepingTrainer
+) -> Measures:
     model = load_model(folder, device=trainer.accelerator.device).model
     return measure(model, test, run.settings)
 
 
 def make_trainer(
-    run: Run, train: Images, test: Images, accelerator: Accelerator
+    run: Run, train: LabelledImages, test: LabelledImages, accelerator: Accelerator
 ) -> BestKeepingTrainer:
     """The trainer of a run, with a model of fresh weights.
 
@@ -170,7 +172,7 @@ def make_trainer(
     model = build_network(network["model"], **network["kwargs"])
     use_differentiable_attention(model)
     loader = DataLoader(
-        first(train, settings.train_images.value),
+        train.first(settings.train_images.value),
         batch_size=settings.batch_size.value,
         shuffle=True,
         drop_last=True,
@@ -195,7 +197,7 @@ def make_trainer(
     )
 
 
-def watch(model: nn.Module, test: Images) -> Mapping[str, float]:
+def watch(model: nn.Module, test: LabelledImages) -> Mapping[str, float]:
     """What is watched after each epoch: clean accuracy on the first test images."""
-    watched = first(test, WATCHED_IMAGES)
+    watched = test.first(WATCHED_IMAGES)
     return {"clean": accuracy(model, watched.pixels, watched.labels)}

@@ -16,7 +16,6 @@ import torch
 from accelerate import Accelerator
 from cifar10 import EXPERIMENT, load
 from recipe.command_line import show_log
-from recipe.images import Images
 from recipe.results.files import Results, as_json
 from recipe.settings.overrides import overrides, suffix
 from recipe.tasks import Task, alone_in, run_tasks
@@ -24,6 +23,7 @@ from recipe.training.run import Run, perform
 
 from freqreg._files import write_text
 from freqreg.errors import SettingError
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.results.records import ModelScores
 from study.mini.runs import CHOOSING, Stage, StudyRun, cells
 from study.mini.scores import TRANSFER_FROM, score_names, scored
@@ -128,7 +128,9 @@ def run_cell(arguments: Arguments, cell: StudyRun) -> None:
     write_text(arguments.result(cell), as_json(cell_file(results, record)))
 
 
-def trained(arguments: Arguments, cell: StudyRun, train: Images, test: Images) -> Results:
+def trained(
+    arguments: Arguments, cell: StudyRun, train: LabelledImages, test: LabelledImages
+) -> Results:
     """The results of the cell's run, as soon as no other process is at it."""
     folder = arguments.folder(cell)
     changes = {**cell.settings(), **overrides(arguments.set)}
@@ -152,7 +154,7 @@ def cell_file(results: Results, record: ModelScores) -> dict[str, Any]:
     return asdict(results) | ({"scores": scores} if scores else {})
 
 
-def images_for(cell: StudyRun, data_dir: Path | None) -> tuple[Images, Images]:
+def images_for(cell: StudyRun, data_dir: Path | None) -> tuple[LabelledImages, LabelledImages]:
     """What the cell trains on, and what it is measured on: test, or train images held out."""
     train, test = load(data_dir)
     if cell.seed < CHOOSING:
