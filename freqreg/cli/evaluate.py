@@ -165,7 +165,7 @@ class Evaluate(DataOptions):
             test.labels,
             load_models((source,), self.device)[0].model if source else None,
             self._train_images(loaded, settings),
-            open_corrupted(corruptions) if corruptions else None,
+            open_corrupted(corruptions, test.class_names) if corruptions else None,
         )
 
     def _train_images(self, loaded: LoadedModel, settings: EvaluationSettings) -> Images | None:

@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,7 +11,6 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from freqreg.evaluation.inputs.progress import progress_bar
 from freqreg.evaluation.inputs.sources.base import ImagesError, LazySource
 from freqreg.evaluation.inputs.transforms import EvalTransform
 
@@ -53,21 +52,30 @@ def decode(name: str, encoded: bytes) -> Image.Image:
         return shown if turn is None else shown.transpose(turn)
     except Exception as error:
         raise ImagesError(
-            f"{name} ({len(encoded)} bytes) is not a whole picture: {error}. Copy it again, or "
+            f"{name} ({len(encoded)} bytes) is not a whole image: {error}. Copy it again, or "
             "take it out."
         ) from error
 
 
 def decoded(
-    source: LazySource, rows: Sequence[int], transform: EvalTransform | None
+    source: LazySource,
+    rows: Sequence[int],
+    transform: EvalTransform | None = None,
+    report: Callable[[int], object] = abs,
 ) -> UInt8[Tensor, "rows channel height width"]:
     """The images at `rows`, on all cores.
+
+    Args:
+        source: of the images.
+        rows: of these, at least one.
+        transform: how they are shown to a model; None: as they are.
+        report: told of so many more images that are done.
 
     Raises:
         ImagesError: one cannot be decoded, or they have different sizes.
     """
     chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
-    (name, first), *_ = _shown(source, rows[:1], transform)
+    name, first = next(_shown(source, rows[:1], transform))
     pixels = torch.empty(len(rows), *first.shape, dtype=torch.uint8)
 
     def fill(start: int, chunk: Sequence[int]) -> int:
@@ -77,9 +85,9 @@ def decoded(
             pixels[place] = torch.from_numpy(image)
         return len(chunk)
 
-    with progress_bar(len(rows), "decoding") as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         for count in pool.map(fill, range(0, len(rows), CHUNK), chunks):
-            bar.update(count)
+            report(count)
     return pixels
 
 

@@ -9,6 +9,7 @@ from freqreg.errors import SettingError
 from freqreg.evaluation.inputs.cache import cache_folder, cached
 from freqreg.evaluation.inputs.decoding import decoded
 from freqreg.evaluation.inputs.labelled_images import LabelledImages, first_rows
+from freqreg.evaluation.inputs.progress import progress_bar
 from freqreg.evaluation.inputs.sources import (
     class_folders,
     datasets_library,
@@ -74,13 +75,14 @@ def load_images(
         source, split, config=config, image_column=image_column, label_column=label_column
     )
     rows = first_rows(found.labels, count)
-    pixels = partial(decoded, found, rows.tolist(), transform)
-    if count is None and found.fingerprint is not None:
-        folder = cache_folder() if cache_dir is None else Path(cache_dir)
-        kept = cached((*found.fingerprint, repr(transform)), len(rows), folder, pixels)
-    else:
-        kept = pixels()
-    return LabelledImages(kept, found.labels[rows], found.class_names, rows)
+    with progress_bar(len(rows), "decoding") as bar:
+        decode = partial(decoded, found, rows.tolist(), transform, bar.update)
+        if count is None and found.fingerprint is not None:
+            key = (*found.fingerprint, repr(transform))
+            pixels = cached(key, len(rows), Path(cache_dir or cache_folder()), decode)
+        else:
+            pixels = decode()
+    return LabelledImages(pixels, found.labels[rows], found.class_names, rows)
 
 
 def open_images(

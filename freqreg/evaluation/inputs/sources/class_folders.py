@@ -47,14 +47,14 @@ def parts(folder: Path, _wanted: Wanted) -> Parts | None:
         )
     if splits:
         classes = class_names(splits)
-        return {place.name: partial(_source, place, classes) for place in splits}
+        return {place.name: partial(source, place, classes) for place in splits}
     if flat and not others:
         raise ImagesError(
             f"Images of {folder} lie in {_names(flat)} without class folders: needed is "
             "SPLIT/CLASS/ or CLASS/."
         )
     if _is_annotated(folder) or others:
-        return {UNNAMED: partial(_source, folder, class_names([folder, *_siblings(folder)]))}
+        return {UNNAMED: partial(source, folder, class_names([folder, *_siblings(folder)]))}
     return None
 
 
@@ -81,7 +81,8 @@ def read_files(files: Sequence[Path], rows: Sequence[int]) -> Iterator[tuple[str
             raise ImagesError(f"{file} cannot be read: {error}. Copy it again.") from error
 
 
-def _source(place: Path, classes: tuple[str, ...]) -> LazySource:
+def source(place: Path, classes: tuple[str, ...]) -> LazySource:
+    """The pictures of a split, numbered by `classes`."""
     found = files_by_class(place)
     files, names = [file for file, _ in found], [name for _, name in found]
     read = partial(read_files, files)
