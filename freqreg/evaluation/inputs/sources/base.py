@@ -116,6 +116,13 @@ def visible(folder: Path) -> list[Path]:
 
 
 def stamps(files: Iterable[Path]) -> tuple[str, ...]:
-    """Each file's path, size and time of last change."""
-    states = ((file.absolute(), file.stat()) for file in files)
+    """Each file's path, size and time of last change.
+
+    Raises:
+        ImagesError: a file is missing.
+    """
+    try:
+        states = [(file.absolute(), file.stat()) for file in files]
+    except OSError as error:
+        raise ImagesError(f"{error.filename} cannot be read: {error}. Copy it again.") from error
     return tuple(f"{file} {state.st_size} {state.st_mtime_ns}" for file, state in states)

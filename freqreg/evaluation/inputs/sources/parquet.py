@@ -31,7 +31,9 @@ WITHOUT_NAME = ("", ".", "data", "default")
 
 def parts(place: Path, wanted: Wanted) -> Parts | None:
     """The splits of a folder with parquet files, or of one file; None where there are none."""
-    files = sorted(_below(place)) if place.is_dir() else [place]
+    if place.is_file():
+        return parts_of({UNNAMED: partial(_table, str(place), [place])}, wanted)
+    files = sorted(_below(place))
     if not files:
         return None
     chosen = _config(_declared(place, files) or _by_folder(place, files), wanted.config, place)
@@ -90,7 +92,7 @@ def _by_folder(place: Path, files: Sequence[Path]) -> dict[str, Files]:
     folders: dict[str, list[Path]] = {}
     for file in files:
         folder = file.parent.parent if is_split(file.parent.name) else file.parent
-        inside = folder.is_relative_to(place)
+        inside = folder.is_relative_to(place)  # not so where a split's own folder was given
         folders.setdefault(folder.relative_to(place).as_posix() if inside else ".", []).append(file)
     configs = {name: _by_split(held) for name, held in folders.items()}
     splits = [split for held in configs.values() for split in held]
