@@ -24,6 +24,7 @@ from freqreg.evaluation.inputs.sources.base import (
     Parts,
     Wanted,
     chosen_split,
+    rank,
 )
 from freqreg.evaluation.inputs.transforms import EvalTransform
 
@@ -109,7 +110,7 @@ def split_names(source: str | Path, config: str | None = None) -> list[str]:
     """
     parts = _parts(source, Wanted(config))
     names = datasets_library.hub_splits(str(source), config) if parts is None else list(parts)
-    return [name for name in names if name != UNNAMED]
+    return sorted((name for name in names if name != UNNAMED), key=rank)
 
 
 def _parts(source: str | Path, wanted: Wanted) -> Parts | None:

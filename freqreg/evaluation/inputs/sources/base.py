@@ -77,10 +77,10 @@ def chosen_split(names: Iterable[str], split: str, source: object) -> str:
     Raises:
         ImagesError: there is none, or several.
     """
-    names = list(names)
+    names = sorted(names, key=rank)
     if split in names or names == [UNNAMED]:
         return split if split in names else UNNAMED
-    alike = [name for name in names if family(name) == family(split)]
+    alike = [name for name in names if is_split(name) and rank(name) == rank(split)]
     if len(alike) == 1:
         return alike[0]
     raise ImagesError(
@@ -89,14 +89,14 @@ def chosen_split(names: Iterable[str], split: str, source: object) -> str:
     )
 
 
-def family(name: str) -> str:
-    """The split that a name means; a name of no split means itself."""
-    return next((row[0] for row in SPLITS if name.lower() in row), name)
-
-
 def is_split(name: str) -> bool:
     """Whether a name, as a whole, is that of a split."""
-    return any(name.lower() in row for row in SPLITS)
+    return rank(name) < len(SPLITS)
+
+
+def rank(name: str) -> int:
+    """The row of `SPLITS` that a name is in; one more than there are for others."""
+    return next((n for n, row in enumerate(SPLITS) if name.lower() in row), len(SPLITS))
 
 
 def numbered(names: Iterable[str], class_names: Sequence[str]) -> Int64[Tensor, " images"]:
