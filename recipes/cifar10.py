@@ -5,7 +5,7 @@ accelerate launch recipes/cifar10.py --method jafr --data-dir ~/data/cifar10
 """
 
 from recipe.command_line import main
-from recipe.hub import CIFAR10, loader
+from recipe.data_sets import CIFAR10, loader
 from recipe.settings.experiment import Experiment, Settings, our_choice, paper, published_code
 from recipe.settings.paper import MINI, SETUP, SMOKE, negative
 

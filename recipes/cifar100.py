@@ -4,7 +4,7 @@ accelerate launch recipes/cifar100.py --method fgsm+jafr --preset paper
 """
 
 from recipe.command_line import main
-from recipe.hub import CIFAR100, loader
+from recipe.data_sets import CIFAR100, loader
 from recipe.settings.experiment import Experiment, Settings, our_choice, paper, published_code
 from recipe.settings.paper import MINI, SETUP, SMOKE, negative
 

@@ -6,6 +6,7 @@ Nothing is downloaded. Ten photographs are ten classes; train and test crops com
 regions. Methods that are finished in the output folder are not trained again.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import Literal
 
 import cifar10
 from recipe.command_line import plain_errors, start_accelerator
-from recipe.images import Images
 from recipe.photographs import load_photographs
 from recipe.results.files import Results
 from recipe.results.spectra_figure import save_spectra
@@ -31,6 +31,8 @@ from recipe.settings.overrides import parsed
 from recipe.settings.paper import LIBRARY_DEFAULTS
 from recipe.training.run import Run, perform
 from safetensors.torch import save_file
+
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 
 TEST_SET = "test.safetensors"
 SMALL = "small enough for five methods in some minutes on 2 cores"
@@ -106,14 +108,15 @@ def main() -> None:
 
 
 def report(
-    arguments: Arguments, runs: Sequence[Run], results: Sequence[Results], test: Images
+    arguments: Arguments, runs: Sequence[Run], results: Sequence[Results], test: LabelledImages
 ) -> None:
     """The table on the screen; the picture and the test images in their files."""
     print_table(results, title=f"{EXPERIMENT.title}, seed {arguments.seed}")
     path = arguments.figure or arguments.output_dir / "spectra.png"
     save_spectra({run.method: run.folder for run in runs}, test, runs[0].settings, path)
     data = arguments.output_dir / TEST_SET
-    save_file({"pixels": test.pixels, "labels": test.labels}, data)
+    names = {"class_names": json.dumps(test.class_names)}
+    save_file({"pixels": test.pixels, "labels": test.labels}, data, metadata=names)
     print(f"The models are in {arguments.output_dir}, their spectra in {path}. To learn more:")
     print(f"  freqreg evaluate {runs[0].folder} {runs[-1].folder} --data {data}")
     print(f"  freqreg report evaluations --data {data}")

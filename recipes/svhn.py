@@ -4,7 +4,7 @@ accelerate launch recipes/svhn.py --method fgsm+jafr --preset paper
 """
 
 from recipe.command_line import main
-from recipe.hub import SVHN, loader
+from recipe.data_sets import SVHN, loader
 from recipe.settings.experiment import (
     Experiment,
     Settings,

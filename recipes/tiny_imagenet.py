@@ -4,7 +4,7 @@ accelerate launch recipes/tiny_imagenet.py --method fgsm+jafr --preset paper
 """
 
 from recipe.command_line import main
-from recipe.hub import TINY_IMAGENET, loader
+from recipe.data_sets import TINY_IMAGENET, loader
 from recipe.settings.experiment import (
     Experiment,
     Settings,

@@ -8,9 +8,9 @@ import torch
 import tyro
 
 from freqreg._allocator import KEPT, keep_freed_memory
-from freqreg.cli.shared import chosen_device
 from freqreg.diagnostics import check
 from freqreg.evaluation.inputs.models import build_network, use_differentiable_attention
+from freqreg.evaluation.inputs.opening import chosen_device
 from freqreg.objective import Objective
 from freqreg.regularizers import JaFR
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
-from freqreg.cli.shared import file_name, images_for, load_models, pixel_radius
+from freqreg.cli.shared import DataOptions, file_name, pixel_radius
 from freqreg.errors import SettingError
 from freqreg.evaluation.benchmark.evaluate import evaluate
 from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings, Preset
@@ -16,6 +16,7 @@ from freqreg.evaluation.corruptions.opening import open_corrupted
 from freqreg.evaluation.inputs.examples import Images
 from freqreg.evaluation.inputs.images import split_names
 from freqreg.evaluation.inputs.models import LoadedModel
+from freqreg.evaluation.inputs.opening import load_models
 from freqreg.evaluation.results.records import Entry, ModelScores, load_all, save_table
 from freqreg.evaluation.results.summary import summary_rows
 
@@ -39,8 +40,8 @@ DEFAULT_SCORES: dict[Preset, tuple[str, ...]] = {
 TABLE = "scores.csv"
 
 
-@dataclass(frozen=True)
-class Evaluate:
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(DataOptions):
     """Measure what image classifiers withstand: attacks, corruptions, noise; and log B_low.
 
     Each score is kept as soon as it is measured, in one JSON file for each model with the
@@ -54,8 +55,6 @@ class Evaluate:
 
     Args:
         models: Folders of runs (model.safetensors and config.json), or timm/NAME.
-        data: The test set: a data set of the hub (owner/name), a local folder, or a .safetensors
-            file with uint8 pixels and labels.
         preset: paper: all that the paper and reviewers of defences ask for (a GPU and hours); mini:
             minutes on two cores; smoke: seconds, to see that it works.
         scores: What to measure: clean, fgsm, pgd, pgd-max-loss, cw, autoattack, square, transfer,
@@ -64,10 +63,7 @@ class Evaluate:
         output_dir: Where the JSON files and scores.csv go.
         replace: Measure anew what is there of other weights, images or settings, instead of
             refusing; what is there of it is lost.
-        split: The part of the data set to evaluate on.
         images: Evaluate on so many images; None: all.
-        image_size: Resize and crop to so many pixels; None: what the model was trained on, where
-            known, else as they are.
         device: cpu, cuda, cuda:1, ...; None: a GPU if there is one.
         transfer_from: Another model, whose adversarial images are tried as well.
         corruptions_from: Corrupted test images: the folder of CIFAR-10-C or Tiny ImageNet-C, or a
@@ -86,14 +82,11 @@ class Evaluate:
     """
 
     models: tyro.conf.Positional[tuple[str, ...]]
-    data: str
     preset: Preset = "mini"
     scores: tuple[str, ...] = ()
     output_dir: Path = Path("evaluations")
     replace: bool = False
-    split: str = "test"
     images: int | None = None
-    image_size: int | None = None
     device: str | None = None
     transfer_from: str | None = None
     corruptions_from: str | None = None
@@ -166,31 +159,24 @@ class Evaluate:
         )
 
     def _subject(self, loaded: LoadedModel, settings: EvaluationSettings) -> EvaluationTask:
-        test = images_for(
-            [loaded], self.data, split=self.split, count=self.images, image_size=self.image_size
-        )
+        test = self.load([loaded], count=self.images)
         source, corruptions = self.transfer_from, self.corruptions_from
         return EvaluationTask(
             loaded.model,
-            test.images,
+            test.pixels,
             test.labels,
             load_models((source,), self.device)[0].model if source else None,
             self._train_images(loaded, settings),
-            open_corrupted(corruptions) if corruptions else None,
+            open_corrupted(corruptions, test.class_names) if corruptions else None,
         )
 
     def _train_images(self, loaded: LoadedModel, settings: EvaluationSettings) -> Images | None:
         if not any(name.startswith("recalibrated") for name in self.score_names()):
             return None
         if self.train_data is None:
-            _require_train_split(self.data)
-        return images_for(
-            [loaded],
-            self.train_data or self.data,
-            split="train",
-            count=settings.recalibration_images,
-            image_size=self.image_size,
-        ).images
+            _require_train_split(self.data, self.config)
+        data, count = self.train_data or self.data, settings.recalibration_images
+        return self.load([loaded], data=data, split="train", count=count).pixels
 
     def _baseline(self, records: list[ModelScores]) -> ModelScores:
         if self.baseline is None:
@@ -204,9 +190,9 @@ class Evaluate:
         return known[self.baseline]
 
 
-def _require_train_split(data: str) -> None:
+def _require_train_split(data: str, config: str | None) -> None:
     """Raise where the only images of `data` are those that are evaluated on."""
-    names = split_names(data)
+    names = split_names(data, config)
     if len(names) < 2 or "train" not in names:
         raise SettingError(
             f"The scores recalibrated/... take clean train images, but {data} has no split train "

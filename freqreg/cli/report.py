@@ -5,9 +5,11 @@ from pathlib import Path
 
 import tyro
 
+from freqreg.cli.shared import DataOptions
 
-@dataclass(frozen=True)
-class Report:
+
+@dataclass(frozen=True, kw_only=True)
+class Report(DataOptions):
     """Set what was measured beside the paper's figures: a page of HTML, and the same as Markdown.
 
     Tables 1 to 6 in the paper's layout, with its figures and the differences; spectra and pictures
@@ -27,7 +29,7 @@ class Report:
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    data: str | None = None
+    data: str | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
     output_dir: Path = Path("report")
 
     def __call__(self) -> None:
@@ -39,6 +41,6 @@ class Report:
 
         runs = read_runs(self.runs)
         if self.data is not None:
-            runs = with_portraits(runs, self.data)
+            runs = with_portraits(runs, self.load)
         write_report(runs, self.output_dir)
         print(f"{len(runs)} models: {self.output_dir / HTML} and {self.output_dir / MARKDOWN}")

@@ -2,7 +2,6 @@
 
 import logging
 import os
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -13,15 +12,14 @@ import torch
 from accelerate import Accelerator
 
 from freqreg.cli import shared as command_line
-from recipe.images import DataError, Images
+from recipe.data_sets import Load
 from recipe.results.terminal_table import print_table
 from recipe.settings.experiment import Experiment, Method, Preset
 from recipe.settings.overrides import overridden, parsed
 from recipe.tasks import alone_in, usable_cores
 from recipe.training.run import Run, perform
 
-Load = Callable[[Path | None], tuple[Images, Images]]
-plain_errors = partial(command_line.plain_errors, DataError, FileExistsError, FloatingPointError)
+plain_errors = partial(command_line.plain_errors, FileExistsError, FloatingPointError)
 HINT = """Each setting is shown with its value and its source, for the method and the preset given
 beside --help: --method fgsm+jafr --preset paper --help has the paper's."""
 

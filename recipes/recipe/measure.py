@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from freqreg.evaluation.attacks.pgd import FGSMAttack, PGDAttack
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.metrics.accuracy import accuracy, correct
 from freqreg.evaluation.metrics.filtered_noise import Band, band_noise
 from freqreg.evaluation.metrics.frequency_profile import FrequencyProfile, gradient_profile
-from recipe.images import Images
 from recipe.settings.experiment import Settings
 
 NOISY_AT_ONCE = 1000
@@ -28,10 +28,10 @@ class Measures:
     log_b_low_flipped: float
 
 
-def measure(model: nn.Module, test: Images, settings: Settings) -> Measures:
+def measure(model: nn.Module, test: LabelledImages, settings: Settings) -> Measures:
     """Measure a model in eval mode as `settings` say; nothing that is drawn depends on the run."""
-    eps, attacked = settings.eps_255.value / 255, first(test, settings.attacked_images.value)
-    fgsm_set = first(test, settings.fgsm_images.value)
+    eps, attacked = settings.eps_255.value / 255, test.first(settings.attacked_images.value)
+    fgsm_set = test.first(settings.fgsm_images.value)
     pgd = PGDAttack(
         eps,
         steps=settings.attack_steps.value,
@@ -50,19 +50,14 @@ def measure(model: nn.Module, test: Images, settings: Settings) -> Measures:
     )
 
 
-def profile_of(model: nn.Module, test: Images, settings: Settings) -> FrequencyProfile:
+def profile_of(model: nn.Module, test: LabelledImages, settings: Settings) -> FrequencyProfile:
     """Spectrum of the model's input gradients at the first test images."""
-    profiled = first(test, settings.profiled_images.value)
+    profiled = test.first(settings.profiled_images.value)
     batches = zip(profiled.pixels.split(250), profiled.labels.split(250), strict=True)
     return gradient_profile(model, batches)
 
 
-def first(images: Images, count: int) -> Images:
-    """The first `count` images, or all if there are fewer."""
-    return images.select(torch.arange(min(count, len(images))))
-
-
-def _accuracy_in_noise(model: nn.Module, test: Images, band: Band, rms: float) -> float:
+def _accuracy_in_noise(model: nn.Module, test: LabelledImages, band: Band, rms: float) -> float:
     found = []
     for rows in torch.arange(len(test)).split(NOISY_AT_ONCE):
         pixels, labels = test.__getitems__(rows)

@@ -11,13 +11,13 @@ from pathlib import Path
 from statistics import mean
 
 import torch
-from recipe.hub import CIFAR10, load_images
-from recipe.images import Images
+from recipe.data_sets import CIFAR10, load_split
 from torch import Tensor
 from tqdm import tqdm
 
 from freqreg.evaluation.corruptions import SEVERITIES, corrupt
 from freqreg.evaluation.inputs.examples import unit_range
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.metrics.frequency_profile import image_profile
 from freqreg.evaluation.metrics.rank_correlation import rank_correlation
 from freqreg.evaluation.results.environment import versions
@@ -42,7 +42,7 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Measure, and write the page and its figures."""
-    images = load_images(CIFAR10, "test", arguments.data_dir)
+    images = load_split(CIFAR10, "test", arguments.data_dir)
     biases = {
         name: [corruption_bias(images, name, severity, arguments.seed) for severity in SEVERITIES]
         for name in tqdm(CORRUPTION_LOG_B_LOW, desc="corruptions")
@@ -57,7 +57,7 @@ def main(arguments: Arguments) -> None:
     print(table)
 
 
-def corruption_bias(images: Images, name: str, severity: int, seed: int) -> float:
+def corruption_bias(images: LabelledImages, name: str, severity: int, seed: int) -> float:
     """log B_low of the mean spectrum of corrupted - clean."""
     return image_profile(_differences(images, name, severity, seed)).log_b_low()
 
@@ -86,7 +86,7 @@ def replaced(page: str, table: str) -> str:
     return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
 
 
-def _differences(images: Images, name: str, severity: int, seed: int) -> Iterator[Tensor]:
+def _differences(images: LabelledImages, name: str, severity: int, seed: int) -> Iterator[Tensor]:
     for rows in torch.arange(len(images)).split(BATCH_SIZE):
         clean = images.pixels[rows]
         yield corrupt(clean, name, severity, seed=seed, index=rows) - unit_range(clean)

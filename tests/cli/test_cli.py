@@ -15,7 +15,7 @@ from freqreg.cli import main
 from freqreg.cli.profile import Profile
 from freqreg.evaluation.attacks.isolation import seeded
 from freqreg.evaluation.corruptions import corrupt
-from freqreg.evaluation.inputs.images import load_image_set
+from freqreg.evaluation.inputs.images import load_images
 from freqreg.evaluation.inputs.models import build_network, load_model
 from freqreg.evaluation.metrics.frequency_profile import input_gradients, mixed_points
 from freqreg.evaluation.results.records import ModelScores
@@ -114,7 +114,7 @@ def test_corrupt_writes_the_layout_of_cifar_10_c(here, capsys):
     assert "2 corruptions of 6 images" in capsys.readouterr().out
     written = np.load(here / "c" / "fog.npy")
     assert written.shape == (30, 16, 16, 3)
-    clean = load_image_set("test.safetensors", count=6).images
+    clean = load_images("test.safetensors", count=6).pixels
     expected = (corrupt(clean, "fog", 2, seed=3) * 255).round().byte()
     assert np.array_equal(written[6:12], expected.movedim(1, -1).numpy())
 
@@ -152,9 +152,7 @@ def test_a_panel_is_of_the_first_image_at_the_point_that_its_spectrum_is_of(here
     monkeypatch.setattr(
         Profile,
         "_labels",
-        lambda self, loaded, found: (
-            labelled.append(len(found.images)) or labels_of(self, loaded, found)
-        ),
+        lambda self, loaded, found: labelled.append(len(found)) or labels_of(self, loaded, found),
     )
     monkeypatch.setattr(
         "freqreg.cli.profile.gradient_figure",
@@ -163,7 +161,7 @@ def test_a_panel_is_of_the_first_image_at_the_point_that_its_spectrum_is_of(here
     main(["profile", "b", "--data", "test.safetensors", "--images", "16", "--points",
           "adversarial", "clean", "--labels", "model"])  # fmt: skip
     assert labelled == [16, 1]
-    image = load_image_set("test.safetensors", count=1).images / 255
+    image = load_images("test.safetensors", count=1).pixels / 255
     model = load_model("b").model
     label, attack = model(image).argmax(1), PGD(8 / 255, step_size=2 / 255)
     batch = [(image, label)]

@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "recipes"), str(Path(__file__).parent)]
 
-from recipe.hub import CIFAR10, CIFAR100, SVHN, TINY_IMAGENET  # noqa: E402
+from recipe.data_sets import CIFAR10, CIFAR100, SVHN, TINY_IMAGENET  # noqa: E402
 from schema_true import write_parquet  # noqa: E402
 
 DATASETS = {

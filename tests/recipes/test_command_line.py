@@ -13,9 +13,11 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 from recipe import command_line
 from recipe.command_line import main
-from recipe.images import DataError, Images
 from recipe.training.run import Run, make_trainer
 from tiny_experiment import EXPERIMENT, images
+
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
+from freqreg.evaluation.inputs.sources.base import ImagesError
 
 DEMO = ["photos.py", "--preset", "smoke"]
 
@@ -30,7 +32,7 @@ def one_thread():
     GradientState._reset_state()
 
 
-def load(data_dir: Path | None) -> tuple[Images, Images]:
+def load(data_dir: Path | None) -> tuple[LabelledImages, LabelledImages]:
     return images(), images(10, seed=1)
 
 
@@ -68,7 +70,7 @@ def test_mixed_precision_reaches_the_run(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_allocator_may_be_left_alone(
     options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(run: Run, train: Images, test: Images, accelerator: Accelerator, **_: bool) -> None:
+    def stop(run: Run, train: LabelledImages, test: LabelledImages, accelerator: Accelerator, **_: bool) -> None:
         assert make_trainer(run, train, test, accelerator).keep_freed_memory == (not options)
         sys.exit("seen")
 
@@ -96,11 +98,11 @@ def test_a_diverged_training_ends_with_what_to_do(
 def test_missing_data_end_with_the_ways_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing(data_dir: Path | None) -> tuple[Images, Images]:
-        raise DataError("Two ways out")
+    def missing(data_dir: Path | None) -> tuple[LabelledImages, LabelledImages]:
+        raise ImagesError("Two ways out")
 
     monkeypatch.setattr(sys, "argv", ["recipe.py", "--output-dir", str(tmp_path)])
-    with pytest.raises(SystemExit, match="DataError: Two ways out"):
+    with pytest.raises(SystemExit, match="ImagesError: Two ways out"):
         main(EXPERIMENT, missing)
     assert not list(tmp_path.iterdir())
 

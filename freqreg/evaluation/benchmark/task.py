@@ -11,6 +11,7 @@ from freqreg.errors import InputError
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.corruptions.corrupted_data import CorruptedData
 from freqreg.evaluation.inputs.examples import BATCH_SIZE, Images
+from freqreg.evaluation.inputs.labelled_images import first_rows
 from freqreg.evaluation.metrics.recalibration import recalibrated
 from freqreg.evaluation.results.digests import digest, digest_of_model
 from freqreg.evaluation.results.records import Values
@@ -43,8 +44,9 @@ class EvaluationTask:
     corrupted: CorruptedData | None = None
 
     def first(self, count: int | None) -> tuple[Images, Integer[Tensor, " images"]]:
-        """The first images and their labels; all for None."""
-        return self.images[:count], self.labels[:count]
+        """Images and their labels by the rule of `first_rows`; all for None."""
+        rows = slice(None) if count is None else first_rows(self.labels.cpu().long(), count)
+        return self.images[rows], self.labels[rows]
 
     def batches(self, count: int | None, batch_size: int) -> LabelledBatches:
         """The same, `batch_size` at a time."""

@@ -12,9 +12,9 @@ from freqreg._settings import require_count
 from freqreg.errors import FreqregError, InputError
 from freqreg.evaluation.corruptions.corruption import as_bytes, corrupt, require_corruption
 from freqreg.evaluation.inputs.examples import BATCH_SIZE, Images
-from freqreg.evaluation.inputs.images import chosen_rows
+from freqreg.evaluation.inputs.labelled_images import first_rows
 
-LabelledImages = tuple[UInt8[Tensor, "batch 3 height width"], Int64[Tensor, " batch"]]
+CorruptedBatch = tuple[UInt8[Tensor, "batch 3 height width"], Int64[Tensor, " batch"]]
 
 
 class CorruptedDataError(FreqregError, ValueError):
@@ -31,7 +31,7 @@ class CorruptedData(ABC):
         batch_size: int = BATCH_SIZE,
         *,
         count: int | None = None,
-    ) -> Iterator[LabelledImages]:
+    ) -> Iterator[CorruptedBatch]:
         """The test set under one corruption, as uint8, with its labels.
 
         Args:
@@ -48,7 +48,7 @@ class CorruptedData(ABC):
         require_count(batch_size=batch_size, **({} if count is None else {"count": count}))
         return self._batches(name, severity, batch_size, count)
 
-    def load(self, name: str, severity: int) -> LabelledImages:
+    def load(self, name: str, severity: int) -> CorruptedBatch:
         """The whole test set under one corruption."""
         images, labels = zip(*self.batches(name, severity), strict=True)
         return torch.cat(images), torch.cat(labels)
@@ -56,7 +56,7 @@ class CorruptedData(ABC):
     @abstractmethod
     def _batches(
         self, name: str, severity: int, batch_size: int, count: int | None
-    ) -> Iterator[LabelledImages]: ...
+    ) -> Iterator[CorruptedBatch]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ class CorruptedOnTheFly(CorruptedData):
 
     def _batches(
         self, name: str, severity: int, batch_size: int, count: int | None
-    ) -> Iterator[LabelledImages]:
+    ) -> Iterator[CorruptedBatch]:
         for rows in rows_of(self.labels.long().cpu(), count).split(batch_size):
             images = self.images[rows.to(self.images.device)]
             corrupted = corrupt(images, name, severity, seed=self.seed, index=rows)
@@ -97,7 +97,7 @@ def rows_of(labels: Int64[Tensor, " images"], count: int | None) -> Int64[Tensor
             f"Ask for {len(labels)} (corrupted_images, on the command line --corrupted-images), or "
             "name the corrupted images of the whole test set."
         )
-    return chosen_rows(labels, count)
+    return first_rows(labels, count)
 
 
 def require_as_many(images: Images, labels: Tensor) -> None:

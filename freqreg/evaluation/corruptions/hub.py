@@ -12,9 +12,9 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from freqreg.evaluation.corruptions.corrupted_data import (
+    CorruptedBatch,
     CorruptedData,
     CorruptedDataError,
-    LabelledImages,
     rows_of,
 )
 
@@ -37,7 +37,7 @@ class HubCorruptions(CorruptedData):
 
     def _batches(
         self, name: str, severity: int, batch_size: int, count: int | None
-    ) -> Iterator[LabelledImages]:
+    ) -> Iterator[CorruptedBatch]:
         is_asked_for = (self._names == name) & (self._levels == severity)
         rows = torch.from_numpy(np.flatnonzero(is_asked_for))
         if not len(rows):
@@ -78,6 +78,6 @@ class HubCorruptions(CorruptedData):
         return np.array(self._rows["corruption_level"]).astype(np.int64)
 
 
-def _labelled(rows: dict[str, Any]) -> LabelledImages:
+def _labelled(rows: dict[str, Any]) -> CorruptedBatch:
     images = np.stack([np.array(image.convert("RGB")) for image in rows["image"]])
     return rearrange(torch.from_numpy(images), "b h w c -> b c h w"), torch.tensor(rows["label"])

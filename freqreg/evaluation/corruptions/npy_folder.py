@@ -9,9 +9,9 @@ import torch
 from einops import rearrange
 
 from freqreg.evaluation.corruptions.corrupted_data import (
+    CorruptedBatch,
     CorruptedData,
     CorruptedDataError,
-    LabelledImages,
     rows_of,
 )
 from freqreg.evaluation.corruptions.names import SEVERITIES
@@ -33,7 +33,7 @@ class NpyFolder(CorruptedData):
 
     def _batches(
         self, name: str, severity: int, batch_size: int, count: int | None
-    ) -> Iterator[LabelledImages]:
+    ) -> Iterator[CorruptedBatch]:
         images, labels = read_images(self.folder / f"{name}.npy"), self._labels()
         if len(labels) != len(images):
             raise CorruptedDataError(

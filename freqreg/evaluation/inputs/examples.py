@@ -159,10 +159,11 @@ def _classes(model: Classifier, images: Images, device: torch.device) -> int:
     try:
         with torch.no_grad():
             logits = model(unit_range(images[:1].to(device)))
-    except RuntimeError as error:
+    except Exception as error:  # whatever a network raises
         raise InputError(
             f"The model cannot take {images.dtype} images of shape {tuple(images.shape[1:])}: "
-            f"{error}. Give images [images, channel, height, width] such as it was trained on."
+            f"{error}. Give images [images, channel, height, width] such as it was trained on (on "
+            "the command line --image-size)."
         ) from error
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__

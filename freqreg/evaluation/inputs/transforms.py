@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
@@ -32,7 +34,7 @@ class EvalTransform:
 
     def __call__(self, picture: "Image") -> UInt8[Tensor, "channel height width"]:
         """The picture as the model is shown it."""
-        return self._steps(picture)
+        return torch.from_numpy(np.ascontiguousarray(self._steps(picture)))
 
     @cached_property
     def _steps(self) -> Any:

@@ -7,8 +7,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from pandas import DataFrame
-from recipe.images import Images
-from recipe.measure import first, profile_of
+from recipe.measure import profile_of
 from recipe.results.files import Results
 from recipe.settings.experiment import Changes, Experiment, Settings, preset
 from recipe.training.run import Run, perform
@@ -16,6 +15,7 @@ from torch import nn
 
 from freqreg import AbsoluteFloor
 from freqreg.evaluation.attacks.pgd import PGDAttack
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import load_model
 from freqreg.frequency_bias import Floor, RelativeFloor, exponents, log_low_frequency_bias
 
@@ -44,8 +44,8 @@ class Scene:
     """The experiment, its images, and where its runs go."""
 
     experiment: Experiment
-    train: Images
-    test: Images
+    train: LabelledImages
+    test: LabelledImages
     folder: Path
 
     def run(self, name: str, seed: int) -> Run:
@@ -84,7 +84,7 @@ def figures(results: Sequence[Results]) -> DataFrame:
     )
 
 
-def bias_effects(model: nn.Module, test: Images, settings: Settings) -> dict[str, float]:
+def bias_effects(model: nn.Module, test: LabelledImages, settings: Settings) -> dict[str, float]:
     """Floor and shifted exponents in what is reported of one model.
 
     The absolute floor stands beside gradients of the mean loss over the profiled images.
@@ -105,9 +105,9 @@ def bias_effects(model: nn.Module, test: Images, settings: Settings) -> dict[str
 
 
 @torch.no_grad()
-def selection_effect(model: nn.Module, test: Images, settings: Settings) -> float:
+def selection_effect(model: nn.Module, test: LabelledImages, settings: Settings) -> float:
     """Points of accuracy that the published rule over restarts leaves and ours does not."""
-    attacked = first(test, PGD_IMAGES)
+    attacked = test.first(PGD_IMAGES)
     eps = settings.eps_255.value / 255
     accuracies = [
         PGDAttack(eps, steps=PGD_STEPS, restarts=PGD_RESTARTS, select=select)

@@ -15,7 +15,6 @@ import torch
 from accelerate import Accelerator
 from cifar10 import EXPERIMENT, load
 from recipe.command_line import show_log
-from recipe.images import Images
 from recipe.results.files import Results, as_json
 from recipe.settings.overrides import overridden, suffix
 from recipe.tasks import Task, alone_in, run_tasks
@@ -23,6 +22,7 @@ from recipe.training.run import Run, perform
 
 from freqreg._files import write_text
 from freqreg.errors import SettingError
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from study.mini.runs import CHOOSING, Stage, StudyRun, cells
 from study.mini.scores import TRANSFER_FROM, score_names, scored
 
@@ -127,7 +127,9 @@ def run_cell(arguments: Arguments, cell: StudyRun) -> None:
     write_text(arguments.result(cell), as_json(content))
 
 
-def trained(arguments: Arguments, cell: StudyRun, train: Images, test: Images) -> Results:
+def trained(
+    arguments: Arguments, cell: StudyRun, train: LabelledImages, test: LabelledImages
+) -> Results:
     """The results of the cell's run, as soon as no other process is at it."""
     folder = arguments.folder(cell)
     settings = EXPERIMENT.settings(cell.method, "mini", cell.settings())
@@ -145,7 +147,7 @@ def trained(arguments: Arguments, cell: StudyRun, train: Images, test: Images) -
         return perform(run, train, test, Accelerator(), resume=True)
 
 
-def images_for(cell: StudyRun, data_dir: Path | None) -> tuple[Images, Images]:
+def images_for(cell: StudyRun, data_dir: Path | None) -> tuple[LabelledImages, LabelledImages]:
     """What the cell trains on, and what it is measured on: test, or train images held out."""
     train, test = load(data_dir)
     if cell.seed < CHOOSING:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from recipe.images import Images
 from recipe.measure import Measures
 
 from freqreg.evaluation.benchmark.evaluate import evaluate
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.benchmark.task import EvaluationTask
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import load_model
 from freqreg.evaluation.results.records import ModelScores
 from study.mini.runs import CHOOSING, LESS, Stage, StudyRun
@@ -54,7 +54,7 @@ def score_names(cell: StudyRun, measures: Measures) -> tuple[str, ...]:
 
 
 def scored(
-    cell: StudyRun, measures: Measures, folder: Path, source: Path, test: Images
+    cell: StudyRun, measures: Measures, folder: Path, source: Path, test: LabelledImages
 ) -> ModelScores:
     """The scores of a trained cell, each kept in its folder as soon as it is measured.
 

@@ -1,0 +1,87 @@
+"""What `datasets` reads: its own saved folders, and the hub."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from freqreg.evaluation.inputs.sources.base import (
+    UNNAMED,
+    ImagesError,
+    LazySource,
+    Parts,
+    Wanted,
+    chosen_split,
+    visible,
+)
+from freqreg.evaluation.inputs.sources.tables import Table, parts_of
+
+STATE = "state.json"
+"""By which a split saved by `datasets` is known."""
+
+
+def parts(folder: Path, wanted: Wanted) -> Parts | None:
+    """The splits of a folder that `save_to_disk` left; None where it is no such folder."""
+    if (folder / STATE).is_file():
+        splits = {UNNAMED: folder}
+    else:
+        splits = {place.name: place for place in visible(folder) if (place / STATE).is_file()}
+    tables = {name: partial(_saved, place) for name, place in splits.items()}
+    return parts_of(tables, wanted) or None
+
+
+def from_hub(name: str, split: str, wanted: Wanted) -> LazySource:
+    """A split of a data set on the hub.
+
+    Raises:
+        ImagesError: it is out of reach, or has no such split.
+    """
+
+    def table(split: str) -> Table:
+        return Table.of(name, _datasets().load_dataset(name, wanted.config, split=split))
+
+    with _reached(name):
+        try:
+            found = table(split)
+        except ValueError:
+            found = table(chosen_split(hub_splits(name, wanted.config), split, name))
+        return found.source(wanted, lambda: map(table, hub_splits(name, wanted.config)))
+
+
+def hub_splits(name: str, config: str | None) -> list[str]:
+    """The names of the splits of a data set on the hub."""
+    with _reached(name):
+        return _datasets().get_dataset_split_names(name, config)
+
+
+@contextmanager
+def _reached(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if isinstance(error, ImagesError):
+            raise
+        raise ImagesError(
+            f"There are no images at {name}: it is no file or folder here, and the Hugging Face hub"
+            f" answers: {error}. Give a local copy, connect to the hub (or to a mirror, with "
+            "HF_ENDPOINT), and name its configuration where it has several (on the command line "
+            "--config)."
+        ) from error
+
+
+def _saved(folder: Path) -> Table:
+    try:
+        return Table.of(str(folder), _datasets().Dataset.load_from_disk(str(folder)))
+    except (OSError, ValueError) as error:
+        raise ImagesError(f"{folder} is not whole: {error}. Copy or save it again.") from error
+
+
+def _datasets() -> Any:
+    try:
+        import datasets
+    except ImportError as error:
+        raise ImportError(
+            f'Reading images needs datasets ({error}). Install it with: pip install "freqreg[eval]"'
+        ) from error
+    return datasets

@@ -1,0 +1,146 @@
+"""Tables with a column of pictures and one of classes. `datasets` is slow to import."""
+
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from freqreg.evaluation.inputs.sources.base import (
+    ImagesError,
+    LazySource,
+    Parts,
+    Wanted,
+    numbered,
+    stamps,
+)
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+LABELS = ("label", "labels", "fine_label", "class", "target", "cls")
+"""Columns that are labels by their names, where no column says that it is one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows of pictures and labels.
+
+    Args:
+        name: of the source.
+        features: what each column holds.
+        column: all values of a column, of pyarrow.
+        cells: the values of a column at some rows.
+        fingerprint: as of `LazySource`.
+    """
+
+    name: str
+    features: Any
+    column: Callable[[str], Any]
+    cells: Callable[[str, Sequence[int]], Iterable[Any]]
+    fingerprint: tuple[str, ...] | None
+
+    @classmethod
+    def of(cls, name: str, rows: "Dataset") -> "Table":
+        """A table of `datasets`, whatever its format is set to."""
+
+        def column(name: str) -> Any:
+            return rows.select_columns(name).with_format("arrow")[:][name]
+
+        def cells(name: str, places: Sequence[int]) -> list[Any]:
+            return rows.select_columns(name).with_format("arrow")[list(places)][name].to_pylist()
+
+        files = [Path(file["filename"]) for file in rows.cache_files]
+        fingerprint = (*stamps(files), rows._fingerprint) if files else None
+        return cls(name, rows.features, column, cells, fingerprint)
+
+    def source(self, wanted: Wanted, every: Callable[[], Iterable["Table"]]) -> LazySource:
+        """The pictures and labels.
+
+        Args:
+            wanted: names the columns.
+            every: the tables of all splits, over which classes given by name are numbered.
+        """
+        image, label = self._image_column(wanted), self._label_column(wanted)
+        labels, class_names = self._labels(label, every)
+
+        def read(rows: Sequence[int]) -> Iterator[tuple[str, bytes]]:
+            for row, cell in zip(rows, self.cells(image, rows), strict=True):
+                yield self._content(f"{self.name}, row {row}", cell)
+
+        fingerprint = self.fingerprint and (*self.fingerprint, image)
+        return LazySource(self.name, labels, class_names, read, fingerprint)
+
+    def _content(self, name: str, cell: Any) -> tuple[str, bytes]:
+        encoded = cell if isinstance(cell, bytes | None) else cell["bytes"]
+        path = None if isinstance(cell, bytes | None) else cell.get("path")
+        if encoded is None and not path:
+            raise ImagesError(f"{name} has no picture. Take the row out.")
+        return f"{name} ({path})" if path else name, encoded or Path(str(path)).read_bytes()
+
+    def _image_column(self, wanted: Wanted) -> str:
+        from datasets import Image
+
+        declared = [name for name, kind in self.features.items() if isinstance(kind, Image)]
+        found = declared or [n for n, kind in self.features.items() if _may_be_pictures(kind)]
+        return self._one(found, wanted.image_column, "images", "--image-column")
+
+    def _label_column(self, wanted: Wanted) -> str:
+        from datasets import ClassLabel
+
+        features = self.features.items()
+        sizes = {n: len(kind.names) for n, kind in features if isinstance(kind, ClassLabel)}
+        most = [name for name, size in sizes.items() if size == max(sizes.values())]
+        by_name = [name for name in LABELS[:2] if name in sizes]
+        found = [*dict.fromkeys(most + by_name)] or [n for n in LABELS if n in self.features]
+        return self._one(found, wanted.label_column, "class labels", "--label-column")
+
+    def _one(self, found: list[str], wanted: str | None, what: str, option: str) -> str:
+        if wanted in self.features or (wanted is None and len(found) == 1):
+            return wanted or found[0]
+        problem = f"{wanted!r} is none" if wanted else f"{len(found)} seem to hold {what}"
+        raise ImagesError(
+            f"{self.name} has the columns {', '.join(self.features)}: {problem}. Needed is one of "
+            f"{what}: name it (on the command line {option})."
+        )
+
+    def _labels(
+        self, name: str, every: Callable[[], Iterable["Table"]]
+    ) -> tuple[Int64[Tensor, " images"], tuple[str, ...] | None]:
+        from pyarrow import types
+
+        column = self.column(name)
+        kind = column.type
+        if column.null_count:
+            raise ImagesError(f"{column.null_count} images of {self.name} have no {name}.")
+        if types.is_string(kind) or types.is_large_string(kind):
+            tables = (table.column(name).unique().to_pylist() for table in every())
+            class_names = tuple(sorted(set().union(*tables)))
+            return numbered(column.to_pylist(), class_names), class_names
+        if not types.is_integer(kind) and len(column):
+            raise ImagesError(
+                f"The column {name} of {self.name} holds {kind}; needed are class numbers or names."
+                " Name the column of labels (on the command line --label-column)."
+            )
+        labels = torch.tensor([operator.index(value) for value in column.to_pylist()])
+        names = getattr(self.features[name], "names", None)
+        return labels.long(), tuple(names) if names else None
+
+
+def parts_of(tables: Mapping[str, Callable[[], Table]], wanted: Wanted) -> Parts:
+    """The splits of a data set, by what opens the table of each."""
+
+    def opened(split: str) -> LazySource:
+        return tables[split]().source(wanted, lambda: (table() for table in tables.values()))
+
+    return {split: partial(opened, split) for split in tables}
+
+
+def _may_be_pictures(kind: Any) -> bool:
+    """Whether a column that does not say so can hold encoded pictures."""
+    return "bytes" in kind if isinstance(kind, dict) else "binary" in getattr(kind, "dtype", "")
