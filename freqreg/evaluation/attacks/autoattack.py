@@ -11,15 +11,11 @@ from typing import Any
 from torch import nn
 
 from freqreg.errors import InputError
-from freqreg.evaluation.attacks.base import Attack, Attacked
+from freqreg.evaluation.attacks.base import Attack, Attacked, AttackWarning
 from freqreg.evaluation.attacks.isolation import untouched
 from freqreg.evaluation.attacks.pgd import require_radius
 from freqreg.evaluation.inputs.examples import Classifier, Examples, unit_range
 from freqreg.evaluation.inputs.progress import progress_bar
-
-
-class AttackWarning(UserWarning):
-    """An attack found signs that its answer may mislead, e.g. zero gradients."""
 
 
 @dataclass(frozen=True)

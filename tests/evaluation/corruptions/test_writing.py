@@ -57,7 +57,7 @@ def test_nothing_half_written_has_a_final_name(images, tmp_path, monkeypatch):
     def killed(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(CorruptedOnTheFly, "_batches", killed)
+    monkeypatch.setattr(CorruptedOnTheFly, "find", killed)
     with pytest.raises(KeyboardInterrupt):
         write_npy_folder(tmp_path, images, LABELS, names=NAMES)
     assert not (tmp_path / "fog.npy").exists()
