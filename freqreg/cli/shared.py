@@ -49,7 +49,7 @@ def pixel_radius(eps_255: float) -> float:
 
 def file_name(source: str) -> str:
     """A name for files about what `source` names."""
-    return re.sub(r"[^\w.+()-]+", "-", source).strip("-.")
+    return re.sub(r"[^\w.+()-]+", "-", source).strip("-.") or Path(source).resolve().name
 
 
 def load_models(sources: tuple[str, ...], device: str | None) -> list[LoadedModel]:

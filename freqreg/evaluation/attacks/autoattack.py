@@ -46,11 +46,7 @@ class AutoAttack(Attack):
         Raises:
             InputError: fewer than 4 classes, for which the targeted loss is not defined.
         """
-        if examples.classes < 4:
-            raise InputError(
-                f"AutoAttack's targeted loss needs 4 classes or more; the model has "
-                f"{examples.classes}. Use PGDAttack and SquareAttack."
-            )
+        require_targets(examples.classes)
         settings = {"eps": self.eps, "version": "standard"}
         return _attacked(model, examples, settings, seed=seed, batch_size=batch_size)
 
@@ -78,6 +74,21 @@ class SquareAttack(Attack):
         return _attacked(model, examples, settings, seed=seed, batch_size=batch_size)
 
 
+def require_targets(classes: int) -> None:
+    """Raise unless AutoAttack can attack a model of so many classes.
+
+    Raises:
+        InputError: fewer than 4 classes, for which the targeted loss is not defined.
+        ImportError: the package is missing.
+    """
+    require_package()
+    if classes < 4:
+        raise InputError(
+            f"AutoAttack's targeted loss needs 4 classes or more; the model has {classes}. Use "
+            "PGDAttack and SquareAttack."
+        )
+
+
 def _attacked(
     model: Classifier,
     examples: Examples,
@@ -86,7 +97,7 @@ def _attacked(
     seed: int,
     batch_size: int,
 ) -> Attacked:
-    adversary = _package().AutoAttack(
+    adversary = require_package().AutoAttack(
         model, norm="Linf", seed=seed, device=examples.device, **settings
     )
     _aim_at_existing_classes(adversary, examples.classes)
@@ -100,7 +111,8 @@ def _attacked(
     return Attacked(perturbed, (predicted == labels).cpu())
 
 
-def _package() -> Any:
+def require_package() -> Any:
+    """The package pyautoattack, or an error that names its extra."""
     try:
         import pyautoattack
     except ImportError as error:

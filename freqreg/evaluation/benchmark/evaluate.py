@@ -1,14 +1,23 @@
-"""All scores of a classifier, each kept on disk as soon as it is measured."""
+"""All scores of a classifier, each kept as soon as it is measured."""
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
+from freqreg._files import require_writable
 from freqreg.evaluation.benchmark.scores import SCORES, score_names
-from freqreg.evaluation.benchmark.settings import EvaluationSettings
+from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings, Preset
 from freqreg.evaluation.benchmark.task import EvaluationTask
-from freqreg.evaluation.inputs.examples import Examples
+from freqreg.evaluation.corruptions.corrupted_data import CorruptedData
+from freqreg.evaluation.corruptions.of_test_set import CorruptedTestSet
+from freqreg.evaluation.inputs.examples import Examples, device_of
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
 from freqreg.evaluation.results.digests import digest, digest_of_model
 from freqreg.evaluation.results.environment import versions
@@ -18,59 +27,162 @@ Report = Callable[[str, Entry], None]
 
 
 def evaluate(
-    loaded: LoadedModel,
-    subject: EvaluationTask,
+    model: LoadedModel | nn.Module,
+    test: LabelledImages,
     scores: Iterable[str],
-    settings: EvaluationSettings,
     *,
-    file: Path,
+    preset: Preset = "mini",
+    settings: EvaluationSettings | None = None,
+    file: str | Path | None = None,
     replace: bool = False,
+    transfer_source: LoadedModel | nn.Module | None = None,
+    train_images: LabelledImages | None = None,
+    corrupted: CorruptedData | None = None,
     report: Report = lambda *_: None,
 ) -> ModelScores:
-    """Measure what is missing of `scores`, and keep all in `file`.
+    """Measure scores of a classifier on a test set: the one way to do so, for all callers.
 
-    A score that the file has from the same model, images and settings is not measured again;
-    the file is rewritten, whole, as each is finished. Nothing is measured where it has scores of
-    another model, of other images, or some of those wanted with other settings.
+    All conditions are checked before the first score is measured. With `file`, what it has from
+    the same model, images and settings is not measured again; it is rewritten, whole, as each
+    score is finished. Nothing is measured where it has scores of another model, of other images,
+    or some of those wanted with other settings.
+
+    Example:
+        >>> scores = evaluate(load_model("runs/mine"), test, ["clean", "pgd", "corruptions"])
+        >>> scores.value("pgd")
 
     Args:
-        loaded: what the model was loaded by and how it was trained.
-        subject: the model and its test set.
+        model: what `load_model` gave, or any module in eval mode that maps floats in [0, 1] to
+            logits.
+        test: the test set.
         scores: names of `SCORES`, or "corruptions" and "recalibrated" for all nineteen.
-        settings: how much is measured.
-        file: a JSON file, made where missing.
+        preset: how much is measured: "paper", "mini" or "smoke".
+        settings: the same one by one, instead of a preset.
+        file: a JSON file, made where missing; None: nothing is kept.
         replace: measure such scores anew, and lose what the file has of them.
+        transfer_source: another classifier, whose adversarial images "transfer" takes.
+        train_images: clean ones, from which "recalibrated/..." takes batch norm's statistics.
+        corrupted: the test set corrupted (`open_corrupted`); None: it is corrupted here.
         report: is told each score as it is finished.
 
     Raises:
-        InputError: the model, images and labels do not fit each other.
-        SettingError: there is no such score.
+        InputError: the model, images and labels do not fit each other, or a score needs more.
+        CorruptedDataError: the corrupted images are not the test set's.
+        SettingError: there is no such score, or the file cannot be written.
         RecordError: the file is something else, or has such scores and `replace` is False.
     """
-    wanted = {name: SCORES[name].conditions(subject, settings) for name in score_names(scores)}
-    device = Examples.checked(subject.model, subject.images, subject.labels).device
-    record = ModelScores.resumed(file, about(loaded, subject), replace=replace)
-    if not replace:
-        record.require(wanted, file=file)
-    for name, used in wanted.items():
-        if record.has(name, used):
-            continue
-        started = time.perf_counter()
-        values = SCORES[name].measure(subject, settings)
+    evaluation = prepared(
+        _loaded(model),
+        test,
+        scores,
+        settings or PRESETS[preset],
+        file=None if file is None else Path(file),
+        replace=replace,
+        transfer_source=transfer_source,
+        train_images=train_images,
+        corrupted=corrupted,
+    )
+    return evaluation.run(report)
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Scores of a classifier whose conditions are met.
+
+    Args:
+        task: the classifier and what it is evaluated on.
+        settings: how much is measured.
+        missing: names of the scores to measure.
+        record: what was measured before, to which they are added.
+        file: where the record is kept; None: nowhere.
+    """
+
+    task: EvaluationTask
+    settings: EvaluationSettings
+    missing: tuple[str, ...]
+    record: ModelScores
+    file: Path | None
+
+    @torch.inference_mode(mode=False)
+    def run(self, report: Report = lambda *_: None) -> ModelScores:
+        """Measure what is missing."""
+        for name in self.missing:
+            self.record.scores[name] = self._measured(name)
+            if self.file is not None:
+                self.record.save(self.file)
+            report(name, self.record.scores[name])
+        return self.record
+
+    def _measured(self, name: str) -> Entry:
+        """Measure a score; only then is it known which corrupted images were read."""
+        score, task, started = SCORES[name], self.task, time.perf_counter()
+        values = score.measure(task, self.settings)
         seconds = round(time.perf_counter() - started, 2)
-        record.scores[name] = Entry(values, used, versions(device), seconds)
-        record.save(file)
-        report(name, record.scores[name])
-    return record
+        device = device_of(task.model, task.test.pixels)
+        return Entry(values, score.conditions(task, self.settings), versions(device), seconds)
 
 
-def about(loaded: LoadedModel, subject: EvaluationTask) -> dict[str, Any]:
+@torch.inference_mode(mode=False)
+def prepared(
+    loaded: LoadedModel,
+    test: LabelledImages,
+    scores: Iterable[str],
+    settings: EvaluationSettings,
+    *,
+    file: Path | None,
+    replace: bool,
+    transfer_source: LoadedModel | nn.Module | None,
+    train_images: LabelledImages | None,
+    corrupted: CorruptedData | None,
+) -> Evaluation:
+    """What `evaluate` with these arguments measures; its conditions are checked here."""
+    names = score_names(scores)
+    if corrupted is not None:
+        settings = changed(settings, corruptions_from=corrupted.source)
+    if isinstance(transfer_source, LoadedModel):
+        settings = changed(settings, transfer_from=transfer_source.source)
+    task = _task(loaded, test, transfer_source, train_images, corrupted)
+    for name in names:
+        SCORES[name].require(task)
+    record = ModelScores(_about(loaded, test))
+    if file is not None:
+        require_writable(file.parent)
+        record = ModelScores.resumed(file, record.about, replace=replace)
+    known = {n: SCORES[n].conditions(task, settings) for n in names if n in record.scores}
+    if not replace:
+        record.require(known, file=file)
+    there = {name for name, used in known.items() if record.has(name, used)}
+    missing = tuple(dict.fromkeys(name for name in names if name not in there))
+    return Evaluation(task, settings, missing, record, file)
+
+
+def _task(
+    loaded: LoadedModel,
+    test: LabelledImages,
+    transfer_source: LoadedModel | nn.Module | None,
+    train_images: LabelledImages | None,
+    corrupted: CorruptedData | None,
+) -> EvaluationTask:
+    examples = Examples.checked(loaded.model, test.pixels, test.labels, index=test.index)
+    source = None if transfer_source is None else _loaded(transfer_source).model
+    its = None
+    if corrupted is not None:
+        its = CorruptedTestSet(corrupted.numbered_by(test.class_names), test, test.labels)
+    return EvaluationTask(loaded.model, test, examples.classes, source, train_images, its)
+
+
+def _loaded(model: LoadedModel | nn.Module) -> LoadedModel:
+    return model if isinstance(model, LoadedModel) else LoadedModel(type(model).__name__, model, {})
+
+
+def _about(loaded: LoadedModel, test: LabelledImages) -> dict[str, Any]:
     """What a record is of: the model, how it was trained, and the test set."""
+    in_order = torch.equal(test.index, torch.arange(len(test)))
     return {
         "model": loaded.source,
         "method": loaded.method,
         "training_seed": loaded.seed,
-        "weights": digest_of_model(subject.model),
-        "images": len(subject.images),
-        "data": digest((subject.images, subject.labels.long())),
+        "weights": digest_of_model(loaded.model),
+        "images": len(test),
+        "data": digest((test.pixels, test.labels, *([] if in_order else [test.index]))),
     }

@@ -47,8 +47,8 @@ class CorruptedTestSet:
             CorruptedDataError: their number, labels or size are others.
         """
         for severity in SEVERITIES:
-            stored, rows, _ = self._chosen(name, severity, 1)
-            found = self.data.decode(stored.read(rows)).shape[1:]
+            stored = self.data.find(name, severity)
+            found = self.data.decode(stored.read(torch.zeros(1, dtype=torch.int64))).shape[1:]
             needed = self.clean.pixels.shape[1:]
             if found != needed:
                 raise CorruptedDataError(
@@ -57,6 +57,7 @@ class CorruptedTestSet:
                     "Name corrupted images of that size, or show the test set at theirs "
                     "(image_size, on the command line --image-size)."
                 )
+            self._chosen(stored, f"{name} {severity}", None)
 
     def batches(
         self, name: str, severity: int, batch_size: int, count: int | None
@@ -76,40 +77,40 @@ class CorruptedTestSet:
     def _read(
         self, name: str, severity: int, batch_size: int, count: int | None
     ) -> Iterator[tuple[Sequence[Encoded], Tensor]]:
-        stored, rows, classes = self._chosen(name, severity, count)
+        stored = self.data.find(name, severity)
+        rows, classes = self._chosen(stored, f"{name} {severity}", count)
         known = hashlib.sha256(classes.numpy().tobytes())
         for some, their in zip(rows.split(batch_size), classes.split(batch_size), strict=True):
             read = stored.read(some)
             for _, content in read:
-                known.update(content)
+                known.update(content.cpu().numpy() if isinstance(content, Tensor) else content)
             yield read, their
         self._digests[name, severity, count] = known.hexdigest()
 
-    def _chosen(self, name: str, severity: int, count: int | None) -> tuple[Stored, Rows, Tensor]:
-        stored = self.data.find(name, severity)
+    def _chosen(self, stored: Stored, what: str, count: int | None) -> tuple[Rows, Tensor]:
         own, wanted = stored.classes, self.clean.labels
-        places = self._places(len(own), name, severity)
+        places = self._places(len(own), what)
         if torch.equal(own[places], wanted):
             rows = first_rows(wanted, count)
-            return stored, places[rows], self.classes[rows]
+            return places[rows], self.classes[rows]
         if not self.data.in_test_order and torch.equal(own.sort()[0], wanted.sort()[0]):
             rows = first_rows(own, count)
-            return stored, rows, self._as_the_model(own[rows])
+            return rows, self._as_the_model(own[rows])
         row = int((own[places] != wanted).nonzero()[0])
         raise CorruptedDataError(
-            f"The labels of {name} {severity} in {self.data.source} are not the test set's: "
+            f"The labels of {what} in {self.data.source} are not the test set's: "
             f"{int((own[places] != wanted).sum())} of {len(wanted)} differ, such as that of image "
             f"{row}, {own[places][row]} instead of {wanted[row]}. Name the corrupted images of "
             "this test set, in its order."
         )
 
-    def _places(self, found: int, name: str, severity: int) -> Rows:
+    def _places(self, found: int, what: str) -> Rows:
         if found == len(self.clean):
             return torch.arange(found)
         if found > len(self.clean) and int(self.clean.index.max()) < found:
             return self.clean.index
         raise CorruptedDataError(
-            f"{self.data.source} has {found} images of {name} {severity}, the test set has "
+            f"{self.data.source} has {found} images of {what}, the test set has "
             f"{len(self.clean)}: one for each is needed. Name the corrupted images of this test "
             "set, or fewer test images (on the command line --images)."
         )

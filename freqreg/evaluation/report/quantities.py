@@ -11,6 +11,7 @@ from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW, RELATIVE_COST
 from freqreg.evaluation.results.records import Entry, ModelScores
 from freqreg.evaluation.results.summary import (
     corruption_accuracy,
+    incomparable,
     mean_accuracy,
     mean_corruption_error,
 )
@@ -114,17 +115,26 @@ def corruption_error(groups: Sequence[Group]) -> Quantity:
     """mCE in percent, relative to the mean errors of standard training, if that was run."""
     standard = [run.record for g in groups if g.method == STANDARD for run in g.runs]
     baseline = averaged(standard)
-    return Quantity("mCE", lambda run: mean_corruption_error(run.record, baseline), "mCE")
+
+    def error(run: ReportedRun) -> float | None:
+        if incomparable(run.record, baseline):
+            return None
+        return mean_corruption_error(run.record, baseline)
+
+    return Quantity("mCE", error, "mCE")
 
 
 def averaged(records: Sequence[ModelScores]) -> ModelScores:
-    """Accuracies under corruptions, averaged over those records that have them."""
+    """Accuracies under corruptions, averaged over those records that are as the first."""
+    alike = [record for record in records if not incomparable(record, records[0])]
     scores: dict[str, Entry] = {}
     for name in CORRUPTIONS:
-        known = [a for record in records if (a := corruption_accuracy(record, name)) is not None]
+        known = [r for r in alike if corruption_accuracy(r, name) is not None]
         if known:
-            scores[f"corruption/{name}"] = Entry({"mean": fmean(known)}, {}, {}, 0.0)
-    return ModelScores({}, scores)
+            entry = known[0].scores[f"corruption/{name}"]
+            values = {"mean": fmean(corruption_accuracy(r, name) or 0.0 for r in known)}
+            scores[f"corruption/{name}"] = Entry(values, entry.settings, {}, 0.0)
+    return ModelScores(records[0].about if records else {}, scores)
 
 
 def any_measured(quantities: Sequence[Quantity], groups: Sequence[Group]) -> list[Quantity]:
