@@ -129,7 +129,7 @@ class CorruptedOnTheFly(CorruptedData):
             places = rows if self.index is None else self.index[rows]
             images = self.images[rows.to(self.images.device)]
             corrupted = corrupt(images, name, severity, seed=self.seed, index=places)
-            return [(f"{name} {severity}", as_bytes(corrupted))]
+            return [(f"{name} {severity}", as_bytes(corrupted).contiguous())]
 
         return Stored(self.labels.long().cpu(), read)
 

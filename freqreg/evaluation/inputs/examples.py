@@ -180,7 +180,7 @@ def _refusal(model: Classifier, images: Images, error: Exception) -> str:
     )
     reason = f" ({text})" if (text := str(error).partition("\n")[0].rstrip(".")) else ""
     _, channels, height, width = images.shape
-    found = f"{images.dtype} images of {channels} x {height} x {width} pixels"
+    found = f"images of {channels} x {height} x {width} pixels"
     return f"The model cannot take {found}{reason}. {mend}"
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from freqreg.evaluation.inputs.models import NETWORKS, TIMM, WEIGHTS
 from freqreg.evaluation.results.paper import DATASETS, METHODS
-from recipe.measure import Measures
 from recipe.results.files import Results
+from recipe.results.measures import Measures
 from recipe.settings.experiment import Settings
 
 CARD = "README.md"

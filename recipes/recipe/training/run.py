@@ -18,9 +18,9 @@ from freqreg.evaluation.metrics.accuracy import accuracy
 from freqreg.evaluation.results.environment import versions
 from recipe.data.augment import RandomCropAndFlip
 from recipe.images import Images
-from recipe.measure import Measures, first, measure
 from recipe.results.commit import current_commit
 from recipe.results.files import BestModel, Results, begin
+from recipe.results.measures import Measures, measures_of
 from recipe.results.model_card import CARD, card
 from recipe.settings.experiment import Method, Settings
 from recipe.training.best_model import BEST, BestKeepingTrainer, selection
@@ -107,7 +107,7 @@ def perform(
     accelerator.wait_for_everyone()
     results = measured(run, trainer, test, config)
     if accelerator.is_main_process:
-        trained = len(first(train, run.settings.train_images.value))
+        trained = len(train.first(run.settings.train_images.value))
         text = card(results, train_images=trained, test_images=len(test), published=run.published)
         write_text(run.folder / CARD, text)
         results.write(run.folder)
@@ -151,8 +151,8 @@ def best_model(
 
 
 def _measures(run: Run, folder: Path, test: Images, trainer: BestKeepingTrainer) -> Measures:
-    model = load_model(folder, device=trainer.accelerator.device).model
-    return measure(model, test, run.settings)
+    loaded = load_model(folder, device=trainer.accelerator.device)
+    return measures_of(loaded, test, run.settings)
 
 
 def make_trainer(
@@ -170,7 +170,7 @@ def make_trainer(
     model = build_network(network["model"], **network["kwargs"])
     use_differentiable_attention(model)
     loader = DataLoader(
-        first(train, settings.train_images.value),
+        train.first(settings.train_images.value),
         batch_size=settings.batch_size.value,
         shuffle=True,
         drop_last=True,
@@ -197,5 +197,5 @@ def make_trainer(
 
 def watch(model: nn.Module, test: Images) -> Mapping[str, float]:
     """What is watched after each epoch: clean accuracy on the first test images."""
-    watched = first(test, WATCHED_IMAGES)
+    watched = test.first(WATCHED_IMAGES)
     return {"clean": accuracy(model, watched.pixels, watched.labels)}

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from recipe.images import Images
-from recipe.measure import first, profile_of
 from recipe.results.files import Results
+from recipe.results.measures import profile_of
 from recipe.settings.experiment import Changes, Experiment, Settings, preset
 from recipe.training.run import Run, perform
 from torch import nn
@@ -116,7 +116,7 @@ def bias_effects(model: nn.Module, test: Images, settings: Settings) -> dict[str
 @torch.no_grad()
 def selection_effect(model: nn.Module, test: Images, settings: Settings) -> float:
     """Points of accuracy that the published rule over restarts leaves and ours does not."""
-    attacked = first(test, PGD_IMAGES)
+    attacked = test.first(PGD_IMAGES)
     eps = settings.eps_255.value / 255
     accuracies = [
         PGDAttack(eps, steps=PGD_STEPS, restarts=PGD_RESTARTS, select=select)

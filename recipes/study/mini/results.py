@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from recipe.measure import Measures
+from recipe.results.measures import Measures
 from recipe.settings.experiment import Method
 
 from freqreg.evaluation.results import summary
@@ -43,9 +43,9 @@ class MeasuredCell:
 
     @property
     def lost_robustness(self) -> bool:
-        """By the words of `freqreg.evaluation.results.summary.collapsed`."""
+        """By `freqreg.evaluation.results.summary.catastrophic_overfitting`'s own thresholds."""
         found = self.measures
-        return self.is_model and summary.collapsed(
+        return self.is_model and summary.catastrophic_overfitting(
             clean=found.clean, fgsm=found.fgsm, pgd=found.pgd
         )
 

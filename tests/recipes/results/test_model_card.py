@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
-from recipe.measure import Measures
 from recipe.results.files import BestModel, Results
+from recipe.results.measures import Measures
 from recipe.results.model_card import CARD, PARTS, card
 from recipe.settings.experiment import METHODS
 from recipe.training.run import perform
