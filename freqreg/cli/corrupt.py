@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from freqreg._files import require_writable
 from freqreg.evaluation.corruptions.names import CORRUPTIONS
 from freqreg.evaluation.corruptions.writing import write_npy_folder
 from freqreg.evaluation.inputs.images import load_image_set
@@ -38,6 +39,7 @@ class Corrupt:
 
     def __call__(self) -> None:
         """Write the files."""
+        require_writable(self.output_dir)
         clean = load_image_set(
             self.data, split=self.split, count=self.images, image_size=self.image_size
         )

@@ -10,7 +10,7 @@ from rich.console import Console
 from freqreg._files import require_writable
 from freqreg.cli.shared import file_name, images_for, load_models, pixel_radius
 from freqreg.errors import SettingError
-from freqreg.evaluation.benchmark.evaluate import prepared
+from freqreg.evaluation.benchmark.evaluate import evaluate
 from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings, Preset
 from freqreg.evaluation.corruptions.opening import open_corrupted
 from freqreg.evaluation.inputs.images import split_names
@@ -122,29 +122,33 @@ class Evaluate:
         self._require_baseline(models)
         source = load_models((self.transfer_from,), self.device)[0] if self.transfer_from else None
         corrupted = open_corrupted(self.corruptions_from) if self.corruptions_from else None
-        evaluations = [
-            prepared(
-                loaded,
-                self._images(loaded, self.data, self.split, self.images),
-                self.score_names(),
-                settings,
-                file=file,
-                replace=self.replace,
-                transfer_source=source,
-                train_images=self._train_images(loaded, settings),
-                corrupted=corrupted,
-            )
-            for loaded, file in zip(models, files.values(), strict=True)
-        ]
 
         def report(name: str, entry: Entry) -> None:
             numbers = "  ".join(f"{part} {value:.4g}" for part, value in entry.values.items())
             console.print(f"  {name}: {numbers}  ({entry.seconds:.0f} s)", highlight=False)
 
+        def evaluated(loaded: LoadedModel, file: Path, *, only_check: bool) -> ModelScores:
+            return evaluate(
+                loaded,
+                self._images(loaded, self.data, self.split, self.images),
+                self.score_names(),
+                settings=settings,
+                file=file,
+                replace=self.replace,
+                transfer_source=source,
+                train_images=self._train_images(loaded, settings),
+                corrupted=corrupted,
+                only_check=only_check,
+                report=report,
+            )
+
+        pairs = list(zip(models, files.values(), strict=True))
+        for pair in pairs[1:]:  # the first is checked as it is evaluated
+            evaluated(*pair, only_check=True)
         records = []
-        for evaluation in evaluations:
-            console.print(f"[bold]{evaluation.record.model}[/bold]")
-            records.append(evaluation.run(report))
+        for loaded, file in pairs:
+            console.print(f"[bold]{loaded.source}[/bold]")
+            records.append(evaluated(loaded, file, only_check=False))
         self._tell(records, console)
 
     def _tell(self, records: list[ModelScores], console: Console) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import tyro
 
+from freqreg._files import require_writable
 from freqreg.evaluation.report.measuring import with_portraits
 from freqreg.evaluation.report.page import HTML, MARKDOWN, write_report
 from freqreg.evaluation.report.runs import read_runs
@@ -36,6 +37,7 @@ class Report:
 
     def __call__(self) -> None:
         """Read, write and say where."""
+        require_writable(self.output_dir)
         runs = read_runs(self.runs)
         if self.data is not None:
             runs = with_portraits(runs, self.data)

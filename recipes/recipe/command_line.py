@@ -13,6 +13,7 @@ import torch
 import tyro
 from accelerate import Accelerator
 
+from freqreg._files import require_writable
 from freqreg.cli import shared as command_line
 from recipe.images import DataError, Images
 from recipe.results.terminal_table import print_table
@@ -116,6 +117,7 @@ def main(experiment: Experiment, load: Load) -> None:
         published=experiment.settings(arguments.method, "paper"),
     )
     with plain_errors():
+        require_writable(run.folder)
         accelerator = start_accelerator(
             run, mixed_precision=arguments.mixed_precision, log_with=arguments.log_with
         )

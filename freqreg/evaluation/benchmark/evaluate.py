@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from freqreg.evaluation.results.records import Entry, ModelScores
 Report = Callable[[str, Entry], None]
 
 
+@torch.inference_mode(mode=False)
 def evaluate(
     model: LoadedModel | nn.Module,
     test: LabelledImages,
@@ -38,6 +38,7 @@ def evaluate(
     transfer_source: LoadedModel | nn.Module | None = None,
     train_images: LabelledImages | None = None,
     corrupted: CorruptedData | None = None,
+    only_check: bool = False,
     report: Report = lambda *_: None,
 ) -> ModelScores:
     """Measure scores of a classifier on a test set: the one way to do so, for all callers.
@@ -63,6 +64,7 @@ def evaluate(
         transfer_source: another classifier, whose adversarial images "transfer" takes.
         train_images: clean ones, from which "recalibrated/..." takes batch norm's statistics.
         corrupted: the test set corrupted (`open_corrupted`); None: it is corrupted here.
+        only_check: check all conditions and measure nothing.
         report: is told each score as it is finished.
 
     Raises:
@@ -71,108 +73,58 @@ def evaluate(
         SettingError: there is no such score, or the file cannot be written.
         RecordError: the file is something else, or has such scores and `replace` is False.
     """
-    evaluation = prepared(
-        _loaded(model),
+    loaded, names = _loaded(model), score_names(scores)
+    settings = _complete(settings or PRESETS[preset], transfer_source, corrupted)
+    examples = Examples.checked(loaded.model, test.pixels, test.labels, index=test.index)
+    task = EvaluationTask(
+        loaded.model,
         test,
-        scores,
-        settings or PRESETS[preset],
-        file=None if file is None else Path(file),
-        replace=replace,
-        transfer_source=transfer_source,
-        train_images=train_images,
-        corrupted=corrupted,
+        examples.classes,
+        None if transfer_source is None else _loaded(transfer_source).model,
+        train_images,
+        None if corrupted is None else CorruptedTestSet.of(corrupted, test, test.labels),
     )
-    return evaluation.run(report)
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """Scores of a classifier whose conditions are met.
-
-    Args:
-        task: the classifier and what it is evaluated on.
-        settings: how much is measured.
-        missing: names of the scores to measure.
-        record: what was measured before, to which they are added.
-        file: where the record is kept; None: nowhere.
-    """
-
-    task: EvaluationTask
-    settings: EvaluationSettings
-    missing: tuple[str, ...]
-    record: ModelScores
-    file: Path | None
-
-    @torch.inference_mode(mode=False)
-    def run(self, report: Report = lambda *_: None) -> ModelScores:
-        """Measure what is missing."""
-        for name in self.missing:
-            self.record.scores[name] = self._measured(name)
-            if self.file is not None:
-                self.record.save(self.file)
-            report(name, self.record.scores[name])
-        return self.record
-
-    def _measured(self, name: str) -> Entry:
-        """Measure a score; only then is it known which corrupted images were read."""
-        score, task, started = SCORES[name], self.task, time.perf_counter()
-        values = score.measure(task, self.settings)
-        seconds = round(time.perf_counter() - started, 2)
-        device = device_of(task.model, task.test.pixels)
-        return Entry(values, score.conditions(task, self.settings), versions(device), seconds)
-
-
-@torch.inference_mode(mode=False)
-def prepared(
-    loaded: LoadedModel,
-    test: LabelledImages,
-    scores: Iterable[str],
-    settings: EvaluationSettings,
-    *,
-    file: Path | None,
-    replace: bool,
-    transfer_source: LoadedModel | nn.Module | None,
-    train_images: LabelledImages | None,
-    corrupted: CorruptedData | None,
-) -> Evaluation:
-    """What `evaluate` with these arguments measures; its conditions are checked here."""
-    names = score_names(scores)
-    if corrupted is not None:
-        settings = changed(settings, corruptions_from=corrupted.source)
-    if isinstance(transfer_source, LoadedModel):
-        settings = changed(settings, transfer_from=transfer_source.source)
-    task = _task(loaded, test, transfer_source, train_images, corrupted)
     for name in names:
         SCORES[name].require(task)
-    record = ModelScores(_about(loaded, test))
-    if file is not None:
-        require_writable(file.parent)
-        record = ModelScores.resumed(file, record.about, replace=replace)
+    record, path = ModelScores(_about(loaded, test)), None if file is None else Path(file)
+    if path is not None:
+        require_writable(path.parent)
+        record = ModelScores.resumed(path, record.about, replace=replace)
     known = {n: SCORES[n].conditions(task, settings) for n in names if n in record.scores}
     if not replace:
-        record.require(known, file=file)
+        record.require(known, file=path)
     there = {name for name, used in known.items() if record.has(name, used)}
-    missing = tuple(dict.fromkeys(name for name in names if name not in there))
-    return Evaluation(task, settings, missing, record, file)
-
-
-def _task(
-    loaded: LoadedModel,
-    test: LabelledImages,
-    transfer_source: LoadedModel | nn.Module | None,
-    train_images: LabelledImages | None,
-    corrupted: CorruptedData | None,
-) -> EvaluationTask:
-    examples = Examples.checked(loaded.model, test.pixels, test.labels, index=test.index)
-    source = None if transfer_source is None else _loaded(transfer_source).model
-    its = None
-    if corrupted is not None:
-        its = CorruptedTestSet(corrupted.numbered_by(test.class_names), test, test.labels)
-    return EvaluationTask(loaded.model, test, examples.classes, source, train_images, its)
+    for name in [] if only_check else [name for name in names if name not in there]:
+        record.scores[name] = _measured(name, task, settings)
+        if path is not None:
+            record.save(path)
+        report(name, record.scores[name])
+    return record
 
 
 def _loaded(model: LoadedModel | nn.Module) -> LoadedModel:
     return model if isinstance(model, LoadedModel) else LoadedModel(type(model).__name__, model, {})
+
+
+def _complete(
+    settings: EvaluationSettings,
+    transfer_source: LoadedModel | nn.Module | None,
+    corrupted: CorruptedData | None,
+) -> EvaluationSettings:
+    """With the names of what is given beside them, where it has one."""
+    names = {} if corrupted is None else {"corruptions_from": corrupted.source}
+    if isinstance(transfer_source, LoadedModel):
+        names["transfer_from"] = transfer_source.source
+    return changed(settings, **names)
+
+
+def _measured(name: str, task: EvaluationTask, settings: EvaluationSettings) -> Entry:
+    """Measure a score; only then is it known which corrupted images were read."""
+    score, started = SCORES[name], time.perf_counter()
+    values = score.measure(task, settings)
+    seconds = round(time.perf_counter() - started, 2)
+    device = device_of(task.model, task.test.pixels)
+    return Entry(values, score.conditions(task, settings), versions(device), seconds)
 
 
 def _about(loaded: LoadedModel, test: LabelledImages) -> dict[str, Any]:

@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from freqreg.evaluation.attacks.autoattack import AutoAttack, SquareAttack
 from freqreg.evaluation.attacks.base import Attack, Attacked
-from freqreg.evaluation.attacks.pgd import FGSMAttack, PGDAttack
+from freqreg.evaluation.attacks.pgd import PGDAttack
 from freqreg.evaluation.attacks.robustness_curve import robustness_curve
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.benchmark.task import EvaluationTask, Measure
@@ -80,36 +79,34 @@ def recalibrated_corruption(name: str) -> Measure:
     return lambda task, settings: _corrupted(task.recalibrated_model, name, task, settings)
 
 
-def fgsm(task: EvaluationTask, settings: EvaluationSettings) -> Values:
-    """Accuracy under FGSM."""
-    return _accuracy_under(FGSMAttack(settings.eps), task, settings, settings.fgsm_images)
+def under(
+    attack: Callable[[EvaluationSettings], Attack], images: str = "attacked_images"
+) -> Measure:
+    """Accuracy under an attack.
 
-
-def pgd(**changes: Any) -> Measure:
-    """Accuracy under PGD with these changes to its settings."""
+    Args:
+        attack: made of the settings.
+        images: the setting that says how many images are attacked.
+    """
 
     def score(task: EvaluationTask, settings: EvaluationSettings) -> Values:
-        attack = _pgd(settings, **changes)
-        return _accuracy_under(attack, task, settings, settings.attacked_images)
+        test = task.test.first(getattr(settings, images))
+        return _values(_attacked(task.model, attack(settings), test, settings))
 
     return score
 
 
-def autoattack(task: EvaluationTask, settings: EvaluationSettings) -> Values:
-    """Accuracy under standard AutoAttack."""
-    return _accuracy_under(AutoAttack(settings.eps), task, settings, settings.attacked_images)
-
-
-def square(task: EvaluationTask, settings: EvaluationSettings) -> Values:
-    """Accuracy under Square, which needs no gradient."""
-    return _accuracy_under(SquareAttack(settings.eps), task, settings, settings.attacked_images)
+def pgd(settings: EvaluationSettings, **changes: Any) -> PGDAttack:
+    """PGD as the settings say, with these changes."""
+    attack = PGDAttack(settings.eps, steps=settings.attack_steps, restarts=settings.attack_restarts)
+    return replace(attack, **changes)
 
 
 def transfer(task: EvaluationTask, settings: EvaluationSettings) -> Values:
     """Accuracy on the images that PGD with one restart made against another model."""
     assert task.transfer_source is not None  # a condition of this score
     test = task.test.first(settings.attacked_images)
-    attacked = _attacked(task.transfer_source, _pgd(settings, restarts=1), test, settings)
+    attacked = _attacked(task.transfer_source, pgd(settings, restarts=1), test, settings)
     size = settings.batch_size
     parts = {f"{part} of the source": value for part, value in _values(attacked).items()}
     return {"accuracy": accuracy(task.model, attacked.images, test.labels, batch_size=size)} | parts
@@ -131,11 +128,6 @@ def curve(task: EvaluationTask, settings: EvaluationSettings) -> Values:
     return accuracies | {f"loss at {point.eps:.6f}": point.loss for point in points}
 
 
-def _pgd(settings: EvaluationSettings, **changes: Any) -> PGDAttack:
-    attack = PGDAttack(settings.eps, steps=settings.attack_steps, restarts=settings.attack_restarts)
-    return replace(attack, **changes)
-
-
 def _attacked(
     model: nn.Module, attack: Attack, test: LabelledImages, settings: EvaluationSettings
 ) -> Attacked:
@@ -147,12 +139,6 @@ def _attacked(
         index=test.index,
         batch_size=settings.batch_size,
     )
-
-
-def _accuracy_under(
-    attack: Attack, task: EvaluationTask, settings: EvaluationSettings, count: int | None
-) -> Values:
-    return _values(_attacked(task.model, attack, task.test.first(count), settings))
 
 
 def _values(attacked: Attacked) -> Values:

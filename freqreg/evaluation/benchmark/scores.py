@@ -7,8 +7,15 @@ from functools import partial
 from typing import Any
 
 from freqreg.errors import InputError, SettingError
-from freqreg.evaluation.attacks.autoattack import require_package, require_targets
+from freqreg.evaluation.attacks.autoattack import (
+    AutoAttack,
+    SquareAttack,
+    require_package,
+    require_targets,
+)
+from freqreg.evaluation.attacks.pgd import FGSMAttack
 from freqreg.evaluation.benchmark import measures
+from freqreg.evaluation.benchmark.measures import pgd, under
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.benchmark.task import Condition, EvaluationTask, Measure
 from freqreg.evaluation.corruptions.corruption import require_corruptible
@@ -94,16 +101,20 @@ _CORRUPTION = ("seed", "corrupted_images", "corruptions_from")
 
 SCORES: dict[str, Score] = {
     "clean": Score(measures.clean),
-    "fgsm": Score(measures.fgsm, ("eps", "fgsm_images")),
-    "pgd": Score(measures.pgd(), _PGD),
-    "pgd-max-loss": Score(measures.pgd(select="max-loss"), _PGD),
-    "cw": Score(measures.pgd(loss="margin"), _PGD),
+    "fgsm": Score(under(lambda s: FGSMAttack(s.eps), "fgsm_images"), ("eps", "fgsm_images")),
+    "pgd": Score(under(pgd), _PGD),
+    "pgd-max-loss": Score(under(partial(pgd, select="max-loss")), _PGD),
+    "cw": Score(under(partial(pgd, loss="margin")), _PGD),
     "autoattack": Score(
-        measures.autoattack,
+        under(lambda s: AutoAttack(s.eps)),
         (*_ATTACK, "batch_size"),
         require=lambda task: require_targets(task.classes),
     ),
-    "square": Score(measures.square, (*_ATTACK, "batch_size"), require=lambda _: require_package()),
+    "square": Score(
+        under(lambda s: SquareAttack(s.eps)),
+        (*_ATTACK, "batch_size"),
+        require=lambda _: require_package(),
+    ),
     "transfer": Score(
         measures.transfer,
         (*_ATTACK, "attack_steps", "transfer_from"),

@@ -4,6 +4,7 @@ import hashlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Int64
@@ -39,6 +40,11 @@ class CorruptedTestSet:
     clean: LabelledImages
     classes: Int64[Tensor, " images"]
     _digests: dict[tuple[str, int, int | None], str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, data: CorruptedData, clean: LabelledImages, classes: Tensor) -> "CorruptedTestSet":
+        """Corrupted images whose classes are numbered as those of the test set."""
+        return cls(data.numbered_by(clean.class_names), clean, classes)
 
     def require(self, name: str) -> None:
         """Raise unless the images under a corruption are those of the test set.
@@ -83,7 +89,7 @@ class CorruptedTestSet:
         for some, their in zip(rows.split(batch_size), classes.split(batch_size), strict=True):
             read = stored.read(some)
             for _, content in read:
-                known.update(content.cpu().numpy() if isinstance(content, Tensor) else content)
+                known.update(_bytes(content))
             yield read, their
         self._digests[name, severity, count] = known.hexdigest()
 
@@ -119,6 +125,10 @@ class CorruptedTestSet:
         numbers = torch.zeros(int(self.clean.labels.max()) + 1, dtype=torch.int64)
         numbers[self.clean.labels] = self.classes
         return numbers[labels]
+
+
+def _bytes(content: Any) -> Any:
+    return content.cpu().numpy().tobytes() if isinstance(content, Tensor) else content
 
 
 def _size(shape: torch.Size) -> str:
