@@ -49,8 +49,9 @@ def evaluate(
     or some of those wanted with other settings.
 
     Example:
-        >>> scores = evaluate(load_model("runs/mine"), test, ["clean", "pgd", "corruptions"])
-        >>> scores.value("pgd")
+        >>> test = LabelledImages((255 * images).byte(), labels)
+        >>> record = evaluate(model.eval(), test, ["clean", "log_b_low"])
+        >>> record.value("clean")
 
     Args:
         model: what `load_model` gave, or any module in eval mode that maps floats in [0, 1] to

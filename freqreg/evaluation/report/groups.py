@@ -10,7 +10,7 @@ from typing import Any
 from freqreg.evaluation.report.portrait import Portrait
 from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.results.paper import METHODS, published
-from freqreg.evaluation.results.summary import Spread
+from freqreg.evaluation.results.summary import Spread, incomparable
 
 STANDARD = "standard"
 
@@ -66,10 +66,17 @@ def with_published(groups: Sequence[Group], dataset: str) -> list[Group]:
 def baseline_of(group: Group, groups: Sequence[Group]) -> Group | None:
     """What a method's corruptions are compared with: the one it adds to, else standard training.
 
-    "fgsm+jafr" adds to "fgsm". None for standard training itself, or where it was not run.
+    "fgsm+jafr" adds to "fgsm". None for standard training itself, or where it was not run on the
+    same images with the same settings.
     """
     wanted = group.method.rpartition("+")[0] or STANDARD
-    others = [other for other in groups if other.method == wanted and other is not group]
+    others = [
+        other
+        for other in groups
+        if other.method == wanted
+        and other is not group
+        and not incomparable(group.runs[0].record, other.runs[0].record)
+    ]
     return max(others, key=lambda other: _alike(group, other), default=None)
 
 
