@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from freqreg._files import require_writable
 from freqreg.cli.shared import DataOptions
 from freqreg.evaluation.corruptions.names import CORRUPTIONS
 from freqreg.evaluation.corruptions.writing import write_npy_folder
@@ -31,6 +32,7 @@ class Corrupt(DataOptions):
 
     def __call__(self) -> None:
         """Write the files."""
+        require_writable(self.output_dir)
         clean = self.load(count=self.images)
         write_npy_folder(
             self.output_dir, clean.pixels, clean.labels, names=self.corruptions, seed=self.seed

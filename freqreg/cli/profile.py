@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from freqreg._files import write_text
+from freqreg._files import require_writable, write_text
 from freqreg._settings import require_count
 from freqreg.cli.shared import DataOptions, pixel_radius
 from freqreg.evaluation.attacks.isolation import seeded
@@ -79,11 +79,11 @@ class Profile(DataOptions):
     def __call__(self) -> None:
         """Measure, print and draw."""
         require_count(batch_size=self.batch_size)
+        require_writable(self.output_dir)
         models = load_models(self.models, self.device)
         found = self.load(models, count=self.images)
         profiles = self.profiles(models, found)
         Console().print(_table(profiles))
-        self.output_dir.mkdir(parents=True, exist_ok=True)
         write_text(self.output_dir / "profile.json", _as_json(profiles))
         self._draw(profiles, models, found)
         print(f"Figures and numbers are in {self.output_dir}.")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import tyro
 
+from freqreg._files import require_writable
 from freqreg.cli.shared import DataOptions
 
 
@@ -39,6 +40,7 @@ class Report(DataOptions):
         from freqreg.evaluation.report.page import HTML, MARKDOWN, write_report
         from freqreg.evaluation.report.runs import read_runs
 
+        require_writable(self.output_dir)
         runs = read_runs(self.runs)
         if self.data is not None:
             runs = with_portraits(runs, self.load)

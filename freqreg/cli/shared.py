@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from freqreg.errors import FreqregError, SettingError
@@ -29,7 +30,7 @@ def pixel_radius(eps_255: float) -> float:
 
 def file_name(source: str) -> str:
     """A name for files about what `source` names."""
-    return re.sub(r"[^\w.+()-]+", "-", source).strip("-.")
+    return re.sub(r"[^\w.+()-]+", "-", source).strip("-.") or Path(source).resolve().name
 
 
 @dataclass(frozen=True, kw_only=True)

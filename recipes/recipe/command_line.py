@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from accelerate import Accelerator
 
+from freqreg._files import require_writable
 from freqreg.cli import shared as command_line
 from recipe.data_sets import Load
 from recipe.results.terminal_table import print_table
@@ -89,6 +90,7 @@ def main(experiment: Experiment, load: Load) -> None:
         keep_freed_memory=arguments.keep_freed_memory,
     )
     with plain_errors():
+        require_writable(run.folder)
         accelerator = start_accelerator(
             run, mixed_precision=arguments.mixed_precision, log_with=arguments.log_with
         )

@@ -70,7 +70,9 @@ def test_mixed_precision_reaches_the_run(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_allocator_may_be_left_alone(
     options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(run: Run, train: LabelledImages, test: LabelledImages, accelerator: Accelerator, **_: bool) -> None:
+    def stop(
+        run: Run, train: LabelledImages, test: LabelledImages, accelerator: Accelerator, **_: bool
+    ) -> None:
         assert make_trainer(run, train, test, accelerator).keep_freed_memory == (not options)
         sys.exit("seen")
 

@@ -87,7 +87,8 @@ def test_all_that_torchvision_downloads_into_one_folder(tmp_path: Path):
     ):
         found = load_split(dataset, "test", tmp_path)
         assert np.array_equal(found.pixels, expected)
-        assert found.class_names and found.class_names[-1] == name
+        assert found.class_names
+        assert found.class_names[-1] == name
     assert load_split(SVHN, "test", tmp_path).labels.tolist() == [0] * 10
     assert len(load_split(CIFAR10, "test", tmp_path / "cifar-10-batches-py")) == 10
 

@@ -50,22 +50,12 @@ class EvaluationSettings:
 
     def __post_init__(self) -> None:
         require_positive(eps=self.eps, noise_rms=self.noise_rms)
-        counts = {name: getattr(self, name) for name in _COUNTS}
+        counts = {name: v for name, v in vars(self).items() if name.endswith(_COUNTS)}
         require_count(**{name: count for name, count in counts.items() if count is not None})
 
 
-_COUNTS = (
-    "batch_size",
-    "fgsm_images",
-    "attack_steps",
-    "attack_restarts",
-    "attacked_images",
-    "curve_steps",
-    "curve_images",
-    "profiled_images",
-    "corrupted_images",
-    "recalibration_images",
-)
+_COUNTS = ("_size", "_images", "_steps", "_restarts")
+"""Ends of the names of what is counted."""
 
 PRESETS: dict[Preset, EvaluationSettings] = {
     "paper": EvaluationSettings(),

@@ -1,18 +1,21 @@
 """Tiny ImageNet-C's and ImageNet-C's layout: NAME/SEVERITY/CLASS/*.JPEG."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from freqreg.evaluation.corruptions.corrupted_data import (
-    CorruptedBatch,
     CorruptedData,
     CorruptedDataError,
-    rows_of,
+    Encoded,
+    Pictures,
+    Rows,
+    Stored,
 )
-from freqreg.evaluation.inputs.decoding import decoded
+from freqreg.evaluation.corruptions.decoding import decoded
 from freqreg.evaluation.inputs.sources import class_folders
-from freqreg.evaluation.inputs.sources.base import ImagesError, LazySource
 
 
 @dataclass(frozen=True)
@@ -21,34 +24,59 @@ class ImageFolders(CorruptedData):
 
     Args:
         folder: where gaussian_noise/1, gaussian_noise/2, ... lie.
-        class_names: of the clean test set, by whose order classes are numbered. None: they are
-            numbered by the folders' sorted names.
+        class_names: by which the folders of classes are numbered; None: by their own, sorted.
     """
+
+    in_test_order = False
 
     folder: Path
     class_names: tuple[str, ...] | None = None
 
-    def _batches(
-        self, name: str, severity: int, batch_size: int, count: int | None
-    ) -> Iterator[CorruptedBatch]:
-        try:
-            source = self._source(self.folder / name / str(severity))
-            for rows in rows_of(source.labels, count).split(batch_size):
-                yield decoded(source, rows.tolist()), source.labels[rows]
-        except ImagesError as error:
-            raise CorruptedDataError(str(error)) from error
+    @property
+    def source(self) -> str:
+        """The folder."""
+        return str(self.folder)
 
-    def _source(self, place: Path) -> LazySource:
-        own = class_folders.class_names([place]) if place.is_dir() else ()
-        if not own:
+    def numbered_by(self, class_names: tuple[str, ...] | None) -> CorruptedData:
+        """The same, its classes numbered by these names."""
+        return replace(self, class_names=class_names)
+
+    def find(self, name: str, severity: int) -> Stored:
+        """Of classes by the names of their folders; what is read are the files' bytes."""
+        files = self._files(name, severity)
+        numbers = self._numbers(sorted({folder for folder, _ in files}), name, severity)
+
+        def read(rows: Rows) -> Sequence[Encoded]:
+            paths = [files[row][1] for row in rows.tolist()]
+            return [(str(path), path.read_bytes()) for path in paths]
+
+        return Stored(torch.tensor([numbers[folder] for folder, _ in files]), read)
+
+    def decode(self, stored: Sequence[Encoded]) -> Pictures:
+        """Decode the files."""
+        return decoded(stored)
+
+    def _files(self, name: str, severity: int) -> list[tuple[str, Path]]:
+        """Each image file and the folder of its class, both in alphabetical order."""
+        place = self.folder / name / str(severity)
+        files = class_folders.files_by_class(place) if place.is_dir() else []
+        if not files:
             raise CorruptedDataError(
-                f"There are no images in {place}/CLASS/. Unpack Tiny ImageNet-C so that its "
-                "corruptions are folders of the given one."
+                f"There are no images in {place}/CLASS/. Unpack Tiny ImageNet-C or ImageNet-C so "
+                "that its corruptions are folders of the given one."
             )
-        unknown = sorted(set(own).difference(self.class_names or own))
+        return [(folder, file) for file, folder in files]
+
+    def _numbers(self, folders: list[str], name: str, severity: int) -> dict[str, int]:
+        """Of each folder; by position only where names have nothing in common."""
+        names = self.class_names
+        if names is None or (len(names) == len(folders) and not {*names} & {*folders}):
+            return {folder: number for number, folder in enumerate(folders)}
+        unknown = [folder for folder in folders if folder not in names]
         if unknown:
             raise CorruptedDataError(
-                f"{place} has the classes {', '.join(unknown[:3])}, which the clean images have "
-                f"not. They have {', '.join((self.class_names or ())[:3])}, ..."
+                f"{self.folder / name / str(severity)} has {len(folders)} folders of classes, of "
+                f"which {len(unknown)} are none of the test set's {len(names)} ({unknown[0]}; the "
+                f"test set has {', '.join(names[:3])}). Name the test set's own corrupted images."
             )
-        return class_folders.source(place, self.class_names or own)
+        return {folder: names.index(folder) for folder in folders}

@@ -12,21 +12,20 @@ from freqreg.evaluation.corruptions.npy_folder import LABELS, NpyFolder
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def open_corrupted(source: str | Path, class_names: tuple[str, ...] | None = None) -> CorruptedData:
+def open_corrupted(source: str | Path) -> CorruptedData:
     """Corrupted images from wherever `source` points to.
 
     Args:
         source: a folder with labels.npy and NAME.npy (CIFAR-10-C, CIFAR-100-C, or written by
             `write_npy_folder`), a folder with NAME/SEVERITY/CLASS/ (Tiny ImageNet-C), or a
             repository of the hub, such as robro/cifar10-c-parquet.
-        class_names: of the clean test set, by which folders of classes are numbered.
 
     Raises:
         CorruptedDataError: it is none of these.
     """
     folder = Path(source)
     if folder.is_dir():
-        return _open_folder(folder, class_names)
+        return _open_folder(folder)
     if _REPOSITORY.fullmatch(str(source)):
         return HubCorruptions(str(source))
     raise CorruptedDataError(
@@ -35,11 +34,11 @@ def open_corrupted(source: str | Path, class_names: tuple[str, ...] | None = Non
     )
 
 
-def _open_folder(folder: Path, class_names: tuple[str, ...] | None) -> CorruptedData:
+def _open_folder(folder: Path) -> CorruptedData:
     if (folder / f"{LABELS}.npy").exists():
         return NpyFolder(folder)
     if any((folder / name).is_dir() for name in CORRUPTIONS):
-        return ImageFolders(folder, class_names)
+        return ImageFolders(folder)
     found = sorted(entry.name for entry in folder.iterdir())[:5]
     raise CorruptedDataError(
         f"{folder} holds neither {LABELS}.npy nor a folder such as gaussian_noise/; it holds "

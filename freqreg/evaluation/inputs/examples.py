@@ -19,6 +19,9 @@ Labels = Integer[Tensor, " images"]
 
 BATCH_SIZE = 256
 
+_SIZES = (32, 224, 64, 96, 128, 160, 192, 256, 288, 299, 336, 384, 448, 512, 28, 16)
+"""Sides of images that models are trained on, the most usual ones first."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -159,16 +162,35 @@ def _classes(model: Classifier, images: Images, device: torch.device) -> int:
     try:
         with torch.no_grad():
             logits = model(unit_range(images[:1].to(device)))
-    except Exception as error:  # whatever a network raises
-        raise InputError(
-            f"The model cannot take {images.dtype} images of shape {tuple(images.shape[1:])}: "
-            f"{error}. Give images [images, channel, height, width] such as it was trained on (on "
-            "the command line --image-size)."
-        ) from error
+    except Exception as error:
+        raise InputError(_refusal(model, images.to(device), error)) from error
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise InputError(f"The model returned {found}; needed are logits [batch, class].")
     return logits.shape[1]
+
+
+def _refusal(model: Classifier, images: Images, error: Exception) -> str:
+    """Why the model does not take the images, and a size of images that it does take."""
+    size = next((size for size in _SIZES if _takes(model, images, size)), None)
+    mend = (
+        "Give images [images, channel, height, width] such as it was trained on."
+        if size is None
+        else f"It takes {size} x {size}: resize them (on the command line --image-size {size})."
+    )
+    reason = f" ({text})" if (text := str(error).partition("\n")[0].rstrip(".")) else ""
+    _, channels, height, width = images.shape
+    found = f"images of {channels} x {height} x {width} pixels"
+    return f"The model cannot take {found}{reason}. {mend}"
+
+
+@torch.no_grad()
+def _takes(model: Classifier, images: Images, size: int) -> bool:
+    try:
+        logits = model(torch.zeros(1, images.shape[1], size, size, device=images.device))
+    except Exception:
+        return False
+    return isinstance(logits, Tensor) and logits.ndim == 2
 
 
 def _require_labels(labels: Labels, images: int, classes: int) -> None:

@@ -11,6 +11,7 @@ from freqreg.evaluation.report.numbers import STANDARD, numbers
 from freqreg.evaluation.report.portrait import Portrait
 from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.results.paper import METHODS, published
+from freqreg.evaluation.results.summary import incomparable
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +55,17 @@ def with_published(groups: Sequence[Group], dataset: str) -> list[Group]:
 def baseline_of(group: Group, groups: Sequence[Group]) -> Group | None:
     """The group that a method is compared with: what it adds to, of the most similar settings.
 
-    "fgsm+jafr" adds to "fgsm". None for standard training itself, or where it was not run.
+    "fgsm+jafr" adds to "fgsm". None for standard training itself, or where it was not run on the
+    same images with the same settings.
     """
     wanted = group.method.rpartition("+")[0] or STANDARD
-    others = [other for other in groups if other.method == wanted and other is not group]
+    others = [
+        other
+        for other in groups
+        if other.method == wanted
+        and other is not group
+        and not incomparable(group.runs[0].record, other.runs[0].record)
+    ]
     return max(others, key=lambda other: len(_settings(group) & _settings(other)), default=None)
 
 

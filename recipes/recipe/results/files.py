@@ -10,7 +10,7 @@ from freqreg._files import write_text
 from freqreg.errors import SettingError
 from freqreg.evaluation.inputs.models import CONFIG, RESULTS
 from freqreg.evaluation.results.records import differences
-from recipe.measure import Measures
+from recipe.results.measures import Measures
 
 
 @dataclass(frozen=True)

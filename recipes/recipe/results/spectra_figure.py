@@ -9,7 +9,7 @@ from freqreg.evaluation.inputs.models import load_model
 from freqreg.evaluation.metrics.frequency_profile import input_gradients
 from freqreg.evaluation.plots import GradientPanel, gradient_figure
 from freqreg.evaluation.results.paper import METHODS
-from recipe.measure import profile_of
+from recipe.results.measures import profile_of
 from recipe.settings.experiment import Settings
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.table import Column, Table
 
-from recipe.measure import Measures
 from recipe.results.files import Results
+from recipe.results.measures import Measures
 
 COLUMNS = {
     "clean %": "clean",

@@ -18,9 +18,9 @@ from freqreg.evaluation.inputs.models import build_network, load_model, use_diff
 from freqreg.evaluation.metrics.accuracy import accuracy
 from freqreg.evaluation.results.environment import versions
 from recipe.data.augment import RandomCropAndFlip
-from recipe.measure import Measures, measure
 from recipe.results.commit import current_commit
 from recipe.results.files import RESULTS, BestModel, Results, begin
+from recipe.results.measures import Measures, measures_of
 from recipe.results.model_card import CARD, card
 from recipe.settings.experiment import Method, Settings
 from recipe.training.best_model import BEST, BestKeepingTrainer, selection
@@ -156,8 +156,8 @@ def best_model(
 def _measures(
     run: Run, folder: Path, test: LabelledImages, trainer: BestKeepingTrainer
 ) -> Measures:
-    model = load_model(folder, device=trainer.accelerator.device).model
-    return measure(model, test, run.settings)
+    loaded = load_model(folder, device=trainer.accelerator.device)
+    return measures_of(loaded, test, run.settings)
 
 
 def make_trainer(

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from pandas import DataFrame
-from recipe.measure import profile_of
 from recipe.results.files import Results
+from recipe.results.measures import profile_of
 from recipe.settings.experiment import Changes, Experiment, Settings, preset
 from recipe.training.run import Run, perform
 from torch import nn

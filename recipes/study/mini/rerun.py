@@ -91,10 +91,13 @@ def tell_versions(before: Mapping[str, Any]) -> None:
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """A line for each figure that is not the same."""
+    """A line for each figure of before that is not the same."""
     was, now = dict(figures(before)), dict(figures(after))
-    pairs = {name: (was.get(name), now.get(name)) for name in was | now}
-    return [f"{name}: was {old}, is {new}" for name, (old, new) in pairs.items() if old != new]
+    return [
+        f"{name}: was {was.get(name)}, is {now.get(name)}"
+        for name in was
+        if was.get(name) != now.get(name)
+    ]
 
 
 def figures(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

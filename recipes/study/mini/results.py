@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pandas import DataFrame, concat
-from recipe.measure import Measures
+from recipe.results.measures import Measures
 from recipe.settings.experiment import Method
 
 from freqreg.evaluation.results import summary
@@ -35,8 +35,8 @@ def read(folder: Path) -> DataFrame:
 
     Columns: `stage`, `method`, `seed`, `label` and `files` as in `StudyRun`; its settings; `found`
     (its file is there), `is_model` (it learnt anything), `collapsed` (by the study's words), `lost`
-    (by those of `summary.collapsed`); what `Measures` has; the scores as SCORE/PART; `seconds` of a
-    step, `commit` and `versions`.
+    (by `summary.catastrophic_overfitting`); what `Measures` has; the scores as SCORE/PART;
+    `seconds` of a step, `commit` and `versions`.
 
     Raises:
         RecordError: a file is not of the run that it is named after.
@@ -154,6 +154,6 @@ def _wanted(run: StudyRun) -> dict[str, Any]:
 
 def _outcome(found: Measures) -> dict[str, bool]:
     is_model = found.clean >= A_MODEL
-    lost = summary.collapsed(clean=found.clean, fgsm=found.fgsm, pgd=found.pgd)
+    lost = summary.catastrophic_overfitting(clean=found.clean, fgsm=found.fgsm, pgd=found.pgd)
     flags = {"collapsed": collapsed(found), "lost": lost}
     return {"is_model": is_model, **{name: is_model and flag for name, flag in flags.items()}}

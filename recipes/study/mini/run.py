@@ -153,4 +153,5 @@ def images_for(cell: StudyRun, data_dir: Path | None) -> tuple[LabelledImages, L
     if cell.seed < CHOOSING:
         return train, test
     rows = torch.arange(len(train))
-    return train.select(rows[:-HELD_OUT]), train.select(rows[-HELD_OUT:])
+    held_out = train.select(rows[-HELD_OUT:])
+    return train.select(rows[:-HELD_OUT]), replace(held_out, index=rows[:HELD_OUT])

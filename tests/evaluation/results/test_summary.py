@@ -1,13 +1,16 @@
+from dataclasses import replace
+
 import pytest
 from torch.testing import assert_close
 
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, MAIN
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
-from freqreg.evaluation.results.records import Entry, ModelScores
+from freqreg.evaluation.results.records import Entry, ModelScores, RecordError
 from freqreg.evaluation.results.summary import (
     BANDS,
-    collapsed,
+    catastrophic_overfitting,
     has_collapsed,
+    incomparable,
     mean_corruption_error,
     summary,
     summary_rows,
@@ -51,6 +54,30 @@ def test_mce_is_the_published_one(method, published):
     assert error == pytest.approx(published, abs=0.005)
 
 
+def _changed(record: ModelScores, about: dict, **settings: object) -> ModelScores:
+    entry = record.scores["corruption/fog"]
+    scores = record.scores | {"corruption/fog": replace(entry, settings=settings)}
+    return ModelScores(record.about | about, scores)
+
+
+@pytest.mark.parametrize(
+    ("about", "settings", "told"),
+    [
+        ({"data": "d"}, {}, "data: d and None"),
+        ({"images": 9}, {}, "images: 9 and None"),
+        ({}, {"seed": 1}, "seed: 1 and None"),
+        ({}, {"corrupted_data": "c"}, "corrupted_data: c and None"),
+    ],
+)
+def test_mce_is_of_records_that_were_measured_alike(about, settings, told):
+    record = _changed(_record("jafr"), about, **settings)
+    with pytest.raises(RecordError, match=f"runs/jafr has no mCE .* runs/standard: .*{told}"):
+        mean_corruption_error(record, _record("standard"))
+    assert incomparable(record, _record("standard")) == [told]
+    assert "mCE" in summary(_record("jafr"), _record("standard"))
+    assert "mCE" not in summary(record, _record("standard"))
+
+
 # clean, FGSM and PGD accuracy of Tables 3 to 6; collapsed or not by what the paper says of them
 PUBLISHED = [
     (93.11, 16.04, 0.00, False),  # CIFAR-10, standard
@@ -72,7 +99,7 @@ PUBLISHED = [
 
 @pytest.mark.parametrize(("clean", "fgsm", "pgd", "expected"), PUBLISHED)
 def test_collapse_is_told_from_the_published_tables(clean, fgsm, pgd, expected):
-    assert collapsed(clean=clean / 100, fgsm=fgsm / 100, pgd=pgd / 100) is expected
+    assert catastrophic_overfitting(clean=clean / 100, fgsm=fgsm / 100, pgd=pgd / 100) is expected
 
 
 def test_a_collapse_needs_all_three_scores():

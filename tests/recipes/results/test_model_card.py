@@ -11,8 +11,8 @@ import pytest
 import torch
 from accelerate import Accelerator
 from huggingface_hub import ModelCard
-from recipe.measure import Measures
 from recipe.results.files import BestModel, Results
+from recipe.results.measures import Measures
 from recipe.results.model_card import CARD, PARTS, card
 from recipe.settings.experiment import METHODS
 from recipe.training.run import perform

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
-from recipe.measure import Measures
 from recipe.results.files import Results
+from recipe.results.measures import Measures
 from recipe.settings.experiment import METHODS, Source
 from study.deviations import measure as deviation_effects
 from study.deviations.measure import (

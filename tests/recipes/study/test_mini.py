@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from recipe.measure import Measures
 from recipe.results.files import Results
+from recipe.results.measures import Measures
 from recipe.settings.experiment import preset
 from study.mini import run as mini
 from study.mini import scores as mini_scores

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
-from recipe.measure import measure
 from recipe.results.files import Results
+from recipe.results.measures import measures_of
 from recipe.results.terminal_table import print_table
 from recipe.training.best_model import BEST, BestKeepingTrainer, Selection, Weights, selection
 from recipe.training.run import Run, make_trainer, perform
@@ -62,7 +62,7 @@ def test_the_first_of_the_most_robust_is_kept_beside_the_last(
     assert same(load_file(tmp_path / BEST / "model.safetensors"), given.seen[1])
     assert same(load_file(tmp_path / "model.safetensors"), given.seen[3])
     best = load_model(tmp_path / BEST)
-    assert results.best.measures == measure(best.model, TEST, run(tmp_path).settings)
+    assert results.best.measures == measures_of(best.model, TEST, run(tmp_path).settings)
     assert results.best.measures != results.measures
     assert (best.method, best.seed, best.config["step"]) == ("jafr (best)", 0, 8)
     assert Results.read(tmp_path) == results
