@@ -54,9 +54,13 @@ class Evaluate:
     freqreg evaluate timm/resnet18 --data my-images --scores clean fgsm corruptions
 
     Args:
-        models: Folders of runs (model.safetensors and config.json), or timm/NAME.
+        models: Folders of runs (model.safetensors and config.json) or of transformers, timm/NAME,
+            hf-hub:OWNER/NAME, local-dir:FOLDER, or files of weights (.pth.tar, .pth, .safetensors).
         data: The test set: a data set of the hub (owner/name), a local folder, or a .safetensors
             file with uint8 pixels and labels.
+        model: The network of files of weights, such as timm/resnet18; None: the one that each file
+            names.
+        ema: Take the averaged weights of checkpoints.
         preset: paper: all that the paper and reviewers of defences ask for (a GPU and hours); mini:
             minutes on two cores; smoke: seconds, to see that it works.
         scores: What to measure: clean, fgsm, pgd, pgd-max-loss, cw, autoattack, square, transfer,
@@ -88,6 +92,8 @@ class Evaluate:
 
     models: tyro.conf.Positional[tuple[str, ...]]
     data: str
+    model: str | None = None
+    ema: bool = False
     preset: Preset = "mini"
     scores: tuple[str, ...] = ()
     output_dir: Path = Path("evaluations")
@@ -113,7 +119,8 @@ class Evaluate:
         if not self.models:
             raise SettingError("No model was given: name folders of runs, or timm/NAME.")
         console = Console()
-        settings, models = self.settings(), load_models(self.models, self.device)
+        settings = self.settings()
+        models = load_models(self.models, self.device, network=self.model, ema=self.ema)
         records = [self._evaluated(loaded, settings, console) for loaded in models]
         baseline = self._baseline(records)
         everything = load_all(self.output_dir)

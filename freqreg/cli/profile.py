@@ -52,10 +52,13 @@ class Profile:
     freqreg profile runs/cifar10/mini-jafr-seed0 --data uoft-cs/cifar10 --points clean adversarial
 
     Args:
-        models: Folders of runs (model.safetensors and config.json), or timm/NAME; none: the data
-            alone.
+        models: Folders of runs (model.safetensors and config.json) or of transformers, timm/NAME,
+            hf-hub:OWNER/NAME, local-dir:FOLDER, or files of weights; none: the data alone.
         data: A data set of the hub (owner/name), a local folder, or a .safetensors file with uint8
             pixels and labels.
+        model: The network of files of weights, such as timm/resnet18; None: the one that each file
+            names.
+        ema: Take the averaged weights of checkpoints.
         points: Where J is taken: at the images, at random points around them, at adversarial ones.
         labels: Whose classes J is of: the data's, or what each model itself predicts (for models of
             other classes).
@@ -72,6 +75,8 @@ class Profile:
 
     models: tyro.conf.Positional[tuple[str, ...]]
     data: str
+    model: str | None = None
+    ema: bool = False
     points: tuple[Where, ...] = ("clean",)
     labels: Literal["data", "model"] = "data"
     output_dir: Path = Path("profiles")
@@ -86,7 +91,7 @@ class Profile:
     def __call__(self) -> None:
         """Measure, print and draw."""
         require_count(batch_size=self.batch_size)
-        models = load_models(self.models, self.device)
+        models = load_models(self.models, self.device, network=self.model, ema=self.ema)
         found = images_for(
             models, self.data, split=self.split, count=self.images, image_size=self.image_size
         )

@@ -13,6 +13,7 @@ from freqreg._settings import require_count
 from freqreg.errors import FreqregError, SettingError
 from freqreg.evaluation.inputs.images import ImageSet, load_image_set
 from freqreg.evaluation.inputs.models import LoadedModel, load_model
+from freqreg.evaluation.inputs.transforms import PictureTransform
 
 
 def chosen_device(name: str | None) -> torch.device:
@@ -52,9 +53,33 @@ def file_name(source: str) -> str:
     return re.sub(r"[^\w.+()-]+", "-", source).strip("-.")
 
 
-def load_models(sources: tuple[str, ...], device: str | None) -> list[LoadedModel]:
-    """The models of a command line, on one device."""
-    return [load_model(source, device=chosen_device(device)) for source in sources]
+def load_models(
+    sources: tuple[str, ...], device: str | None, *, network: str | None = None, ema: bool = False
+) -> list[LoadedModel]:
+    """The models of a command line, on one device.
+
+    Args:
+        sources: as `load_model` takes them.
+        device: as `chosen_device` takes it.
+        network: of those that are files of weights; None: the one that each names.
+        ema: take the averaged weights of these files.
+
+    Raises:
+        SettingError: a network or averaged weights are asked for, and no source is a file.
+    """
+    files = {source for source in sources if Path(source).is_file()}
+    if sources and not files and (network is not None or ema):
+        raise SettingError(
+            f"--model and --ema are for files of weights, and {', '.join(sources)} is none. Leave "
+            "them out, or give the file."
+        )
+    used = chosen_device(device)
+    return [
+        load_model(source, model=network, ema=ema, device=used)
+        if source in files
+        else load_model(source, device=used)
+        for source in sources
+    ]
 
 
 def images_for(
@@ -68,9 +93,8 @@ def images_for(
     """Images of the size that is asked for, else of that which the models were trained on."""
     require_count(images=1 if count is None else count, image_size=image_size or 1)
     known = next((m.transform for m in models if m.transform), None)
-    size = image_size or (known.size[0] if known else None)
-    share = known.crop_share if known and known.size[0] == size else 1.0
-    return _image_set(source, _state_of(source), split, count, size, share)
+    transform = known if image_size in (None, known and known.size[0]) else None
+    return _image_set(source, _state_of(source), split, count, image_size, transform)
 
 
 @lru_cache(maxsize=2)
@@ -80,10 +104,10 @@ def _image_set(
     split: str,
     count: int | None,
     size: int | None,
-    share: float,
+    transform: PictureTransform | None,
 ) -> ImageSet:
     """Decoded once for all models of a command, while the state of the source is the same."""
-    return load_image_set(source, split=split, count=count, image_size=size, crop_share=share)
+    return load_image_set(source, split=split, count=count, image_size=size, transform=transform)
 
 
 def _state_of(source: str) -> tuple[Path, int] | None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from freqreg.errors import FreqregError
 from freqreg.evaluation.inputs.progress import progress_bar
+from freqreg.evaluation.inputs.transforms import PictureTransform
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -41,7 +42,7 @@ def load_image_set(
     split: str = "test",
     count: int | None = None,
     image_size: int | None = None,
-    crop_share: float = 1.0,
+    transform: PictureTransform | None = None,
 ) -> ImageSet:
     """Labelled images, decoded.
 
@@ -53,17 +54,18 @@ def load_image_set(
         count: the first so many. Where images are sorted by class: as many at equal distances.
         image_size: side to which images are resized and cropped, those of a .safetensors file
             unless they have it; None: as they are.
-        crop_share: side of the crop as a share of the resized image.
+        transform: how the model is shown pictures, instead of `image_size`.
 
     Raises:
         ImageSetError: there are no such images, or they have no labels or different sizes.
     """
     if Path(source).suffix == ".safetensors":
-        return _resized(_from_file(Path(source), count), image_size, crop_share)
+        side = transform.size[0] if transform else image_size
+        return _resized(_from_file(Path(source), count), side)
     table = _table(str(source), split)
     image, label = _columns(table, source)
     rows = chosen_rows(torch.tensor(table[label]), count)
-    decoded = _decoded(table, image, rows.tolist(), image_size, crop_share)
+    decoded = _decoded(table, image, rows.tolist(), image_size, transform)
     return ImageSet(_stacked(list(decoded)), torch.tensor(table[label])[rows])
 
 
@@ -106,23 +108,22 @@ def _from_file(path: Path, count: int | None) -> ImageSet:
     return ImageSet(found.images[rows], found.labels[rows])
 
 
-def _resized(found: ImageSet, side: int | None, crop_share: float) -> ImageSet:
+def _resized(found: ImageSet, side: int | None) -> ImageSet:
     if side is None or found.images.shape[-2:] == (side, side):
         return found
     from PIL import Image
 
     channels = (Image.fromarray(channel) for channel in found.images.flatten(0, 1).numpy())
-    fitted = [torch.from_numpy(np.array(_fitted(c, side, crop_share))) for c in channels]
+    fitted = [torch.from_numpy(np.array(_fitted(c, side))) for c in channels]
     images = torch.stack(fitted).unflatten(0, found.images.shape[:2])
     return ImageSet(images, found.labels)
 
 
-def _fitted(image: "Picture", side: int, crop_share: float) -> "Picture":
+def _fitted(image: "Picture", side: int) -> "Picture":
     """Resized, and the middle cropped."""
     from PIL import Image, ImageOps
 
-    bleed = (1 - crop_share) / 2
-    return ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC, bleed)
+    return ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
 
 
 def _datasets() -> Any:
@@ -189,14 +190,19 @@ def _columns(table: "Dataset", source: str | Path) -> tuple[str, str]:
 
 
 def _decoded(
-    table: Any, column: str, rows: list[int], image_size: int | None, crop_share: float
+    table: Any,
+    column: str,
+    rows: list[int],
+    image_size: int | None,
+    transform: PictureTransform | None,
 ) -> Iterator[np.ndarray]:
     with progress_bar(len(rows), "decoding") as bar:
         for row in table.select_columns(column).select(rows):
             image = row[column].convert("RGB")
-            if image_size is not None:
-                image = _fitted(image, image_size, crop_share)
-            yield np.asarray(image)
+            if transform is not None:
+                yield transform(image).movedim(0, -1).numpy()
+            else:
+                yield np.asarray(image if image_size is None else _fitted(image, image_size))
             bar.update()
 
 

@@ -2,13 +2,27 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from jaxtyping import UInt8
 from torch import Tensor
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+@runtime_checkable
+class PictureTransform(Protocol):
+    """How a model is shown an RGB picture."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of what it is shown."""
+        ...
+
+    def __call__(self, picture: "Image") -> UInt8[Tensor, "channel height width"]:
+        """The picture as the model is shown it."""
+        ...
 
 
 @dataclass(frozen=True)
