@@ -49,7 +49,7 @@ def affine_pixels(processor: Any, way_out: str) -> AffinePixels:
 
 def _processed(processor: Any, colour: tuple[int, ...], way_out: str) -> Float[Tensor, "channel"]:
     """What becomes of the middle of an image of one colour."""
-    image = torch.tensor(colour, dtype=torch.uint8)[:, None, None].expand(3, SIDE, SIDE)
+    image = torch.tensor(colour, dtype=torch.uint8).repeat(SIDE, SIDE, 1).numpy()
     try:
         (output,) = processor(images=image, return_tensors="pt")["pixel_values"]
     except Exception as error:

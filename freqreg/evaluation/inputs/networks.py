@@ -75,8 +75,15 @@ def sizes_from(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, int
 
     Args:
         network: with its default sizes.
-        state: its weights, of any sizes.
+        state: its weights, of any sizes; for those of another kind there are no arguments.
     """
+    try:
+        return _sizes(network, state)
+    except (KeyError, ValueError):
+        return {}
+
+
+def _sizes(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, int]:
     if isinstance(network, PreActResNet18):
         width, channels = state["stem.weight"].shape[:2]
         return {"num_classes": len(state["head.weight"]), "width": width, "in_channels": channels}

@@ -143,7 +143,7 @@ def _processor(folder: Path) -> Any:
 
 def _transform(processor: Any, pixels: AffinePixels) -> ProcessorTransform | None:
     """How pictures are shown; None where that leaves their size alone."""
-    blanks = [torch.zeros(3, side, side, dtype=torch.uint8) for side in (SIDE, 2 * SIDE)]
+    blanks = [torch.zeros(side, side, 3, dtype=torch.uint8).numpy() for side in (SIDE, 2 * SIDE)]
     outputs = (processor(images=blank, return_tensors="pt")["pixel_values"] for blank in blanks)
     sizes = {tuple(output.shape[-2:]) for output in outputs}
     return ProcessorTransform(processor, pixels, sizes.pop()) if len(sizes) == 1 else None
