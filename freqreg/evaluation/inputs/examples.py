@@ -159,15 +159,29 @@ def _classes(model: Classifier, images: Images, device: torch.device) -> int:
     try:
         with torch.no_grad():
             logits = model(unit_range(images[:1].to(device)))
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0].rstrip(".")
         raise InputError(
             f"The model cannot take {images.dtype} images of shape {tuple(images.shape[1:])}: "
-            f"{error}. Give images [images, channel, height, width] such as it was trained on."
+            f"{reason}. Give images [images, channel, height, width] such as it was trained on."
         ) from error
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise InputError(f"The model returned {found}; needed are logits [batch, class].")
+    _require_no_probabilities(logits)
     return logits.shape[1]
+
+
+def _require_no_probabilities(logits: Float[Tensor, "batch classes"]) -> None:
+    """Raise for a softmax: positive numbers that sum to 1. A one-hot answer is let pass."""
+    rounding = 10 * torch.finfo(logits.dtype).eps
+    sums_to_one = ((logits.sum(1) - 1).abs() < rounding).all() and (logits >= 0).all()
+    if sums_to_one and ((logits > 0) & (logits < 1)).any():
+        raise InputError(
+            "The model returned probabilities: none is negative and they sum to 1. Losses and "
+            "attacks take logits; through probabilities gradients vanish. Leave the model's last "
+            "softmax out, or give their logarithm: lambda x: model(x).log()."
+        )
 
 
 def _require_labels(labels: Labels, images: int, classes: int) -> None:

@@ -14,18 +14,18 @@ from torch.testing import assert_close
 from freqreg.evaluation.inputs.models import CheckpointError, load_model
 from freqreg.evaluation.inputs.timm_models import data_config, transform_of
 
-SHOWN = {
-    "resnet18.a1_in1k": "bicubic",
-    "resnet50.tv_in1k": "bilinear, 0.875",
-    "test_vit.r160_in1k": "160 pixels",
-    "mobilenetv4_conv_small.e2400_r224_in1k": "0.875 at 224",
-    "convnext_base.clip_laion2b_augreg_ft_in1k": "all of 256 pixels",
-    "eva02_base_patch14_448.mim_in22k_ft_in1k": "squash, 448 pixels",
-    "vit_base_patch16_siglip_224.webli": "squash, mean and std 0.5",
-    "vit_base_patch16_clip_224.laion2b_ft_in1k": "mean and std of CLIP",
-    "efficientvit_m5.r224_in1k": "0.875",
-    "vit_so150m2_patch16_reg1_gap_256.sbb_e200_in12k": "0.95",
-}
+SHOWN = (
+    "resnet18.a1_in1k",  # bicubic, 0.95
+    "resnet50.tv_in1k",  # bilinear, 0.875
+    "test_vit.r160_in1k",  # 160 pixels
+    "convnext_base.clip_laion2b_augreg_ft_in1k",  # 256 pixels, all of them
+    "vit_base_patch16_clip_224.laion2b_ft_in1k",  # mean and std of CLIP
+    "eva02_base_patch14_448.mim_in22k_ft_in1k",  # squash, 448 pixels
+    "dm_nfnet_f0.dm_in1k",  # squash, 0.9
+    "vit_base_patch16_lingbot.robbyant",  # squash, bilinear
+    "vit_base_patch16_sapiens2.fb",  # squash, bilinear, of unequal sides
+    "deepseek_vit_412m.deepseek_v4_1_flash",  # border
+)
 
 
 class Pretrained(nn.Module):
