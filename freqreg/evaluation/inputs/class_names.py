@@ -147,7 +147,7 @@ def _in_order(names: Sequence[str]) -> bool:
 def _imagenet(classes: int) -> tuple[str, ...]:
     """The numbers of the ImageNet with so many classes; empty where there is none."""
     try:
-        from timm.data import ImageNetInfo, infer_imagenet_subset
+        from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
     except ImportError:
         return ()
     subset = infer_imagenet_subset({"num_classes": classes})
@@ -156,7 +156,7 @@ def _imagenet(classes: int) -> tuple[str, ...]:
 
 @lru_cache
 def _imagenet_info() -> Any:
-    from timm.data import ImageNetInfo
+    from timm.data.imagenet_info import ImageNetInfo
 
     return ImageNetInfo()
 

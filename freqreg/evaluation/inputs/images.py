@@ -42,6 +42,7 @@ def load_image_set(
     split: str = "test",
     count: int | None = None,
     image_size: int | None = None,
+    crop_share: float = 1.0,
     transform: PictureTransform | None = None,
 ) -> ImageSet:
     """Labelled images, decoded.
@@ -54,18 +55,19 @@ def load_image_set(
         count: the first so many. Where images are sorted by class: as many at equal distances.
         image_size: side to which images are resized and cropped, those of a .safetensors file
             unless they have it; None: as they are.
-        transform: how the model is shown pictures, instead of `image_size`.
+        crop_share: side of the crop as a share of the resized image.
+        transform: how the model is shown pictures, instead of `image_size` and `crop_share`.
 
     Raises:
         ImageSetError: there are no such images, or they have no labels or different sizes.
     """
     if Path(source).suffix == ".safetensors":
         side = transform.size[0] if transform else image_size
-        return _resized(_from_file(Path(source), count), side)
+        return _resized(_from_file(Path(source), count), side, crop_share)
     table = _table(str(source), split)
     image, label = _columns(table, source)
     rows = chosen_rows(torch.tensor(table[label]), count)
-    decoded = _decoded(table, image, rows.tolist(), image_size, transform)
+    decoded = _decoded(table, image, rows.tolist(), image_size, crop_share, transform)
     return ImageSet(_stacked(list(decoded)), torch.tensor(table[label])[rows])
 
 
@@ -108,22 +110,23 @@ def _from_file(path: Path, count: int | None) -> ImageSet:
     return ImageSet(found.images[rows], found.labels[rows])
 
 
-def _resized(found: ImageSet, side: int | None) -> ImageSet:
+def _resized(found: ImageSet, side: int | None, crop_share: float) -> ImageSet:
     if side is None or found.images.shape[-2:] == (side, side):
         return found
     from PIL import Image
 
     channels = (Image.fromarray(channel) for channel in found.images.flatten(0, 1).numpy())
-    fitted = [torch.from_numpy(np.array(_fitted(c, side))) for c in channels]
+    fitted = [torch.from_numpy(np.array(_fitted(c, side, crop_share))) for c in channels]
     images = torch.stack(fitted).unflatten(0, found.images.shape[:2])
     return ImageSet(images, found.labels)
 
 
-def _fitted(image: "Picture", side: int) -> "Picture":
+def _fitted(image: "Picture", side: int, crop_share: float) -> "Picture":
     """Resized, and the middle cropped."""
     from PIL import Image, ImageOps
 
-    return ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
+    bleed = (1 - crop_share) / 2
+    return ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC, bleed)
 
 
 def _datasets() -> Any:
@@ -194,15 +197,18 @@ def _decoded(
     column: str,
     rows: list[int],
     image_size: int | None,
+    crop_share: float,
     transform: PictureTransform | None,
 ) -> Iterator[np.ndarray]:
     with progress_bar(len(rows), "decoding") as bar:
         for row in table.select_columns(column).select(rows):
             image = row[column].convert("RGB")
             if transform is not None:
-                yield transform(image).movedim(0, -1).numpy()
-            else:
-                yield np.asarray(image if image_size is None else _fitted(image, image_size))
+                yield np.asarray(transform(image)).transpose(1, 2, 0)
+                continue
+            if image_size is not None:
+                image = _fitted(image, image_size, crop_share)
+            yield np.asarray(image)
             bar.update()
 
 

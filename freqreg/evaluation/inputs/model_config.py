@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from freqreg.evaluation.inputs.loaded_model import CheckpointError
-from freqreg.evaluation.inputs.transforms import EvalTransform
+from freqreg.evaluation.inputs.transforms import CROP_MODES, INTERPOLATIONS, EvalTransform
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 RESULTS = "results.json"
@@ -109,13 +109,22 @@ def stated_transform(config: Mapping[str, Any], path: Path) -> EvalTransform | N
     if stated is None:
         return None
     try:
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in stated.items()}
-        return EvalTransform(**values)
-    except (AttributeError, TypeError) as error:
-        raise CheckpointError(
-            f'{path}: "transform" is {stated!r} ({error}). Needed is {{"size": [height, width]}}, '
-            'and if need be "crop_share", "interpolation", "crop_mode" and "fill".'
-        ) from error
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in stated.items()
+        }
+        transform = EvalTransform(**values)
+        height, width = transform.size
+        is_meant = height >= 1 <= width and 0 < transform.crop_share <= 1
+        known = {"interpolation": INTERPOLATIONS, "crop_mode": CROP_MODES}
+        if is_meant and all(getattr(transform, name) in ways for name, ways in known.items()):
+            return transform
+    except (AttributeError, TypeError, ValueError):
+        pass
+    raise CheckpointError(
+        f'{path}: "transform" is {stated!r}. Needed is {{"size": [height, width]}}, and if need be '
+        f'"crop_share" up to 1, "interpolation" ({", ".join(INTERPOLATIONS)}), "crop_mode" '
+        f'({", ".join(CROP_MODES)}) and "fill".'
+    )
 
 
 def stated_class_names(config: Mapping[str, Any], path: Path) -> tuple[str, ...] | None:

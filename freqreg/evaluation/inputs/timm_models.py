@@ -87,7 +87,7 @@ def as_timm_shows(
 
 def data_config(network: nn.Module, args: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """How timm evaluates the network: input_size, crop_pct, mean, ..."""
-    from timm.data import resolve_model_data_config
+    from timm.data.config import resolve_model_data_config
 
     return resolve_model_data_config(network, args=dict(args or {}))
 
@@ -104,7 +104,7 @@ def transform_of(data: Mapping[str, Any]) -> EvalTransform:
 
 
 def _class_names(network: Any, *, known: bool) -> tuple[str, ...] | None:
-    from timm.data import ImageNetInfo, infer_imagenet_subset
+    from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 
     config, classes = network.pretrained_cfg, network.num_classes
     names = config.get("label_names")

@@ -2,13 +2,18 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
 from jaxtyping import UInt8
 from torch import Tensor
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+CropMode = Literal["center", "squash", "border"]
+INTERPOLATIONS, CROP_MODES = get_args(Interpolation), get_args(CropMode)
 
 
 @runtime_checkable
@@ -40,8 +45,8 @@ class EvalTransform:
 
     size: tuple[int, int]
     crop_share: float = 1.0
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
-    crop_mode: Literal["center", "squash", "border"] = "center"
+    interpolation: Interpolation = "bicubic"
+    crop_mode: CropMode = "center"
     fill: tuple[float, ...] = (0.5, 0.5, 0.5)
 
     def __call__(self, picture: "Image") -> UInt8[Tensor, "channel height width"]:

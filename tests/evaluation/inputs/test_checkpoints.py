@@ -7,12 +7,13 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
-from timm.utils import ModelEmaV2
+from timm.utils.model_ema import ModelEmaV2
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 from torch.testing import assert_close
 
 from freqreg.evaluation.inputs.models import CheckpointError, load_model
+from freqreg.evaluation.inputs.transforms import EvalTransform
 from freqreg.networks import OneConvNet, PreActResNet18
 
 MODEL = "timm/test_resnet"
@@ -91,7 +92,7 @@ def test_a_checkpoint_of_timm_names_its_network_and_has_averaged_weights(
     assert_close(averaged.model(X), other((X - 0.4) / 0.2))
     assert "--ema takes the averaged ones" in caplog.text
     assert loaded.config == {"model": MODEL}
-    assert loaded.transform is not None
+    assert isinstance(loaded.transform, EvalTransform)
     assert (loaded.transform.size, loaded.transform.crop_share) == ((64, 64), 0.8)
 
 

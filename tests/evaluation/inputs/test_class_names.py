@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from timm.data import ImageNetInfo
+from timm.data.imagenet_info import ImageNetInfo
 from torch import nn
 
 from freqreg.errors import InputError

@@ -78,6 +78,9 @@ def test_a_range_alone_and_one_number_for_all(tmp_path):
         ({"class_names": "abcd"}, '"class_names" is no list of texts'),
         ({"class_names": ["a", "b"]}, '2 "class_names" for 4 classes'),
         ({"transform": {"side": 8}}, r'Needed is \{"size": \[height, width\]\}'),
+        ({"transform": {"size": 8}}, r'Needed is \{"size"'),
+        ({"transform": {"size": [8, 8], "crop_mode": "centre"}}, r"\(center, squash, border\)"),
+        ({"transform": {"size": [8, 8], "crop_share": 87.5}}, "up to 1"),
         ({"transform": 8}, r'Needed is \{"size"'),
     ],
 )

@@ -1,12 +1,16 @@
 """timm's networks see what timm itself would show them, and know timm's classes."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import timm
 import torch
 from PIL import Image
 from recipe.photographs import read_photographs
-from timm.data import ImageNetInfo, create_transform, resolve_model_data_config
+from timm.data.config import resolve_model_data_config
+from timm.data.imagenet_info import ImageNetInfo
+from timm.data.transforms_factory import create_transform
 from timm.models import save_for_hf
 from torch import nn
 from torch.testing import assert_close
@@ -33,7 +37,8 @@ class Pretrained(nn.Module):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.pretrained_cfg = timm.get_pretrained_cfg(name).to_dict()
+        config: Any = timm.get_pretrained_cfg(name)
+        self.pretrained_cfg: Any = config.to_dict()
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +49,8 @@ def pictures() -> list[Image.Image]:
 
 def _assert_shown_alike(network: nn.Module, pictures: list[Image.Image]) -> None:
     data = resolve_model_data_config(network)
-    ours, theirs = transform_of(data_config(network)), create_transform(**data)
+    ours = transform_of(data_config(network))
+    theirs: Any = create_transform(**data)
     mean, std = (torch.tensor(data[key])[:, None, None] for key in ("mean", "std"))
     for picture in pictures:
         expected = (theirs(picture) * std + mean) * 255

@@ -24,9 +24,9 @@ SQUARE = {"height": SIZE, "width": SIZE}
 PROCESSORS = {
     "as ViT's": ViTImageProcessor(size=SQUARE),
     "not normalised": ViTImageProcessor(size=SQUARE, do_normalize=False),
-    "from -1 to 1": ViTImageProcessor(size=SQUARE, rescale_factor=1 / 127.5, image_mean=[1] * 3),
-    "in bytes": ViTImageProcessor(size=SQUARE, do_rescale=False, image_mean=[120, 110, 100],
-                                  image_std=[60, 61, 62]),
+    "from -1 to 1": ViTImageProcessor(size=SQUARE, rescale_factor=1 / 127.5, image_mean=[1.0] * 3),
+    "in bytes": ViTImageProcessor(size=SQUARE, do_rescale=False, image_mean=[120.0, 110.0, 100.0],
+                                  image_std=[60.0, 61.0, 62.0]),
     "nothing but resized": ViTImageProcessor(size=SQUARE, do_rescale=False, do_normalize=False),
     "cropped": CLIPImageProcessor(size={"shortest_edge": 20}, crop_size=SQUARE),
     "cropped by a share": ConvNextImageProcessor(size={"shortest_edge": SIZE}),
