@@ -67,15 +67,12 @@ class Examples:
         Raises:
             InputError: the images, the labels or the model are not so.
         """
-        require_eval_mode(model)
-        require_pixels(images)
-        device = device_of(model, images)
-        classes = _classes(model, images, device)
+        classes = count_classes(model, images)
         _require_labels(labels, len(images), classes)
         places = torch.arange(len(images)) if index is None else index
         if len(places) != len(images):
             raise InputError(f"index has {len(places)} places for {len(images)} images.")
-        return cls(images, labels.long(), places, classes, device)
+        return cls(images, labels.long(), places, classes, device_of(model, images))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -154,8 +151,15 @@ def _require_unit_range(low: float, high: float) -> None:
     raise InputError(f"The images span [{low:.3g}, {high:.3g}]; needed are [0, 1]. {mend}")
 
 
-def _classes(model: Classifier, images: Images, device: torch.device) -> int:
-    """How many logits the model gives for the first image."""
+def count_classes(model: Classifier, images: Images) -> int:
+    """How many logits the model gives for the first image.
+
+    Raises:
+        InputError: the model or the images are not as `Examples.checked` needs them.
+    """
+    require_eval_mode(model)
+    require_pixels(images)
+    device = device_of(model, images)
     try:
         with torch.no_grad():
             logits = model(unit_range(images[:1].to(device)))
