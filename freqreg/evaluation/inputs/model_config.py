@@ -37,7 +37,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         found = ", ".join(sorted(p.name for p in folder.glob("*"))[:8]) or "nothing"
         raise CheckpointError(
             f"There is no {path} (found: {found}). Give the folder of a run, with {CONFIG} and "
-            f"{WEIGHTS}, or timm/NAME for a model of timm."
+            f"{WEIGHTS}, or timm/NAME or hf-hub:OWNER/NAME for a model of timm."
         )
     try:
         config = json.loads(path.read_text())

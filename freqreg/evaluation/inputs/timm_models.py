@@ -33,7 +33,7 @@ def pretrained(source: str) -> LoadedModel:
             else "Connect to the network once, or point HF_HOME to a cache that has them."
         )
         raise CheckpointError(
-            f"The weights of {source} cannot be fetched: {error}. {way_out}"
+            f"The weights of {source} cannot be fetched: {str(error).rstrip('.')}. {way_out}"
         ) from error
     if not network.num_classes:
         raise CheckpointError(

@@ -112,7 +112,11 @@ def _classifier(folder: Path) -> Any:
         ) from error
     try:
         model, found = AutoModelForImageClassification.from_pretrained(
-            folder, attn_implementation="eager", output_loading_info=True, local_files_only=True
+            folder,
+            attn_implementation="eager",
+            dtype=torch.float32,
+            output_loading_info=True,
+            local_files_only=True,
         )
     except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
         reason = str(error).strip().splitlines()[0]

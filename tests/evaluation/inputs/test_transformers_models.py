@@ -87,6 +87,11 @@ def test_gradients_can_be_differentiated_again(tmp_path, make):
     assert second.abs().sum() > 0
 
 
+def test_weights_in_half_precision_compute_in_single(tmp_path):
+    _saved(tmp_path, small_vit().half())
+    assert load_model(tmp_path).model(torch.rand(1, 3, SIZE, SIZE)).dtype == torch.float32
+
+
 def test_pictures_of_any_size_are_left_alone_where_nothing_resizes(tmp_path):
     small_vit().save_pretrained(tmp_path)
     ViTImageProcessor(do_resize=False).save_pretrained(tmp_path)
