@@ -60,7 +60,11 @@ class Evaluate(DataOptions):
     freqreg evaluate timm/resnet18 --data my-images --scores clean fgsm corruptions
 
     Args:
-        models: Folders of runs (model.safetensors and config.json), or timm/NAME.
+        models: Folders of runs (model.safetensors and config.json) or of transformers, timm/NAME,
+            hf-hub:OWNER/NAME, local-dir:FOLDER, or files of weights (.pth.tar, .pth, .safetensors).
+        model: The network of files of weights, such as timm/resnet18; None: the one that each file
+            names.
+        ema: Take the averaged weights of checkpoints.
         preset: paper: all that the paper and reviewers of defences ask for (a GPU and hours); mini:
             minutes on two cores; smoke: seconds, to see that it works.
         scores: What to measure: clean, fgsm, pgd, pgd-max-loss, cw, autoattack, square, transfer,
@@ -88,6 +92,8 @@ class Evaluate(DataOptions):
     """
 
     models: tyro.conf.Positional[tuple[str, ...]]
+    model: str | None = None
+    ema: bool = False
     preset: Preset = "mini"
     scores: tuple[str, ...] = ()
     output_dir: Path = Path("evaluations")
@@ -110,7 +116,7 @@ class Evaluate(DataOptions):
         """Evaluate each model and print the tables."""
         files = self._files()
         console, settings = Console(), self.settings()
-        models = load_models(tuple(files), self.device)
+        models = load_models(tuple(files), self.device, network=self.model, ema=self.ema)
         self._require_baseline(models)
         source = load_models((self.transfer_from,), self.device)[0] if self.transfer_from else None
         corrupted = open_corrupted(self.corruptions_from) if self.corruptions_from else None

@@ -17,7 +17,8 @@ from freqreg._files import require_writable, write_text
 from freqreg._settings import require_count
 from freqreg.cli.shared import DataOptions, pixel_radius
 from freqreg.evaluation.attacks.isolation import seeded
-from freqreg.evaluation.inputs.examples import Examples
+from freqreg.evaluation.inputs.class_names import labels_for
+from freqreg.evaluation.inputs.examples import Examples, count_classes
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
 from freqreg.evaluation.inputs.opening import load_models
@@ -53,8 +54,11 @@ class Profile(DataOptions):
     freqreg profile runs/cifar10/mini-jafr-seed0 --data uoft-cs/cifar10 --points clean adversarial
 
     Args:
-        models: Folders of runs (model.safetensors and config.json), or timm/NAME; none: the data
-            alone.
+        models: Folders of runs (model.safetensors and config.json) or of transformers, timm/NAME,
+            hf-hub:OWNER/NAME, local-dir:FOLDER, or files of weights; none: the data alone.
+        model: The network of files of weights, such as timm/resnet18; None: the one that each file
+            names.
+        ema: Take the averaged weights of checkpoints.
         points: Where J is taken: at the images, at random points around them, at adversarial ones.
         labels: Whose classes J is of: the data's, or what each model itself predicts (for models of
             other classes).
@@ -67,6 +71,8 @@ class Profile(DataOptions):
     """
 
     models: tyro.conf.Positional[tuple[str, ...]]
+    model: str | None = None
+    ema: bool = False
     points: tuple[Where, ...] = ("clean",)
     labels: Literal["data", "model"] = "data"
     output_dir: Path = Path("profiles")
@@ -80,7 +86,7 @@ class Profile(DataOptions):
         """Measure, print and draw."""
         require_count(batch_size=self.batch_size)
         require_writable(self.output_dir)
-        models = load_models(self.models, self.device)
+        models = load_models(self.models, self.device, network=self.model, ema=self.ema)
         found = self.load(models, count=self.images)
         profiles = self.profiles(models, found)
         Console().print(_table(profiles))
@@ -108,7 +114,8 @@ class Profile(DataOptions):
 
     def _labels(self, loaded: LoadedModel, found: LabelledImages) -> Tensor:
         if self.labels == "data":
-            return Examples.checked(loaded.model, found.pixels, found.labels).labels
+            labels = labels_for(loaded, found, count_classes(loaded.model, found.pixels))
+            return Examples.checked(loaded.model, found.pixels, labels).labels
         nothing = torch.zeros_like(found.labels)
         examples = Examples.checked(loaded.model, found.pixels, nothing)
         with torch.no_grad():

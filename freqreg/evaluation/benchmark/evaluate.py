@@ -15,7 +15,8 @@ from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings, P
 from freqreg.evaluation.benchmark.task import EvaluationTask
 from freqreg.evaluation.corruptions.corrupted_data import CorruptedData
 from freqreg.evaluation.corruptions.of_test_set import CorruptedTestSet
-from freqreg.evaluation.inputs.examples import Examples, device_of
+from freqreg.evaluation.inputs.class_names import labels_for
+from freqreg.evaluation.inputs.examples import Examples, count_classes, device_of
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
 from freqreg.evaluation.results.digests import digest, digest_of_model
@@ -76,18 +77,20 @@ def evaluate(
     """
     loaded, names = _loaded(model), score_names(scores)
     settings = _complete(settings or PRESETS[preset], transfer_source, corrupted)
-    examples = Examples.checked(loaded.model, test.pixels, test.labels, index=test.index)
+    classes = count_classes(loaded.model, test.pixels)
+    shown = changed(test, labels=labels_for(loaded, test, classes))
+    Examples.checked(loaded.model, shown.pixels, shown.labels, index=shown.index)
     task = EvaluationTask(
         loaded.model,
-        test,
-        examples.classes,
+        shown,
+        classes,
         None if transfer_source is None else _loaded(transfer_source).model,
         train_images,
-        None if corrupted is None else CorruptedTestSet.of(corrupted, test, test.labels),
+        None if corrupted is None else CorruptedTestSet.of(corrupted, test, shown.labels),
     )
     for name in names:
         SCORES[name].require(task)
-    record, path = ModelScores(_about(loaded, test)), None if file is None else Path(file)
+    record, path = ModelScores(_about(loaded, test, shown)), None if file is None else Path(file)
     if path is not None:
         require_writable(path.parent)
         record = ModelScores.resumed(path, record.about, replace=replace)
@@ -128,8 +131,11 @@ def _measured(name: str, task: EvaluationTask, settings: EvaluationSettings) -> 
     return Entry(values, score.conditions(task, settings), versions(device), seconds)
 
 
-def _about(loaded: LoadedModel, test: LabelledImages) -> dict[str, Any]:
-    """What a record is of: the model, how it was trained, and the test set."""
+def _about(loaded: LoadedModel, test: LabelledImages, shown: LabelledImages) -> dict[str, Any]:
+    """What a record is of: the model, how it was trained, and the test set.
+
+    `shown` has the model's numbers of the classes; they count where they are others.
+    """
     in_order = torch.equal(test.index, torch.arange(len(test)))
     return {
         "model": loaded.source,
@@ -138,4 +144,5 @@ def _about(loaded: LoadedModel, test: LabelledImages) -> dict[str, Any]:
         "weights": digest_of_model(loaded.model),
         "images": len(test),
         "data": digest((test.pixels, test.labels, *([] if in_order else [test.index]))),
+        **({} if torch.equal(test.labels, shown.labels) else {"classes": digest((shown.labels,))}),
     }

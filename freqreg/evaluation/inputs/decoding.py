@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from freqreg.evaluation.inputs.sources.base import ImagesError, LazySource
-from freqreg.evaluation.inputs.transforms import EvalTransform
+from freqreg.evaluation.inputs.transforms import PictureTransform
 
 CHUNK = 250  # images decoded by a thread at a time
 ORIENTATION = 0x0112  # the tag of EXIF
@@ -60,7 +60,7 @@ def decode(name: str, encoded: bytes) -> Image.Image:
 def decoded(
     source: LazySource,
     rows: Sequence[int],
-    transform: EvalTransform | None = None,
+    transform: PictureTransform | None = None,
     report: Callable[[int], object] = abs,
 ) -> UInt8[Tensor, "rows channel height width"]:
     """The images at `rows`, on all cores.
@@ -92,7 +92,7 @@ def decoded(
 
 
 def _shown(
-    source: LazySource, rows: Sequence[int], transform: EvalTransform | None
+    source: LazySource, rows: Sequence[int], transform: PictureTransform | None
 ) -> Iterator[tuple[str, np.ndarray]]:
     for name, content in source.read(rows):
         if isinstance(content, bytes):

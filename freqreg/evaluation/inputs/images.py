@@ -26,7 +26,7 @@ from freqreg.evaluation.inputs.sources.base import (
     chosen_split,
     rank,
 )
-from freqreg.evaluation.inputs.transforms import EvalTransform
+from freqreg.evaluation.inputs.transforms import EvalTransform, PictureTransform
 
 FOLDERS = (datasets_library.parts, torchvision_files.parts, parquet.parts, class_folders.parts)
 LAYOUTS = (
@@ -42,7 +42,7 @@ def load_images(
     config: str | None = None,
     count: int | None = None,
     image_size: int | None = None,
-    transform: EvalTransform | None = None,
+    transform: PictureTransform | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
     cache_dir: str | Path | None = None,

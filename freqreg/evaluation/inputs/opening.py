@@ -11,7 +11,7 @@ from freqreg.errors import SettingError
 from freqreg.evaluation.inputs.images import load_images
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel, load_model
-from freqreg.evaluation.inputs.transforms import EvalTransform
+from freqreg.evaluation.inputs.transforms import PictureTransform
 
 
 def chosen_device(name: str | None) -> torch.device:
@@ -32,9 +32,33 @@ def chosen_device(name: str | None) -> torch.device:
         ) from error
 
 
-def load_models(sources: tuple[str, ...], device: str | None) -> list[LoadedModel]:
-    """The models of a command line, on one device."""
-    return [load_model(source, device=chosen_device(device)) for source in sources]
+def load_models(
+    sources: tuple[str, ...], device: str | None, *, network: str | None = None, ema: bool = False
+) -> list[LoadedModel]:
+    """The models of a command line, on one device.
+
+    Args:
+        sources: as `load_model` takes them.
+        device: as `chosen_device` takes it.
+        network: of those that are files of weights; None: the one that each names.
+        ema: take the averaged weights of these files.
+
+    Raises:
+        SettingError: a network or averaged weights are asked for, and no source is a file.
+    """
+    files = {source for source in sources if Path(source).is_file()}
+    if sources and not files and (network is not None or ema):
+        raise SettingError(
+            f"--model and --ema are for files of weights, and {', '.join(sources)} is none. Leave "
+            "them out, or give the file."
+        )
+    used = chosen_device(device)
+    return [
+        load_model(source, model=network, ema=ema, device=used)
+        if source in files
+        else load_model(source, device=used)
+        for source in sources
+    ]
 
 
 def images_for(
@@ -66,7 +90,7 @@ def _images(
     which: tuple[tuple[str, str | None], ...],
     count: int | None,
     size: int | None,
-    transform: EvalTransform | None,
+    transform: PictureTransform | None,
 ) -> LabelledImages:
     """Decoded once for all models of a command, while the state of the source is the same."""
     named = {name: value for name, value in which if value is not None}

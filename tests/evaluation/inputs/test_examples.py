@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
 
@@ -63,6 +64,26 @@ def test_a_model_in_training_mode_is_refused(evaluate):
 def test_a_model_without_logits_is_refused(unchecked_shapes):
     with pytest.raises(InputError, match=r"needed are logits \[batch, class\]"):
         accuracy(lambda x: x.mean((1, 2, 3)), **_images())
+
+
+@pytest.mark.parametrize("scale", [1, 1e3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_probabilities_are_refused(scale, dtype):
+    model, given = victim(dtype), _images(images=torch.rand(4, 3, SIDE, SIDE, dtype=dtype))
+    with pytest.raises(InputError, match=r"returned probabilities.*model\(x\)\.log\(\)"):
+        accuracy(lambda x: (scale * model(x)).softmax(1), **given)
+    assert accuracy(lambda x: model(x).log_softmax(1), **given) == accuracy(model, **given)
+
+
+def test_a_constant_answer_is_no_probability():
+    answer = torch.eye(10)[0]
+    assert accuracy(lambda x: answer.expand(len(x), 10), **_images()) == 0.25
+
+
+def test_a_size_that_the_model_asserts_is_named_in_one_line():
+    model = timm.create_model("test_vit", num_classes=4).eval()
+    with pytest.raises(InputError, match=r"\(3, 12, 12\): Input height .*\. Give images"):
+        accuracy(model, **_images())
 
 
 def test_accuracy_of_a_module_or_a_function():
