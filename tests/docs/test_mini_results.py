@@ -40,6 +40,7 @@ def test_without_cells_everything_is_undecided(tmp_path: Path) -> None:
     assert [claim.letter for claim in found] == list("abcdefg")
     assert {part.outcome for claim in found for part in claim.parts} == {"undecided"}
     assert "0 of 6 cells are there" in page
+    assert "<br>no model" not in page
     assert "Of 7 claims 7 are undecided (a, b, c, d, e, f, g).\n" in page
 
 

@@ -98,6 +98,15 @@ def test_a_pairs_without_two_models_are_not_counted_as_lower(tmp_path: Path) -> 
     assert "at no seed are both models in 2 pairs" in part.reason
 
 
+def test_a_a_pair_without_two_models_leaves_its_part_undecided(tmp_path: Path) -> None:
+    write_biases(tmp_path, LIKE_TABLE_2)
+    for seed in range(3):
+        write(tmp_path, StudyRun(3, "fgsm", seed), NO_MODEL)
+    part = bias_order(read(tmp_path)).parts[0]
+    assert part.outcome == "undecided"
+    assert part.reason.startswith("1 of 1 mean differences lie above 0, 1 with their intervals; at")
+
+
 def collapse_of(folder: Path, method: str, collapsed: int, nothing: int = 0) -> list[Outcome]:
     """Outcomes of stage 1, where of a method so many seeds collapse, and so many are no model."""
 

@@ -84,7 +84,7 @@ def curve(run: Series, part: str) -> dict[float, float]:
 def _require_scores(models: DataFrame) -> None:
     absent = models[list(SCORES.values())].isna().drop(columns="square/accuracy")
     absent["transfer/accuracy"] &= models.method != TRANSFER_FROM
-    if absent.any(axis=None):
+    if absent.to_numpy().any():
         files = ", ".join(models.files[absent.any(axis=1)].unique())
         raise RecordError(
             f"A model of {files} has no {', '.join(absent.columns[absent.any()])}, which stage 3 "
