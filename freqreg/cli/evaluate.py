@@ -109,7 +109,7 @@ class Evaluate:
 
     def __call__(self) -> None:
         """Evaluate each model and print the tables."""
-        # imported here, since pandas takes a second that the other commands need not wait
+        # imported here, since pandas takes half a second that other commands need not wait
         from freqreg.evaluation.results.terminal_tables import score_table, seed_table
 
         if not self.models:
