@@ -35,7 +35,7 @@ class Report(DataOptions):
 
     def __call__(self) -> None:
         """Read, write and say where."""
-        # imported here, since pandas takes a second that the other commands need not wait
+        # imported here, since pandas takes half a second that other commands need not wait
         from freqreg.evaluation.report.measuring import with_portraits
         from freqreg.evaluation.report.page import HTML, MARKDOWN, write_report
         from freqreg.evaluation.report.runs import read_runs

@@ -280,6 +280,16 @@ def test_the_package_is_a_program():
     assert "evaluate" in shown.stdout
 
 
+def test_help_does_not_wait_for_what_only_tables_need():
+    code = (
+        "import sys, freqreg.cli as cli\n"
+        "try:\n    cli.main(['--help'])\n"
+        "finally:\n    print(sorted({'pandas', 'jinja2'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "tyro", None)
     with pytest.raises(SystemExit, match=r'pip install "freqreg\[eval\]"'):

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from freqreg._files import require_writable
+from freqreg.errors import InputError
 from freqreg.evaluation.benchmark.scores import SCORES, score_names
 from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings, Preset
 from freqreg.evaluation.benchmark.task import EvaluationTask
@@ -79,6 +80,8 @@ def evaluate(
     settings = _complete(settings or PRESETS[preset], transfer_source, corrupted)
     classes = count_classes(loaded.model, test.pixels)
     shown = changed(test, labels=labels_for(loaded, test, classes))
+    if isinstance(transfer_source, LoadedModel):
+        _require_same_classes(transfer_source, test, shown)
     Examples.checked(loaded.model, shown.pixels, shown.labels, index=shown.index)
     task = EvaluationTask(
         loaded.model,
@@ -108,6 +111,15 @@ def evaluate(
 
 def _loaded(model: LoadedModel | nn.Module) -> LoadedModel:
     return model if isinstance(model, LoadedModel) else LoadedModel(type(model).__name__, model, {})
+
+
+def _require_same_classes(source: LoadedModel, test: LabelledImages, shown: LabelledImages) -> None:
+    labels = labels_for(source, test, count_classes(source.model, test.pixels))
+    if not torch.equal(labels, shown.labels):
+        raise InputError(
+            f"{source.source}, which the score transfer takes images from, has the model's classes "
+            "in another order. Choose a model with the same order."
+        )
 
 
 def _complete(

@@ -56,11 +56,12 @@ def condition_table(groups: Sequence[Group]) -> Table:
     """
     rows: list[tuple[TableCell, ...]] = []
     for kind, alike in _entries(groups).groupby("kind", sort=False):
-        conditions = alike.groupby(["settings", "images"], sort=False, dropna=False)["label"]
-        for (settings, images), labels in conditions:
-            below = ", ".join(labels.unique()) if len(conditions) > 1 else ""
+        labels = alike.groupby(["settings", "images"], sort=False, dropna=False)["label"]
+        conditions = labels.agg(lambda each: ", ".join(each.unique())).reset_index()
+        for settings, images, label in conditions.itertuples(index=False):
             error = NOTHING if kind == "log_b_low" else f"± {98 / sqrt(images):.1f}"
             known = (NOTHING, NOTHING) if isnan(images) else (f"{images:,.0f}", error)
+            below = label if len(conditions) > 1 else ""
             head = TableCell(TITLES.get(str(kind), str(kind)), below=below)
             rows.append((head, *map(TableCell, (settings, *known))))
     return Table(("", "settings", "images", "sampling error"), tuple(rows))

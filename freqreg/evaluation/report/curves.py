@@ -28,8 +28,8 @@ def curves(groups: Sequence[Group], part: str) -> DataFrame:
     if part == "accuracy":
         last = by_run.ffill()
         by_run = by_run.fillna(last[last == 0])
-    labels = by_run.columns.unique(0)
-    return DataFrame({label: by_run[label].mean(axis=1, skipna=False) for label in labels})
+    by_group = by_run.T.groupby(level=0, sort=False)
+    return by_group.agg(lambda values: values.mean(skipna=False)).T
 
 
 def curve_of(record: ModelScores, part: str) -> dict[float, float]:

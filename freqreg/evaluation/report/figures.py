@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pandas import DataFrame, Series
 
 from freqreg.evaluation.plots import (
     GradientPanel,
@@ -62,7 +63,7 @@ def tradeoff_picture(name: str, comparison: Comparison) -> Picture:
     figure = tradeoff_figure(
         names,
         [CORRUPTION_LOG_B_LOW[name] for name in names],
-        dict(comparison.changes.items()),
+        _columns(comparison.changes),
         categories=[CATEGORIES[name] for name in names],
         baseline=comparison.baseline,
     )
@@ -77,10 +78,14 @@ def robustness_picture(name: str, groups: Sequence[Group]) -> Picture | None:
         return None
     loss = curves(groups, "loss").reindex_like(accuracy)
     radii = list(accuracy.index)
-    figure = robustness_figure(radii, dict(accuracy.items()), loss=dict(loss.items()))
+    figure = robustness_figure(radii, _columns(accuracy), loss=_columns(loss))
     for axes in figure.axes:
         _double_equally(axes, [255 * radius for radius in radii])
     return Picture(name, svg(figure), "Accuracy and loss under PGD of growing radius, by method")
+
+
+def _columns(frame: DataFrame) -> dict[str, Series]:
+    return {str(name): values for name, values in frame.items()}
 
 
 def _panel(label: str, run: ReportedRun, portrait: Portrait) -> GradientPanel:

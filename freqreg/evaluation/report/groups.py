@@ -35,7 +35,7 @@ def grouped(runs: Sequence[ReportedRun]) -> list[Group]:
     """The groups of runs on one data set, in the paper's order of methods."""
     parts = numbers(runs).groupby(["method", "training"], sort=False)
     found = [
-        Group(method, method, tuple(runs[place] for place in rows.index), rows)
+        Group(str(method), str(method), tuple(runs[place] for place in rows.index), rows)
         for (method, _), rows in parts
     ]
     return sorted((_labelled(group, found) for group in found), key=_place)

@@ -107,7 +107,8 @@ def _run(model: Path, evaluations: Mapping[Path, ModelScores]) -> ReportedRun:
     """A model of several files: scores of `freqreg evaluate`, which know their images, win."""
     for first, second in combinations(evaluations, 2):
         _require_agreement(evaluations, first, second)
-    records, finished = dict(evaluations), _content(model / RESULTS)
+    records: dict[Path, ModelScores] = dict(evaluations)
+    finished: dict[str, Any] = _content(model / RESULTS)
     if finished.keys() >= _FINISHED:
         records = {model / RESULTS: _scores_of_a_recipe(model, **finished)} | records
     else:

@@ -113,6 +113,6 @@ def _by_run(quantities: Sequence[Quantity], groups: Sequence[Group]) -> Table:
 
 def _collapses(group: Group) -> TableCell:
     verdicts = [bool(verdict) for verdict in group.numbers["collapsed"].dropna()]
-    if len(verdicts) > 1:
-        return TableCell(f"{sum(verdicts)} of {len(verdicts)}", is_strong=any(verdicts))
-    return TableCell(*("yes" if verdict else "no" for verdict in verdicts), is_strong=any(verdicts))
+    some = "yes" if any(verdicts) else "no"
+    text = {0: NOTHING, 1: some}.get(len(verdicts), f"{sum(verdicts)} of {len(verdicts)}")
+    return TableCell(text, is_strong=any(verdicts))

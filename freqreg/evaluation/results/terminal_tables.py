@@ -1,6 +1,6 @@
 """Scores as tables in the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from math import isnan
 from pathlib import PurePath
 
@@ -27,7 +27,7 @@ def score_table(records: Sequence[ModelScores], baseline: ModelScores | None = N
     """
     table = Table("", *(_heading(record) for record in records))
     for name, values in _numbers(records, baseline).items():
-        table.add_row(name, *(_cell(name, value) for value in values))
+        table.add_row(str(name), *(_cell(name, value) for value in values))
     verdicts = [has_collapsed(record) for record in records]
     table.add_row("collapsed", *("" if v is None else "yes" if v else "no" for v in verdicts))
     return table
@@ -45,7 +45,7 @@ def seed_table(records: Sequence[ModelScores], baseline: ModelScores | None = No
             for name, values in numbers.dropna(axis=1, how="all").items():
                 spread = f"{_cell(name, values.mean())} ± {_cell(name, values.std())}"
                 every = (_cell(name, value) for value in values.dropna())
-                table.add_row(method, name, spread, "  ".join(every))
+                table.add_row(str(method), str(name), spread, "  ".join(every))
             table.add_section()
     return table if table.row_count else None
 
@@ -63,7 +63,7 @@ def _heading(record: ModelScores) -> str:
     return PurePath(record.model).name
 
 
-def _cell(name: str, value: float) -> str:
+def _cell(name: Hashable, value: float) -> str:
     if isnan(value):
         return "–"
     return f"{value:.2f}" if name in UNITLESS else f"{100 * value:.2f}"
