@@ -8,8 +8,13 @@ from torch import Tensor, nn
 
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.benchmark.task import EvaluationTask, LabelledBatches, Measure
-from freqreg.evaluation.corruptions.corrupted_data import CorruptedOnTheFly
+from freqreg.evaluation.corruptions.corrupted_data import (
+    CorruptedData,
+    CorruptedDataError,
+    CorruptedOnTheFly,
+)
 from freqreg.evaluation.corruptions.names import SEVERITIES
+from freqreg.evaluation.inputs.examples import Images
 from freqreg.evaluation.metrics.accuracy import accuracy_over, logits_of, require_answers
 from freqreg.evaluation.metrics.calibration import expected_calibration_error, mean_cross_entropy
 from freqreg.evaluation.metrics.filtered_noise import band_noise, sign_noise
@@ -75,10 +80,21 @@ def _noisy(
         first += len(images)
 
 
+def _require_size(corrupted: CorruptedData, name: str, clean: Images) -> None:
+    first, _ = next(corrupted.batches(name, SEVERITIES[0], 1, count=1))
+    if first.shape[1:] != clean.shape[1:]:
+        raise CorruptedDataError(
+            f"The corrupted images of {name} have shape {tuple(first.shape[1:])}, the clean ones "
+            f"{tuple(clean.shape[1:])}. Give those of the same test set, at the same size."
+        )
+
+
 def _corrupted(
     model: nn.Module, name: str, subject: EvaluationTask, settings: EvaluationSettings
 ) -> Values:
     images, labels = subject.first(settings.corrupted_images)
+    if subject.corrupted is not None:
+        _require_size(subject.corrupted, name, images)
     data = subject.corrupted or CorruptedOnTheFly(images, labels, settings.seed)
     return {
         str(severity): accuracy_over(

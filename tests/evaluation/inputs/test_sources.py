@@ -236,7 +236,7 @@ def test_labels_that_are_text_are_numbered_over_all_splits(tmp_path: Path) -> No
         ({"a": Image(), "label": ClassLabel(2), "kind": ClassLabel(9)}, "2 seem .*--label-column"),
         ({"a": Image(), "id": Value("int64")}, "0 seem to hold class labels"),
         ({"label": ClassLabel(2)}, "0 seem to hold images"),
-        ({"a": Image(), "label": Value("float32")}, "label of .* holds float; .*--label-column"),
+        ({"a": Image(), "label": Value("float32")}, "label of .* holds float .*--label-column"),
     ],
 )  # fmt: skip
 def test_columns_that_are_not_clear_are_refused(features: dict, message: str, tmp_path) -> None:

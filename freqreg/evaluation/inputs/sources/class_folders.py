@@ -72,20 +72,14 @@ def files_by_class(place: Path) -> list[tuple[Path, str]]:
     return [(f, folder.name) for folder in _class_folders(place) for f in _pictures(folder)]
 
 
-def read_files(files: Sequence[Path], rows: Sequence[int]) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of the files at `rows`."""
-    for file in (files[row] for row in rows):
-        try:
-            yield str(file), file.read_bytes()
-        except OSError as error:
-            raise ImagesError(f"{file} cannot be read: {error}. Copy it again.") from error
-
-
 def source(place: Path, classes: tuple[str, ...]) -> LazySource:
     """The pictures of a split, numbered by `classes`."""
     found = files_by_class(place)
     files, names = [file for file, _ in found], [name for _, name in found]
-    read = partial(read_files, files)
+
+    def read(rows: Sequence[int]) -> Iterator[tuple[str, Path]]:
+        return ((str(files[row]), files[row]) for row in rows)
+
     return LazySource(str(place), numbered(names, classes), classes, read, stamps(files))
 
 
