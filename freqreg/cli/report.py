@@ -32,7 +32,7 @@ class Report(DataOptions):
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    data: str | None = None
+    data: str | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
     output_dir: Path = Path("report")
 
     def __call__(self) -> None:

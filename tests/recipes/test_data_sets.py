@@ -41,7 +41,7 @@ def test_svhn_with_and_without_its_configurations(tmp_path: Path):
     pixels = write_parquet(tmp_path, SVHN, "test", 10)
     (tmp_path / "full_numbers").mkdir()
     (tmp_path / "full_numbers" / "test-00000-of-00001.parquet").write_bytes(b"other columns")
-    for place in (tmp_path, tmp_path / SVHN.config):
+    for place in (tmp_path, tmp_path / "cropped_digits"):
         assert np.array_equal(load_split(SVHN, "test", place).pixels, pixels)
 
 
@@ -87,6 +87,7 @@ def test_all_that_torchvision_downloads_into_one_folder(tmp_path: Path):
     ):
         found = load_split(dataset, "test", tmp_path)
         assert np.array_equal(found.pixels, expected)
+        assert found.class_names is not None
         assert found.class_names[-1] == name
     assert load_split(SVHN, "test", tmp_path).labels.tolist() == [0] * 10
     assert len(load_split(CIFAR10, "test", tmp_path / "cifar-10-batches-py")) == 10

@@ -162,7 +162,7 @@ def _classes(model: Classifier, images: Images, device: torch.device) -> int:
     except Exception as error:  # whatever a network raises
         raise InputError(
             f"The model cannot take {images.dtype} images of shape {tuple(images.shape[1:])}: "
-            f"{error}. Give images [images, channel, height, width] such as it was trained on (on "
+            f"{error}. Give images such as it was trained on (on "
             "the command line --image-size)."
         ) from error
     if not isinstance(logits, Tensor) or logits.ndim != 2:

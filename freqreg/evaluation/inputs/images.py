@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from freqreg._settings import require_count
 from freqreg.errors import SettingError
@@ -29,6 +30,10 @@ from freqreg.evaluation.inputs.sources.base import (
 from freqreg.evaluation.inputs.transforms import EvalTransform
 
 FOLDERS = (datasets_library.parts, torchvision_files.parts, parquet.parts, class_folders.parts)
+FILES: dict[str, Callable[[Path], LazySource]] = {
+    tensor_file.ENDING: tensor_file.tensor_file,
+    ".mat": torchvision_files.matlab,
+}
 LAYOUTS = (
     "the hub's parquet files, a folder saved by datasets, the files that torchvision downloads, "
     "TinyImageNet's archive, images in folders CLASS/ or SPLIT/CLASS/, or a .safetensors file"
@@ -117,27 +122,17 @@ def _parts(source: str | Path, wanted: Wanted) -> Parts | None:
     """The splits of a local copy; None for the name of a data set on the hub."""
     place = Path(source).expanduser()
     if place.is_dir():
-        return _folder(place, wanted)
-    opened: dict[str, Callable[[Path], LazySource]] = {
-        tensor_file.ENDING: tensor_file.tensor_file,
-        ".mat": torchvision_files.matlab,
-    }
-    if place.suffix in opened:
-        return {UNNAMED: partial(opened[place.suffix], place)}
+        found = (kind(place, wanted) for kind in FOLDERS)
+        parts = next((parts for parts in found if parts is not None), None)
+        inside = ", ".join(sorted(path.name for path in place.iterdir())[:8]) or "nothing"
+        return parts or _missing(f"{place}, which holds: {inside}")
+    if place.suffix in FILES:
+        return {UNNAMED: partial(FILES[place.suffix], place)}
     if place.suffix == parquet.ENDING and place.is_file():
         return parquet.parts(place, wanted)
-    if place.exists() or place.is_absolute() or len(place.parts) > 2:
-        raise ImagesError(
-            f"There are no images at {source}. Give {LAYOUTS}, or the name of a data set of the "
-            "hub (owner/name)."
-        )
-    return None
+    is_path = place.exists() or place.is_absolute() or len(place.parts) > 2
+    return _missing(source) if is_path else None
 
 
-def _folder(place: Path, wanted: Wanted) -> Parts:
-    for kind in FOLDERS:
-        parts = kind(place, wanted)
-        if parts is not None:
-            return parts
-    found = ", ".join(sorted(path.name for path in place.iterdir())[:8]) or "nothing"
-    raise ImagesError(f"There are no images at {place}, which holds: {found}. Give {LAYOUTS}.")
+def _missing(place: object) -> NoReturn:
+    raise ImagesError(f"There are no images at {place}. Give {LAYOUTS}, or a name on the hub.")

@@ -60,7 +60,7 @@ class Run:
         name = self.settings.model.value
         kwargs = network_kwargs(
             name,
-            num_classes=len(train.class_names),
+            num_classes=len(train.class_names or ()),
             width=self.settings.width.value,
             image_size=train.pixels.shape[-1],
         )
@@ -71,7 +71,7 @@ class Run:
         return {
             **self.network(train),
             "experiment": self.experiment,
-            "class_names": list(train.class_names),
+            "class_names": list(train.class_names or ()),
             "method": self.method,
             "preset": self.preset,
             "seed": self.seed,

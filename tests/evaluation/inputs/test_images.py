@@ -190,5 +190,6 @@ def test_images_that_are_not_decoded_yet(tmp_path):
     found = open_images(tmp_path, config="cropped_digits")
     assert found.labels.tolist() == LABELS
     (name, content), *_ = found.read([3])
+    assert isinstance(content, bytes)
     assert np.array_equal(np.asarray(decoding.decode(name, content)), PIXELS[3])
     assert name.endswith(", row 3")

@@ -27,8 +27,9 @@ def parts(folder: Path, wanted: Wanted) -> Parts | None:
         splits = {UNNAMED: folder}
     else:
         splits = {place.name: place for place in visible(folder) if (place / STATE).is_file()}
-    tables = {name: partial(_saved, place) for name, place in splits.items()}
-    return parts_of(tables, wanted) or None
+    return (
+        parts_of({name: partial(_saved, place) for name, place in splits.items()}, wanted) or None
+    )
 
 
 def from_hub(name: str, split: str, wanted: Wanted) -> LazySource:
@@ -59,22 +60,19 @@ def hub_splits(name: str, config: str | None) -> list[str]:
 def _reached(name: str) -> Iterator[None]:
     try:
         yield
+    except ImagesError:
+        raise
     except (OSError, ValueError) as error:
-        if isinstance(error, ImagesError):
-            raise
         raise ImagesError(
-            f"There are no images at {name}: it is no file or folder here, and the Hugging Face hub"
-            f" answers: {error}. Give a local copy, connect to the hub (or to a mirror, with "
-            "HF_ENDPOINT), and name its configuration where it has several (on the command line "
-            "--config)."
+            f"There are no images at {name}: {error}. Give a local copy that is whole, or connect "
+            "to the Hugging Face hub (or to a mirror, with HF_ENDPOINT) and name the configuration "
+            "where the data set has several (on the command line --config)."
         ) from error
 
 
 def _saved(folder: Path) -> Table:
-    try:
+    with _reached(str(folder)):
         return Table.of(str(folder), _datasets().Dataset.load_from_disk(str(folder)))
-    except (OSError, ValueError) as error:
-        raise ImagesError(f"{folder} is not whole: {error}. Copy or save it again.") from error
 
 
 def _datasets() -> Any:

@@ -89,7 +89,7 @@ class Table:
         from datasets import ClassLabel
 
         features = self.features.items()
-        sizes = {n: kind.num_classes for n, kind in features if isinstance(kind, ClassLabel)}
+        sizes = {n: len(kind.names) for n, kind in features if isinstance(kind, ClassLabel)}
         most = [name for name, size in sizes.items() if size == max(sizes.values())]
         by_name = [name for name in LABELS[:2] if name in sizes]
         found = [*dict.fromkeys(most + by_name)] or [n for n in LABELS if n in self.features]

@@ -1,7 +1,7 @@
 """CIFAR and SVHN as torchvision downloads them."""
 
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,10 @@ CIFAR = {"batches.meta": ("data_batch_*", "test_batch"), "meta": ("train", "test
 """By the file of class names: the files of train and of test images."""
 MATLAB = "_32x32.mat"
 DIGITS = tuple("0123456789")
-HARMLESS = {
-    *(("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")),
-    *(("numpy._core.multiarray", name) for name in ("_reconstruct", "scalar")),
-    ("numpy._core.numeric", "_frombuffer"),
-}
+HARMLESS = (
+    *("numpy.ndarray", "numpy.dtype", "numpy._core.multiarray.scalar", "_codecs.encode"),
+    *("numpy._core.multiarray._reconstruct", "numpy._core.numeric._frombuffer"),
+)
 """All that a pickle of arrays calls."""
 
 
@@ -36,20 +35,18 @@ def parts(folder: Path, wanted: Wanted) -> Parts | None:
     Raises:
         ImagesError: it has files of several data sets.
     """
-    inside = [place for place in visible(folder) if place.is_dir()]
-    found = {place: parts for place in [folder, *inside] if (parts := _cifar(place, wanted))}
-    if svhn := {
-        p.name.removesuffix(MATLAB): partial(matlab, p)
-        for p in visible(folder)
-        if p.name.endswith(MATLAB)
-    }:
-        found[folder] = svhn
-    if len(found) > 1:
+    inside = visible(folder)
+    digits = [file for file in inside if file.name.endswith(MATLAB)]
+    svhn = {file.name.removesuffix(MATLAB): partial(matlab, file) for file in digits}
+    pickled = {place: _cifar(place, wanted) for place in [folder, *inside] if place.is_dir()}
+    held = {place.name: parts for place, parts in pickled.items() if parts}
+    held |= {MATLAB: svhn} if svhn else {}
+    if len(held) > 1:
         raise ImagesError(
-            f"{folder} holds several data sets: {', '.join(place.name for place in found)}. Give "
-            "the folder, or the .mat file, of one."
+            f"{folder} holds several data sets: {', '.join(held)}. Give the folder, or the .mat "
+            "file, of one."
         )
-    return next(iter(found.values()), None)
+    return next(iter(held.values()), None)
 
 
 def matlab(file: Path) -> LazySource:
@@ -67,19 +64,17 @@ def matlab(file: Path) -> LazySource:
     return _held(str(file), pixels, labels, DIGITS)
 
 
-def _cifar(folder: Path, wanted: Wanted) -> Parts | None:
+def _cifar(folder: Path, wanted: Wanted) -> Parts:
+    found: dict[str, Callable[[], LazySource]] = {}
     for meta, patterns in CIFAR.items():
-        files = {
-            split: sorted(file for file in visible(folder) if file.match(pattern))
-            for split, pattern in zip(("train", "test"), patterns, strict=True)
-        }
-        if (folder / meta).is_file() and any(files.values()):
-            read = partial(_batches, folder / meta, wanted=wanted)
-            return {split: partial(read, paths) for split, paths in files.items() if paths}
-    return None
+        for split, pattern in zip(("train", "test"), patterns, strict=True):
+            files = [file for file in visible(folder) if file.match(pattern) and file.is_file()]
+            if files and (folder / meta).is_file():
+                found[split] = partial(_batches, folder / meta, files, wanted)
+    return found
 
 
-def _batches(meta: Path, files: Sequence[Path], *, wanted: Wanted) -> LazySource:
+def _batches(meta: Path, files: Sequence[Path], wanted: Wanted) -> LazySource:
     names, batches = _unpickled(meta), [_unpickled(file) for file in files]
     declared = str(batches[0].get("batch_label", ""))
     if " of " in declared and not declared.endswith(f" of {len(files)}"):
@@ -114,7 +109,7 @@ class _Unpickler(pickle.Unpickler):
             UnpicklingError: it would call something else.
         """
         module = module.replace("numpy.core", "numpy._core")
-        if (module, name) in HARMLESS:
+        if f"{module}.{name}" in HARMLESS:
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"it would run {module}.{name}, which holds no image")
 
