@@ -12,27 +12,18 @@ from freqreg.evaluation.inputs.decoding import decoded
 from freqreg.evaluation.inputs.labelled_images import LabelledImages, first_rows
 from freqreg.evaluation.inputs.progress import progress_bar
 from freqreg.evaluation.inputs.sources import (
+    base,
     class_folders,
     datasets_library,
     parquet,
-    tensor_file,
-    torchvision_files,
-)
-from freqreg.evaluation.inputs.sources.base import (
-    UNNAMED,
-    ImagesError,
-    LazySource,
-    Parts,
-    Wanted,
-    chosen_split,
-    rank,
+    pixel_files,
 )
 from freqreg.evaluation.inputs.transforms import EvalTransform
 
-FOLDERS = (datasets_library.parts, torchvision_files.parts, parquet.parts, class_folders.parts)
-FILES: dict[str, Callable[[Path], LazySource]] = {
-    tensor_file.ENDING: tensor_file.tensor_file,
-    ".mat": torchvision_files.matlab,
+FOLDERS = (datasets_library.parts, pixel_files.parts, parquet.parts, class_folders.parts)
+FILES: dict[str, Callable[[Path], base.LazySource]] = {
+    pixel_files.SAFETENSORS: pixel_files.tensors,
+    ".mat": pixel_files.matlab,
 }
 LAYOUTS = (
     "the hub's parquet files, a folder saved by datasets, the files that torchvision downloads, "
@@ -98,13 +89,13 @@ def open_images(
     config: str | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
-) -> LazySource:
+) -> base.LazySource:
     """The same images, not decoded yet."""
-    wanted = Wanted(config, image_column, label_column)
+    wanted = base.Wanted(config, image_column, label_column)
     parts = _parts(source, wanted)
     if parts is None:
         return datasets_library.from_hub(str(source), split, wanted)
-    return parts[chosen_split(parts, split, source)]()
+    return parts[base.chosen_split(parts, split, source)]()
 
 
 def split_names(source: str | Path, config: str | None = None) -> list[str]:
@@ -113,12 +104,12 @@ def split_names(source: str | Path, config: str | None = None) -> list[str]:
     Raises:
         ImagesError: there is no such data set.
     """
-    parts = _parts(source, Wanted(config))
+    parts = _parts(source, base.Wanted(config))
     names = datasets_library.hub_splits(str(source), config) if parts is None else list(parts)
-    return sorted((name for name in names if name != UNNAMED), key=rank)
+    return sorted((name for name in names if name != base.UNNAMED), key=base.rank)
 
 
-def _parts(source: str | Path, wanted: Wanted) -> Parts | None:
+def _parts(source: str | Path, wanted: base.Wanted) -> base.Parts | None:
     """The splits of a local copy; None for the name of a data set on the hub."""
     place = Path(source).expanduser()
     if place.is_dir():
@@ -127,7 +118,7 @@ def _parts(source: str | Path, wanted: Wanted) -> Parts | None:
         inside = ", ".join(sorted(path.name for path in place.iterdir())[:8]) or "nothing"
         return parts or _missing(f"{place}, which holds: {inside}")
     if place.suffix in FILES:
-        return {UNNAMED: partial(FILES[place.suffix], place)}
+        return {base.UNNAMED: partial(FILES[place.suffix], place)}
     if place.suffix == parquet.ENDING and place.is_file():
         return parquet.parts(place, wanted)
     is_path = place.exists() or place.is_absolute() or len(place.parts) > 2
@@ -135,4 +126,4 @@ def _parts(source: str | Path, wanted: Wanted) -> Parts | None:
 
 
 def _missing(place: object) -> NoReturn:
-    raise ImagesError(f"There are no images at {place}. Give {LAYOUTS}, or a name on the hub.")
+    raise base.ImagesError(f"There are no images at {place}. Give {LAYOUTS}, or a name on the hub.")

@@ -5,18 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from freqreg.evaluation.inputs.sources.base import (
-    UNNAMED,
-    ImagesError,
-    LazySource,
-    Parts,
-    Wanted,
-    is_split,
-    is_visible,
-    numbered,
-    stamps,
-    visible,
-)
+from freqreg.evaluation.inputs.sources import base
 
 ENDINGS = (
     *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
@@ -27,7 +16,7 @@ UNSORTED = "images"
 ANNOTATIONS = "val_annotations.txt"
 
 
-def parts(folder: Path, _wanted: Wanted) -> Parts | None:
+def parts(folder: Path, _wanted: base.Wanted) -> base.Parts | None:
     """The splits of a folder of class folders; None where it holds no picture.
 
     Classes are numbered by the sorted names of their folders in all splits. Only a folder's whole
@@ -37,10 +26,10 @@ def parts(folder: Path, _wanted: Wanted) -> Parts | None:
         ImagesError: it could be read in two ways, or has no class folders.
     """
     outer = [place for place in _folders(folder) if _has_pictures(place)]
-    splits = [place for place in outer if is_split(place.name) and _holds_classes(place)]
-    others = [place for place in outer if not is_split(place.name)]
+    splits = [place for place in outer if base.is_split(place.name) and _holds_classes(place)]
+    others = [place for place in outer if not base.is_split(place.name)]
     if splits and others:
-        raise ImagesError(
+        raise base.ImagesError(
             f"{folder} has the folders {_names(splits)}, of splits by their names, beside "
             f"{_names(others)}, which hold images too. Give the folder of one split."
         )
@@ -48,12 +37,12 @@ def parts(folder: Path, _wanted: Wanted) -> Parts | None:
         classes = class_names(splits)
         return {place.name: partial(source, place, classes) for place in splits}
     if outer and not others:
-        raise ImagesError(
+        raise base.ImagesError(
             f"Images of {folder} lie in {_names(outer)} without class folders: needed is "
             "SPLIT/CLASS/ or CLASS/."
         )
     classes = class_names([folder, *_siblings(folder)])
-    return {UNNAMED: partial(source, folder, classes)} if outer else None
+    return {base.UNNAMED: partial(source, folder, classes)} if outer else None
 
 
 def class_names(places: Sequence[Path]) -> tuple[str, ...]:
@@ -61,7 +50,7 @@ def class_names(places: Sequence[Path]) -> tuple[str, ...]:
     return tuple(sorted(set().union(*map(_classes, places))))
 
 
-def source(place: Path, classes: tuple[str, ...]) -> LazySource:
+def source(place: Path, classes: tuple[str, ...]) -> base.LazySource:
     """The pictures of a split, in torchvision's order or in that of a list of classes."""
     found = _annotated(place) or [
         (file, folder.name) for folder in _folders(place) for file in _pictures(folder)
@@ -70,8 +59,10 @@ def source(place: Path, classes: tuple[str, ...]) -> LazySource:
     def read(rows: Sequence[int]) -> Iterator[tuple[str, Path]]:
         return ((str(found[row][0]), found[row][0]) for row in rows)
 
-    labels = numbered((name for _, name in found), classes)
-    return LazySource(str(place), labels, classes, read, stamps(file for file, _ in found))
+    labels = base.numbered((name for _, name in found), classes)
+    return base.LazySource(
+        str(place), labels, classes, read, base.stamps(file for file, _ in found)
+    )
 
 
 def _classes(place: Path) -> set[str]:
@@ -81,8 +72,10 @@ def _classes(place: Path) -> set[str]:
 
 def _siblings(place: Path) -> list[Path]:
     """Other splits of the same classes, beside a folder that is named as a split."""
-    beside = _folders(place.absolute().parent) if is_split(place.name) else []
-    return [other for other in beside if is_split(other.name) and _classes(other) & _classes(place)]
+    beside = _folders(place.absolute().parent) if base.is_split(place.name) else []
+    return [
+        other for other in beside if base.is_split(other.name) and _classes(other) & _classes(place)
+    ]
 
 
 def _holds_classes(place: Path) -> bool:
@@ -99,7 +92,7 @@ def _annotated(place: Path) -> list[tuple[Path, str]]:
 
 
 def _folders(place: Path) -> list[Path]:
-    return [path for path in visible(place) if path.is_dir()]
+    return [path for path in base.visible(place) if path.is_dir()]
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -112,8 +105,8 @@ def _has_pictures(folder: Path) -> bool:
 
 def _walked(folder: Path) -> Iterator[tuple[str, list[str]]]:
     for root, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = filter(is_visible, folders)
-        yield root, [n for n in names if is_visible(n) and n.lower().endswith(ENDINGS)]
+        folders[:] = filter(base.is_visible, folders)
+        yield root, [n for n in names if base.is_visible(n) and n.lower().endswith(ENDINGS)]
 
 
 def _names(places: Sequence[Path]) -> str:

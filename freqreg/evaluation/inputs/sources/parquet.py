@@ -4,6 +4,7 @@ import os
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
 from itertools import accumulate
@@ -11,15 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from freqreg.evaluation.inputs.sources.base import (
-    UNNAMED,
-    ImagesError,
-    Parts,
-    Wanted,
-    is_split,
-    stamps,
-    visible,
-)
+from freqreg.evaluation.inputs.sources import base
 from freqreg.evaluation.inputs.sources.tables import Table, parts_of
 
 Files = dict[str, list[Path]]
@@ -29,18 +22,18 @@ WITHOUT_NAME = (".", "data", "default")
 """Configurations of data sets that have one only."""
 
 
-def parts(place: Path, wanted: Wanted) -> Parts | None:
+def parts(place: Path, wanted: base.Wanted) -> base.Parts | None:
     """The splits of a folder with parquet files, or of one file; None where there are none."""
     files = [place] if place.is_file() else list(_below(place, DEPTH))
     if not files:
         return None
     configs = _declared(place, files) or _by_folder(place, files)
-    chosen = {UNNAMED: files} if place.is_file() else _config(configs, wanted.config, place)
+    chosen = {base.UNNAMED: files} if place.is_file() else _config(configs, wanted.config, place)
     return parts_of({split: partial(_table, place, held) for split, held in chosen.items()}, wanted)
 
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:
-    for path in visible(folder):
+    for path in base.visible(folder):
         if path.suffix.lower() == ENDING:
             yield path
         elif depth and path.is_dir():
@@ -51,7 +44,7 @@ def _config(configs: Mapping[str, Files], name: str | None, place: Path) -> File
     only = next(iter(configs)) if len(configs) == 1 else None
     if name in configs or (only is not None and (name is None or only in WITHOUT_NAME)):
         return configs[str(name if name in configs else only)]
-    raise ImagesError(
+    raise base.ImagesError(
         f"{place} has the configurations {', '.join(configs)}, "
         f"{'and none was named' if name is None else f'but no {name!r}'}. Name one of them (on "
         "the command line --config)."
@@ -86,7 +79,7 @@ def _by_folder(place: Path, files: Sequence[Path]) -> dict[str, Files]:
     configs: dict[str, Files] = {}
     for file in files:
         folder = file.parent.relative_to(place) if place.is_dir() else Path()
-        folder = folder.parent if is_split(folder.name) else folder
+        folder = folder.parent if base.is_split(folder.name) else folder
         for split in _by_split([file]):
             configs.setdefault(folder.as_posix(), {}).setdefault(split, []).append(file)
     splits = [split for held in configs.values() for split in held]
@@ -98,7 +91,7 @@ def _by_split(files: Sequence[Path]) -> Files:
     for file in files:
         shard = re.fullmatch(r"(.+?)-\d{5}-of-\d{5}.*", file.stem)
         names = (re.sub(r"[-_.]?\d*$", "", file.stem), file.parent.name)
-        split = shard[1] if shard else next(filter(is_split, names), UNNAMED)
+        split = shard[1] if shard else next(filter(base.is_split, names), base.UNNAMED)
         found.setdefault(split, []).append(file)
     return found
 
@@ -116,7 +109,8 @@ def _table(place: Path, paths: Sequence[Path]) -> Table:
     @lru_cache(2 * (os.cpu_count() or 1))
     def values_of(group: int, column: str) -> Any:
         file, place = groups[group]
-        return file.read_row_group(place, columns=[column])[column]
+        with _named(paths):
+            return file.read_row_group(place, columns=[column])[column]
 
     def cells(column: str, rows: Sequence[int]) -> Iterator[Any]:
         for row in rows:
@@ -126,19 +120,26 @@ def _table(place: Path, paths: Sequence[Path]) -> Table:
             yield values[row - starts[group]].as_py()
 
     def column(name: str) -> Any:
-        chunks = [chunk for file in files for chunk in file.read(columns=[name])[name].chunks]
+        with _named(paths):
+            chunks = [chunk for file in files for chunk in file.read(columns=[name])[name].chunks]
         return chunked_array(chunks, schema.field(name).type)
 
-    return Table(str(place), Features.from_arrow_schema(schema), column, cells, stamps(paths))
+    return Table(str(place), Features.from_arrow_schema(schema), column, cells, base.stamps(paths))
 
 
 def _opened(path: Path) -> Any:
-    from pyarrow import ArrowException, parquet
+    from pyarrow import parquet
+
+    with _named([path]):
+        return parquet.ParquetFile(path)
+
+
+@contextmanager
+def _named(paths: Sequence[Path]) -> Iterator[None]:
+    from pyarrow import ArrowException
 
     try:
-        return parquet.ParquetFile(path)
+        yield
     except (ArrowException, OSError) as error:
-        size = path.stat().st_size
-        raise ImagesError(
-            f"{path} ({size} bytes) is not a whole parquet file: {error}. Fetch it again."
-        ) from error
+        names = ", ".join(f"{path} ({path.stat().st_size} bytes)" for path in paths)
+        raise base.ImagesError(f"{names} cannot be read: {error}. Fetch it again.") from error

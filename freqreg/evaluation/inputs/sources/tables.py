@@ -10,15 +10,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from freqreg.evaluation.inputs.sources.base import (
-    Content,
-    ImagesError,
-    LazySource,
-    Parts,
-    Wanted,
-    numbered,
-    stamps,
-)
+from freqreg.evaluation.inputs.sources import base
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -52,7 +44,7 @@ class Table:
         def cells(column: str, places: Sequence[int] | slice) -> Any:
             return rows.select_columns(column).with_format("arrow")[places][column]
 
-        files = stamps(Path(file["filename"]) for file in rows.cache_files)
+        files = base.stamps(Path(file["filename"]) for file in rows.cache_files)
         return cls(
             name,
             rows.features,
@@ -61,7 +53,9 @@ class Table:
             (*files, rows._fingerprint) if files else None,
         )
 
-    def source(self, wanted: Wanted, every: Callable[[], Iterable["Table"]]) -> LazySource:
+    def source(
+        self, wanted: base.Wanted, every: Callable[[], Iterable["Table"]]
+    ) -> base.LazySource:
         """The pictures and labels.
 
         Args:
@@ -71,21 +65,21 @@ class Table:
         image, label = self._image_column(wanted), self._label_column(wanted)
         labels, class_names = self._labels(label, every)
 
-        def read(rows: Sequence[int]) -> Iterator[tuple[str, Content]]:
+        def read(rows: Sequence[int]) -> Iterator[tuple[str, base.Content]]:
             for row, cell in zip(rows, self.cells(image, rows), strict=True):
                 yield f"{self.name}, row {row}", _content(cell)
 
         fingerprint = self.fingerprint and (*self.fingerprint, image)
-        return LazySource(self.name, labels, class_names, read, fingerprint)
+        return base.LazySource(self.name, labels, class_names, read, fingerprint)
 
-    def _image_column(self, wanted: Wanted) -> str:
+    def _image_column(self, wanted: base.Wanted) -> str:
         from datasets import Image
 
         declared = [name for name, kind in self.features.items() if isinstance(kind, Image)]
         found = declared or [n for n, kind in self.features.items() if _may_be_pictures(kind)]
         return self._one(found, wanted.image_column, "images", "--image-column")
 
-    def _label_column(self, wanted: Wanted) -> str:
+    def _label_column(self, wanted: base.Wanted) -> str:
         from datasets import ClassLabel
 
         features = self.features.items()
@@ -99,7 +93,7 @@ class Table:
         if wanted in self.features or (wanted is None and len(found) == 1):
             return wanted or found[0]
         problem = f"{wanted!r} is none" if wanted else f"{len(found)} seem to hold {what}"
-        raise ImagesError(
+        raise base.ImagesError(
             f"{self.name} has the columns {', '.join(self.features)}: {problem}. Needed is one of "
             f"{what}: name it (on the command line {option})."
         )
@@ -112,9 +106,9 @@ class Table:
         column, names = self.column(name), getattr(self.features[name], "names", None)
         if types.is_string(column.type) or types.is_large_string(column.type):
             names = sorted({label for table in every() for label in table.column(name).to_pylist()})
-            return numbered(column.to_pylist(), names), tuple(names)
+            return base.numbered(column.to_pylist(), names), tuple(names)
         if column.null_count or not (types.is_integer(column.type) or not len(column)):
-            raise ImagesError(
+            raise base.ImagesError(
                 f"The column {name} of {self.name} holds {column.type} with {column.null_count} "
                 "values missing; needed is a class number or name for each image. Name the column "
                 "of labels (on the command line --label-column)."
@@ -123,10 +117,10 @@ class Table:
         return labels, tuple(names) if names else None
 
 
-def parts_of(tables: Mapping[str, Callable[[], Table]], wanted: Wanted) -> Parts:
+def parts_of(tables: Mapping[str, Callable[[], Table]], wanted: base.Wanted) -> base.Parts:
     """The splits of a data set, by what opens the table of each."""
 
-    def opened(split: str) -> LazySource:
+    def opened(split: str) -> base.LazySource:
         return tables[split]().source(wanted, lambda: (table() for table in tables.values()))
 
     return {split: partial(opened, split) for split in tables}

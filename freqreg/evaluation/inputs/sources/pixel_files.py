@@ -1,5 +1,6 @@
-"""CIFAR and SVHN as torchvision downloads them."""
+"""Files of decoded images: CIFAR and SVHN as torchvision downloads them, and .safetensors."""
 
+import json
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -9,15 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from einops import rearrange
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
-from freqreg.evaluation.inputs.sources.base import (
-    ImagesError,
-    LazySource,
-    Parts,
-    Wanted,
-    visible,
-)
+from freqreg.evaluation.inputs.sources import base
 
+SAFETENSORS = ".safetensors"
 CIFAR = {"batches.meta": ("data_batch_*", "test_batch"), "meta": ("train", "test")}
 """By the file of class names: the files of train and of test images."""
 MATLAB = "_32x32.mat"
@@ -29,27 +27,27 @@ HARMLESS = (
 """All that a pickle of arrays calls."""
 
 
-def parts(folder: Path, wanted: Wanted) -> Parts | None:
+def parts(folder: Path, wanted: base.Wanted) -> base.Parts | None:
     """The splits of a folder with CIFAR's pickles or SVHN's .mat files; None where it has neither.
 
     Raises:
         ImagesError: it has files of several data sets.
     """
-    inside = visible(folder)
+    inside = base.visible(folder)
     digits = [file for file in inside if file.name.endswith(MATLAB)]
     svhn = {file.name.removesuffix(MATLAB): partial(matlab, file) for file in digits}
     pickled = {place: _cifar(place, wanted) for place in [folder, *inside] if place.is_dir()}
     held = {place.name: parts for place, parts in pickled.items() if parts}
     held |= {MATLAB: svhn} if svhn else {}
     if len(held) > 1:
-        raise ImagesError(
+        raise base.ImagesError(
             f"{folder} holds several data sets: {', '.join(held)}. Give the folder, or the .mat "
             "file, of one."
         )
     return next(iter(held.values()), None)
 
 
-def matlab(file: Path) -> LazySource:
+def matlab(file: Path) -> base.LazySource:
     """SVHN's cropped digits; the file has 10 for the digit 0."""
     try:
         from scipy.io import loadmat
@@ -64,21 +62,44 @@ def matlab(file: Path) -> LazySource:
     return _held(str(file), pixels, labels, DIGITS)
 
 
-def _cifar(folder: Path, wanted: Wanted) -> Parts:
-    found: dict[str, Callable[[], LazySource]] = {}
+def tensors(file: Path) -> base.LazySource:
+    """The images of a file with uint8 `pixels` and integer `labels`; `class_names` as metadata.
+
+    Raises:
+        ImagesError: the file is not so.
+    """
+    try:
+        with safe_open(file, framework="pt") as content:
+            pixels, labels = content.get_tensor("pixels"), content.get_tensor("labels")
+            names = json.loads((content.metadata() or {}).get("class_names", "null"))
+    except (OSError, SafetensorError, ValueError) as error:
+        raise _unfit(file, repr(error)) from error
+    integers = not labels.is_floating_point() and labels.dtype != torch.bool
+    fits = pixels.dtype == torch.uint8 and pixels.ndim == 4 and labels.shape == pixels.shape[:1]
+    if not (integers and fits):
+        found = f"{pixels.dtype} pixels {list(pixels.shape)}, {labels.dtype} {list(labels.shape)}"
+        raise _unfit(file, found)
+    held, classes = pixels.movedim(1, -1).numpy(), tuple(names) if names else None
+    return _held(str(file), held, labels.long(), classes, prepared=True)
+
+
+def _cifar(folder: Path, wanted: base.Wanted) -> base.Parts:
+    found: dict[str, Callable[[], base.LazySource]] = {}
     for meta, patterns in CIFAR.items():
         for split, pattern in zip(("train", "test"), patterns, strict=True):
-            files = [file for file in visible(folder) if file.match(pattern) and file.is_file()]
-            if files and (folder / meta).is_file():
+            files = [file for file in base.visible(folder) if file.match(pattern)]
+            if files and all(file.is_file() for file in (folder / meta, *files)):
                 found[split] = partial(_batches, folder / meta, files, wanted)
     return found
 
 
-def _batches(meta: Path, files: Sequence[Path], wanted: Wanted) -> LazySource:
+def _batches(meta: Path, files: Sequence[Path], wanted: base.Wanted) -> base.LazySource:
     names, batches = _unpickled(meta), [_unpickled(file) for file in files]
     declared = str(batches[0].get("batch_label", ""))
     if " of " in declared and not declared.endswith(f" of {len(files)}"):
-        raise ImagesError(f"{files[0]} is {declared}; {len(files)} are there. Copy the others too.")
+        raise base.ImagesError(
+            f"{files[0]} is {declared}; {len(files)} are there. Copy the others too."
+        )
     column = wanted.label_column or ("label" if "labels" in batches[0] else "fine_label")
     try:
         labels = [label for batch in batches for label in batch[f"{column}s"]]
@@ -91,12 +112,12 @@ def _batches(meta: Path, files: Sequence[Path], wanted: Wanted) -> LazySource:
 
 
 def _held(
-    name: str, pixels: np.ndarray, labels: torch.Tensor, classes: tuple[str, ...]
-) -> LazySource:
+    name: str, pixels: np.ndarray, labels: Tensor, classes: tuple[str, ...] | None, **options: bool
+) -> base.LazySource:
     def read(rows: Sequence[int]) -> Iterator[tuple[str, np.ndarray]]:
         return ((f"{name}, row {row}", pixels[row]) for row in rows)
 
-    return LazySource(name, labels, classes, read)
+    return base.LazySource(name, labels, classes, read, **options)
 
 
 class _Unpickler(pickle.Unpickler):
@@ -122,8 +143,15 @@ def _unpickled(file: Path) -> Mapping[str, Any]:
         raise _not_whole(file, error) from error
 
 
-def _not_whole(file: Path, error: Exception) -> ImagesError:
-    return ImagesError(
+def _not_whole(file: Path, error: Exception) -> base.ImagesError:
+    return base.ImagesError(
         f"{file} ({file.stat().st_size} bytes) is not as torchvision downloads it: {error!r}. "
         "Download it again."
+    )
+
+
+def _unfit(file: Path, found: str) -> base.ImagesError:
+    return base.ImagesError(
+        f"{file} cannot be read as images ({found}). It should be a safetensors file with uint8 "
+        "pixels [images, channel, height, width] and integer labels [images]."
     )
