@@ -41,6 +41,11 @@ def parts(folder: Path, _wanted: base.Wanted) -> base.Parts | None:
             f"Images of {folder} lie in {_names(outer)} without class folders: needed is "
             "SPLIT/CLASS/ or CLASS/."
         )
+    if len(others) == 1 and _holds_classes(others[0]) and not next(_walked(others[0]))[1]:
+        raise base.ImagesError(
+            f"The images of {folder} lie in {_names(others)} alone, in folders: one class, if "
+            f"these are none. Give {others[0]}."
+        )
     classes = class_names([folder, *_siblings(folder)])
     return {base.UNNAMED: partial(source, folder, classes)} if outer else None
 

@@ -56,7 +56,9 @@ def _declared(place: Path, files: Sequence[Path]) -> dict[str, Files]:
     from huggingface_hub import metadata_load
 
     card, found = place / "README.md", {}
-    for config in ((metadata_load(card) if card.is_file() else {}) or {}).get("configs") or ():
+    with _named([card]):
+        declared = (metadata_load(card) if card.is_file() else None) or {}
+    for config in declared.get("configs") or ():
         for entry in _list(config.get("data_files") or []):
             named = entry if isinstance(entry, dict) else {"path": entry}
             held = [f for f in files if _matches(f.relative_to(place), _list(named["path"]))]
@@ -136,10 +138,8 @@ def _opened(path: Path) -> Any:
 
 @contextmanager
 def _named(paths: Sequence[Path]) -> Iterator[None]:
-    from pyarrow import ArrowException
-
     try:
         yield
-    except (ArrowException, OSError) as error:
+    except Exception as error:
         names = ", ".join(f"{path} ({path.stat().st_size} bytes)" for path in paths)
         raise base.ImagesError(f"{names} cannot be read: {error}. Fetch it again.") from error
