@@ -1,7 +1,9 @@
 """Which images a command takes: configuration, split, size and the first so many."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +36,7 @@ def here(tmp_path: Path, monkeypatch) -> Path:
     return tmp_path
 
 
-def about(place: Path, model: str = "m") -> dict:
+def about(place: Path, model: str = "m") -> Mapping[str, Any]:
     return ModelScores.load(place / f"{model}.json").about
 
 

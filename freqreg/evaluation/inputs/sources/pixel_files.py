@@ -112,12 +112,17 @@ def _batches(meta: Path, files: Sequence[Path], wanted: base.Wanted) -> base.Laz
 
 
 def _held(
-    name: str, pixels: np.ndarray, labels: Tensor, classes: tuple[str, ...] | None, **options: bool
+    name: str,
+    pixels: np.ndarray,
+    labels: Tensor,
+    classes: tuple[str, ...] | None,
+    *,
+    prepared: bool = False,
 ) -> base.LazySource:
     def read(rows: Sequence[int]) -> Iterator[tuple[str, np.ndarray]]:
         return ((f"{name}, row {row}", pixels[row]) for row in rows)
 
-    return base.LazySource(name, labels, classes, read, **options)
+    return base.LazySource(name, labels, classes, read, prepared=prepared)
 
 
 class _Unpickler(pickle.Unpickler):
