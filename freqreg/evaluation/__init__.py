@@ -8,6 +8,7 @@ try:
     from freqreg.evaluation.benchmark.evaluate import evaluate
     from freqreg.evaluation.corruptions.corruption import corrupt
     from freqreg.evaluation.corruptions.opening import open_corrupted
+    from freqreg.evaluation.inputs.images import load_images
     from freqreg.evaluation.inputs.labelled_images import LabelledImages
     from freqreg.evaluation.inputs.models import load_model
     from freqreg.evaluation.metrics.fourier_heat_map import fourier_heat_map
@@ -29,6 +30,7 @@ __all__ = [
     "fourier_heat_map",
     "gradient_profile",
     "image_profile",
+    "load_images",
     "load_model",
     "open_corrupted",
 ]

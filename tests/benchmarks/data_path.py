@@ -66,7 +66,7 @@ def main(arguments: Arguments) -> None:
 def decoded(data_dir: Path) -> tuple[LabelledImages, list[str]]:
     """The train images; and whether they took too much."""
     with tempfile.TemporaryDirectory() as cache:
-        os.environ["XDG_CACHE_HOME"] = cache
+        os.environ["FREQREG_CACHE"] = cache
         images, cold = timed_load(data_dir)
         again, cached = timed_load(data_dir)
         assert torch.equal(images.pixels, again.pixels)

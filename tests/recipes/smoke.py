@@ -79,7 +79,7 @@ def tells_of_missing_hub(name: str, folder: Path) -> bool:
 
 def call(folder: Path, recipe: str, *options: str, **variables: str) -> subprocess.CompletedProcess:
     """A recipe as its user starts it, with a cache of its own."""
-    environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"FREQREG_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
     environment |= {"HF_HOME": str(folder / "hub")} | variables
     command = [sys.executable, str(ROOT / "recipes" / recipe), *options]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

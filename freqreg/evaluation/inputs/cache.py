@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jaxtyping import UInt8
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 FOLDER = "FREQREG_CACHE"
@@ -40,33 +42,27 @@ def cached(
     """
     digest = hashlib.sha256("\n".join([VERSION, *fingerprint]).encode()).hexdigest()[:32]
     path = folder / f"{digest}.safetensors"
-    found = _read(path, count)
-    if found is not None:
-        return found
-    made = make()
-    if made.nbytes > MOST_BYTES:
-        return made
-    try:
-        _write(path, made)
-    except OSError as error:
-        logger.warning("Decoded images cannot be kept in %s (%s). Set %s.", folder, error, FOLDER)
-    return made
+    pixels = _read(path, count)
+    if pixels is None:
+        pixels = make()
+        if pixels.nbytes <= MOST_BYTES:
+            _write(path, pixels)
+    return pixels
 
 
 def _write(path: Path, pixels: Pixels) -> None:
-    from safetensors.torch import save_file
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        whole = Path(folder) / path.name
-        save_file({"pixels": pixels}, whole, metadata={"crc32": _checksum(pixels)})
-        whole.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            whole = Path(folder, path.name)
+            save_file({"pixels": pixels}, whole, {"crc32": _checksum(pixels)})
+            whole.replace(path)
+    except OSError as error:
+        logger.warning("Decoded images cannot be kept in %s: %s. Set %s.", path, error, FOLDER)
 
 
 def _read(path: Path, count: int) -> Pixels | None:
     """What was kept; None where nothing is, or where it is damaged."""
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(path, framework="pt") as file:
             pixels, checksum = file.get_tensor("pixels"), file.metadata()["crc32"]

@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,43 +17,40 @@ from freqreg.evaluation.inputs.transforms import PictureTransform
 
 CHUNK = 250  # images decoded by a thread at a time
 ORIENTATION = 0x0112  # the tag of EXIF
-TURNS = dict(
-    enumerate(
-        (
-            Image.Transpose.FLIP_LEFT_RIGHT,
-            Image.Transpose.ROTATE_180,
-            Image.Transpose.FLIP_TOP_BOTTOM,
-            Image.Transpose.TRANSPOSE,
-            Image.Transpose.ROTATE_270,
-            Image.Transpose.TRANSVERSE,
-            Image.Transpose.ROTATE_90,
-        ),
-        start=2,
-    )
-)
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 """By orientation: what puts a picture upright."""
 
 
-def decode(name: str, encoded: bytes) -> Image.Image:
+def decode(name: str, encoded: bytes | Path) -> Image.Image:
     """The picture in RGB, as it is to be seen: upright, 16 bits scaled to 8, on white.
 
     Of an animation it is the first frame. Colour profiles are not applied.
 
     Args:
         name: of the picture, for messages.
-        encoded: content of a file of any kind that Pillow reads.
+        encoded: a file of any kind that Pillow reads, or its content.
 
     Raises:
         ImagesError: it is no picture, is cut off, or does not say how bright white is.
     """
+    content = b""
     try:
-        picture = Image.open(io.BytesIO(encoded))
+        content = encoded if isinstance(encoded, bytes) else encoded.read_bytes()
+        picture = Image.open(io.BytesIO(content))
         picture.load()
         shown, turn = _rgb(picture), TURNS.get(_orientation(picture))
         return shown if turn is None else shown.transpose(turn)
     except Exception as error:
         raise ImagesError(
-            f"{name} ({len(encoded)} bytes) is not a whole image: {error}. Copy it again, or "
+            f"{name} ({len(content)} bytes) is not a whole image: {error}. Copy it again, or "
             "take it out."
         ) from error
 
@@ -95,7 +93,7 @@ def _shown(
     source: LazySource, rows: Sequence[int], transform: PictureTransform | None
 ) -> Iterator[tuple[str, np.ndarray]]:
     for name, content in source.read(rows):
-        if isinstance(content, bytes):
+        if not isinstance(content, np.ndarray):
             picture = decode(name, content)
         elif transform is None or (source.prepared and content.shape[:2] == transform.size):
             yield name, content.transpose(2, 0, 1)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from freqreg._settings import require_count
 from freqreg.errors import SettingError
@@ -11,24 +12,19 @@ from freqreg.evaluation.inputs.decoding import decoded
 from freqreg.evaluation.inputs.labelled_images import LabelledImages, first_rows
 from freqreg.evaluation.inputs.progress import progress_bar
 from freqreg.evaluation.inputs.sources import (
+    base,
     class_folders,
     datasets_library,
     parquet,
-    tensor_file,
-    torchvision_files,
-)
-from freqreg.evaluation.inputs.sources.base import (
-    UNNAMED,
-    ImagesError,
-    LazySource,
-    Parts,
-    Wanted,
-    chosen_split,
-    rank,
+    pixel_files,
 )
 from freqreg.evaluation.inputs.transforms import EvalTransform, PictureTransform
 
-FOLDERS = (datasets_library.parts, torchvision_files.parts, parquet.parts, class_folders.parts)
+FOLDERS = (datasets_library.parts, pixel_files.parts, parquet.parts, class_folders.parts)
+FILES: dict[str, Callable[[Path], base.LazySource]] = {
+    pixel_files.SAFETENSORS: pixel_files.tensors,
+    ".mat": pixel_files.matlab,
+}
 LAYOUTS = (
     "the hub's parquet files, a folder saved by datasets, the files that torchvision downloads, "
     "TinyImageNet's archive, images in folders CLASS/ or SPLIT/CLASS/, or a .safetensors file"
@@ -93,13 +89,13 @@ def open_images(
     config: str | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
-) -> LazySource:
+) -> base.LazySource:
     """The same images, not decoded yet."""
-    wanted = Wanted(config, image_column, label_column)
+    wanted = base.Wanted(config, image_column, label_column)
     parts = _parts(source, wanted)
     if parts is None:
         return datasets_library.from_hub(str(source), split, wanted)
-    return parts[chosen_split(parts, split, source)]()
+    return parts[base.chosen_split(parts, split, source)]()
 
 
 def split_names(source: str | Path, config: str | None = None) -> list[str]:
@@ -108,36 +104,26 @@ def split_names(source: str | Path, config: str | None = None) -> list[str]:
     Raises:
         ImagesError: there is no such data set.
     """
-    parts = _parts(source, Wanted(config))
+    parts = _parts(source, base.Wanted(config))
     names = datasets_library.hub_splits(str(source), config) if parts is None else list(parts)
-    return sorted((name for name in names if name != UNNAMED), key=rank)
+    return sorted((name for name in names if name != base.UNNAMED), key=base.rank)
 
 
-def _parts(source: str | Path, wanted: Wanted) -> Parts | None:
+def _parts(source: str | Path, wanted: base.Wanted) -> base.Parts | None:
     """The splits of a local copy; None for the name of a data set on the hub."""
     place = Path(source).expanduser()
     if place.is_dir():
-        return _folder(place, wanted)
-    opened: dict[str, Callable[[Path], LazySource]] = {
-        tensor_file.ENDING: tensor_file.tensor_file,
-        ".mat": torchvision_files.matlab,
-    }
-    if place.suffix in opened:
-        return {UNNAMED: partial(opened[place.suffix], place)}
+        found = (kind(place, wanted) for kind in FOLDERS)
+        parts = next((parts for parts in found if parts is not None), None)
+        inside = ", ".join(sorted(path.name for path in place.iterdir())[:8]) or "nothing"
+        return parts or _missing(f"{place}, which holds: {inside}")
+    if place.suffix in FILES:
+        return {base.UNNAMED: partial(FILES[place.suffix], place)}
     if place.suffix == parquet.ENDING and place.is_file():
         return parquet.parts(place, wanted)
-    if place.exists() or place.is_absolute() or len(place.parts) > 2:
-        raise ImagesError(
-            f"There are no images at {source}. Give {LAYOUTS}, or the name of a data set of the "
-            "hub (owner/name)."
-        )
-    return None
+    is_path = place.exists() or place.is_absolute() or len(place.parts) > 2
+    return _missing(source) if is_path else None
 
 
-def _folder(place: Path, wanted: Wanted) -> Parts:
-    for kind in FOLDERS:
-        parts = kind(place, wanted)
-        if parts is not None:
-            return parts
-    found = ", ".join(sorted(path.name for path in place.iterdir())[:8]) or "nothing"
-    raise ImagesError(f"There are no images at {place}, which holds: {found}. Give {LAYOUTS}.")
+def _missing(place: object) -> NoReturn:
+    raise base.ImagesError(f"There are no images at {place}. Give {LAYOUTS}, or a name on the hub.")

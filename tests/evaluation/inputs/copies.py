@@ -13,7 +13,7 @@ from PIL import Image as Picture
 from safetensors.torch import save_file
 
 NAMES = tuple("0123456789")
-LABELS = [number // 5 for number in range(50)]
+LABELS: list[int] = [number // 5 for number in range(50)]
 PIXELS = np.random.default_rng(0).integers(0, 256, (50, 32, 32, 3), dtype=np.uint8)
 """Images that lie class by class, so that folders have them in the same order."""
 
@@ -122,7 +122,7 @@ def safetensors(root: Path, dtype: torch.dtype = torch.uint8) -> None:
 
 def npy(root: Path) -> None:
     """CIFAR-10-C's; severity 1."""
-    np.save(root / "labels.npy", np.tile(np.uint8(LABELS), 5))
+    np.save(root / "labels.npy", np.tile(np.array(LABELS, np.uint8), 5))
     np.save(root / "fog.npy", np.concatenate([PIXELS, *4 * [PIXELS[::-1]]]))
 
 

@@ -76,7 +76,7 @@ def test_images_of_different_sizes(tmp_path):
     with pytest.raises(ImagesError, match=said):
         load_images(tmp_path)
     assert load_images(tmp_path, image_size=6).pixels.shape == (2, 3, 6, 6)
-    assert not list(cache_folder().glob("*.safetensors"))[1:]
+    assert len(kept()) == 1
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_images_of_different_sizes(tmp_path):
     [
         ({"pixels": torch.zeros(2, 3, 4, 4)}, "labels"),
         ({"pixels": torch.zeros(2, 3, 4, 4), "labels": torch.arange(2)}, "float32 pixels"),
-        ({"pixels": torch.zeros(2, 3, 4, 4).byte(), "labels": torch.ones(2)}, "float32 labels"),
-        ({"pixels": torch.zeros(2, 3, 4, 4).byte(), "labels": torch.arange(3)}, "2 pixels, lab"),
+        ({"pixels": torch.zeros(2, 3, 4, 4).byte(), "labels": torch.ones(2)}, "float32 ."),
+        ({"pixels": torch.zeros(2, 3, 4, 4).byte(), "labels": torch.arange(3)}, r"int64 \[3\]"),
         (b"", "uint8 pixels"),
         (b"\x00" * 50, "uint8 pixels"),
         (None, "FileNotFound"),
@@ -190,5 +190,6 @@ def test_images_that_are_not_decoded_yet(tmp_path):
     found = open_images(tmp_path, config="cropped_digits")
     assert found.labels.tolist() == LABELS
     (name, content), *_ = found.read([3])
+    assert isinstance(content, bytes)
     assert np.array_equal(np.asarray(decoding.decode(name, content)), PIXELS[3])
     assert name.endswith(", row 3")

@@ -115,6 +115,14 @@ def test_an_empty_class_folder_keeps_the_numbers_of_the_others(tmp_path: Path) -
     assert levels(tmp_path) == ([1, 2], [0, 2], ("a", "b", "c"))
 
 
+@pytest.mark.parametrize("inside", ["train/", ""])
+def test_a_folder_around_the_folder_of_classes_is_refused(inside: str, tmp_path: Path) -> None:
+    folders(tmp_path, {f"data/{inside}{name}/0.png": 1 for name in ("a", "b")})
+    with pytest.raises(ImagesError, match=r"lie in data alone.* Give .*data\."):
+        load_images(tmp_path, "train")
+    assert levels(tmp_path / "data", "train") == ([1, 1], [0, 1], ("a", "b"))
+
+
 def test_linked_class_folders(tmp_path: Path) -> None:
     folders(tmp_path / "there", {"0.png": 7})
     (tmp_path / "set").mkdir()
@@ -200,6 +208,18 @@ def test_configurations_that_a_card_declares(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(CARD)
     assert len(load_images(tmp_path, config="small")) == 10
     assert split_names(tmp_path, "all") == ["test"]
+    (tmp_path / "README.md").write_text(CARD.replace("- config_name: small", "- {: small"))
+    with pytest.raises(ImagesError, match=r"README.md \(\d+ bytes\) cannot be read"):
+        load_images(tmp_path)
+
+
+def test_parquet_files_that_are_damaged_are_named(tmp_path: Path) -> None:
+    table().to_parquet(tmp_path / "test.parquet")
+    file = tmp_path / "test.parquet"
+    content = file.read_bytes()
+    file.write_bytes(content[:4] + bytes(4000) + content[4004:])
+    with pytest.raises(ImagesError, match=r"test.parquet"):
+        load_images(tmp_path)
 
 
 def columns(tmp_path: Path, features: dict, **values) -> Path:
@@ -236,7 +256,7 @@ def test_labels_that_are_text_are_numbered_over_all_splits(tmp_path: Path) -> No
         ({"a": Image(), "label": ClassLabel(2), "kind": ClassLabel(9)}, "2 seem .*--label-column"),
         ({"a": Image(), "id": Value("int64")}, "0 seem to hold class labels"),
         ({"label": ClassLabel(2)}, "0 seem to hold images"),
-        ({"a": Image(), "label": Value("float32")}, "label of .* holds float; .*--label-column"),
+        ({"a": Image(), "label": Value("float32")}, "label of .* holds float .*--label-column"),
     ],
 )  # fmt: skip
 def test_columns_that_are_not_clear_are_refused(features: dict, message: str, tmp_path) -> None:

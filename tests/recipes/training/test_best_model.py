@@ -97,6 +97,15 @@ def test_images_that_are_not_trained_on_choose_where_there_are_enough(
     assert trainer.steps_per_epoch == trained // 8
 
 
+def test_of_images_that_lie_class_by_class_the_choosing_ones_are_of_all(tmp_path: Path) -> None:
+    by_class = TRAIN.select(TRAIN.labels.argsort(stable=True))
+    found = selection(nn.Identity(), by_class, run(tmp_path, train_images=30).settings, CPU)
+    assert found is not None
+    assert set(found.images.labels.tolist()) == {0, 1, 2}
+    trained = by_class.first(30).index.tolist()
+    assert len(found.images) == len(set(found.images.index.tolist()).difference(trained)) == 5
+
+
 def test_choosing_changes_nothing_of_the_last_model(tmp_path: Path) -> None:
     """N-FGSM draws from the global generator at each step; the network has batch norm."""
     often = performed(run(tmp_path / "often", "nfgsm", best_every=1))

@@ -15,7 +15,9 @@ SPLITS = (("train", "training"), ("val", "valid", "validation", "dev"), ("test",
 """What a split is called; names in one row mean the same."""
 UNNAMED = ""
 """The split of a source that has no splits."""
-CRUFT = ("__MACOSX", "@eaDir", "__pycache__")
+
+Content = bytes | Path | np.ndarray
+"""A file, encoded, or pixels [height, width, channel] of a source that holds these."""
 
 
 class ImagesError(InputError):
@@ -30,8 +32,7 @@ class LazySource:
         name: of the source, for messages.
         labels: of all images.
         class_names: None where the source has no names.
-        read: yields a name and the content of each image at some rows: a file's bytes, or pixels
-            [height, width, channel] where the source holds these.
+        read: yields a name and the content of each image at some rows.
         fingerprint: another one after any change of the files. None: images are not cached.
         prepared: the pixels were made for a model: where they have its size they stay as they are.
 
@@ -42,7 +43,7 @@ class LazySource:
     name: str
     labels: Int64[Tensor, " images"]
     class_names: tuple[str, ...] | None
-    read: Callable[[Sequence[int]], Iterable[tuple[str, bytes | np.ndarray]]]
+    read: Callable[[Sequence[int]], Iterable[tuple[str, Content]]]
     fingerprint: tuple[str, ...] | None = None
     prepared: bool = False
 
@@ -72,7 +73,7 @@ Parts = Mapping[str, Callable[[], LazySource]]
 
 
 def chosen_split(names: Iterable[str], split: str, source: object) -> str:
-    """The name in `names` that means `split`.
+    """The one of `names` that means `split`; `UNNAMED` where that is the only one.
 
     Raises:
         ImagesError: there is none, or several.
@@ -95,7 +96,7 @@ def is_split(name: str) -> bool:
 
 
 def rank(name: str) -> int:
-    """The row of `SPLITS` that a name is in; one more than there are for others."""
+    """The row of `SPLITS` that a name is in; behind the last for others."""
     return next((n for n, row in enumerate(SPLITS) if name.lower() in row), len(SPLITS))
 
 
@@ -106,8 +107,8 @@ def numbered(names: Iterable[str], class_names: Sequence[str]) -> Int64[Tensor, 
 
 
 def is_visible(name: str) -> bool:
-    """Whether a file or folder of this name is the user's, and no system's leaving."""
-    return not name.startswith(".") and name not in CRUFT
+    """Whether a file or folder of this name is the user's, and not left by a system."""
+    return not name.startswith(".") and name not in ("__MACOSX", "@eaDir", "__pycache__")
 
 
 def visible(folder: Path) -> list[Path]:

@@ -6,32 +6,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from freqreg.evaluation.inputs.sources.base import (
-    UNNAMED,
-    ImagesError,
-    LazySource,
-    Parts,
-    Wanted,
-    chosen_split,
-    visible,
-)
+from freqreg.evaluation.inputs.sources import base
 from freqreg.evaluation.inputs.sources.tables import Table, parts_of
 
 STATE = "state.json"
 """By which a split saved by `datasets` is known."""
 
 
-def parts(folder: Path, wanted: Wanted) -> Parts | None:
+def parts(folder: Path, wanted: base.Wanted) -> base.Parts | None:
     """The splits of a folder that `save_to_disk` left; None where it is no such folder."""
     if (folder / STATE).is_file():
-        splits = {UNNAMED: folder}
+        splits = {base.UNNAMED: folder}
     else:
-        splits = {place.name: place for place in visible(folder) if (place / STATE).is_file()}
-    tables = {name: partial(_saved, place) for name, place in splits.items()}
-    return parts_of(tables, wanted) or None
+        splits = {place.name: place for place in base.visible(folder) if (place / STATE).is_file()}
+    return (
+        parts_of({name: partial(_saved, place) for name, place in splits.items()}, wanted) or None
+    )
 
 
-def from_hub(name: str, split: str, wanted: Wanted) -> LazySource:
+def from_hub(name: str, split: str, wanted: base.Wanted) -> base.LazySource:
     """A split of a data set on the hub.
 
     Raises:
@@ -45,7 +38,7 @@ def from_hub(name: str, split: str, wanted: Wanted) -> LazySource:
         try:
             found = table(split)
         except ValueError:
-            found = table(chosen_split(hub_splits(name, wanted.config), split, name))
+            found = table(base.chosen_split(hub_splits(name, wanted.config), split, name))
         return found.source(wanted, lambda: map(table, hub_splits(name, wanted.config)))
 
 
@@ -59,22 +52,19 @@ def hub_splits(name: str, config: str | None) -> list[str]:
 def _reached(name: str) -> Iterator[None]:
     try:
         yield
+    except base.ImagesError:
+        raise
     except (OSError, ValueError) as error:
-        if isinstance(error, ImagesError):
-            raise
-        raise ImagesError(
-            f"There are no images at {name}: it is no file or folder here, and the Hugging Face hub"
-            f" answers: {error}. Give a local copy, connect to the hub (or to a mirror, with "
-            "HF_ENDPOINT), and name its configuration where it has several (on the command line "
-            "--config)."
+        raise base.ImagesError(
+            f"There are no images at {name}: {error}. Give a local copy that is whole, or connect "
+            "to the Hugging Face hub (or to a mirror, with HF_ENDPOINT) and name the configuration "
+            "where the data set has several (on the command line --config)."
         ) from error
 
 
 def _saved(folder: Path) -> Table:
-    try:
+    with _reached(str(folder)):
         return Table.of(str(folder), _datasets().Dataset.load_from_disk(str(folder)))
-    except (OSError, ValueError) as error:
-        raise ImagesError(f"{folder} is not whole: {error}. Copy or save it again.") from error
 
 
 def _datasets() -> Any:

@@ -4,6 +4,7 @@ import os
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
 from itertools import accumulate
@@ -11,50 +12,39 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from freqreg.evaluation.inputs.sources.base import (
-    UNNAMED,
-    ImagesError,
-    Parts,
-    Wanted,
-    is_split,
-    is_visible,
-    stamps,
-)
+from freqreg.evaluation.inputs.sources import base
 from freqreg.evaluation.inputs.sources.tables import Table, parts_of
 
-Files = Mapping[str, list[Path]]
+Files = dict[str, list[Path]]
 """By split."""
-ENDING = ".parquet"
-WITHOUT_NAME = ("", ".", "data", "default")
+ENDING, DEPTH = ".parquet", 4
+WITHOUT_NAME = (".", "data", "default")
 """Configurations of data sets that have one only."""
 
 
-def parts(place: Path, wanted: Wanted) -> Parts | None:
+def parts(place: Path, wanted: base.Wanted) -> base.Parts | None:
     """The splits of a folder with parquet files, or of one file; None where there are none."""
-    if place.is_file():
-        return parts_of({UNNAMED: partial(_table, str(place), [place])}, wanted)
-    files = sorted(_below(place))
+    files = [place] if place.is_file() else list(_below(place, DEPTH))
     if not files:
         return None
-    chosen = _config(_declared(place, files) or _by_folder(place, files), wanted.config, place)
-    return parts_of(
-        {split: partial(_table, str(place), paths) for split, paths in chosen.items()}, wanted
-    )
+    configs = _declared(place, files) or _by_folder(place, files)
+    chosen = {base.UNNAMED: files} if place.is_file() else _config(configs, wanted.config, place)
+    return parts_of({split: partial(_table, place, held) for split, held in chosen.items()}, wanted)
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = filter(is_visible, folders)
-        yield from (Path(root, n) for n in names if n.lower().endswith(ENDING) and is_visible(n))
+def _below(folder: Path, depth: int) -> Iterator[Path]:
+    for path in base.visible(folder):
+        if path.suffix.lower() == ENDING:
+            yield path
+        elif depth and path.is_dir():
+            yield from _below(path, depth - 1)
 
 
 def _config(configs: Mapping[str, Files], name: str | None, place: Path) -> Files:
-    if name in configs:
-        return configs[str(name)]
-    only = next(iter(configs))
-    if len(configs) == 1 and (name is None or only in WITHOUT_NAME):
-        return configs[only]
-    raise ImagesError(
+    only = next(iter(configs)) if len(configs) == 1 else None
+    if name in configs or (only is not None and (name is None or only in WITHOUT_NAME)):
+        return configs[str(name if name in configs else only)]
+    raise base.ImagesError(
         f"{place} has the configurations {', '.join(configs)}, "
         f"{'and none was named' if name is None else f'but no {name!r}'}. Name one of them (on "
         "the command line --config)."
@@ -63,95 +53,93 @@ def _config(configs: Mapping[str, Files], name: str | None, place: Path) -> File
 
 def _declared(place: Path, files: Sequence[Path]) -> dict[str, Files]:
     """The configurations that the README of a repository declares."""
-    card = place / "README.md"
-    if not card.is_file():
-        return {}
     from huggingface_hub import metadata_load
 
-    found: dict[str, Files] = {}
-    for config in (metadata_load(card) or {}).get("configs") or ():
-        entries = config.get("data_files") or ()
-        for entry in [entries] if isinstance(entries, str) else entries:
-            named = entry if isinstance(entry, dict) else {"split": "", "path": entry}
-            held = _matching(files, place, named["path"])
-            splits = {named["split"]: held} if named["split"] and held else _by_split(held)
-            name = config["config_name"]
-            found[name] = {**found.get(name, {}), **splits}
-    return {name: splits for name, splits in found.items() if splits}
+    card, found = place / "README.md", {}
+    with _named([card]):
+        declared = (metadata_load(card) if card.is_file() else None) or {}
+    for config in declared.get("configs") or ():
+        for entry in _list(config.get("data_files") or []):
+            named = entry if isinstance(entry, dict) else {"path": entry}
+            held = [f for f in files if _matches(f.relative_to(place), _list(named["path"]))]
+            splits = {named["split"]: held} if "split" in named else _by_split(held)
+            if held:
+                found.setdefault(config["config_name"], {}).update(splits)
+    return found
 
 
-def _matching(files: Sequence[Path], place: Path, patterns: str | list[str]) -> list[Path]:
-    listed = [patterns] if isinstance(patterns, str) else patterns
-    names = {file: file.relative_to(place).as_posix() for file in files}
-    alike = [pattern.removeprefix("./") for pattern in listed]
-    return [file for file, name in names.items() if any(fnmatchcase(name, p) for p in alike)]
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _matches(path: Path, patterns: list[str]) -> bool:
+    return any(fnmatchcase(path.as_posix(), pattern.removeprefix("./")) for pattern in patterns)
 
 
 def _by_folder(place: Path, files: Sequence[Path]) -> dict[str, Files]:
     """Folders that hold the same splits are configurations."""
-    folders: dict[str, list[Path]] = {}
+    configs: dict[str, Files] = {}
     for file in files:
-        folder = file.parent.parent if is_split(file.parent.name) else file.parent
-        inside = folder.is_relative_to(place)  # not so where a split's own folder was given
-        folders.setdefault(folder.relative_to(place).as_posix() if inside else ".", []).append(file)
-    configs = {name: _by_split(held) for name, held in folders.items()}
+        folder = file.parent.relative_to(place) if place.is_dir() else Path()
+        folder = folder.parent if base.is_split(folder.name) else folder
+        for split in _by_split([file]):
+            configs.setdefault(folder.as_posix(), {}).setdefault(split, []).append(file)
     splits = [split for held in configs.values() for split in held]
     return configs if len(set(splits)) < len(splits) else {".": _by_split(files)}
 
 
 def _by_split(files: Sequence[Path]) -> Files:
-    found: dict[str, list[Path]] = {}
+    found: Files = {}
     for file in files:
-        found.setdefault(_split_of(file), []).append(file)
+        shard = re.fullmatch(r"(.+?)-\d{5}-of-\d{5}.*", file.stem)
+        names = (re.sub(r"[-_.]?\d*$", "", file.stem), file.parent.name)
+        split = shard[1] if shard else next(filter(base.is_split, names), base.UNNAMED)
+        found.setdefault(split, []).append(file)
     return found
 
 
-def _split_of(file: Path) -> str:
-    """By the whole name before a shard's number, else by the folder's."""
-    if shard := re.fullmatch(r"(.+?)-\d{5}-of-\d{5}.*", file.stem):
-        return shard[1]
-    bare = re.sub(r"[-_.]?\d*$", "", file.stem)
-    return next((name for name in (bare, file.parent.name) if is_split(name)), UNNAMED)
-
-
-def _table(name: str, paths: Sequence[Path]) -> Table:
+def _table(place: Path, paths: Sequence[Path]) -> Table:
     from datasets import Features
     from pyarrow import chunked_array
 
     files = [_opened(path) for path in paths]
+    schema, lock = files[0].schema_arrow, Lock()
     groups = [(file, group) for file in files for group in range(file.num_row_groups)]
-    sizes = [file.metadata.row_group(group).num_rows for file, group in groups]
-    starts, lock = list(accumulate(sizes, initial=0)), Lock()
+    sizes = (file.metadata.row_group(group).num_rows for file, group in groups)
+    starts = list(accumulate(sizes, initial=0))
 
     @lru_cache(2 * (os.cpu_count() or 1))
-    def group_of(number: int, column: str) -> Any:
-        file, group = groups[number]
-        return file.read_row_group(group, columns=[column])[column]
+    def values_of(group: int, column: str) -> Any:
+        file, place = groups[group]
+        with _named(paths):
+            return file.read_row_group(place, columns=[column])[column]
 
     def cells(column: str, rows: Sequence[int]) -> Iterator[Any]:
-        number = 0
         for row in rows:
-            if not starts[number] <= row < starts[number + 1]:
-                number = bisect_right(starts, row) - 1
+            group = bisect_right(starts, row) - 1
             with lock:
-                values = group_of(number, column)
-            yield values[row - starts[number]].as_py()
+                values = values_of(group, column)
+            yield values[row - starts[group]].as_py()
 
     def column(name: str) -> Any:
-        chunks = [c for file in files for c in file.read(columns=[name])[name].chunks]
-        return chunked_array(chunks, files[0].schema_arrow.field(name).type)
+        with _named(paths):
+            chunks = [chunk for file in files for chunk in file.read(columns=[name])[name].chunks]
+        return chunked_array(chunks, schema.field(name).type)
 
-    features = Features.from_arrow_schema(files[0].schema_arrow)
-    return Table(name, features, column, cells, stamps(paths))
+    return Table(str(place), Features.from_arrow_schema(schema), column, cells, base.stamps(paths))
 
 
 def _opened(path: Path) -> Any:
-    from pyarrow import ArrowException, parquet
+    from pyarrow import parquet
 
-    try:
+    with _named([path]):
         return parquet.ParquetFile(path)
-    except (ArrowException, OSError) as error:
-        raise ImagesError(
-            f"{path} ({path.stat().st_size} bytes) is not a whole parquet file: {error}. Fetch it "
-            "again."
-        ) from error
+
+
+@contextmanager
+def _named(paths: Sequence[Path]) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        names = ", ".join(f"{path} ({path.stat().st_size} bytes)" for path in paths)
+        raise base.ImagesError(f"{names} cannot be read: {error}. Fetch it again.") from error

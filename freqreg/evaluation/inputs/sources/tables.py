@@ -1,6 +1,5 @@
 """Tables with a column of pictures and one of classes. `datasets` is slow to import."""
 
-import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,14 +10,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from freqreg.evaluation.inputs.sources.base import (
-    ImagesError,
-    LazySource,
-    Parts,
-    Wanted,
-    numbered,
-    stamps,
-)
+from freqreg.evaluation.inputs.sources import base
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -33,14 +25,14 @@ class Table:
 
     Args:
         name: of the source.
-        features: what each column holds.
-        column: all values of a column, of pyarrow.
+        features: what each column holds, by `datasets`.
+        column: all values of a column, by pyarrow.
         cells: the values of a column at some rows.
         fingerprint: as of `LazySource`.
     """
 
     name: str
-    features: Any
+    features: Mapping[str, Any]
     column: Callable[[str], Any]
     cells: Callable[[str, Sequence[int]], Iterable[Any]]
     fingerprint: tuple[str, ...] | None
@@ -49,17 +41,21 @@ class Table:
     def of(cls, name: str, rows: "Dataset") -> "Table":
         """A table of `datasets`, whatever its format is set to."""
 
-        def column(name: str) -> Any:
-            return rows.select_columns(name).with_format("arrow")[:][name]
+        def cells(column: str, places: Sequence[int] | slice) -> Any:
+            return rows.select_columns(column).with_format("arrow")[places][column]
 
-        def cells(name: str, places: Sequence[int]) -> list[Any]:
-            return rows.select_columns(name).with_format("arrow")[list(places)][name].to_pylist()
+        files = base.stamps(Path(file["filename"]) for file in rows.cache_files)
+        return cls(
+            name,
+            rows.features,
+            partial(cells, places=slice(None)),
+            lambda column, places: cells(column, list(places)).to_pylist(),
+            (*files, rows._fingerprint) if files else None,
+        )
 
-        files = [Path(file["filename"]) for file in rows.cache_files]
-        fingerprint = (*stamps(files), rows._fingerprint) if files else None
-        return cls(name, rows.features, column, cells, fingerprint)
-
-    def source(self, wanted: Wanted, every: Callable[[], Iterable["Table"]]) -> LazySource:
+    def source(
+        self, wanted: base.Wanted, every: Callable[[], Iterable["Table"]]
+    ) -> base.LazySource:
         """The pictures and labels.
 
         Args:
@@ -69,28 +65,21 @@ class Table:
         image, label = self._image_column(wanted), self._label_column(wanted)
         labels, class_names = self._labels(label, every)
 
-        def read(rows: Sequence[int]) -> Iterator[tuple[str, bytes]]:
+        def read(rows: Sequence[int]) -> Iterator[tuple[str, base.Content]]:
             for row, cell in zip(rows, self.cells(image, rows), strict=True):
-                yield self._content(f"{self.name}, row {row}", cell)
+                yield f"{self.name}, row {row}", _content(cell)
 
         fingerprint = self.fingerprint and (*self.fingerprint, image)
-        return LazySource(self.name, labels, class_names, read, fingerprint)
+        return base.LazySource(self.name, labels, class_names, read, fingerprint)
 
-    def _content(self, name: str, cell: Any) -> tuple[str, bytes]:
-        encoded = cell if isinstance(cell, bytes | None) else cell["bytes"]
-        path = None if isinstance(cell, bytes | None) else cell.get("path")
-        if encoded is None and not path:
-            raise ImagesError(f"{name} has no picture. Take the row out.")
-        return f"{name} ({path})" if path else name, encoded or Path(str(path)).read_bytes()
-
-    def _image_column(self, wanted: Wanted) -> str:
+    def _image_column(self, wanted: base.Wanted) -> str:
         from datasets import Image
 
         declared = [name for name, kind in self.features.items() if isinstance(kind, Image)]
         found = declared or [n for n, kind in self.features.items() if _may_be_pictures(kind)]
         return self._one(found, wanted.image_column, "images", "--image-column")
 
-    def _label_column(self, wanted: Wanted) -> str:
+    def _label_column(self, wanted: base.Wanted) -> str:
         from datasets import ClassLabel
 
         features = self.features.items()
@@ -104,7 +93,7 @@ class Table:
         if wanted in self.features or (wanted is None and len(found) == 1):
             return wanted or found[0]
         problem = f"{wanted!r} is none" if wanted else f"{len(found)} seem to hold {what}"
-        raise ImagesError(
+        raise base.ImagesError(
             f"{self.name} has the columns {', '.join(self.features)}: {problem}. Needed is one of "
             f"{what}: name it (on the command line {option})."
         )
@@ -114,31 +103,33 @@ class Table:
     ) -> tuple[Int64[Tensor, " images"], tuple[str, ...] | None]:
         from pyarrow import types
 
-        column = self.column(name)
-        kind = column.type
-        if column.null_count:
-            raise ImagesError(f"{column.null_count} images of {self.name} have no {name}.")
-        if types.is_string(kind) or types.is_large_string(kind):
-            tables = (table.column(name).unique().to_pylist() for table in every())
-            class_names = tuple(sorted(set().union(*tables)))
-            return numbered(column.to_pylist(), class_names), class_names
-        if not types.is_integer(kind) and len(column):
-            raise ImagesError(
-                f"The column {name} of {self.name} holds {kind}; needed are class numbers or names."
-                " Name the column of labels (on the command line --label-column)."
+        column, names = self.column(name), getattr(self.features[name], "names", None)
+        if types.is_string(column.type) or types.is_large_string(column.type):
+            names = sorted({label for table in every() for label in table.column(name).to_pylist()})
+            return base.numbered(column.to_pylist(), names), tuple(names)
+        if column.null_count or not (types.is_integer(column.type) or not len(column)):
+            raise base.ImagesError(
+                f"The column {name} of {self.name} holds {column.type} with {column.null_count} "
+                "values missing; needed is a class number or name for each image. Name the column "
+                "of labels (on the command line --label-column)."
             )
-        labels = torch.tensor([operator.index(value) for value in column.to_pylist()])
-        names = getattr(self.features[name], "names", None)
-        return labels.long(), tuple(names) if names else None
+        labels = torch.tensor(column.to_pylist(), dtype=torch.int64)
+        return labels, tuple(names) if names else None
 
 
-def parts_of(tables: Mapping[str, Callable[[], Table]], wanted: Wanted) -> Parts:
+def parts_of(tables: Mapping[str, Callable[[], Table]], wanted: base.Wanted) -> base.Parts:
     """The splits of a data set, by what opens the table of each."""
 
-    def opened(split: str) -> LazySource:
+    def opened(split: str) -> base.LazySource:
         return tables[split]().source(wanted, lambda: (table() for table in tables.values()))
 
     return {split: partial(opened, split) for split in tables}
+
+
+def _content(cell: Any) -> bytes | Path:
+    if isinstance(cell, dict):
+        return cell["bytes"] or (Path(cell["path"]) if cell.get("path") else b"")
+    return cell or b""
 
 
 def _may_be_pictures(kind: Any) -> bool:
