@@ -179,8 +179,8 @@ def _require_possible(mean: list[float], std: list[float], where: str) -> None:
     if any(not 0 <= m <= 1 for m in mean) or any(not 0 < s <= 1 for s in std):
         raise CheckpointError(
             f"{where} comes to mean {_rounded(mean)} and std {_rounded(std)} for pixels in [0, 1]: "
-            "a mean must lie in [0, 1], a std above 0 and not above 1. If they are for pixels in 0..255, divide them "
-            'by 255, or add "low": 0, "high": 255.'
+            "a mean must lie in [0, 1], a std above 0 and not above 1. If they are for pixels in "
+            '0..255, divide them by 255, or add "low": 0, "high": 255.'
         )
 
 
