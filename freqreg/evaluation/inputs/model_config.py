@@ -178,10 +178,14 @@ def _numbers(value: Any, where: str, channels: int | None = None) -> list[float]
 def _require_possible(mean: list[float], std: list[float], where: str) -> None:
     if any(not 0 <= m <= 1 for m in mean) or any(not 0 < s <= 1 for s in std):
         raise CheckpointError(
-            f"{where} comes to mean {mean} and std {std} for pixels in [0, 1]: a mean must lie in "
-            "[0, 1], a std above 0 and not above 1. If they are for pixels in 0..255, divide them "
-            'by 255, or add "low": 0, "high": 255.'
+            f"{where} comes to mean {_rounded(mean)} and std {_rounded(std)} for pixels in [0, 1]: "
+            "a mean must lie in [0, 1], a std above 0 and not above 1. If they are for pixels in "
+            '0..255, divide them by 255, or add "low": 0, "high": 255.'
         )
+
+
+def _rounded(values: list[float]) -> list[float]:
+    return [round(value, 4) for value in values]
 
 
 def _channels(network: nn.Module) -> int | None:
