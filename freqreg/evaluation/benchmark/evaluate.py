@@ -11,7 +11,7 @@ from torch import nn
 
 from freqreg._files import require_writable
 from freqreg.evaluation.benchmark.scores import SCORES, score_names
-from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings, Preset
+from freqreg.evaluation.benchmark.settings import EvaluationSettings, Preset, preset_of
 from freqreg.evaluation.benchmark.task import EvaluationTask
 from freqreg.evaluation.corruptions.corrupted_data import CorruptedData
 from freqreg.evaluation.corruptions.of_test_set import CorruptedTestSet
@@ -75,7 +75,7 @@ def evaluate(
         RecordError: the file is something else, or has such scores and `replace` is False.
     """
     loaded, names = _loaded(model), score_names(scores)
-    settings = _complete(settings or PRESETS[preset], transfer_source, corrupted)
+    settings = _complete(settings or preset_of(preset), transfer_source, corrupted)
     examples = Examples.checked(loaded.model, test.pixels, test.labels, index=test.index)
     task = EvaluationTask(
         loaded.model,
@@ -130,7 +130,7 @@ def _measured(name: str, task: EvaluationTask, settings: EvaluationSettings) -> 
 
 def _about(loaded: LoadedModel, test: LabelledImages) -> dict[str, Any]:
     """What a record is of: the model, how it was trained, and the test set."""
-    in_order = torch.equal(test.index, torch.arange(len(test)))
+    in_order = torch.equal(test.index.cpu(), torch.arange(len(test)))
     return {
         "model": loaded.source,
         "method": loaded.method,

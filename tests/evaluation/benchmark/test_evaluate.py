@@ -373,6 +373,7 @@ def test_a_record_is_of_the_images_and_of_their_places(task):
 
 def test_names_of_scores():
     assert score_names(["corruptions"]) == [f"corruption/{name}" for name in CORRUPTIONS]
+    assert score_names(["clean", "fgsm", "clean"]) == ["clean", "fgsm"]
     assert score_names(["clean", "recalibrated"])[1] == f"recalibrated/{CORRUPTIONS[0]}"
     with pytest.raises(SettingError, match="did you mean autoattack"):
         score_names(["auto-attack"])

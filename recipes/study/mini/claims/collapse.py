@@ -97,7 +97,7 @@ def _figures(others: Sequence[Group], jafr: Sequence[Group]) -> tuple[Block, ...
             collapse. By the rule a model that FGSM breaks as well has not collapsed, robust or
             not: the last column counts those of which FGSM leaves at least 30 % of the clean
             accuracy, and PGD less than a quarter of what FGSM leaves, as
-            `freqreg.evaluation.results.summary.collapsed` does.
+            `freqreg.evaluation.results.summary.catastrophic_overfitting` does.
             """
         ),
         _counts_table(groups),
