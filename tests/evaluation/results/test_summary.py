@@ -154,3 +154,14 @@ def test_every_seed_stays_visible_beside_mean_and_deviation():
     assert_close(spread.mean, 0.93)
     assert_close(spread.std, math.sqrt((0.03**2 + 0.01**2 + 0.04**2) / 2))
     assert math.isnan(Spread((0.5,)).std)
+
+
+@pytest.mark.parametrize(
+    ("fgsm", "pgd", "by_default", "by_stricter"),
+    [(0.9, 0.0, True, True), (0.9, 0.1, True, False), (0.4, 0.0, True, False)],
+)
+def test_collapse_by_other_thresholds(fgsm, pgd, by_default, by_stricter):
+    accuracies = {"clean": 0.5, "fgsm": fgsm, "pgd": pgd}
+    assert catastrophic_overfitting(**accuracies) is by_default
+    strict = catastrophic_overfitting(**accuracies, fgsm_share=1.0, pgd_below=0.01)
+    assert strict is by_stricter
