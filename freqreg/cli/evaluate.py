@@ -141,7 +141,7 @@ class Evaluate(DataOptions):
             )
 
         pairs = list(zip(models, files.values(), strict=True))
-        for pair in pairs[1:]:  # the first is checked as it is evaluated
+        for pair in pairs if len(pairs) > 1 else []:  # a single one is checked as it is evaluated
             evaluated(*pair, only_check=True)
         records = []
         for loaded, file in pairs:

@@ -12,7 +12,7 @@ from torch import nn
 from freqreg._files import require_writable
 from freqreg.errors import InputError
 from freqreg.evaluation.benchmark.scores import SCORES, score_names
-from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings, Preset
+from freqreg.evaluation.benchmark.settings import EvaluationSettings, Preset, preset_of
 from freqreg.evaluation.benchmark.task import EvaluationTask
 from freqreg.evaluation.corruptions.corrupted_data import CorruptedData
 from freqreg.evaluation.corruptions.of_test_set import CorruptedTestSet
@@ -77,7 +77,7 @@ def evaluate(
         RecordError: the file is something else, or has such scores and `replace` is False.
     """
     loaded, names = _loaded(model), score_names(scores)
-    settings = _complete(settings or PRESETS[preset], transfer_source, corrupted)
+    settings = _complete(settings or preset_of(preset), transfer_source, corrupted)
     classes = count_classes(loaded.model, test.pixels)
     shown = changed(test, labels=labels_for(loaded, test, classes))
     if isinstance(transfer_source, LoadedModel):
@@ -148,7 +148,7 @@ def _about(loaded: LoadedModel, test: LabelledImages, shown: LabelledImages) -> 
 
     `shown` has the model's numbers of the classes; they count where they are others.
     """
-    in_order = torch.equal(test.index, torch.arange(len(test)))
+    in_order = torch.equal(test.index.cpu(), torch.arange(len(test)))
     return {
         "model": loaded.source,
         "method": loaded.method,

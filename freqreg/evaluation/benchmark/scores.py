@@ -154,12 +154,13 @@ _GROUPS = {
 
 
 def score_names(names: Iterable[str]) -> list[str]:
-    """Names of scores, where "corruptions" and "recalibrated" stand for all nineteen of each.
+    """Names of scores, each once; "corruptions" and "recalibrated" stand for all nineteen of each.
 
     Raises:
         SettingError: there is no such score.
     """
-    return [name for given in names for name in _GROUPS.get(given) or [_known(given)]]
+    known = (name for given in names for name in _GROUPS.get(given) or [_known(given)])
+    return list(dict.fromkeys(known))
 
 
 def _known(name: str) -> str:

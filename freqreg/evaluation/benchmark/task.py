@@ -42,7 +42,7 @@ class EvaluationTask:
             return self.corrupted
         test = self.test
         made = CorruptedOnTheFly(test.pixels, test.labels, settings.seed, test.index)
-        return CorruptedTestSet(made, test, test.labels)
+        return CorruptedTestSet.of(made, test, test.labels)
 
     @cached_property
     def train_data(self) -> str | None:

@@ -44,7 +44,7 @@ class CorruptedTestSet:
     @classmethod
     def of(cls, data: CorruptedData, clean: LabelledImages, classes: Tensor) -> "CorruptedTestSet":
         """Corrupted images whose classes are numbered as those of the test set."""
-        return cls(data.numbered_by(clean.class_names), clean, classes)
+        return cls(data.numbered_by(clean.class_names), clean, classes.cpu())
 
     def require(self, name: str) -> None:
         """Raise unless the images under a corruption are those of the test set.
@@ -94,7 +94,7 @@ class CorruptedTestSet:
         self._digests[name, severity, count] = known.hexdigest()
 
     def _chosen(self, stored: Stored, what: str, count: int | None) -> tuple[Rows, Tensor]:
-        own, wanted = stored.classes, self.clean.labels
+        own, wanted = stored.classes, self.clean.labels.cpu()
         places = self._places(len(own), what)
         if torch.equal(own[places], wanted):
             rows = first_rows(wanted, count)
@@ -114,7 +114,7 @@ class CorruptedTestSet:
         if found == len(self.clean):
             return torch.arange(found)
         if found > len(self.clean) and int(self.clean.index.max()) < found:
-            return self.clean.index
+            return self.clean.index.cpu()
         raise CorruptedDataError(
             f"{self.data.source} has {found} images of {what}, the test set has "
             f"{len(self.clean)}: one for each is needed. Name the corrupted images of this test "

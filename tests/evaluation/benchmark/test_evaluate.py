@@ -16,7 +16,7 @@ from freqreg.evaluation.attacks.pgd import FGSMAttack, PGDAttack
 from freqreg.evaluation.attacks.robustness_curve import RADII, robustness_curve
 from freqreg.evaluation.benchmark.evaluate import evaluate
 from freqreg.evaluation.benchmark.scores import SCORES, Score, score_names
-from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings
+from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings, preset_of
 from freqreg.evaluation.benchmark.task import EvaluationTask
 from freqreg.evaluation.corruptions import CORRUPTIONS, corrupt
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
@@ -373,6 +373,7 @@ def test_a_record_is_of_the_images_and_of_their_places(task):
 
 def test_names_of_scores():
     assert score_names(["corruptions"]) == [f"corruption/{name}" for name in CORRUPTIONS]
+    assert score_names(["clean", "fgsm", "clean"]) == ["clean", "fgsm"]
     assert score_names(["clean", "recalibrated"])[1] == f"recalibrated/{CORRUPTIONS[0]}"
     with pytest.raises(SettingError, match="did you mean autoattack"):
         score_names(["auto-attack"])
@@ -391,6 +392,11 @@ def test_all_settings_that_a_score_names_exist():
 def test_settings_that_cannot_be_meant(wrong):
     with pytest.raises(SettingError, match=next(iter(wrong))):
         EvaluationSettings(**wrong)
+
+
+def test_an_unknown_preset_is_refused():
+    with pytest.raises(SettingError, match="no preset 'small'; known are paper, mini, smoke"):
+        preset_of("small")
 
 
 def test_the_paper_preset_is_the_papers():

@@ -161,3 +161,14 @@ def test_a_number_that_one_seed_lacks_is_of_the_others():
     assert table is not None
     rows = dict(zip(*(list(column.cells) for column in table.columns[1::2]), strict=True))
     assert (rows["pgd"], rows["mCE"]) == ("50.00", "95.84  95.84")
+
+
+@pytest.mark.parametrize(
+    ("fgsm", "pgd", "by_default", "by_stricter"),
+    [(0.9, 0.0, True, True), (0.9, 0.1, True, False), (0.4, 0.0, True, False)],
+)
+def test_collapse_by_other_thresholds(fgsm, pgd, by_default, by_stricter):
+    accuracies = {"clean": 0.5, "fgsm": fgsm, "pgd": pgd}
+    assert catastrophic_overfitting(**accuracies) is by_default
+    strict = catastrophic_overfitting(**accuracies, fgsm_share=1.0, pgd_below=0.01)
+    assert strict is by_stricter
