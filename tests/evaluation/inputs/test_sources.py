@@ -51,7 +51,7 @@ def test_the_same_images_from_the_hub(monkeypatch) -> None:
 @pytest.mark.parametrize("copy", [copies.npy, copies.corrupted_folders])
 def test_the_same_images_from_corrupted_copies(copy, tmp_path: Path) -> None:
     copy(tmp_path)
-    pixels, labels = open_corrupted(tmp_path, NAMES).load("fog", 1)
+    pixels, labels = open_corrupted(tmp_path).numbered_by(NAMES).load("fog", 1)
     assert torch.equal(pixels, EXPECTED)
     assert labels.tolist() == LABELS
 

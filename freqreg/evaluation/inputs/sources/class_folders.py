@@ -55,11 +55,16 @@ def class_names(places: Sequence[Path]) -> tuple[str, ...]:
     return tuple(sorted(set().union(*map(_classes, places))))
 
 
-def source(place: Path, classes: tuple[str, ...]) -> base.LazySource:
-    """The pictures of a split, in torchvision's order or in that of a list of classes."""
-    found = _annotated(place) or [
+def files_by_class(place: Path) -> list[tuple[Path, str]]:
+    """Each picture of a split and its class, in torchvision's order or in that of a list."""
+    return _annotated(place) or [
         (file, folder.name) for folder in _folders(place) for file in _pictures(folder)
     ]
+
+
+def source(place: Path, classes: tuple[str, ...]) -> base.LazySource:
+    """The pictures of a split, numbered by `classes`."""
+    found = files_by_class(place)
 
     def read(rows: Sequence[int]) -> Iterator[tuple[str, Path]]:
         return ((str(found[row][0]), found[row][0]) for row in rows)
