@@ -55,13 +55,6 @@ def class_names(places: Sequence[Path]) -> tuple[str, ...]:
     return tuple(sorted(set().union(*map(_classes, places))))
 
 
-def files_by_class(place: Path) -> list[tuple[Path, str]]:
-    """Each picture of a split and its class, in torchvision's order or in that of a list."""
-    return _annotated(place) or [
-        (file, folder.name) for folder in _folders(place) for file in _pictures(folder)
-    ]
-
-
 def source(place: Path, classes: tuple[str, ...]) -> base.LazySource:
     """The pictures of a split, numbered by `classes`."""
     found = files_by_class(place)
@@ -73,6 +66,13 @@ def source(place: Path, classes: tuple[str, ...]) -> base.LazySource:
     return base.LazySource(
         str(place), labels, classes, read, base.stamps(file for file, _ in found)
     )
+
+
+def files_by_class(place: Path) -> list[tuple[Path, str]]:
+    """Each picture and its class; in torchvision's order or in that of a list of classes."""
+    return _annotated(place) or [
+        (file, folder.name) for folder in _folders(place) for file in _pictures(folder)
+    ]
 
 
 def _classes(place: Path) -> set[str]:
