@@ -183,6 +183,18 @@ def test_check_reports_on_a_model_of_timm(capsys, flag, blocked):
     assert ("fused attention in blocks.0.attn (Attention)" in printed) == blocked
 
 
+@pytest.mark.parametrize(
+    ("weights", "checked"),
+    [
+        ("--lambda-fourier 0.5 --favour high", "fourier_sensitivity"),
+        ("--lambda-freq 1 --lambda-fourier 0.5", "jafr, fourier_sensitivity"),
+    ],
+)
+def test_check_takes_the_weights_of_both_families(capsys, weights, checked):
+    main(["check", "preact_resnet18", "--batch-size", "2", "--device", "cpu", *weights.split()])
+    assert f", {checked}\n" in capsys.readouterr().out.splitlines(keepends=True)[0]
+
+
 def test_profile_of_data_alone(here, capsys):
     main(["profile", "--data", "test.safetensors"])
     assert "images" in capsys.readouterr().out
