@@ -1,11 +1,23 @@
 """Shares of power by radius in the plane of frequencies."""
 
+import math
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from freqreg._tensors import at_least_single, made_once, without_scale
 from freqreg.errors import InputError
+
+Band = tuple[float, float]
+BANDS: dict[str, Band] = {"low": (0, 1 / 3), "middle": (1 / 3, 2 / 3), "high": (2 / 3, math.inf)}
+"""Radii above the first number and up to the second, as fractions of the Nyquist frequency."""
+
+
+def radii_within(band: Band, radii: int, size: int) -> tuple[bool, ...]:
+    """Which of the radii 1 ... `radii` of images lie in a band; `size` is their shorter side."""
+    low, high = (edge * size / 2 * (1 + 1e-9) for edge in band)  # 1/3 of 48/2 is 8
+    return tuple(low < radius <= high for radius in range(1, radii + 1))
 
 
 def radial_shares(images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, " radii"]:

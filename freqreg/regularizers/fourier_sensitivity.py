@@ -14,15 +14,11 @@ from freqreg._collectives import averaged_over_processes
 from freqreg._settings import require_finite
 from freqreg._tensors import constant
 from freqreg.errors import InputError, SettingError
-from freqreg.radial import shares_and_count
+from freqreg.radial import BANDS, Band, radii_within, shares_and_count
 from freqreg.regularizers.base import Images, Measures, Regularizer
 from freqreg.regularizers.target import beyond_target
 
 Favour = Literal["low", "middle", "high", "all"]
-Band = tuple[float, float]
-
-BANDS: dict[str, Band] = {"low": (0, 1 / 3), "middle": (1 / 3, 2 / 3), "high": (2 / 3, math.inf)}
-"""Radii above the first number and up to the second, as fractions of the Nyquist frequency."""
 
 
 @dataclass(frozen=True)
@@ -129,15 +125,15 @@ class FourierSensitivity(Regularizer):
 @lru_cache
 def _outside(band: Band, radii: int, size: int) -> tuple[float, ...]:
     """1 for each radius outside of the band, 0 for each within."""
-    low, high = (edge * size / 2 * (1 + 1e-9) for edge in band)  # 1/3 of 48/2 is 8
-    outside = tuple(0.0 if low < radius <= high else 1.0 for radius in range(1, radii + 1))
-    if len(set(outside)) == 1:
-        holds = "no radius" if outside[0] else "every radius"
+    within = radii_within(band, radii, size)
+    if len(set(within)) == 1:
+        low, high = (edge * size / 2 for edge in band)
         raise InputError(
             f"Of images whose shorter side has {size} pixels, the band above {low:.3g} and up to "
-            f"{high:.3g} cycles holds {holds} (1 to {radii}). Give larger images or another band."
+            f"{high:.3g} cycles holds {'every' if within[0] else 'no'} radius of 1 to {radii}. "
+            "Give larger images or another band."
         )
-    return outside
+    return tuple(float(not inside) for inside in within)
 
 
 def _entropy(shares: Float[Tensor, " radii"], size: int) -> Float[Tensor, ""]:

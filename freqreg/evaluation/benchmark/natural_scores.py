@@ -55,6 +55,12 @@ def log_b_low(subject: EvaluationTask, settings: EvaluationSettings) -> Values:
     return gradient_profile(subject.model, batches).log_b_low_by_quadrant()
 
 
+def fourier_sensitivity(subject: EvaluationTask, settings: EvaluationSettings) -> Values:
+    """Share of the input gradients' power at low, middle and high radii."""
+    batches = subject.batches(settings.profiled_images, settings.batch_size)
+    return gradient_profile(subject.model, batches).share_by_band()
+
+
 def corruption(name: str) -> Measure:
     """Accuracy under a corruption, by severity."""
     return lambda subject, settings: _corrupted(subject.model, name, subject, settings)

@@ -56,6 +56,7 @@ SCORES: dict[str, Score] = {
     "noise": Score(natural_scores.noise, ("eps", "seed", "noise_rms")),
     "curve": Score(adversarial_scores.curve, ("seed", "curve_images", "curve_steps")),
     "log_b_low": Score(natural_scores.log_b_low, ("profiled_images",)),
+    "fourier_sensitivity": Score(natural_scores.fourier_sensitivity, ("profiled_images",)),
     **{
         f"corruption/{name}": Score(natural_scores.corruption(name), _CORRUPTION)
         for name in CORRUPTIONS
