@@ -15,7 +15,7 @@ from recipe.settings.experiment import (
     paper,
     published_code,
 )
-from recipe.settings.paper import MINI, SETUP, SMOKE
+from recipe.settings.paper import MINI, SETUP, SMOKE, fourier
 
 SETTINGS = Settings(
     **SETUP,
@@ -44,6 +44,7 @@ BY_METHOD: dict[Method, Changes] = {
     "fgsm+gradalign": {"max_learning_rate": ADVERSARIAL_RATE},
     "pgd": {"max_learning_rate": ADVERSARIAL_RATE},
     "nfgsm": {"max_learning_rate": our_choice(0.3, "as FGSM + JaFR and PGD")},
+    **fourier(0.2, 0.3),
     "pgd2": {"max_learning_rate": our_choice(0.3, "as PGD")},
 }
 

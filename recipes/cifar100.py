@@ -14,7 +14,7 @@ from recipe.settings.experiment import (
     paper,
     published_code,
 )
-from recipe.settings.paper import MINI, SETUP, SMOKE
+from recipe.settings.paper import MINI, SETUP, SMOKE, fourier
 
 SETTINGS = Settings(
     **SETUP,
@@ -41,6 +41,7 @@ BY_METHOD: dict[Method, Changes] = {
         "lambda_freq": our_choice(0.001, "as FGSM + JaFR; only the sign is stated"),
     },
     "nfgsm": {"max_learning_rate": our_choice(0.3, "as all adversarial training")},
+    **fourier(0.1, 0.3),
     "pgd2": {"max_learning_rate": our_choice(0.3, "as all adversarial training")},
 }
 

@@ -15,7 +15,7 @@ from recipe.settings.experiment import (
     preset,
     published_code,
 )
-from recipe.settings.paper import MINI, SETUP, SMOKE
+from recipe.settings.paper import MINI, SETUP, SMOKE, fourier
 
 SETTINGS = Settings(
     **SETUP,
@@ -40,6 +40,7 @@ BY_METHOD: dict[Method, Changes] = {
         "lambda_freq": our_choice(0.05, "as FGSM + JaFR; only the sign is stated"),
     },
     "nfgsm": {"max_learning_rate": our_choice(0.05, "as all methods")},
+    **fourier(0.05, 0.05),
     "pgd2": {"max_learning_rate": our_choice(0.05, "as all methods")},
 }
 

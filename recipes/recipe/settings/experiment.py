@@ -11,12 +11,15 @@ Method = Literal[
     "standard",
     "jafr",
     "jafr-",
+    "fourier-low",
+    "fourier-high",
     "fgsm",
     "fgsm+jafr",
     "fgsm+jafr-",
     "fgsm+gradalign",
     "pgd",
     "nfgsm",
+    "nfgsm+fourier-low",
     "pgd2",
 ]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -69,7 +72,8 @@ class Settings:
     """A run. Lengths that end in `_255` are in steps of 1/255 of the pixel range.
 
     A method reads what concerns it: `lambda_freq` is the size of JaFR's λ, whose sign is the
-    method's; `absolute_floor` None means the floor relative to the mean magnitude;
+    method's; JaFR's penalty ends at the log B_low `penalty_target`, FourierSensitivity's at that
+    share outside of its band; `absolute_floor` None means the floor relative to the mean magnitude;
     `alpha_shift` is added to each exponent of B_low; `pgd2_steps` are steps of ε over their
     number; `momentum` is SGD's; in `warmup_epochs` FGSM's step and PGD's radius grow from 0.
     Penalties act at each `penalty_every`-th optimizer step, with so many times their weight, on
@@ -102,6 +106,8 @@ class Settings:
     nfgsm_noise: Sourced[float]
     lambda_align: Sourced[float]
     lambda_freq: Sourced[float]
+    lambda_fourier: Sourced[float]
+    penalty_target: Sourced[float | None]
     absolute_floor: Sourced[float | None]
     alpha_shift: Sourced[float]
     batch_norm: Sourced[Literal["main pass", "every pass"]]
