@@ -55,9 +55,9 @@ def shares_and_count(
     height, width = images.shape[-2:]
     gray = without_scale(at_least_single(images).mean(1))
     power = _power(gray - gray.mean((1, 2), keepdim=True))
-    total = power.sum((1, 2)) - power[:, 0, 0]
-    rounding = height * width * torch.finfo(power.dtype).eps
-    defined = ~(total <= rounding**2)  # NaN is not hidden
+    total = power.sum((1, 2))
+    rounding = 4 * torch.finfo(power.dtype).eps * height * width
+    defined = ~(total <= rounding**2)  # NaN too, which is not to be hidden
     factor = torch.where(defined, 1 / torch.where(defined, total, 1.0), 0.0)
     count = defined.sum().to(power.dtype)
     mean = (power * factor[:, None, None]).sum(0) / count.clamp_min(1)

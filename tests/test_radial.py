@@ -12,6 +12,7 @@ from torch._subclasses import FakeTensorMode
 
 from freqreg import radial_shares
 from freqreg.errors import InputError
+from freqreg.radial import radii_within
 from tests.references import dft_matrix, published_shares
 
 SIZES = st.tuples(st.integers(2, 13), st.integers(2, 13))
@@ -60,6 +61,11 @@ def test_any_size_equals_a_sum_over_the_whole_plane(size: tuple[int, int], seed:
     assert max(expected) == len(shares)
     for radius, share in enumerate(shares, 1):
         torch.testing.assert_close(share, torch.as_tensor(expected.get(radius, 0.0)).double())
+
+
+def test_an_edge_that_rounds_down_still_holds_its_radius() -> None:
+    assert 0.29 * 200 / 2 < 29
+    assert radii_within((0, 0.29), 40, 200).index(False) == 29
 
 
 @pytest.mark.parametrize("size", [9, 33])
@@ -113,11 +119,15 @@ def test_joined_batches_have_the_mean_of_their_shares() -> None:
     torch.testing.assert_close(radial_shares(x), each.mean(0))
 
 
-@pytest.mark.parametrize("value", [0.0, 0.3])
+@given(st.floats(0, 1), SIZES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_constant_images_are_left_out(value: float, dtype: torch.dtype) -> None:
-    x = images(9, 8).to(dtype)
+def test_constant_images_are_left_out(
+    dtype: torch.dtype, value: float, size: tuple[int, int]
+) -> None:
+    x = images(*size).to(dtype)
     constant = torch.full_like(x, value)
+    constant[:, 1] /= 7
+    constant *= 1 + torch.finfo(dtype).eps * torch.randint_like(constant, 2)  # up to rounding
     torch.testing.assert_close(radial_shares(torch.cat([x, constant])), radial_shares(x))
 
 
@@ -137,6 +147,7 @@ def test_what_is_not_finite_is_not_hidden(value: float) -> None:
     x = images(8, 8)
     x[1, 0, 2, 2] = value
     assert radial_shares(x).isnan().all()
+    assert radial_shares(x[1:2]).isnan().all()
 
 
 def test_tiny_images_of_single_precision_do_not_underflow() -> None:
