@@ -12,15 +12,17 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from torch import Tensor
 
-from freqreg._files import write_text
+from freqreg._files import require_writable, write_text
 from freqreg._settings import require_count
 from freqreg.cli.profile_output import IMAGES, Profiles, as_json, curves, short_names, tables
-from freqreg.cli.shared import file_name, images_for, load_models, pixel_radius
+from freqreg.cli.shared import DataOptions, file_name, pixel_radius
 from freqreg.errors import SettingError
 from freqreg.evaluation.attacks.isolation import seeded
-from freqreg.evaluation.inputs.examples import Examples
-from freqreg.evaluation.inputs.images import ImageSet
+from freqreg.evaluation.inputs.class_names import labels_for
+from freqreg.evaluation.inputs.examples import Examples, count_classes
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
+from freqreg.evaluation.inputs.opening import load_models
 from freqreg.evaluation.metrics.fourier_heat_map import fourier_heat_map
 from freqreg.evaluation.metrics.frequency_profile import (
     Point,
@@ -43,8 +45,8 @@ from freqreg.mixers import PGD
 Where = Literal["clean", "random", "adversarial"]
 
 
-@dataclass(frozen=True)
-class Profile:
+@dataclass(frozen=True, kw_only=True)
+class Profile(DataOptions):
     """Measure the frequency profile of a data set, and of models' input gradients J on it.
 
     Prints log B_low of each (the higher, the more low frequencies dominate; 3.53 for white noise
@@ -57,10 +59,11 @@ class Profile:
     freqreg profile runs/cifar10/mini-jafr-seed0 --data uoft-cs/cifar10 --points clean adversarial
 
     Args:
-        models: Folders of runs (model.safetensors and config.json), or timm/NAME; none: the data
-            alone.
-        data: A data set of the hub (owner/name), a local folder, or a .safetensors file with uint8
-            pixels and labels.
+        models: Folders of runs (model.safetensors and config.json) or of transformers, timm/NAME,
+            hf-hub:OWNER/NAME, local-dir:FOLDER, or files of weights; none: the data alone.
+        model: The network of files of weights, such as timm/resnet18; None: the one that each file
+            names.
+        ema: Take the averaged weights of checkpoints.
         points: Where J is taken: at the images, at random points around them, at adversarial ones.
         labels: Whose classes J is of: the data's, or what each model itself predicts (for models of
             other classes).
@@ -70,10 +73,7 @@ class Profile:
         heat_map_norm: L2 norm of that noise in each channel, in pixels of [0, 1]; the reference
             takes 4 at 32 x 32 pixels and 15.7 at 224 x 224.
         output_dir: Where the files go.
-        split: The part of the data set.
         images: So many images; None: all.
-        image_size: Resize and crop to so many pixels; None: what the first model was trained on,
-            where known, else as they are.
         eps_255: How far random and adversarial points may lie, in steps of 1/255.
         batch_size: Images in one pass.
         seed: Of the random points and of the attack's starts.
@@ -81,15 +81,14 @@ class Profile:
     """
 
     models: tyro.conf.Positional[tuple[str, ...]]
-    data: str
+    model: str | None = None
+    ema: bool = False
     points: tuple[Where, ...] = ("clean",)
     labels: Literal["data", "model"] = "data"
     heat_map: bool = False
     heat_map_norm: float = 4.0
     output_dir: Path = Path("profiles")
-    split: str = "test"
     images: int | None = 1000
-    image_size: int | None = None
     eps_255: float = 8
     batch_size: int = 64
     seed: int = 0
@@ -100,28 +99,26 @@ class Profile:
         require_count(batch_size=self.batch_size)
         if self.heat_map and not self.models:
             raise SettingError("A heat map is of a model's errors: name a model.")
-        models = load_models(self.models, self.device)
-        found = images_for(
-            models, self.data, split=self.split, count=self.images, image_size=self.image_size
-        )
+        require_writable(self.output_dir)
+        models = load_models(self.models, self.device, network=self.model, ema=self.ema)
+        found = self.load(models, count=self.images)
         profiles = self.profiles(models, found)
         Console().print(*tables(profiles))
-        self.output_dir.mkdir(parents=True, exist_ok=True)
         write_text(self.output_dir / "profile.json", as_json(profiles))
         self._draw(profiles, models, found)
         if self.heat_map:
             self._draw_heat_maps(profiles, models, found)
         print(f"Figures and numbers are in {self.output_dir}.")
 
-    def profiles(self, models: list[LoadedModel], found: ImageSet) -> Profiles:
+    def profiles(self, models: list[LoadedModel], found: LabelledImages) -> Profiles:
         """Profiles of the images, and of each model's J at each kind of points."""
-        of_images = image_profile(found.images.split(self.batch_size))
+        of_images = image_profile(found.pixels.split(self.batch_size))
         profiles: Profiles = {(IMAGES, self.data): of_images}
         for loaded in models:
             labels = self._labels(loaded, found)
             for where in self.points:
                 point = self._point(where, loaded)
-                batches = self._batches(found.images, labels)
+                batches = self._batches(found.pixels, labels)
                 with seeded(self.seed, torch.device("cpu")):
                     profile = gradient_profile(loaded.model, batches, point=point)
                 profiles[f"J, {where}", loaded.source] = profile
@@ -131,11 +128,12 @@ class Profile:
         size = self.batch_size
         return zip(images.split(size), labels.split(size), strict=True)
 
-    def _labels(self, loaded: LoadedModel, found: ImageSet) -> Tensor:
+    def _labels(self, loaded: LoadedModel, found: LabelledImages) -> Tensor:
         if self.labels == "data":
-            return Examples.checked(loaded.model, found.images, found.labels).labels
+            labels = labels_for(loaded, found, count_classes(loaded.model, found.pixels))
+            return Examples.checked(loaded.model, found.pixels, labels).labels
         nothing = torch.zeros_like(found.labels)
-        examples = Examples.checked(loaded.model, found.images, nothing)
+        examples = Examples.checked(loaded.model, found.pixels, nothing)
         with torch.no_grad():
             batches = examples.batches(self.batch_size)
             return torch.cat([loaded.model(batch.x).argmax(1) for batch in batches]).cpu()
@@ -149,26 +147,26 @@ class Profile:
         }
         return makers[where]()
 
-    def _draw(self, profiles: Profiles, models: list[LoadedModel], found: ImageSet) -> None:
+    def _draw(self, profiles: Profiles, models: list[LoadedModel], found: LabelledImages) -> None:
         rows: dict[str, dict[str, Tensor]] = {}
         names = short_names(profiles)
         for (of, source), profile in profiles.items():
             rows.setdefault(of, {})[names[source]] = profile.spectrum
         self._write("spectra.png", spectra_figure(rows))
-        size = min(found.images.shape[-2:])
+        size = min(found.pixels.shape[-2:])
         self._write("shares.png", shares_figure(curves(profiles, names), size=size))
         if models:
             panels = [self._panel(loaded, profiles, found) for loaded in models]
-            self._write("gradients.png", gradient_figure(panels, image=found.images[0] / 255))
+            self._write("gradients.png", gradient_figure(panels, image=found.pixels[0] / 255))
 
     def _draw_heat_maps(
-        self, profiles: Profiles, models: list[LoadedModel], found: ImageSet
+        self, profiles: Profiles, models: list[LoadedModel], found: LabelledImages
     ) -> None:
         names = short_names(profiles)
         maps = {
             names[loaded.source]: fourier_heat_map(
                 loaded.model,
-                found.images,
+                found.pixels,
                 self._labels(loaded, found),
                 norm=self.heat_map_norm,
                 seed=self.seed,
@@ -182,9 +180,11 @@ class Profile:
     def _write(self, name: str, figure: Figure) -> None:
         (self.output_dir / name).write_bytes(png(figure))
 
-    def _panel(self, loaded: LoadedModel, profiles: Profiles, found: ImageSet) -> GradientPanel:
-        where, first = self.points[0], ImageSet(found.images[:1], found.labels[:1])
-        batch, point = (first.images, self._labels(loaded, first)), self._point(where, loaded)
+    def _panel(
+        self, loaded: LoadedModel, profiles: Profiles, found: LabelledImages
+    ) -> GradientPanel:
+        where, first = self.points[0], found.select([0])
+        batch, point = (first.pixels, self._labels(loaded, first)), self._point(where, loaded)
         with seeded(self.seed, torch.device("cpu")):
             (gradient,) = input_gradients(loaded.model, [batch], point=point)
         name, profile = (

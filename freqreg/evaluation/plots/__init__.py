@@ -11,7 +11,7 @@ from freqreg.evaluation.plots.spectra import (
     heat_map_figure,
     spectra_figure,
 )
-from freqreg.evaluation.plots.style import png
+from freqreg.evaluation.plots.style import png, svg
 
 __all__ = [
     "GradientPanel",
@@ -21,5 +21,6 @@ __all__ = [
     "robustness_figure",
     "shares_figure",
     "spectra_figure",
+    "svg",
     "tradeoff_figure",
 ]

@@ -36,6 +36,15 @@ SETUP: Changes = {
 }
 
 
+def negative(like: str, rate: float, size: float) -> Changes:
+    """A method with JaFR's λ below zero, set as its counterpart above zero."""
+    note = f"as {like}; of the negative λ only the sign is stated"
+    return {
+        "max_learning_rate": our_choice(rate, f"as {like}"),
+        "lambda_freq": our_choice(size, note),
+    }
+
+
 def fourier(rate: float, adversarial_rate: float) -> dict[Method, Changes]:
     """The methods with FourierSensitivity, at the rates of JaFR and of N-FGSM."""
     alone = {"max_learning_rate": our_choice(rate, "as JaFR")}

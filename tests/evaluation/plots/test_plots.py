@@ -106,10 +106,12 @@ def test_shares_figure_has_a_line_a_model_and_the_bands_of_the_penalty():
     (axes,) = shares_figure(shares, size=32).axes
     standard, low, *edges = axes.get_lines()
     assert [line.get_label() for line in (standard, low)] == ["standard", "low"]
-    assert list(low.get_xdata()) == list(range(1, 24))
-    assert max(low.get_ydata()) == 100
-    assert np.argmax(low.get_ydata()) == 1
-    assert [edge.get_xdata()[0] for edge in edges] == pytest.approx([0, 16 / 3, 32 / 3])
+    radii, percent = (np.asarray(data) for data in low.get_data())
+    assert np.array_equal(radii, np.arange(1, 24))
+    assert percent.max() == 100
+    assert percent.argmax() == 1
+    starts = [np.asarray(edge.get_xdata())[0] for edge in edges]
+    assert starts == pytest.approx([0, 16 / 3, 32 / 3])
     assert [text.get_text() for text in axes.texts] == ["low", "middle", "high"]
     assert standard.get_linestyle() != low.get_linestyle()
 
