@@ -10,8 +10,10 @@ from freqreg.input_gradients import LossFn
 from freqreg.mixers import FGSM, NFGSM, PGD, Mix, Mixer
 from freqreg.objective import Objective
 from freqreg.pixels import PixelSpace
+from freqreg.radial import radial_shares
 from freqreg.regularizers import (
     Every,
+    FourierSensitivity,
     GradAlign,
     InputGradientNorm,
     JaFR,
@@ -33,6 +35,7 @@ __all__ = [
     "DoubleBackprop",
     "Every",
     "FiniteDifference",
+    "FourierSensitivity",
     "GradAlign",
     "InputGradientNorm",
     "JaFR",
@@ -49,6 +52,7 @@ __all__ = [
     "check",
     "log_low_frequency_bias",
     "magnitude_spectrum",
+    "radial_shares",
 ]
 
 
