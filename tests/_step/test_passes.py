@@ -1,7 +1,11 @@
 """Randomness and batch norm: what a step leaves behind, and what its passes share."""
 
+import random
+import subprocess
+import sys
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -223,3 +227,38 @@ def test_modes_hooks_and_flags_are_left_alone(x: Tensor, y: Tensor) -> None:
     assert model.norm.track_running_stats
     assert not model.conv.weight.requires_grad
     assert len(nn.modules.module._global_forward_pre_hooks) == hooks
+
+
+def drawn_by_numpy() -> float:
+    return float(np.random.beta(1.0, 1.0))  # noqa: NPY002
+
+
+@pytest.mark.parametrize("draw", [drawn_by_numpy, random.random])
+@pytest.mark.parametrize("differentiation", STRATEGIES, ids=repr)
+def test_the_generators_of_numpy_and_python_are_shared_as_well(
+    draw: Callable[[], float],
+    differentiation: Differentiation,
+    x: Tensor,
+    y: Tensor,
+    unchecked_shapes: None,  # beartype draws from `random`
+) -> None:
+    """As mixup in a closure draws its share."""
+    model, drawn = Watched(), []
+
+    def loss_fn(z: Tensor) -> Tensor:
+        drawn.append(draw())
+        return drawn[-1] * F.cross_entropy(model(z), y)
+
+    objective = Objective([JaFR(), GradAlign()], FGSM(), differentiation=differentiation)
+    objective(loss_fn, x).backward()
+    assert len(drawn) > 2
+    assert len(set(drawn)) == 1
+    assert draw() != drawn[0]
+
+
+def test_numpy_is_left_alone_where_nobody_uses_it() -> None:
+    code = (
+        "import sys, torch; from freqreg._step.passes import RandomState; "
+        "RandomState.now(frozenset()).restore(); assert 'numpy.random' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
