@@ -256,8 +256,8 @@ class Objective:
     ) -> Step:
         """The plan of a step. Random points are drawn here, before the first pass."""
         _require_arguments(loss_fn, model, record)
-        require_images(x)
         _require_grad_mode()
+        require_images(x)
         terms = self._terms(x, step)
         passes = Passes(
             loss_fn,
@@ -327,6 +327,11 @@ def require_images(x: Images) -> None:
             f"x has shape {tuple(x.shape)} and dtype {x.dtype}; it must be float images "
             "[batch, channel, height, width]. For uint8: images.float() / 255."
         )
+    if x.is_inference():
+        raise InputError(
+            "x was made in torch.inference_mode, where autograd can save nothing. Give a copy that "
+            "is made outside of it: objective(loss_fn, x.clone())."
+        )
     if any(isinstance(leaf(node), nn.Parameter) for node in nodes(x)):
         raise InputError(
             "x was computed from parameters, which would get no gradient from mixed images and "
@@ -335,8 +340,10 @@ def require_images(x: Images) -> None:
 
 
 def _require_grad_mode() -> None:
-    if not torch.is_grad_enabled():
+    if torch.is_inference_mode_enabled() or not torch.is_grad_enabled():
         raise InputGradientError(
             "Gradients are switched off (torch.no_grad or inference_mode), but the objective "
-            "differentiates with respect to x. Call it outside, or under torch.enable_grad()."
+            "differentiates with respect to x. Call it outside, or with gradients switched on: "
+            "`with torch.inference_mode(False), torch.enable_grad():`, with x.clone() where x was "
+            "made in inference mode."
         )

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
-from typing import ClassVar, TypeGuard
+from typing import Any, ClassVar, TypeGuard
 from weakref import WeakSet
 
 import torch
@@ -161,7 +161,8 @@ def _has_live_statistics(module: nn.Module) -> TypeGuard[_NormBase]:
 
 def _is_uninitialised(module: nn.Module) -> bool:
     """Whether it is a lazy module that has not been called yet."""
-    return isinstance(module, LazyModuleMixin) and module.has_uninitialized_params()
+    lazy: Any = module
+    return isinstance(module, LazyModuleMixin) and lazy.has_uninitialized_params()
 
 
 def is_checkpointing() -> bool:

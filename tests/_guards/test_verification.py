@@ -77,7 +77,7 @@ class Outer(Module):
 
 
 def cut(conv: nn.Module, x: Tensor) -> Tensor:
-    return function(kernel).apply(conv(x))  # pyright: ignore[reportReturnType]
+    return function(kernel).apply(conv(x))
 
 
 def cut_in_a_branch(conv: nn.Module, x: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ WRONG: dict[str, tuple[Callable[[nn.Module, Tensor], Tensor], type]] = {
     "data in place": (in_place, InexactGradientWarning),
     "a fake-quantised layer": (rounded, InexactGradientWarning),
     "a backward that is wrong by a factor": (
-        lambda conv, x: function(lambda g, x: 3 * slope(g, x)).apply(conv(x)),  # pyright: ignore[reportReturnType, reportAttributeAccessIssue]
+        lambda conv, x: function(lambda g, x: 3 * slope(g, x)).apply(conv(x)),
         InexactGradientWarning,
     ),
 }
@@ -164,7 +164,7 @@ class Recomputed(torch.autograd.Function):
 
 @pytest.mark.parametrize("objective", [JAFR, Objective(mixer=FGSM()), DIFFERENCES], ids=repr)
 def test_a_backward_within_a_backward_is_named(objective: Objective) -> None:
-    model = around(Module(lambda conv, x: Recomputed.apply(x, conv)))  # pyright: ignore[reportArgumentType]
+    model = around(Module(lambda conv, x: Recomputed.apply(x, conv)))
     with pytest.raises(
         InputGradientError, match=r"changes \.grad of (2\.conv|weight|model\.weight)"
     ):
@@ -250,7 +250,7 @@ RIGHT: dict[str, nn.Module] = {
     "attention": Attention(),
     "weight norm": nn.utils.parametrizations.weight_norm(nn.Conv2d(6, 6, 1)),
     "hardswish": nn.Hardswish(),
-    "a custom function": Module(lambda conv, x: function(slope).apply(conv(x))),  # pyright: ignore[reportReturnType, reportAttributeAccessIssue]
+    "a custom function": Module(lambda conv, x: function(slope).apply(conv(x))),
     "layers that are not used": Module(lambda conv, x: x),
 }
 
