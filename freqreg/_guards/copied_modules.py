@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, jit, nn
@@ -60,7 +61,10 @@ class Copies:
     def _replace(self, part: nn.Module, name: str) -> None:
         if isinstance(part, jit.ScriptModule):
             raise TypeError("TorchScript keeps its tensors to itself")
-        for held in (part._parameters, part._buffers) if self._parameters else (part._buffers,):
+        owned: list[Any] = (
+            [part._parameters, part._buffers] if self._parameters else [part._buffers]
+        )
+        for held in owned:
             for key, tensor in held.items():
                 if tensor is not None:
                     self._replaced.append((held, key, tensor))

@@ -113,6 +113,8 @@ class _FrozenNorms:
             module.track_running_stats = tracks
         for module in self._fresh:  # made in this pass, and none before it
             if not _is_uninitialised(module):
+                for name in _STATISTICS:  # the graph has kept the old ones
+                    setattr(module, name, getattr(module, name).clone())
                 module.reset_running_stats()
 
 

@@ -157,10 +157,15 @@ def test_norms_with_buffers_of_their_own_are_named(given: bool, x: Tensor) -> No
 
 @pytest.mark.filterwarnings("ignore:Lazy modules:UserWarning")
 @pytest.mark.parametrize("given", [True, False])
-def test_lazy_modules_are_made_by_a_probe_without_a_trace(given: bool, x: Tensor) -> None:
+@pytest.mark.parametrize(
+    "objective", [Objective([JaFR()], FGSM()), Objective((), FGSM())], ids=repr
+)
+def test_lazy_modules_are_made_by_a_probe_without_a_trace(
+    regularizers: tuple[JaFR, ...], given: bool, x: Tensor
+) -> None:
     body = [nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.GELU(), nn.Flatten(), nn.LazyLinear(3)]
     model = nn.Sequential(*body)
-    objective = Objective([JaFR()], FGSM())
+    objective = Objective(regularizers, FGSM())
     objective(mean_loss(model), x, model=model if given else None).backward()
     assert model[1].num_batches_tracked == 1
 
