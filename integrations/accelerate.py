@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
+from freqreg import _allocator
 from freqreg._settings import require_count
 from freqreg.errors import InputError, SettingError
 from freqreg.input_gradients import LossFn
@@ -78,6 +79,8 @@ class Trainer:
         checkpoint_every: optimizer steps between checkpoints; the last step is always saved.
         log_every: optimizer steps between readings of what is recorded.
         seed: of the data's order and of `augment`.
+        keep_freed_memory: `train` lets glibc keep what a step on a CPU frees for the next one,
+            unless the environment sets glibc's thresholds.
 
     Raises:
         SettingError: the loader has no order that could be seeded, or yields no batch; or
@@ -107,6 +110,7 @@ class Trainer:
         checkpoint_every: int = 1000,
         log_every: int = 50,
         seed: int = 0,
+        keep_freed_memory: bool = True,
     ) -> None:
         require_count(epochs=epochs, checkpoint_every=checkpoint_every, log_every=log_every)
         self.accelerator = accelerator or Accelerator()
@@ -116,6 +120,7 @@ class Trainer:
         self.epochs, self.criterion, self.augment = epochs, criterion, augment
         self.max_grad_norm, self.streamed, self.evaluate = max_grad_norm, streamed, evaluate
         self.checkpoint_every, self.log_every, self.seed = checkpoint_every, log_every, seed
+        self.keep_freed_memory = keep_freed_memory
         self.output_dir = None if output_dir is None else Path(output_dir)
         self.progress = Progress()
         self.record = Meter()
@@ -156,6 +161,8 @@ class Trainer:
             InputError: the loader yields something else than pairs.
             FloatingPointError: a recorded value is not finite (seen when it is next read).
         """
+        if self.keep_freed_memory:
+            _allocator.keep_freed_memory(self.accelerator.device)
         self._begin(resume)
         self._clock = Stopwatch()
         with progress_bar(

@@ -4,48 +4,34 @@ accelerate launch recipes/cifar100.py --method fgsm+jafr --preset paper
 """
 
 from recipe.command_line import main
-from recipe.hub import CIFAR100, loader
-from recipe.settings.experiment import (
-    Changes,
-    Experiment,
-    Method,
-    Settings,
-    our_choice,
-    paper,
-    published_code,
-)
-from recipe.settings.paper import MINI, SETUP, SMOKE
-
-SETTINGS = Settings(
-    **SETUP,
-    train_images=paper(50_000, "all of them"),
-    flip=published_code(True),
-    epochs=paper(30, "as on CIFAR-10"),
-    warmup_epochs=published_code(0),
-    max_learning_rate=paper(0.3, "cyclic; the peak is at floor(2/5 of the epochs) by the code"),
-    lambda_align=published_code(0.2, "the clean gradient detached"),
-    lambda_freq=paper(0.001),
-    attacked_images=published_code(10_000),
-)
-
-BY_METHOD: dict[Method, Changes] = {
-    "standard": {"max_learning_rate": paper(0.2)},
-    "jafr": {"max_learning_rate": paper(0.1)},
-    "jafr-": {
-        "max_learning_rate": our_choice(0.1, "as JaFR"),
-        "lambda_freq": our_choice(0.001, "as JaFR; of the negative λ only the sign is stated"),
-    },
-    "fgsm+jafr": {"lambda_freq": paper(0.001, "the published script has 0.002")},
-    "fgsm+jafr-": {
-        "max_learning_rate": our_choice(0.3, "as FGSM + JaFR"),
-        "lambda_freq": our_choice(0.001, "as FGSM + JaFR; only the sign is stated"),
-    },
-    "nfgsm": {"max_learning_rate": our_choice(0.3, "as all adversarial training")},
-    "pgd2": {"max_learning_rate": our_choice(0.3, "as all adversarial training")},
-}
+from recipe.data_sets import CIFAR100, loader
+from recipe.settings.experiment import Experiment, Settings, our_choice, paper, published_code
+from recipe.settings.paper import MINI, SETUP, SMOKE, negative
 
 EXPERIMENT = Experiment(
-    "cifar100", "CIFAR-100", SETTINGS, BY_METHOD, {"paper": {}, "mini": MINI, "smoke": SMOKE}
+    "cifar100",
+    "CIFAR-100",
+    base=Settings(
+        **SETUP,
+        train_images=paper(50_000, "all of them"),
+        flip=published_code(True),
+        epochs=paper(30, "as on CIFAR-10"),
+        warmup_epochs=published_code(0),
+        max_learning_rate=paper(0.3, "cyclic; by the code it peaks at floor(2/5 of the epochs)"),
+        lambda_align=published_code(0.2, "the clean gradient detached"),
+        lambda_freq=paper(0.001),
+        attacked_images=published_code(10_000),
+    ),
+    by_method={
+        "standard": {"max_learning_rate": paper(0.2)},
+        "jafr": {"max_learning_rate": paper(0.1)},
+        "jafr-": negative("JaFR", 0.1, 0.001),
+        "fgsm+jafr": {"lambda_freq": paper(0.001, "the published script has 0.002")},
+        "fgsm+jafr-": negative("FGSM + JaFR", 0.3, 0.001),
+        "nfgsm": {"max_learning_rate": our_choice(0.3, "as all adversarial training")},
+        "pgd2": {"max_learning_rate": our_choice(0.3, "as all adversarial training")},
+    },
+    presets={"paper": {}, "mini": MINI, "smoke": SMOKE},
 )
 
 load = loader(CIFAR100)

@@ -4,54 +4,42 @@ accelerate launch recipes/tiny_imagenet.py --method fgsm+jafr --preset paper
 """
 
 from recipe.command_line import main
-from recipe.hub import TINY_IMAGENET, loader
+from recipe.data_sets import TINY_IMAGENET, loader
 from recipe.settings.experiment import (
-    Changes,
     Experiment,
-    Method,
     Settings,
     our_choice,
     paper,
     preset,
     published_code,
 )
-from recipe.settings.paper import MINI, SETUP, SMOKE
-
-SETTINGS = Settings(
-    **SETUP,
-    train_images=paper(100_000, "all of them"),
-    flip=our_choice(True, "as on CIFAR-100; no commands were published"),
-    epochs=paper(30, "as on CIFAR-100"),
-    warmup_epochs=our_choice(0, "as on CIFAR-100; no commands were published"),
-    max_learning_rate=paper(0.3, "cyclic; the peak is at floor(2/5 of the epochs) by the code"),
-    lambda_align=our_choice(0.2, "as on CIFAR-100; no commands were published"),
-    lambda_freq=paper(0.002),
-    attacked_images=published_code(10_000, "the validation images: test labels are not public"),
-)
-
-BY_METHOD: dict[Method, Changes] = {
-    "standard": {"max_learning_rate": paper(0.2, "as on CIFAR-100")},
-    "jafr": {"max_learning_rate": paper(0.1, "as on CIFAR-100")},
-    "jafr-": {
-        "max_learning_rate": our_choice(0.1, "as JaFR"),
-        "lambda_freq": our_choice(0.002, "as JaFR; of the negative λ only the sign is stated"),
-    },
-    "fgsm+jafr-": {
-        "max_learning_rate": our_choice(0.3, "as FGSM + JaFR"),
-        "lambda_freq": our_choice(0.002, "as FGSM + JaFR; only the sign is stated"),
-    },
-    "nfgsm": {"max_learning_rate": our_choice(0.3, "as all adversarial training")},
-    "pgd2": {"max_learning_rate": our_choice(0.3, "as all adversarial training")},
-}
+from recipe.settings.paper import MINI, SETUP, SMOKE, negative
 
 SMALLER = preset(train_images=10_000)  # 64×64 pixels: four times the work of an image of CIFAR
 
 EXPERIMENT = Experiment(
     "tiny_imagenet",
     "Tiny ImageNet",
-    SETTINGS,
-    BY_METHOD,
-    {"paper": {}, "mini": {**MINI, **SMALLER}, "smoke": SMOKE},
+    base=Settings(
+        **SETUP,
+        train_images=paper(100_000, "all of them"),
+        flip=our_choice(True, "as on CIFAR-100; no commands were published"),
+        epochs=paper(30, "as on CIFAR-100"),
+        warmup_epochs=our_choice(0, "as on CIFAR-100; no commands were published"),
+        max_learning_rate=paper(0.3, "cyclic; by the code it peaks at floor(2/5 of the epochs)"),
+        lambda_align=our_choice(0.2, "as on CIFAR-100; no commands were published"),
+        lambda_freq=paper(0.002),
+        attacked_images=published_code(10_000, "the validation images: test labels are not public"),
+    ),
+    by_method={
+        "standard": {"max_learning_rate": paper(0.2, "as on CIFAR-100")},
+        "jafr": {"max_learning_rate": paper(0.1, "as on CIFAR-100")},
+        "jafr-": negative("JaFR", 0.1, 0.002),
+        "fgsm+jafr-": negative("FGSM + JaFR", 0.3, 0.002),
+        "nfgsm": {"max_learning_rate": our_choice(0.3, "as all adversarial training")},
+        "pgd2": {"max_learning_rate": our_choice(0.3, "as all adversarial training")},
+    },
+    presets={"paper": {}, "mini": {**MINI, **SMALLER}, "smoke": SMOKE},
 )
 
 load = loader(TINY_IMAGENET)

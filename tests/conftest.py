@@ -26,6 +26,11 @@ def seeded() -> None:
 
 
 @pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FREQREG_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(autouse=True)
 def nothing_compiled() -> None:
     """Without the graphs of other tests, after too many of which torch stops to compile."""
     if "torch._dynamo" in sys.modules:

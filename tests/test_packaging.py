@@ -45,6 +45,9 @@ THE_PROGRAM = """
 import importlib, runpy
 for name in ("results.paper", "report.html"):
     print(importlib.import_module(f"freqreg.evaluation.{name}").__file__)
+from freqreg.evaluation.report.html import as_html
+from freqreg.evaluation.report.page import build
+as_html(build([]))
 sys.argv[1:] = ["--help"]
 runpy.run_module("freqreg", run_name="__main__", alter_sys=True)
 """

@@ -1,14 +1,16 @@
 """`freqreg check`."""
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import tyro
 
-from freqreg.cli.shared import chosen_device
+from freqreg._allocator import KEPT, keep_freed_memory
 from freqreg.diagnostics import check
 from freqreg.evaluation.inputs.models import build_network, use_differentiable_attention
+from freqreg.evaluation.inputs.opening import chosen_device
 from freqreg.objective import Objective
 from freqreg.regularizers import JaFR
 
@@ -28,6 +30,7 @@ class Check:
         image_size: Height and width; None: what a model of timm was made for, else 32.
         fused_attention: False sets fused_attn = False in the modules of timm that have it.
         device: cpu, cuda, cuda:1, ...; None: a GPU if there is one.
+        keep_freed_memory: On a CPU, let glibc keep what a step frees, as the trainer does.
     """
 
     model: tyro.conf.Positional[str]
@@ -36,10 +39,13 @@ class Check:
     image_size: int | None = None
     fused_attention: bool = True
     device: str | None = None
+    keep_freed_memory: bool = True
 
     def __call__(self) -> None:
         """Print the report."""
         device = chosen_device(self.device)
+        if self.keep_freed_memory and keep_freed_memory(device):
+            print(KEPT, file=sys.stderr)
         model: Any = build_network(self.model, num_classes=10).to(device)
         if not self.fused_attention:
             use_differentiable_attention(model)

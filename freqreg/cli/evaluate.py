@@ -7,18 +7,24 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
-from freqreg.cli.shared import file_name, images_for, load_models, pixel_radius
+from freqreg._files import require_writable
+from freqreg.cli.shared import DataOptions, file_name, pixel_radius
 from freqreg.errors import SettingError
 from freqreg.evaluation.benchmark.evaluate import evaluate
 from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings, Preset
-from freqreg.evaluation.benchmark.task import EvaluationTask
 from freqreg.evaluation.corruptions.opening import open_corrupted
-from freqreg.evaluation.inputs.examples import Images
 from freqreg.evaluation.inputs.images import split_names
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
-from freqreg.evaluation.results.records import Entry, ModelScores, load_all, save_table
-from freqreg.evaluation.results.summary import summary_rows
-from freqreg.evaluation.results.terminal_tables import score_table, seed_table
+from freqreg.evaluation.inputs.opening import load_models
+from freqreg.evaluation.results.records import (
+    Entry,
+    ModelScores,
+    load_all,
+    require_own_table,
+    save_table,
+)
+from freqreg.evaluation.results.summary import incomparable, mean_accuracy, summary_rows
 
 DEFAULT_SCORES: dict[Preset, tuple[str, ...]] = {
     "smoke": ("clean", "fgsm", "pgd", "noise", "log_b_low"),
@@ -40,8 +46,8 @@ DEFAULT_SCORES: dict[Preset, tuple[str, ...]] = {
 TABLE = "scores.csv"
 
 
-@dataclass(frozen=True)
-class Evaluate:
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(DataOptions):
     """Measure what image classifiers withstand: attacks, corruptions, noise; and log B_low.
 
     Each score is kept as soon as it is measured, in one JSON file for each model with the
@@ -54,9 +60,11 @@ class Evaluate:
     freqreg evaluate timm/resnet18 --data my-images --scores clean fgsm corruptions
 
     Args:
-        models: Folders of runs (model.safetensors and config.json), or timm/NAME.
-        data: The test set: a data set of the hub (owner/name), a local folder, or a .safetensors
-            file with uint8 pixels and labels.
+        models: Folders of runs (model.safetensors and config.json) or of transformers, timm/NAME,
+            hf-hub:OWNER/NAME, local-dir:FOLDER, or files of weights (.pth.tar, .pth, .safetensors).
+        model: The network of files of weights, such as timm/resnet18; None: the one that each file
+            names.
+        ema: Take the averaged weights of checkpoints.
         preset: paper: all that the paper and reviewers of defences ask for (a GPU and hours); mini:
             minutes on two cores; smoke: seconds, to see that it works.
         scores: What to measure: clean, fgsm, pgd, pgd-max-loss, cw, autoattack, square, transfer,
@@ -65,10 +73,7 @@ class Evaluate:
         output_dir: Where the JSON files and scores.csv go.
         replace: Measure anew what is there of other weights, images or settings, instead of
             refusing; what is there of it is lost.
-        split: The part of the data set to evaluate on.
         images: Evaluate on so many images; None: all.
-        image_size: Resize and crop to so many pixels; None: what the model was trained on, where
-            known, else as they are.
         device: cpu, cuda, cuda:1, ...; None: a GPU if there is one.
         transfer_from: Another model, whose adversarial images are tried as well.
         corruptions_from: Corrupted test images: the folder of CIFAR-10-C or Tiny ImageNet-C, or a
@@ -87,14 +92,13 @@ class Evaluate:
     """
 
     models: tyro.conf.Positional[tuple[str, ...]]
-    data: str
+    model: str | None = None
+    ema: bool = False
     preset: Preset = "mini"
     scores: tuple[str, ...] = ()
     output_dir: Path = Path("evaluations")
     replace: bool = False
-    split: str = "test"
     images: int | None = None
-    image_size: int | None = None
     device: str | None = None
     transfer_from: str | None = None
     corruptions_from: str | None = None
@@ -110,19 +114,78 @@ class Evaluate:
 
     def __call__(self) -> None:
         """Evaluate each model and print the tables."""
-        if not self.models:
-            raise SettingError("No model was given: name folders of runs, or timm/NAME.")
-        console = Console()
-        settings, models = self.settings(), load_models(self.models, self.device)
-        records = [self._evaluated(loaded, settings, console) for loaded in models]
-        baseline = self._baseline(records)
+        files = self._files()
+        console, settings = Console(), self.settings()
+        models = load_models(tuple(files), self.device, network=self.model, ema=self.ema)
+        self._require_baseline(models)
+        source = load_models((self.transfer_from,), self.device)[0] if self.transfer_from else None
+        corrupted = open_corrupted(self.corruptions_from) if self.corruptions_from else None
+
+        def report(name: str, entry: Entry) -> None:
+            numbers = "  ".join(f"{part} {value:.4g}" for part, value in entry.values.items())
+            console.print(f"  {name}: {numbers}  ({entry.seconds:.0f} s)", highlight=False)
+
+        def evaluated(loaded: LoadedModel, file: Path, *, only_check: bool) -> ModelScores:
+            return evaluate(
+                loaded,
+                self.load([loaded], count=self.images),
+                self.score_names(),
+                settings=settings,
+                file=file,
+                replace=self.replace,
+                transfer_source=source,
+                train_images=self._train_images(loaded, settings),
+                corrupted=corrupted,
+                only_check=only_check,
+                report=report,
+            )
+
+        pairs = list(zip(models, files.values(), strict=True))
+        for pair in pairs if len(pairs) > 1 else []:  # a single one is checked as it is evaluated
+            evaluated(*pair, only_check=True)
+        records = []
+        for loaded, file in pairs:
+            console.print(f"[bold]{loaded.source}[/bold]")
+            records.append(evaluated(loaded, file, only_check=False))
+        self._tell(records, console)
+
+    def _tell(self, records: list[ModelScores], console: Console) -> None:
+        # imported here, since pandas takes a second that the other commands need not wait
+        from freqreg.evaluation.results.terminal_tables import score_table, seed_table
+
         everything = load_all(self.output_dir)
+        known = {record.model: record for record in (*everything, *records)}
+        baseline = known[self.baseline or records[0].model]
         rows = [(*record.rows(), *summary_rows(record, baseline)) for record in everything]
         save_table(self.output_dir / TABLE, chain.from_iterable(rows))
         for table in (score_table(records, baseline), seed_table(records, baseline)):
             if table is not None:
                 console.print(table)
+        for record in records:
+            different = incomparable(record, baseline)
+            if different and mean_accuracy(record) is not None:
+                console.print(
+                    f"{record.model} has no mCE: it and {baseline.model} were measured under "
+                    f"different conditions ({'; '.join(different)})."
+                )
         console.print(f"Accuracies in percent. All numbers are in {self.output_dir / TABLE}.")
+
+    def _files(self) -> dict[str, Path]:
+        """Where the scores of each model go; every file can be written and is of one model."""
+        if not self.models:
+            raise SettingError("No model was given: name folders of runs, or timm/NAME.")
+        require_writable(self.output_dir)
+        require_own_table(self.output_dir / TABLE)
+        files: dict[Path, str] = {}
+        for source in self.models:
+            file = self.output_dir / f"{file_name(source)}.json"
+            other = files.setdefault(file, source)
+            if Path(other) != Path(source):
+                raise SettingError(
+                    f"The scores of {other} and of {source} would both go to {file}. Evaluate one "
+                    "of them with another --output-dir."
+                )
+        return {source: file for file, source in files.items()}
 
     def settings(self) -> EvaluationSettings:
         """The preset's settings, and what was given instead."""
@@ -133,8 +196,6 @@ class Evaluate:
             "attack_restarts": self.attack_restarts,
             "attacked_images": self.attacked_images,
             "corrupted_images": self.corrupted_images,
-            "corruptions_from": self.corruptions_from,
-            "transfer_from": self.transfer_from,
         }
         changes = {name: value for name, value in given.items() if value is not None}
         return replace(PRESETS[self.preset], seed=self.seed, **changes)
@@ -144,67 +205,29 @@ class Evaluate:
         transfer = ("transfer",) if self.transfer_from else ()
         return self.scores or DEFAULT_SCORES[self.preset] + transfer
 
-    def _evaluated(
-        self, loaded: LoadedModel, settings: EvaluationSettings, console: Console
-    ) -> ModelScores:
-        console.print(f"[bold]{loaded.source}[/bold]")
-
-        def report(name: str, entry: Entry) -> None:
-            numbers = "  ".join(f"{part} {value:.4g}" for part, value in entry.values.items())
-            console.print(f"  {name}: {numbers}  ({entry.seconds:.0f} s)", highlight=False)
-
-        return evaluate(
-            loaded,
-            self._subject(loaded, settings),
-            self.score_names(),
-            settings,
-            file=self.output_dir / f"{file_name(loaded.source)}.json",
-            replace=self.replace,
-            report=report,
-        )
-
-    def _subject(self, loaded: LoadedModel, settings: EvaluationSettings) -> EvaluationTask:
-        test = images_for(
-            [loaded], self.data, split=self.split, count=self.images, image_size=self.image_size
-        )
-        source, corruptions = self.transfer_from, self.corruptions_from
-        return EvaluationTask(
-            loaded.model,
-            test.images,
-            test.labels,
-            load_models((source,), self.device)[0].model if source else None,
-            self._train_images(loaded, settings),
-            open_corrupted(corruptions) if corruptions else None,
-        )
-
-    def _train_images(self, loaded: LoadedModel, settings: EvaluationSettings) -> Images | None:
+    def _train_images(
+        self, loaded: LoadedModel, settings: EvaluationSettings
+    ) -> LabelledImages | None:
         if not any(name.startswith("recalibrated") for name in self.score_names()):
             return None
         if self.train_data is None:
-            _require_train_split(self.data)
-        return images_for(
-            [loaded],
-            self.train_data or self.data,
-            split="train",
-            count=settings.recalibration_images,
-            image_size=self.image_size,
-        ).images
+            _require_train_split(self.data, self.config)
+        data, count = self.train_data or self.data, settings.recalibration_images
+        return self.load([loaded], data=data, split="train", count=count)
 
-    def _baseline(self, records: list[ModelScores]) -> ModelScores:
-        if self.baseline is None:
-            return records[0]
-        known = {record.model: record for record in load_all(self.output_dir)}
-        if self.baseline not in known:
+    def _require_baseline(self, models: list[LoadedModel]) -> None:
+        there = [record.model for record in load_all(self.output_dir)]
+        known = dict.fromkeys([*there, *(loaded.source for loaded in models)])
+        if self.baseline is not None and self.baseline not in known:
             raise SettingError(
                 f"The baseline {self.baseline} is not in {self.output_dir}, which has "
                 f"{', '.join(known)}. Evaluate it first, by the same name."
             )
-        return known[self.baseline]
 
 
-def _require_train_split(data: str) -> None:
+def _require_train_split(data: str, config: str | None) -> None:
     """Raise where the only images of `data` are those that are evaluated on."""
-    names = split_names(data)
+    names = split_names(data, config)
     if len(names) < 2 or "train" not in names:
         raise SettingError(
             f"The scores recalibrated/... take clean train images, but {data} has no split train "

@@ -13,13 +13,15 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from freqreg._files import write_text
+from freqreg._files import require_writable, write_text
 from freqreg._settings import require_count
-from freqreg.cli.shared import images_for, load_models, pixel_radius
+from freqreg.cli.shared import DataOptions, pixel_radius
 from freqreg.evaluation.attacks.isolation import seeded
-from freqreg.evaluation.inputs.examples import Examples
-from freqreg.evaluation.inputs.images import ImageSet
+from freqreg.evaluation.inputs.class_names import labels_for
+from freqreg.evaluation.inputs.examples import Examples, count_classes
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
+from freqreg.evaluation.inputs.opening import load_models
 from freqreg.evaluation.metrics.frequency_profile import (
     FrequencyProfile,
     Point,
@@ -39,8 +41,8 @@ Profiles = dict[tuple[str, str], FrequencyProfile]
 IMAGES = "images"
 
 
-@dataclass(frozen=True)
-class Profile:
+@dataclass(frozen=True, kw_only=True)
+class Profile(DataOptions):
     """Measure the frequency profile of a data set, and of models' input gradients J on it.
 
     Prints log B_low of each (the higher, the more low frequencies dominate; 3.53 for white noise
@@ -52,18 +54,16 @@ class Profile:
     freqreg profile runs/cifar10/mini-jafr-seed0 --data uoft-cs/cifar10 --points clean adversarial
 
     Args:
-        models: Folders of runs (model.safetensors and config.json), or timm/NAME; none: the data
-            alone.
-        data: A data set of the hub (owner/name), a local folder, or a .safetensors file with uint8
-            pixels and labels.
+        models: Folders of runs (model.safetensors and config.json) or of transformers, timm/NAME,
+            hf-hub:OWNER/NAME, local-dir:FOLDER, or files of weights; none: the data alone.
+        model: The network of files of weights, such as timm/resnet18; None: the one that each file
+            names.
+        ema: Take the averaged weights of checkpoints.
         points: Where J is taken: at the images, at random points around them, at adversarial ones.
         labels: Whose classes J is of: the data's, or what each model itself predicts (for models of
             other classes).
         output_dir: Where the files go.
-        split: The part of the data set.
         images: So many images; None: all.
-        image_size: Resize and crop to so many pixels; None: what the first model was trained on,
-            where known, else as they are.
         eps_255: How far random and adversarial points may lie, in steps of 1/255.
         batch_size: Images in one pass.
         seed: Of the random points and of the attack's starts.
@@ -71,13 +71,12 @@ class Profile:
     """
 
     models: tyro.conf.Positional[tuple[str, ...]]
-    data: str
+    model: str | None = None
+    ema: bool = False
     points: tuple[Where, ...] = ("clean",)
     labels: Literal["data", "model"] = "data"
     output_dir: Path = Path("profiles")
-    split: str = "test"
     images: int | None = 1000
-    image_size: int | None = None
     eps_255: float = 8
     batch_size: int = 64
     seed: int = 0
@@ -86,26 +85,24 @@ class Profile:
     def __call__(self) -> None:
         """Measure, print and draw."""
         require_count(batch_size=self.batch_size)
-        models = load_models(self.models, self.device)
-        found = images_for(
-            models, self.data, split=self.split, count=self.images, image_size=self.image_size
-        )
+        require_writable(self.output_dir)
+        models = load_models(self.models, self.device, network=self.model, ema=self.ema)
+        found = self.load(models, count=self.images)
         profiles = self.profiles(models, found)
         Console().print(_table(profiles))
-        self.output_dir.mkdir(parents=True, exist_ok=True)
         write_text(self.output_dir / "profile.json", _as_json(profiles))
         self._draw(profiles, models, found)
         print(f"Figures and numbers are in {self.output_dir}.")
 
-    def profiles(self, models: list[LoadedModel], found: ImageSet) -> Profiles:
+    def profiles(self, models: list[LoadedModel], found: LabelledImages) -> Profiles:
         """Profiles of the images, and of each model's J at each kind of points."""
-        of_images = image_profile(found.images.split(self.batch_size))
+        of_images = image_profile(found.pixels.split(self.batch_size))
         profiles: Profiles = {(IMAGES, self.data): of_images}
         for loaded in models:
             labels = self._labels(loaded, found)
             for where in self.points:
                 point = self._point(where, loaded)
-                batches = self._batches(found.images, labels)
+                batches = self._batches(found.pixels, labels)
                 with seeded(self.seed, torch.device("cpu")):
                     profile = gradient_profile(loaded.model, batches, point=point)
                 profiles[f"J, {where}", loaded.source] = profile
@@ -115,11 +112,12 @@ class Profile:
         size = self.batch_size
         return zip(images.split(size), labels.split(size), strict=True)
 
-    def _labels(self, loaded: LoadedModel, found: ImageSet) -> Tensor:
+    def _labels(self, loaded: LoadedModel, found: LabelledImages) -> Tensor:
         if self.labels == "data":
-            return Examples.checked(loaded.model, found.images, found.labels).labels
+            labels = labels_for(loaded, found, count_classes(loaded.model, found.pixels))
+            return Examples.checked(loaded.model, found.pixels, labels).labels
         nothing = torch.zeros_like(found.labels)
-        examples = Examples.checked(loaded.model, found.images, nothing)
+        examples = Examples.checked(loaded.model, found.pixels, nothing)
         with torch.no_grad():
             batches = examples.batches(self.batch_size)
             return torch.cat([loaded.model(batch.x).argmax(1) for batch in batches]).cpu()
@@ -133,7 +131,7 @@ class Profile:
         }
         return makers[where]()
 
-    def _draw(self, profiles: Profiles, models: list[LoadedModel], found: ImageSet) -> None:
+    def _draw(self, profiles: Profiles, models: list[LoadedModel], found: LabelledImages) -> None:
         rows: dict[str, dict[str, Tensor]] = {}
         names = _short_names(profiles)
         for (of, source), profile in profiles.items():
@@ -142,13 +140,15 @@ class Profile:
         if models:
             picture = gradient_figure(
                 [self._panel(loaded, profiles, found) for loaded in models],
-                image=found.images[0] / 255,
+                image=found.pixels[0] / 255,
             )
             (self.output_dir / "gradients.png").write_bytes(png(picture))
 
-    def _panel(self, loaded: LoadedModel, profiles: Profiles, found: ImageSet) -> GradientPanel:
-        where, first = self.points[0], ImageSet(found.images[:1], found.labels[:1])
-        batch, point = (first.images, self._labels(loaded, first)), self._point(where, loaded)
+    def _panel(
+        self, loaded: LoadedModel, profiles: Profiles, found: LabelledImages
+    ) -> GradientPanel:
+        where, first = self.points[0], found.select([0])
+        batch, point = (first.pixels, self._labels(loaded, first)), self._point(where, loaded)
         with seeded(self.seed, torch.device("cpu")):
             (gradient,) = input_gradients(loaded.model, [batch], point=point)
         name, profile = (

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import tyro
 
-from freqreg.evaluation.report.measuring import with_portraits
-from freqreg.evaluation.report.page import HTML, MARKDOWN, write_report
-from freqreg.evaluation.report.runs import read_runs
+from freqreg._files import require_writable
+from freqreg.cli.shared import DataOptions
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, kw_only=True)
+class Report(DataOptions):
     """Set what was measured beside the paper's figures: a page of HTML, and the same as Markdown.
 
     Tables 1 to 6 in the paper's layout, with its figures and the differences; spectra and pictures
@@ -31,13 +30,19 @@ class Report:
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    data: str | None = None
+    data: str | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
     output_dir: Path = Path("report")
 
     def __call__(self) -> None:
         """Read, write and say where."""
+        # imported here, since pandas takes half a second that other commands need not wait
+        from freqreg.evaluation.report.measuring import with_portraits
+        from freqreg.evaluation.report.page import HTML, MARKDOWN, write_report
+        from freqreg.evaluation.report.runs import read_runs
+
+        require_writable(self.output_dir)
         runs = read_runs(self.runs)
         if self.data is not None:
-            runs = with_portraits(runs, self.data)
+            runs = with_portraits(runs, self.load)
         write_report(runs, self.output_dir)
         print(f"{len(runs)} models: {self.output_dir / HTML} and {self.output_dir / MARKDOWN}")

@@ -2,35 +2,16 @@
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
-import torch
-
-from freqreg._settings import require_count
 from freqreg.errors import FreqregError, SettingError
-from freqreg.evaluation.inputs.images import ImageSet, load_image_set
-from freqreg.evaluation.inputs.models import LoadedModel, load_model
-
-
-def chosen_device(name: str | None) -> torch.device:
-    """The device of this name; None: the first GPU, or else the CPU.
-
-    Raises:
-        SettingError: there is none of this name.
-    """
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for GPUs
-        reason = str(error).splitlines()[0]
-        raise SettingError(
-            f"The device {name!r} cannot be used ({reason}). There are cpu and "
-            f"{torch.cuda.device_count()} GPUs; leave --device out to choose by itself."
-        ) from error
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
+from freqreg.evaluation.inputs.models import LoadedModel
+from freqreg.evaluation.inputs.opening import images_for
 
 
 def pixel_radius(eps_255: float) -> float:
@@ -49,47 +30,37 @@ def pixel_radius(eps_255: float) -> float:
 
 def file_name(source: str) -> str:
     """A name for files about what `source` names."""
-    return re.sub(r"[^\w.+()-]+", "-", source).strip("-.")
+    return re.sub(r"[^\w.+()-]+", "-", source).strip("-.") or Path(source).resolve().name
 
 
-def load_models(sources: tuple[str, ...], device: str | None) -> list[LoadedModel]:
-    """The models of a command line, on one device."""
-    return [load_model(source, device=chosen_device(device)) for source in sources]
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """Which images, in every command that takes some."""
 
+    data: str
+    """The test set: a data set of the hub (owner/name), a local copy in any usual layout, or a
+    .safetensors file with uint8 pixels and labels."""
+    config: str | None = None
+    """The configuration of the data set, where it has several."""
+    split: str = "test"
+    """The part of the data set."""
+    image_column: str | None = None
+    """The column of images, where a table has several."""
+    label_column: str | None = None
+    """The column of labels; None: the only one, or of class labels that with most classes."""
+    image_size: int | None = None
+    """Resize and crop to so many pixels; None: as the model is shown pictures, where known, else as
+    they are."""
 
-def images_for(
-    models: list[LoadedModel],
-    source: str,
-    *,
-    split: str,
-    count: int | None,
-    image_size: int | None,
-) -> ImageSet:
-    """Images of the size that is asked for, else of that which the models were trained on."""
-    require_count(images=1 if count is None else count, image_size=image_size or 1)
-    known = next((m.transform for m in models if m.transform), None)
-    size = image_size or (known.size[0] if known else None)
-    share = known.crop_share if known and known.size[0] == size else 1.0
-    return _image_set(source, _state_of(source), split, count, size, share)
+    def load(self, models: Sequence[LoadedModel] = (), **changes: Any) -> LabelledImages:
+        """The images, as the models are shown them.
 
-
-@lru_cache(maxsize=2)
-def _image_set(
-    source: str,
-    state: object,  # noqa: ARG001
-    split: str,
-    count: int | None,
-    size: int | None,
-    share: float,
-) -> ImageSet:
-    """Decoded once for all models of a command, while the state of the source is the same."""
-    return load_image_set(source, split=split, count=count, image_size=size, crop_share=share)
-
-
-def _state_of(source: str) -> tuple[Path, int] | None:
-    """Which file or folder it is, and of when; None for a data set of the hub."""
-    path = Path(source).absolute()
-    return (path, path.stat().st_mtime_ns) if path.exists() else None
+        Args:
+            models: of the command.
+            changes: of these options; and `count`, None for all.
+        """
+        named = {field.name: getattr(self, field.name) for field in fields(DataOptions)} | changes
+        return images_for(models, named.pop("data"), **named)
 
 
 @contextmanager

@@ -2,41 +2,32 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import torch
-import tyro
 from accelerate import Accelerator
 
+from freqreg._files import require_writable
 from freqreg.cli import shared as command_line
-from recipe.images import DataError, Images
+from recipe.data_sets import Load
 from recipe.results.terminal_table import print_table
-from recipe.settings.experiment import (
-    METHODS,
-    Changes,
-    Experiment,
-    Method,
-    Preset,
-    Settings,
-    Source,
-    Sourced,
-)
-from recipe.settings.overrides import overrides
+from recipe.settings.experiment import Experiment, Method, Preset
+from recipe.settings.overrides import overridden, parsed
 from recipe.tasks import alone_in, usable_cores
 from recipe.training.run import Run, perform
 
-Load = Callable[[Path | None], tuple[Images, Images]]
-plain_errors = partial(command_line.plain_errors, DataError, FileExistsError, FloatingPointError)
+plain_errors = partial(command_line.plain_errors, FileExistsError, FloatingPointError)
+HINT = """Each setting is shown with its value and its source, for the method and the preset given
+beside --help: --method fgsm+jafr --preset paper --help has the paper's."""
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Options of a run. Values left at None are the preset's."""
+    """Options of a run."""
 
     method: Method = "jafr"
     """What is trained: adversarial training and a regularizer, joined by +. A minus sign turns
@@ -59,34 +50,14 @@ class Arguments:
     """Run backward on one term of the objective after the other instead of on their sum."""
     checkpoint_every: int = 200
     """Optimizer steps between checkpoints."""
+    keep_freed_memory: bool = True
+    """On a CPU, let glibc keep what a step frees: faster, with the peak's memory throughout."""
     log_with: Literal["tensorboard", "wandb"] | None = None
     """A tracker for what the objective records."""
     show_settings: bool = False
     """Print the settings of the run, each with its source, and stop."""
-
-    model: str | None = None
-    """preact_resnet18, or timm/NAME for any network of timm, with fresh weights."""
-    width: int | None = None
-    """Channels of preact_resnet18's first stage."""
-    train_images: int | None = None
-    """Train on the first so many images."""
-    epochs: int | None = None
-    """Passes over the train images."""
-    batch_size: int | None = None
-    """Images of a step, on each process."""
-    max_learning_rate: float | None = None
-    """Peak of the cyclic schedule."""
-    eps_255: float | None = None
-    """Radius of attacks, in training and evaluation, in steps of 1/255."""
-    lambda_freq: float | None = None
-    """Size of JaFR's λ; its sign is the method's."""
     set: tuple[str, ...] = ()
-    """Any other setting, as NAME=VALUE: --set optimizer=adam lambda_align=2."""
-
-    def settings(self, experiment: Experiment) -> Settings:
-        """The run's settings: the preset's, and what was given here."""
-        changes = {**given_settings(self), **overrides(self.set)}
-        return experiment.settings(self.method, self.preset, changes)
+    """Settings as NAME=VALUE, instead of by options: --set optimizer=adam lambda_align=2."""
 
     def folder(self, experiment: Experiment) -> Path:
         """Where the run goes."""
@@ -96,13 +67,15 @@ class Arguments:
 
 def main(experiment: Experiment, load: Load) -> None:
     """Run what the command line asks for, and print its table."""
-    arguments = tyro.cli(
-        Arguments, description=describe(experiment), config=(tyro.conf.FlagCreatePairsOff,)
-    )
     with plain_errors():
-        settings = arguments.settings(experiment)
+        arguments, settings = parsed(
+            Arguments,
+            lambda own: experiment.settings(own.method, own.preset),
+            f"{experiment.title}. {HINT}",
+        )
+        settings = overridden(settings, arguments.set)
     if arguments.show_settings:
-        print("\n".join(settings_lines(settings)))
+        print("\n".join(f"  {name} {sourced}" for name, sourced in vars(settings).items()))
         return
     run = Run(
         experiment=experiment.name,
@@ -114,8 +87,10 @@ def main(experiment: Experiment, load: Load) -> None:
         streamed=arguments.stream,
         checkpoint_every=arguments.checkpoint_every,
         published=experiment.settings(arguments.method, "paper"),
+        keep_freed_memory=arguments.keep_freed_memory,
     )
     with plain_errors():
+        require_writable(run.folder)
         accelerator = start_accelerator(
             run, mixed_precision=arguments.mixed_precision, log_with=arguments.log_with
         )
@@ -125,17 +100,6 @@ def main(experiment: Experiment, load: Load) -> None:
     if accelerator.is_main_process:
         print_table([results], title=f"{experiment.title}, preset {run.preset}, seed {run.seed}")
         print(f"Everything is in {run.folder}.")
-
-
-def given_settings(arguments: object) -> Changes:
-    """The settings among the attributes of `arguments`, where they are not None."""
-    names = {field.name for field in fields(Settings)}
-    given = {name: value for name, value in vars(arguments).items() if name in names}
-    return {
-        name: Sourced(value, Source.COMMAND_LINE)
-        for name, value in given.items()
-        if value is not None
-    }
 
 
 def start_accelerator(
@@ -167,31 +131,6 @@ def hint_at_threads(accelerator: Accelerator) -> None:
     launched = "ACCELERATE_MIXED_PRECISION" in os.environ
     if launched and accelerator.device.type == "cpu" and threads * 2 <= cores:
         logging.getLogger(__name__).warning(
-            "accelerate launch runs this on %d of %d cores. For more: accelerate launch "
-            "--num_cpu_threads_per_process %d ..., or set OMP_NUM_THREADS.",
-            threads,
-            cores,
-            cores,
+            f"accelerate launch runs this on {threads} of {cores} cores. For more: accelerate "
+            f"launch --num_cpu_threads_per_process {cores} ..., or set OMP_NUM_THREADS."
         )
-
-
-def describe(experiment: Experiment) -> str:
-    """The paper's settings, each with its source, for --help."""
-    base = settings_lines(experiment.settings("standard", "paper"))
-    lines = [f"{experiment.title}. The paper preset, and where each value is from:", *base]
-    for method in METHODS:
-        changes = experiment.by_method.get(method, {})
-        lines += [f"  {method}: {line.strip()}" for line in _lines(changes.items())]
-    return "\n".join(lines)
-
-
-def settings_lines(settings: Settings) -> list[str]:
-    """A line for each setting: name, value, source and note."""
-    return _lines((field.name, getattr(settings, field.name)) for field in fields(Settings))
-
-
-def _lines(items: Iterable[tuple[str, Sourced]]) -> list[str]:
-    return [
-        f"  {name} {item.value} ({item.source}{': ' + item.note if item.note else ''})"
-        for name, item in items
-    ]

@@ -9,7 +9,7 @@ from einops import rearrange
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from recipe.images import Images
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 
 SIDE = 32
 SCALES = (1, 2)  # crops of the photograph, and of the same at half its size
@@ -25,7 +25,7 @@ Crops = UInt8[Tensor, "crops 3 32 32"]
 
 def load_photographs(
     *, train_per_class: int = 500, test_per_class: int = 100, seed: int = 0
-) -> tuple[Images, Images]:
+) -> tuple[LabelledImages, LabelledImages]:
     """Train and test sets of 32×32 colour crops; the class is the photograph.
 
     Each photograph is ruled into 4 × 6 cells, of which a fixed quarter is for testing. Crops
@@ -36,14 +36,14 @@ def load_photographs(
     photographs = read_photographs()
     generator = torch.Generator().manual_seed(seed)
 
-    def images(per_class: int, *, test: bool) -> Images:
+    def images(per_class: int, *, test: bool) -> LabelledImages:
         crops = [
             crop_cells(photograph, cells(photograph, test=test), per_class, generator)
             for photograph in photographs.values()
         ]
         pixels = rearrange(crops, "classes crops ... -> (crops classes) ...")
         labels = torch.arange(len(photographs)).repeat(per_class)
-        return Images(pixels.contiguous(), labels, tuple(photographs))
+        return LabelledImages(pixels.contiguous(), labels, tuple(photographs))
 
     return images(train_per_class, test=False), images(test_per_class, test=True)
 

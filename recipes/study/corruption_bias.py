@@ -4,7 +4,6 @@ python recipes/study corruption-bias --data-dir ~/data/cifar10
 """
 
 import json
-import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,15 +11,16 @@ from pathlib import Path
 from statistics import mean
 
 import torch
-from recipe.hub import CIFAR10, load_images
-from recipe.images import Images
+from recipe.data_sets import CIFAR10, load_split
 from torch import Tensor
 from tqdm import tqdm
 
 from freqreg.evaluation.corruptions import SEVERITIES, corrupt
 from freqreg.evaluation.inputs.examples import unit_range
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.metrics.frequency_profile import image_profile
 from freqreg.evaluation.metrics.rank_correlation import rank_correlation
+from freqreg.evaluation.results.environment import versions
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
 
 PAGE = Path(__file__).parents[2] / "docs" / "corruptions.md"
@@ -42,19 +42,22 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Measure, and write the page and its figures."""
-    images = load_images(CIFAR10, "test", arguments.data_dir)
+    images = load_split(CIFAR10, "test", arguments.data_dir)
     biases = {
         name: [corruption_bias(images, name, severity, arguments.seed) for severity in SEVERITIES]
         for name in tqdm(CORRUPTION_LOG_B_LOW, desc="corruptions")
     }
-    record = {"settings": _conditions(images, arguments), "log_b_low": biases}
-    arguments.page.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
+    found = {**versions(torch.device("cpu")), "pillow": version("pillow")}
+    data = f"CIFAR-10 test, {'hub' if arguments.data_dir is None else 'local copy'}"
+    settings = {"data": data, "images": len(images), "seed": arguments.seed, **found}
+    figures = json.dumps({"settings": settings, "log_b_low": biases}, indent=2)
+    arguments.page.with_suffix(".json").write_text(figures + "\n")
     table = markdown(biases, len(images), arguments.seed)
     arguments.page.write_text(replaced(arguments.page.read_text(), table))
     print(table)
 
 
-def corruption_bias(images: Images, name: str, severity: int, seed: int) -> float:
+def corruption_bias(images: LabelledImages, name: str, severity: int, seed: int) -> float:
     """log B_low of the mean spectrum of corrupted - clean."""
     return image_profile(_differences(images, name, severity, seed)).log_b_low()
 
@@ -83,17 +86,7 @@ def replaced(page: str, table: str) -> str:
     return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
 
 
-def _differences(images: Images, name: str, severity: int, seed: int) -> Iterator[Tensor]:
+def _differences(images: LabelledImages, name: str, severity: int, seed: int) -> Iterator[Tensor]:
     for rows in torch.arange(len(images)).split(BATCH_SIZE):
         clean = images.pixels[rows]
         yield corrupt(clean, name, severity, seed=seed, index=rows) - unit_range(clean)
-
-
-def _conditions(images: Images, arguments: Arguments) -> dict[str, str | int]:
-    return {
-        "data": f"CIFAR-10 test, {'hub' if arguments.data_dir is None else 'local copy'}",
-        "images": len(images),
-        "seed": arguments.seed,
-        "python": platform.python_version(),
-        **{package: version(package) for package in ("freqreg", "torch", "pillow")},
-    }

@@ -29,7 +29,8 @@ from tqdm import tqdm
 from freqreg import PGD, Objective
 from freqreg.evaluation.attacks.base import Attacked
 from freqreg.evaluation.attacks.pgd import PGDAttack
-from freqreg.evaluation.inputs.images import ImageSet, load_image_set
+from freqreg.evaluation.inputs.images import load_images
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import load_model
 from freqreg.evaluation.metrics.accuracy import accuracy
 from freqreg.mixers import Mixer
@@ -132,11 +133,11 @@ def main(settings: Settings) -> None:
 
 
 def compare(
-    name: str, model: nn.Module, test: ImageSet, settings: Settings, dtype: torch.dtype
+    name: str, model: nn.Module, test: LabelledImages, settings: Settings, dtype: torch.dtype
 ) -> Comparison:
     """Attack with and without the early exit."""
     attack = PGDAttack(settings.eps_255 / 255, settings.steps, restarts=settings.restarts)
-    images = test.images.to(dtype) / 255
+    images = test.pixels.to(dtype) / 255
     outcomes = []
     for early_exit in (True, False):
         start = time.perf_counter()
@@ -147,12 +148,12 @@ def compare(
     return Comparison(name, dtype, *outcomes)
 
 
-def scene(settings: Settings) -> tuple[ImageSet, dict[str, nn.Module]]:
+def scene(settings: Settings) -> tuple[LabelledImages, dict[str, nn.Module]]:
     """The test images, and the models by name, a standard one first."""
     train, test = photographs()
     if settings.data is not None:
-        test = load_image_set(settings.data, count=settings.images)
-    test = ImageSet(test.images[: settings.images], test.labels[: settings.images])
+        test = load_images(settings.data, count=settings.images)
+    test = test.first(settings.images)
     if settings.runs:
         loaded = [load_model(run) for run in settings.runs]
         return test, {model.method: model.model for model in loaded}
@@ -162,20 +163,19 @@ def scene(settings: Settings) -> tuple[ImageSet, dict[str, nn.Module]]:
         "PGD AT": trained(train, settings.epochs, mixer=pgd),
     }
     for name, model in models.items():
-        print(f"{name}: clean accuracy {accuracy(model, test.images, test.labels):.1%}")
+        print(f"{name}: clean accuracy {accuracy(model, test.pixels, test.labels):.1%}")
     return test, models
 
 
-def photographs() -> tuple[ImageSet, ImageSet]:
+def photographs() -> tuple[LabelledImages, LabelledImages]:
     """Train and test crops."""
     sys.path.insert(0, str(RECIPES))
     from recipe.photographs import load_photographs
 
-    train, test = load_photographs()
-    return ImageSet(train.pixels, train.labels), ImageSet(test.pixels, test.labels)
+    return load_photographs()
 
 
-def trained(train: ImageSet, epochs: int, *, mixer: Mixer | None) -> nn.Module:
+def trained(train: LabelledImages, epochs: int, *, mixer: Mixer | None) -> nn.Module:
     """A small network after a few epochs of Adam."""
     torch.manual_seed(0)
     model = small_network()
@@ -190,7 +190,7 @@ def trained(train: ImageSet, epochs: int, *, mixer: Mixer | None) -> nn.Module:
         total=steps,
         disable=None,
     ):
-        x, y = train.images[rows] / 255, train.labels[rows]
+        x, y = train.pixels[rows] / 255, train.labels[rows]
         objective(lambda x, y=y: F.cross_entropy(model(x), y), x, model=model).backward()
         optimizer.step()
         schedule.step()

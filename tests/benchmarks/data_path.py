@@ -29,11 +29,12 @@ from tests.benchmarks.timing import machine
 sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
 
 import cifar10
-from recipe.hub import CIFAR10, load_images
-from recipe.images import Images
+from recipe.data_sets import CIFAR10, load_split
 from recipe.settings.experiment import preset
 from recipe.training.best_model import BestKeepingTrainer
 from recipe.training.run import Run, make_trainer
+
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 
 MEGABYTES, SECONDS, SHARE = 200, 20, 0.02
 """The most that the images may take, that they may take to be ready, and that batches may take."""
@@ -62,10 +63,10 @@ def main(arguments: Arguments) -> None:
     sys.exit("; ".join(failures) or None)
 
 
-def decoded(data_dir: Path) -> tuple[Images, list[str]]:
+def decoded(data_dir: Path) -> tuple[LabelledImages, list[str]]:
     """The train images; and whether they took too much."""
     with tempfile.TemporaryDirectory() as cache:
-        os.environ["XDG_CACHE_HOME"] = cache
+        os.environ["FREQREG_CACHE"] = cache
         images, cold = timed_load(data_dir)
         again, cached = timed_load(data_dir)
         assert torch.equal(images.pixels, again.pixels)
@@ -78,14 +79,14 @@ def decoded(data_dir: Path) -> tuple[Images, list[str]]:
     return images, failures + ([f"{megabytes:.0f} MB held"] if megabytes > MEGABYTES else [])
 
 
-def timed_load(data_dir: Path) -> tuple[Images, float]:
+def timed_load(data_dir: Path) -> tuple[LabelledImages, float]:
     """The train images, and the seconds until they are there."""
     began = time.perf_counter()
-    images = load_images(CIFAR10, "train", data_dir)
+    images = load_split(CIFAR10, "train", data_dir)
     return images, time.perf_counter() - began
 
 
-def share_of_step(images: Images, width: int, batch_size: int, steps: int) -> float:
+def share_of_step(images: LabelledImages, width: int, batch_size: int, steps: int) -> float:
     """Time of making a batch over that of a plain step on it, by medians."""
     changes = preset(width=width, batch_size=batch_size, train_images=len(images), best_every=0)
     settings = cifar10.EXPERIMENT.settings("standard", "mini", changes)

@@ -1,8 +1,10 @@
 """The tables of docs/performance.md."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import inf
 from typing import Any
+
+from freqreg.evaluation.report.markdown import markdown_table
 
 Run = dict[str, Any]
 Row = dict[str, Any]
@@ -25,7 +27,7 @@ def summary_table(runs: Sequence[Run]) -> str:
         [step, spread(rows, "ratio"), spread(rows, "memory"), f"{len(rows)}"]
         for step, rows in sorted(found.items(), key=lambda item: item[1][0]["expected"] or inf)
     ]
-    return markdown(["Step", "time, × plain", "memory, × plain", "tables"], rows)
+    return markdown_table(["Step", "time, × plain", "memory, × plain", "tables"], rows)
 
 
 def spread(rows: Sequence[Row], name: str) -> str:
@@ -50,7 +52,7 @@ def step_cost_table(run: Run) -> str:
         for row in run["results"]
     ]
     note = f"*Smooth*, and all finite differences: {run['settings']['smooth']}."
-    return f"{heading(run)}\n\n{markdown(head, rows)}\n\n{note} {farthest(run)}"
+    return f"{heading(run)}\n\n{markdown_table(head, rows)}\n\n{note} {farthest(run)}"
 
 
 def farthest(run: Run) -> str:
@@ -77,7 +79,7 @@ def scaling_table(run: Run) -> str:
         ]
         for row in run["results"]
     ]
-    return f"### Cost against {axis}\n\n{markdown(head, rows)}"
+    return f"### Cost against {axis}\n\n{markdown_table(head, rows)}"
 
 
 def memory_table(run: Run) -> str:
@@ -96,7 +98,7 @@ def memory_table(run: Run) -> str:
         for row in run["results"]
     ]
     note = activation(run["settings"])
-    return f"{heading(run)}{note}\n\n{markdown(head, rows)}"
+    return f"{heading(run)}{note}\n\n{markdown_table(head, rows)}"
 
 
 def activation(settings: dict[str, Any]) -> str:
@@ -118,7 +120,7 @@ def compile_table(run: Run) -> str:
         for row in run["results"]
     ]
     ratios = {row["step"]: row["of_eager"] for row in run["results"]}
-    return f"{heading(run)}\n\n{markdown(head, rows)}\n\n{answer(ratios)}"
+    return f"{heading(run)}\n\n{markdown_table(head, rows)}\n\n{answer(ratios)}"
 
 
 def answer(of_eager: dict[str, float | None]) -> str:
@@ -145,8 +147,3 @@ def heading(run: Run) -> str:
 def number(value: float | None, form: str = "{:.2f}") -> str:
     """Or a dash."""
     return "–" if value is None else form.format(value)
-
-
-def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table."""
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))

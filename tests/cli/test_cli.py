@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ from freqreg.cli import main
 from freqreg.cli.profile import Profile
 from freqreg.evaluation.attacks.isolation import seeded
 from freqreg.evaluation.corruptions import corrupt
-from freqreg.evaluation.inputs.images import load_image_set
+from freqreg.evaluation.inputs.images import load_images
 from freqreg.evaluation.inputs.models import build_network, load_model
 from freqreg.evaluation.metrics.frequency_profile import input_gradients, mixed_points
 from freqreg.evaluation.results.records import ModelScores
@@ -92,8 +93,6 @@ def test_evaluate_relative_to_a_baseline_and_by_transfer(here, capsys):
     (line,) = [line for line in printed.splitlines() if "mCE" in line and "method" not in line][:1]
     assert "100.00" in line
     assert "transfer" in printed
-    with pytest.raises(SystemExit, match="baseline x is not in evaluations"):
-        _evaluate("--scores", "clean", "--baseline", "x")
 
 
 def test_evaluate_with_corruptions_from_files_and_new_batch_norm_statistics(here, capsys):
@@ -105,6 +104,46 @@ def test_evaluate_with_corruptions_from_files_and_new_batch_norm_statistics(here
     assert record.scores["corruption/fog"].values != record.scores["recalibrated/fog"].values
 
 
+def test_evaluate_leaves_the_files_of_a_run_alone(here, capsys):
+    before = {path.name: path.read_bytes() for path in (here / "b").iterdir()}
+    (here / "b" / "results.json").write_text('{"measures": {}}')
+    for _ in range(2):
+        main(["evaluate", "b", "--data", "test.safetensors", "--preset", "smoke", "--scores",
+              "clean", "--output-dir", "b"])  # fmt: skip
+        assert "clean" in capsys.readouterr().out
+    assert {name: (here / "b" / name).read_bytes() for name in before} == before
+    assert ModelScores.load(here / "b" / "b.json").value("clean") is not None
+
+
+def test_evaluate_from_within_a_run(here, monkeypatch, capsys):
+    monkeypatch.chdir(here / "b")
+    main(["evaluate", ".", "--data", "../test.safetensors", "--preset", "smoke", "--scores",
+          "clean"])  # fmt: skip
+    assert ModelScores.load(here / "b" / "evaluations" / "b.json").model == "."
+
+
+def test_evaluate_leaves_out_an_mce_between_unlike_conditions_and_says_so(here, capsys):
+    corruptions = ("--scores", "corruptions", "--corrupted-images", "2")
+    main(["evaluate", "a0", "--data", "test.safetensors", "--preset", "smoke", *corruptions])
+    capsys.readouterr()
+    main(["evaluate", "b", "--data", "test.safetensors", "--preset", "smoke", "--images", "20",
+          *corruptions, "--baseline", "a0"])  # fmt: skip
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "mCE │" not in printed
+    assert re.search(r"b has no mCE: it and a0 .*data: \w+ and \w+; images: 20 and 40", printed)
+
+
+def test_every_model_is_checked_before_the_first_is_measured(here, capsys):
+    (here / "b" / "config.json").write_text(
+        json.dumps({"model": "preact_resnet18", "kwargs": KWARGS | {"num_classes": 3}})
+    )
+    model = build_network("preact_resnet18", **KWARGS | {"num_classes": 3})
+    save_file(model.state_dict(), here / "b" / "model.safetensors")
+    with pytest.raises(SystemExit, match="labels span 0 to 3, but the model tells 3"):
+        _evaluate("--scores", "clean")
+    assert not list((here / "evaluations").iterdir())
+
+
 def test_corrupt_writes_the_layout_of_cifar_10_c(here, capsys):
     main(["corrupt", "--data", "test.safetensors", "--output-dir", "c", "--images", "6",
           "--corruptions", "fog", "contrast", "--seed", "3"])  # fmt: skip
@@ -114,7 +153,7 @@ def test_corrupt_writes_the_layout_of_cifar_10_c(here, capsys):
     assert "2 corruptions of 6 images" in capsys.readouterr().out
     written = np.load(here / "c" / "fog.npy")
     assert written.shape == (30, 16, 16, 3)
-    clean = load_image_set("test.safetensors", count=6).images
+    clean = load_images("test.safetensors", count=6).pixels
     expected = (corrupt(clean, "fog", 2, seed=3) * 255).round().byte()
     assert np.array_equal(written[6:12], expected.movedim(1, -1).numpy())
 
@@ -152,9 +191,7 @@ def test_a_panel_is_of_the_first_image_at_the_point_that_its_spectrum_is_of(here
     monkeypatch.setattr(
         Profile,
         "_labels",
-        lambda self, loaded, found: (
-            labelled.append(len(found.images)) or labels_of(self, loaded, found)
-        ),
+        lambda self, loaded, found: labelled.append(len(found)) or labels_of(self, loaded, found),
     )
     monkeypatch.setattr(
         "freqreg.cli.profile.gradient_figure",
@@ -163,7 +200,7 @@ def test_a_panel_is_of_the_first_image_at_the_point_that_its_spectrum_is_of(here
     main(["profile", "b", "--data", "test.safetensors", "--images", "16", "--points",
           "adversarial", "clean", "--labels", "model"])  # fmt: skip
     assert labelled == [16, 1]
-    image = load_image_set("test.safetensors", count=1).images / 255
+    image = load_images("test.safetensors", count=1).pixels / 255
     model = load_model("b").model
     label, attack = model(image).argmax(1), PGD(8 / 255, step_size=2 / 255)
     batch = [(image, label)]
@@ -203,6 +240,21 @@ def test_profile_of_data_alone(here, capsys):
          "The device 'cuda:77' cannot be used"),
         (["evaluate", "b", "--data", "test.safetensors", "--scores", "recalibrated/fog"],
          r"test.safetensors has no split train .*no splits at all.*--train-data"),
+        (["evaluate", "b", "--data", "test.safetensors", "--output-dir", "test.safetensors/x"],
+         "Nothing can be written into test.safetensors.x"),
+        (["evaluate", "b", "--data", "test.safetensors", "--output-dir", "/proc/x"],
+         "Nothing can be written into"),
+        (["profile", "b", "--data", "test.safetensors", "--output-dir", "/proc/x"],
+         "Nothing can be written into"),
+        (["corrupt", "--data", "test.safetensors", "--output-dir", "/proc/x"],
+         "Nothing can be written into"),
+        (["report", ".", "--output-dir", "/proc/x"], "Nothing can be written into"),
+        (["evaluate", "../x/b", "x/b", "--data", "test.safetensors"],
+         r"scores of \.\./x/b and of x/b would both go to evaluations.x-b.json"),
+        (["evaluate", "b", "--data", "test.safetensors", "--baseline", "c"],
+         "baseline c is not in evaluations, which has b"),
+        (["evaluate", "b", "--data", "test.safetensors", "--scores", "clean", "transfer"],
+         "--transfer-from"),
         (["evaluate", "timm/resnet1", "--data", "test.safetensors"], "Close to it: resnet18"),
         (["profile", "--data", "test.safetensors", "--images", "0"], "images is 0"),
         (["profile", "--data", "test.safetensors", "--batch-size", "0"], "batch_size is 0"),
@@ -231,6 +283,16 @@ def test_the_package_is_a_program():
         [sys.executable, "-m", "freqreg", "--help"], capture_output=True, text=True, check=True
     )
     assert "evaluate" in shown.stdout
+
+
+def test_help_does_not_wait_for_what_only_tables_need():
+    code = (
+        "import sys, freqreg.cli as cli\n"
+        "try:\n    cli.main(['--help'])\n"
+        "finally:\n    print(sorted({'pandas', 'jinja2'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_a_missing_extra_is_named(monkeypatch):

@@ -7,12 +7,9 @@ from pathlib import Path
 
 import pytest
 from study.mini.claims.cost import FILE, METHODS
-from study.mini.page.page import RESULTS, claims, in_a_sentence
-from study.mini.results import Study
+from study.mini.results import read
 from study.mini.verdict import Claim, Verdict
-from study.mini.write_page import ROOT, Arguments, main
-
-REPORTED = ROOT / RESULTS
+from study.mini.write_page import RESULTS, ROOT, Arguments, claims, in_a_sentence, main
 
 
 def written(results: Path, docs: Path) -> str:
@@ -28,7 +25,7 @@ def shown_in(figure: Path) -> str:
 
 def test_the_page_and_its_figures_are_written_from_the_cells(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "results.md").read_text()
-    assert page == written(REPORTED, tmp_path), "Run: python recipes/study page"
+    assert page == written(RESULTS, tmp_path), "Run: python recipes/study page"
     figures = re.findall(r"\]\((images/\S+)\)", page)
     assert figures
     for figure in figures:
@@ -39,10 +36,11 @@ def test_the_page_and_its_figures_are_written_from_the_cells(tmp_path: Path) -> 
 def test_without_cells_everything_is_undecided(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     page = written(tmp_path / "none", tmp_path)
-    found: list[Claim] = claims(Study.read(tmp_path / "none"), tmp_path / "none")
+    found: list[Claim] = claims(read(tmp_path / "none"), tmp_path / "none")
     assert [claim.letter for claim in found] == list("abcdefg")
     assert {part.outcome for claim in found for part in claim.parts} == {"undecided"}
     assert "0 of 6 cells are there" in page
+    assert "<br>no model" not in page
     assert "Of 7 claims 7 are undecided (a, b, c, d, e, f, g).\n" in page
 
 
@@ -56,7 +54,7 @@ def test_a_page_with_costs_names_their_machine(tmp_path: Path) -> None:
 
 
 def test_the_page_begins_with_the_count_of_outcomes() -> None:
-    claim = Claim("a", "", "", (Verdict("", "holds", ""),), ())
+    claim = Claim("a", "", "", (Verdict("", "holds", ""),))
     other = replace(claim, letter="b", parts=(Verdict("", "does not hold", ""),))
     assert in_a_sentence([claim]) == "Of 1 claims 1 holds (a)."
     assert in_a_sentence([claim, other, replace(other, letter="c")]) == (
@@ -73,6 +71,6 @@ def test_each_claim_tells_how_its_images_were_coded(letter: str) -> None:
 
 def test_every_cell_that_is_there_is_named() -> None:
     page = (ROOT / "docs" / "results.md").read_text()
-    for path in REPORTED.glob("stage*/*.json"):
+    for path in RESULTS.glob("stage*/*.json"):
         name = re.sub(r"-seed\d+$", "-seedN", path.stem)
         assert f"`{path.parent.name}/{name}.json`" in page or path.name in page

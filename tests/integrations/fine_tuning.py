@@ -24,7 +24,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from transformers import TrainingArguments
 
 from freqreg import FiniteDifference, JaFR, Objective
-from freqreg.evaluation.inputs.images import ImageSet, load_image_set
+from freqreg.evaluation.inputs.images import load_images
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.metrics.frequency_profile import gradient_profile
 from freqreg.integrations.lightning import RegularizerCallback
 from freqreg.integrations.transformers import RegularizedTrainer
@@ -68,9 +69,9 @@ def objective(size: float) -> Objective:
     return Objective(penalties, differentiation=FiniteDifference())
 
 
-def with_transformers(train: ImageSet, size: float, settings: Settings) -> nn.Module:
+def with_transformers(train: LabelledImages, size: float, settings: Settings) -> nn.Module:
     """Trained by transformers' Trainer."""
-    model, pixels = fresh_vit(), train.images.float() / 255
+    model, pixels = fresh_vit(), train.pixels.float() / 255
     rows = [{"pixel_values": x, "labels": y} for x, y in zip(pixels, train.labels, strict=True)]
     with TemporaryDirectory() as folder:
         arguments = TrainingArguments(
@@ -106,10 +107,10 @@ class Module(L.LightningModule):
         return torch.optim.AdamW(self.parameters(), lr=self.rate, weight_decay=0.0)
 
 
-def with_lightning(train: ImageSet, size: float, settings: Settings) -> nn.Module:
+def with_lightning(train: LabelledImages, size: float, settings: Settings) -> nn.Module:
     """Trained by Lightning."""
     module = Module(settings.learning_rate)
-    data = TensorDataset(train.images.float() / 255, train.labels)
+    data = TensorDataset(train.pixels.float() / 255, train.labels)
     trainer = L.Trainer(
         max_epochs=settings.epochs,
         accelerator="cpu",
@@ -126,16 +127,16 @@ def with_lightning(train: ImageSet, size: float, settings: Settings) -> nn.Modul
 TRAINERS = {"transformers": with_transformers, "Lightning": with_lightning}
 
 
-def log_b_low(model: nn.Module, test: ImageSet) -> float:
+def log_b_low(model: nn.Module, test: LabelledImages) -> float:
     """Of the input gradients at the test images."""
-    batches = zip(test.images.split(250), test.labels.split(250), strict=True)
+    batches = zip(test.pixels.split(250), test.labels.split(250), strict=True)
     return gradient_profile(model.eval(), batches).log_b_low()
 
 
 def main(settings: Settings) -> None:
     """Train, print, and require the order."""
-    train = load_image_set(settings.cifar10, split="train", count=settings.images)
-    test = load_image_set(settings.cifar10, count=1000)
+    train = load_images(settings.cifar10, split="train", count=settings.images)
+    test = load_images(settings.cifar10, count=1000)
     table = Table("trainer", *(f"λ = {size:g}" for size in settings.lambdas), title="log B_low")
     for name, trained in TRAINERS.items():
         found = [log_b_low(trained(train, size, settings), test) for size in settings.lambdas]

@@ -30,7 +30,7 @@ from torch.optim.lr_scheduler import StepLR
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
-from freqreg import FGSM, Every, FiniteDifference, JaFR, Objective
+from freqreg import FGSM, Every, FiniteDifference, JaFR, Objective, _allocator
 from freqreg.errors import InputError, SettingError
 from freqreg.integrations.accelerate import Trainer
 
@@ -326,3 +326,15 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "accelerate", None)
     with pytest.raises(ImportError, match=r"freqreg\[accelerate\]"):
         importlib.import_module(module)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_freed_memory_is_kept_unless_told_otherwise(
+    keep: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices: list[torch.device] = []
+    monkeypatch.setattr(_allocator, "keep_freed_memory", devices.append)
+    ours = trainer(epochs=1, keep_freed_memory=keep)
+    assert not devices
+    ours.train()
+    assert devices == [torch.device("cpu")] * keep

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from datasets import ClassLabel, Dataset, Features, Image
 from PIL import Image as Picture
-from recipe.hub import CIFAR10, CIFAR100, SVHN, TINY_IMAGENET, HubDataset, Split
+from recipe.data_sets import CIFAR10, CIFAR100, SVHN, TINY_IMAGENET, HubDataset, Split
 
 FORMAT = {CIFAR10: "PNG", CIFAR100: "PNG", SVHN: "PNG", TINY_IMAGENET: "JPEG"}
 SIDE = {CIFAR10: 32, CIFAR100: 32, SVHN: 32, TINY_IMAGENET: 64}

@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "recipes"), str(Path(__file__).parent)]
 
-from recipe.hub import CIFAR10, CIFAR100, SVHN, TINY_IMAGENET  # noqa: E402
+from recipe.data_sets import CIFAR10, CIFAR100, SVHN, TINY_IMAGENET  # noqa: E402
 from schema_true import write_parquet  # noqa: E402
 
 DATASETS = {
@@ -79,7 +79,7 @@ def tells_of_missing_hub(name: str, folder: Path) -> bool:
 
 def call(folder: Path, recipe: str, *options: str, **variables: str) -> subprocess.CompletedProcess:
     """A recipe as its user starts it, with a cache of its own."""
-    environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"FREQREG_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
     environment |= {"HF_HOME": str(folder / "hub")} | variables
     command = [sys.executable, str(ROOT / "recipes" / recipe), *options]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -9,10 +9,15 @@ import cifar10
 import photos
 import pytest
 import torch
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
+from recipe import command_line
 from recipe.command_line import main
-from recipe.images import DataError, Images
+from recipe.training.run import Run, make_trainer
 from tiny_experiment import EXPERIMENT, images
+
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
+from freqreg.evaluation.inputs.sources.base import ImagesError
 
 DEMO = ["photos.py", "--preset", "smoke"]
 
@@ -27,7 +32,7 @@ def one_thread():
     GradientState._reset_state()
 
 
-def load(data_dir: Path | None) -> tuple[Images, Images]:
+def load(data_dir: Path | None) -> tuple[LabelledImages, LabelledImages]:
     return images(), images(10, seed=1)
 
 
@@ -61,6 +66,21 @@ def test_mixed_precision_reaches_the_run(tmp_path: Path, monkeypatch: pytest.Mon
     assert json.loads((tmp_path / "config.json").read_text())["mixed_precision"] == "bf16"
 
 
+@pytest.mark.parametrize("options", [(), ("--no-keep-freed-memory",)])
+def test_the_allocator_may_be_left_alone(
+    options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(
+        run: Run, train: LabelledImages, test: LabelledImages, accelerator: Accelerator, **_: bool
+    ) -> None:
+        assert make_trainer(run, train, test, accelerator).keep_freed_memory == (not options)
+        sys.exit("seen")
+
+    monkeypatch.setattr(command_line, "perform", stop)
+    with pytest.raises(SystemExit, match="seen"):
+        call(monkeypatch, "--output-dir", str(tmp_path), *options)
+
+
 def test_errors_of_the_user_end_with_their_message_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,11 +100,11 @@ def test_a_diverged_training_ends_with_what_to_do(
 def test_missing_data_end_with_the_ways_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing(data_dir: Path | None) -> tuple[Images, Images]:
-        raise DataError("Two ways out")
+    def missing(data_dir: Path | None) -> tuple[LabelledImages, LabelledImages]:
+        raise ImagesError("Two ways out")
 
     monkeypatch.setattr(sys, "argv", ["recipe.py", "--output-dir", str(tmp_path)])
-    with pytest.raises(SystemExit, match="DataError: Two ways out"):
+    with pytest.raises(SystemExit, match="ImagesError: Two ways out"):
         main(EXPERIMENT, missing)
     assert not list(tmp_path.iterdir())
 
@@ -96,7 +116,7 @@ def test_help_reads_like_documentation(
     with pytest.raises(SystemExit):
         main(cifar10.EXPERIMENT, cifar10.load)
     printed = capsys.readouterr().out
-    assert "max_learning_rate 0.2 (paper" in printed
+    assert "= 0.1 (preset)" in printed
     for option in ("--method", "--resume", "--stream", "--mixed-precision", "--data-dir"):
         assert option in printed
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from recipe.hub import CIFAR10
+from recipe.data_sets import CIFAR10
 from recipe.settings.overrides import suffix
 from recipe.tasks import LOCK, LOG
 from schema_true import write_parquet

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from recipe.images import Images
-from recipe.settings.experiment import Experiment, Method, Settings, Source, Sourced, preset
+from recipe.settings.experiment import Experiment, Method, Settings, Source, preset
 from recipe.training.run import Run
+
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 
 SETTINGS = Settings(
     **preset(
@@ -51,14 +52,14 @@ SETTINGS = Settings(
 EXPERIMENT = Experiment("tiny", "Tiny", SETTINGS, {}, {"paper": {}, "mini": {}, "smoke": {}})
 
 
-def images(count: int = 40, *, size: int = 8, seed: int = 0) -> Images:
+def images(count: int = 40, *, size: int = 8, seed: int = 0) -> LabelledImages:
     generator = torch.Generator().manual_seed(seed)
     pixels = torch.randint(256, (count, 3, size, size), generator=generator, dtype=torch.uint8)
     labels = torch.arange(count) % 3
-    return Images(pixels, labels, ("ash", "birch", "cedar"))
+    return LabelledImages(pixels, labels, ("ash", "birch", "cedar"))
 
 
 def run(folder: Path, method: Method = "jafr", *, seed: int = 0, **values: Any) -> Run:
-    changes = {name: Sourced(value, Source.COMMAND_LINE) for name, value in values.items()}
+    changes = {name: Source.COMMAND_LINE(value) for name, value in values.items()}
     settings = EXPERIMENT.settings(method, "smoke", changes)
     return Run("tiny", method, settings, seed, folder, "smoke", checkpoint_every=2)

@@ -11,15 +11,11 @@ from typing import Any
 from torch import nn
 
 from freqreg.errors import InputError
-from freqreg.evaluation.attacks.base import Attack, Attacked
+from freqreg.evaluation.attacks.base import Attack, Attacked, AttackWarning
 from freqreg.evaluation.attacks.isolation import untouched
 from freqreg.evaluation.attacks.pgd import require_radius
 from freqreg.evaluation.inputs.examples import Classifier, Examples, unit_range
 from freqreg.evaluation.inputs.progress import progress_bar
-
-
-class AttackWarning(UserWarning):
-    """An attack found signs that its answer may mislead, e.g. zero gradients."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +46,7 @@ class AutoAttack(Attack):
         Raises:
             InputError: fewer than 4 classes, for which the targeted loss is not defined.
         """
-        if examples.classes < 4:
-            raise InputError(
-                f"AutoAttack's targeted loss needs 4 classes or more; the model has "
-                f"{examples.classes}. Use PGDAttack and SquareAttack."
-            )
+        require_targets(examples.classes)
         settings = {"eps": self.eps, "version": "standard"}
         return _attacked(model, examples, settings, seed=seed, batch_size=batch_size)
 
@@ -82,6 +74,21 @@ class SquareAttack(Attack):
         return _attacked(model, examples, settings, seed=seed, batch_size=batch_size)
 
 
+def require_targets(classes: int) -> None:
+    """Raise unless AutoAttack can attack a model of so many classes.
+
+    Raises:
+        InputError: fewer than 4 classes, for which the targeted loss is not defined.
+        ImportError: the package is missing.
+    """
+    require_package()
+    if classes < 4:
+        raise InputError(
+            f"AutoAttack's targeted loss needs 4 classes or more; the model has {classes}. Use "
+            "PGDAttack and SquareAttack."
+        )
+
+
 def _attacked(
     model: Classifier,
     examples: Examples,
@@ -90,7 +97,7 @@ def _attacked(
     seed: int,
     batch_size: int,
 ) -> Attacked:
-    adversary = _package().AutoAttack(
+    adversary = require_package().AutoAttack(
         model, norm="Linf", seed=seed, device=examples.device, **settings
     )
     _aim_at_existing_classes(adversary, examples.classes)
@@ -104,7 +111,8 @@ def _attacked(
     return Attacked(perturbed, (predicted == labels).cpu())
 
 
-def _package() -> Any:
+def require_package() -> Any:
+    """The package pyautoattack, or an error that names its extra."""
     try:
         import pyautoattack
     except ImportError as error:

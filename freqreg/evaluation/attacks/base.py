@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
@@ -17,6 +18,10 @@ from freqreg.evaluation.inputs.examples import (
 )
 
 
+class AttackWarning(UserWarning):
+    """An attack found signs that its answer may mislead, e.g. zero gradients."""
+
+
 @dataclass(frozen=True, eq=False)
 class Attacked:
     """What an attack left of a set of images."""
@@ -25,6 +30,8 @@ class Attacked:
     """The adversarial images, on the device of those given."""
     correct: Bool[Tensor, " images"]
     """Whether each is still classified as its label says; on the CPU."""
+    zero_gradient: Bool[Tensor, " images"] | None = None
+    """Whether a start's gradient was exactly zero, so that the attack stayed there; on the CPU."""
 
     @property
     def accuracy(self) -> float:
@@ -62,7 +69,7 @@ class Attack(ABC):
         Raises:
             InputError: the images, the labels or the model are not so.
         """
-        with seeded(seed, device_of(model, images)):
+        with torch.inference_mode(mode=False), seeded(seed, device_of(model, images)):
             examples = Examples.checked(model, images, labels, index=index)
             return self.attacked(model, examples, seed=seed, batch_size=batch_size)
 

@@ -1,17 +1,18 @@
 """Gradient attacks within an L∞ ball, on images in [0, 1]."""
 
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from freqreg._settings import require_count, require_positive
 from freqreg.errors import SettingError
-from freqreg.evaluation.attacks.base import Attack, Attacked
+from freqreg.evaluation.attacks.base import Attack, Attacked, AttackWarning
 from freqreg.evaluation.attacks.restarts import Select, require_select, run_restarts
 from freqreg.evaluation.corruptions.randomness import CounterRNG
 from freqreg.evaluation.inputs.examples import Batch, Classifier, Examples, Pixels
@@ -20,6 +21,16 @@ from freqreg.mixers.base import ascend, require_start
 from freqreg.pixels import UNIT_PIXELS
 
 AttackLoss = Literal["cross-entropy", "margin"]
+_AT_REST = (
+    "The gradient of {:.1%} of the images is exactly zero, so the attack on {} does not move them: "
+    "its accuracy says little of robustness. Logits may be so large that the loss is flat in "
+    "single precision, or the model hides its gradient. Measure {} as well."
+)
+_BETTER = {
+    "cross-entropy": "the margin loss (the score cw, PGDAttack(loss='margin')) and AutoAttack",
+    "margin": "AutoAttack, or Square, which needs no gradient,",
+}
+
 Logits = Float[Tensor, "batch classes"]
 Targets = Int64[Tensor, " batch"]
 
@@ -103,11 +114,22 @@ class PGDAttack(Attack):
     def attacked(
         self, model: Classifier, examples: Examples, *, seed: int, batch_size: int
     ) -> Attacked:
-        """Attack checked examples."""
-        return run_restarts(
+        """Attack checked examples.
+
+        Warns:
+            AttackWarning: some gradients are exactly zero.
+        """
+        zero = torch.zeros(len(examples), dtype=torch.bool)
+
+        def perturb(batch: Batch, random: CounterRNG) -> Pixels:
+            images, at_rest = self._perturbed(model, batch, random)
+            zero[batch.rows] |= at_rest.cpu()
+            return images
+
+        attacked = run_restarts(
             model,
             examples,
-            lambda batch, random: self._perturbed(model, batch, random),
+            perturb,
             restarts=self.restarts,
             select=self.select,
             early_exit=self.early_exit,
@@ -115,26 +137,44 @@ class PGDAttack(Attack):
             batch_size=batch_size,
             label=f"PGD-{self.steps} on {self.loss}",
         )
+        if zero.any():
+            told = _AT_REST.format(zero.double().mean(), self.loss, _BETTER[self.loss])
+            warnings.warn(told, AttackWarning, stacklevel=2)
+        return replace(attacked, zero_gradient=zero)
 
     @property
     def _step_size(self) -> float:
         return self.eps / 4 if self.step_size is None else self.step_size
 
-    def _perturbed(self, model: Classifier, batch: Batch, random: CounterRNG) -> Pixels:
+    def _perturbed(
+        self, model: Classifier, batch: Batch, random: CounterRNG
+    ) -> tuple[Pixels, Bool[Tensor, " batch"]]:
+        """The last iterate, and for which images the first gradient was exactly zero."""
         x = batch.x
         point = x if self.start == "zero" else _start(x, random, self.eps)
-        loss_of = self._loss_fn(model, batch.labels)
-        for _ in range(self.steps):
-            with torch.enable_grad():
-                gradient = value_and_input_grad(loss_of, point)[1]
+        losses = self._losses(model, batch.labels)
+        at_rest = torch.zeros(len(x), dtype=torch.bool)
+        for step in range(self.steps):
+            with torch.enable_grad():  # summed: an image's gradient does not depend on its batch
+                gradient = value_and_input_grad(lambda at: losses(at).sum(), point)[1]
+            if step == 0:
+                at_rest = _at_rest(gradient, lambda at=point: losses(at) < self.confidence)
             point = ascend(x, point, gradient, UNIT_PIXELS, step=self._step_size, eps=self.eps)
-        return point
+        return point, at_rest
 
-    def _loss_fn(self, model: Classifier, labels: Targets) -> Callable[[Tensor], Tensor]:
-        """Summed, so that an image's gradient does not depend on its batch."""
+    def _losses(self, model: Classifier, labels: Targets) -> Callable[[Tensor], Tensor]:
         if self.loss == "margin":
-            return lambda x: margin(model(x), labels, self.confidence).sum()
-        return lambda x: F.cross_entropy(model(x), labels, reduction="sum")
+            return lambda x: margin(model(x), labels, self.confidence)
+        return lambda x: F.cross_entropy(model(x), labels, reduction="none")
+
+
+@torch.no_grad()
+def _at_rest(
+    gradient: Pixels, is_below: Callable[[], Bool[Tensor, " batch"]]
+) -> Bool[Tensor, " batch"]:
+    """Which gradients are zero, but for those of a margin that has reached its bound."""
+    zero = (gradient == 0).flatten(1).all(1)
+    return zero & is_below() if zero.any() else zero
 
 
 def margin(logits: Logits, labels: Targets, confidence: float) -> Float[Tensor, " batch"]:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, replace
 
+from jaxtyping import Int64
+from torch import Tensor
+
 from freqreg.evaluation.attacks.pgd import PGDAttack
 from freqreg.evaluation.inputs.examples import BATCH_SIZE, Classifier, Images, Labels
 from freqreg.evaluation.metrics.accuracy import logits_of, predictions
@@ -27,6 +30,7 @@ def robustness_curve(
     *,
     attack: PGDAttack,
     seed: int = 0,
+    index: Int64[Tensor, " images"] | None = None,
     batch_size: int = BATCH_SIZE,
 ) -> list[CurvePoint]:
     """Accuracy and loss under `attack` at each of `RADII` up to where the accuracy is 0.
@@ -40,6 +44,7 @@ def robustness_curve(
         labels: the right classes.
         attack: its ε is replaced; with `step_size=None` the steps grow alike.
         seed: of the starts.
+        index: the images' places in their data set; None: 0, 1, 2, ...
         batch_size: images attacked together.
 
     References: Athalye, Carlini & Wagner, ICML 2018, arXiv:1802.00420, section 3.1.
@@ -49,7 +54,9 @@ def robustness_curve(
         perturbed = images
         if eps > 0:
             at_eps = replace(attack, eps=eps)
-            attacked = at_eps.run(model, images, labels, seed=seed, batch_size=batch_size)
+            attacked = at_eps.run(
+                model, images, labels, seed=seed, index=index, batch_size=batch_size
+            )
             perturbed = attacked.images
         logits = logits_of(model, perturbed, labels, batch_size=batch_size)
         right = labels.to(logits.device).long()

@@ -1,14 +1,24 @@
-"""All scores of a classifier, each kept on disk as soon as it is measured."""
+"""All scores of a classifier, each kept as soon as it is measured."""
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
+from freqreg._files import require_writable
+from freqreg.errors import InputError
 from freqreg.evaluation.benchmark.scores import SCORES, score_names
-from freqreg.evaluation.benchmark.settings import EvaluationSettings
+from freqreg.evaluation.benchmark.settings import EvaluationSettings, Preset, preset_of
 from freqreg.evaluation.benchmark.task import EvaluationTask
-from freqreg.evaluation.inputs.examples import Examples
+from freqreg.evaluation.corruptions.corrupted_data import CorruptedData
+from freqreg.evaluation.corruptions.of_test_set import CorruptedTestSet
+from freqreg.evaluation.inputs.class_names import labels_for
+from freqreg.evaluation.inputs.examples import Examples, count_classes, device_of
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
 from freqreg.evaluation.results.digests import digest, digest_of_model
 from freqreg.evaluation.results.environment import versions
@@ -17,60 +27,134 @@ from freqreg.evaluation.results.records import Entry, ModelScores
 Report = Callable[[str, Entry], None]
 
 
+@torch.inference_mode(mode=False)
 def evaluate(
-    loaded: LoadedModel,
-    subject: EvaluationTask,
+    model: LoadedModel | nn.Module,
+    test: LabelledImages,
     scores: Iterable[str],
-    settings: EvaluationSettings,
     *,
-    file: Path,
+    preset: Preset = "mini",
+    settings: EvaluationSettings | None = None,
+    file: str | Path | None = None,
     replace: bool = False,
+    transfer_source: LoadedModel | nn.Module | None = None,
+    train_images: LabelledImages | None = None,
+    corrupted: CorruptedData | None = None,
+    only_check: bool = False,
     report: Report = lambda *_: None,
 ) -> ModelScores:
-    """Measure what is missing of `scores`, and keep all in `file`.
+    """Measure scores of a classifier on a test set: the one way to do so, for all callers.
 
-    A score that the file has from the same model, images and settings is not measured again;
-    the file is rewritten, whole, as each is finished. Nothing is measured where it has scores of
-    another model, of other images, or some of those wanted with other settings.
+    All conditions are checked before the first score is measured. With `file`, what it has from
+    the same model, images and settings is not measured again; it is rewritten, whole, as each
+    score is finished. Nothing is measured where it has scores of another model, of other images,
+    or some of those wanted with other settings.
+
+    Example:
+        >>> test = LabelledImages((255 * images).byte(), labels)
+        >>> record = evaluate(model.eval(), test, ["clean", "log_b_low"])
+        >>> record.value("clean")
 
     Args:
-        loaded: what the model was loaded by and how it was trained.
-        subject: the model and its test set.
+        model: what `load_model` gave, or any module in eval mode that maps floats in [0, 1] to
+            logits.
+        test: the test set.
         scores: names of `SCORES`, or "corruptions" and "recalibrated" for all nineteen.
-        settings: how much is measured.
-        file: a JSON file, made where missing.
+        preset: how much is measured: "paper", "mini" or "smoke".
+        settings: the same one by one, instead of a preset.
+        file: a JSON file, made where missing; None: nothing is kept.
         replace: measure such scores anew, and lose what the file has of them.
+        transfer_source: another classifier, whose adversarial images "transfer" takes.
+        train_images: clean ones, from which "recalibrated/..." takes batch norm's statistics.
+        corrupted: the test set corrupted (`open_corrupted`); None: it is corrupted here.
+        only_check: check all conditions and measure nothing.
         report: is told each score as it is finished.
 
     Raises:
-        InputError: the model, images and labels do not fit each other.
-        SettingError: there is no such score.
+        InputError: the model, images and labels do not fit each other, or a score needs more.
+        CorruptedDataError: the corrupted images are not the test set's.
+        SettingError: there is no such score, or the file cannot be written.
         RecordError: the file is something else, or has such scores and `replace` is False.
     """
-    wanted = {name: SCORES[name].conditions(subject, settings) for name in score_names(scores)}
-    device = Examples.checked(subject.model, subject.images, subject.labels).device
-    record = ModelScores.resumed(file, about(loaded, subject), replace=replace)
+    loaded, names = _loaded(model), score_names(scores)
+    settings = _complete(settings or preset_of(preset), transfer_source, corrupted)
+    classes = count_classes(loaded.model, test.pixels)
+    shown = changed(test, labels=labels_for(loaded, test, classes))
+    if isinstance(transfer_source, LoadedModel):
+        _require_same_classes(transfer_source, test, shown)
+    Examples.checked(loaded.model, shown.pixels, shown.labels, index=shown.index)
+    task = EvaluationTask(
+        loaded.model,
+        shown,
+        classes,
+        None if transfer_source is None else _loaded(transfer_source).model,
+        train_images,
+        None if corrupted is None else CorruptedTestSet.of(corrupted, test, shown.labels),
+    )
+    for name in names:
+        SCORES[name].require(task)
+    record, path = ModelScores(_about(loaded, test, shown)), None if file is None else Path(file)
+    if path is not None:
+        require_writable(path.parent)
+        record = ModelScores.resumed(path, record.about, replace=replace)
+    known = {n: SCORES[n].conditions(task, settings) for n in names if n in record.scores}
     if not replace:
-        record.require(wanted, file=file)
-    for name, used in wanted.items():
-        if record.has(name, used):
-            continue
-        started = time.perf_counter()
-        values = SCORES[name].measure(subject, settings)
-        seconds = round(time.perf_counter() - started, 2)
-        record.scores[name] = Entry(values, used, versions(device), seconds)
-        record.save(file)
+        record.require(known, file=path)
+    there = {name for name, used in known.items() if record.has(name, used)}
+    for name in [] if only_check else [name for name in names if name not in there]:
+        record.scores[name] = _measured(name, task, settings)
+        if path is not None:
+            record.save(path)
         report(name, record.scores[name])
     return record
 
 
-def about(loaded: LoadedModel, subject: EvaluationTask) -> dict[str, Any]:
-    """What a record is of: the model, how it was trained, and the test set."""
+def _loaded(model: LoadedModel | nn.Module) -> LoadedModel:
+    return model if isinstance(model, LoadedModel) else LoadedModel(type(model).__name__, model, {})
+
+
+def _require_same_classes(source: LoadedModel, test: LabelledImages, shown: LabelledImages) -> None:
+    labels = labels_for(source, test, count_classes(source.model, test.pixels))
+    if not torch.equal(labels, shown.labels):
+        raise InputError(
+            f"{source.source}, which the score transfer takes images from, has the model's classes "
+            "in another order. Choose a model with the same order."
+        )
+
+
+def _complete(
+    settings: EvaluationSettings,
+    transfer_source: LoadedModel | nn.Module | None,
+    corrupted: CorruptedData | None,
+) -> EvaluationSettings:
+    """With the names of what is given beside them, where it has one."""
+    names = {} if corrupted is None else {"corruptions_from": corrupted.source}
+    if isinstance(transfer_source, LoadedModel):
+        names["transfer_from"] = transfer_source.source
+    return changed(settings, **names)
+
+
+def _measured(name: str, task: EvaluationTask, settings: EvaluationSettings) -> Entry:
+    """Measure a score; only then is it known which corrupted images were read."""
+    score, started = SCORES[name], time.perf_counter()
+    values = score.measure(task, settings)
+    seconds = round(time.perf_counter() - started, 2)
+    device = device_of(task.model, task.test.pixels)
+    return Entry(values, score.conditions(task, settings), versions(device), seconds)
+
+
+def _about(loaded: LoadedModel, test: LabelledImages, shown: LabelledImages) -> dict[str, Any]:
+    """What a record is of: the model, how it was trained, and the test set.
+
+    `shown` has the model's numbers of the classes; they count where they are others.
+    """
+    in_order = torch.equal(test.index.cpu(), torch.arange(len(test)))
     return {
         "model": loaded.source,
         "method": loaded.method,
         "training_seed": loaded.seed,
-        "weights": digest_of_model(subject.model),
-        "images": len(subject.images),
-        "data": digest((subject.images, subject.labels.long())),
+        "weights": digest_of_model(loaded.model),
+        "images": len(test),
+        "data": digest((test.pixels, test.labels, *([] if in_order else [test.index]))),
+        **({} if torch.equal(test.labels, shown.labels) else {"classes": digest((shown.labels,))}),
     }

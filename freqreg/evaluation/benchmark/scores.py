@@ -1,15 +1,27 @@
-"""All scores by name: how each is measured, and what it depends on."""
+"""All scores by name: how each is measured, what it depends on, and what it needs."""
 
 import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from freqreg.errors import SettingError
-from freqreg.evaluation.benchmark import adversarial_scores, natural_scores
+from freqreg.errors import InputError, SettingError
+from freqreg.evaluation.attacks.autoattack import (
+    AutoAttack,
+    SquareAttack,
+    require_package,
+    require_targets,
+)
+from freqreg.evaluation.attacks.pgd import FGSMAttack
+from freqreg.evaluation.benchmark import measures
+from freqreg.evaluation.benchmark.measures import pgd, under
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
-from freqreg.evaluation.benchmark.task import EvaluationTask, Measure
+from freqreg.evaluation.benchmark.task import Condition, EvaluationTask, Measure
+from freqreg.evaluation.corruptions.corruption import require_corruptible
 from freqreg.evaluation.corruptions.names import CORRUPTIONS
+from freqreg.evaluation.inputs.examples import Examples
+from freqreg.evaluation.metrics.recalibration import require_batch_norm
 
 
 @dataclass(frozen=True)
@@ -17,23 +29,70 @@ class Score:
     """One score.
 
     Args:
-        measure: takes a subject and settings, and returns numbers by the part they are of.
+        measure: takes a task and settings, and returns numbers by the part they are of.
         depends: names of the settings that it depends on.
-        digests: names of the subject's digests of what else it depends on, but for the model and
-            the test set.
+        digests: what else it depends on, but for the model and the test set: digests by name.
+        require: raises where the score cannot be measured, before anything is.
     """
 
     measure: Measure
     depends: tuple[str, ...] = ()
-    digests: tuple[str, ...] = ()
+    digests: Mapping[str, Callable[[EvaluationTask, EvaluationSettings], str | None]] = field(
+        default_factory=dict
+    )
+    require: Condition = lambda _: None
 
     def settings(self, settings: EvaluationSettings) -> dict[str, Any]:
         """What of the settings produces this score."""
         return {name: getattr(settings, name) for name in self.depends}
 
-    def conditions(self, subject: EvaluationTask, settings: EvaluationSettings) -> dict[str, Any]:
+    def conditions(self, task: EvaluationTask, settings: EvaluationSettings) -> dict[str, Any]:
         """The same, and digests of what else the score depends on."""
-        return self.settings(settings) | {name: getattr(subject, name) for name in self.digests}
+        known = {name: of(task, settings) for name, of in self.digests.items()}
+        return self.settings(settings) | known
+
+
+def _require_transfer(task: EvaluationTask) -> None:
+    source, test = task.transfer_source, task.test
+    if source is None:
+        raise InputError(
+            "The score transfer needs another model: give transfer_source (on the command line "
+            "--transfer-from)."
+        )
+    classes = Examples.checked(source, test.pixels, test.labels).classes
+    if classes != task.classes:
+        raise InputError(
+            f"The model tells {task.classes} classes apart, and the one that the score transfer "
+            f"takes images from tells {classes}: both need the same."
+        )
+
+
+def _require_corrupted(name: str, task: EvaluationTask) -> None:
+    if task.corrupted is None:
+        require_corruptible(task.test.pixels)
+    else:
+        task.corrupted.require(name)
+
+
+def _require_recalibrated(name: str, task: EvaluationTask) -> None:
+    if task.train_images is None:
+        raise InputError(
+            "The scores recalibrated/... need clean train images: give train_images (on the "
+            "command line --train-data)."
+        )
+    found, needed = task.train_images.pixels.shape[1:], task.test.pixels.shape[1:]
+    if found != needed:
+        raise InputError(
+            f"The train images have shape {tuple(found)}, the test images {tuple(needed)}: batch "
+            "norm's statistics need images of the same shape."
+        )
+    require_batch_norm(task.model)
+    _require_corrupted(name, task)
+
+
+def _corrupted_data(name: str, task: EvaluationTask, settings: EvaluationSettings) -> str | None:
+    corrupted = task.corrupted
+    return None if corrupted is None else corrupted.digest(name, settings.corrupted_images)
 
 
 _ATTACK = ("eps", "seed", "attacked_images")
@@ -41,30 +100,48 @@ _PGD = (*_ATTACK, "attack_steps", "attack_restarts")
 _CORRUPTION = ("seed", "corrupted_images", "corruptions_from")
 
 SCORES: dict[str, Score] = {
-    "clean": Score(natural_scores.clean),
-    "fgsm": Score(adversarial_scores.fgsm, ("eps", "fgsm_images")),
-    "pgd": Score(adversarial_scores.pgd(), _PGD),
-    "pgd-max-loss": Score(adversarial_scores.pgd(select="max-loss"), _PGD),
-    "cw": Score(adversarial_scores.pgd(loss="margin"), _PGD),
-    "autoattack": Score(adversarial_scores.autoattack, (*_ATTACK, "batch_size")),
-    "square": Score(adversarial_scores.square, (*_ATTACK, "batch_size")),
-    "transfer": Score(
-        adversarial_scores.transfer,
-        (*_ATTACK, "attack_steps", "transfer_from"),
-        ("transfer_weights",),
+    "clean": Score(measures.clean),
+    "fgsm": Score(under(lambda s: FGSMAttack(s.eps), "fgsm_images"), ("eps", "fgsm_images")),
+    "pgd": Score(under(pgd), _PGD),
+    "pgd-max-loss": Score(under(partial(pgd, select="max-loss")), _PGD),
+    "cw": Score(under(partial(pgd, loss="margin")), _PGD),
+    "autoattack": Score(
+        under(lambda s: AutoAttack(s.eps)),
+        (*_ATTACK, "batch_size"),
+        require=lambda task: require_targets(task.classes),
     ),
-    "noise": Score(natural_scores.noise, ("eps", "seed", "noise_rms")),
-    "curve": Score(adversarial_scores.curve, ("seed", "curve_images", "curve_steps")),
-    "log_b_low": Score(natural_scores.log_b_low, ("profiled_images",)),
+    "square": Score(
+        under(lambda s: SquareAttack(s.eps)),
+        (*_ATTACK, "batch_size"),
+        require=lambda _: require_package(),
+    ),
+    "transfer": Score(
+        measures.transfer,
+        (*_ATTACK, "attack_steps", "transfer_from"),
+        {"transfer_weights": lambda task, _: task.transfer_weights},
+        _require_transfer,
+    ),
+    "noise": Score(measures.noise, ("eps", "seed", "noise_rms")),
+    "curve": Score(measures.curve, ("seed", "curve_images", "curve_steps")),
+    "log_b_low": Score(measures.log_b_low, ("profiled_images",)),
     **{
-        f"corruption/{name}": Score(natural_scores.corruption(name), _CORRUPTION)
+        f"corruption/{name}": Score(
+            measures.corruption(name),
+            _CORRUPTION,
+            {"corrupted_data": partial(_corrupted_data, name)},
+            partial(_require_corrupted, name),
+        )
         for name in CORRUPTIONS
     },
     **{
         f"recalibrated/{name}": Score(
-            natural_scores.recalibrated_corruption(name),
+            measures.recalibrated_corruption(name),
             (*_CORRUPTION, "recalibration_images"),
-            ("train_data",),
+            {
+                "train_data": lambda task, _: task.train_data,
+                "corrupted_data": partial(_corrupted_data, name),
+            },
+            partial(_require_recalibrated, name),
         )
         for name in CORRUPTIONS
     },
@@ -77,12 +154,13 @@ _GROUPS = {
 
 
 def score_names(names: Iterable[str]) -> list[str]:
-    """Names of scores, where "corruptions" and "recalibrated" stand for all nineteen of each.
+    """Names of scores, each once; "corruptions" and "recalibrated" stand for all nineteen of each.
 
     Raises:
         SettingError: there is no such score.
     """
-    return [name for given in names for name in _GROUPS.get(given) or [_known(given)]]
+    known = (name for given in names for name in _GROUPS.get(given) or [_known(given)])
+    return list(dict.fromkeys(known))
 
 
 def _known(name: str) -> str:

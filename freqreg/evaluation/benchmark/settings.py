@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from freqreg._settings import require_count, require_positive
+from freqreg.errors import SettingError
 
 Preset = Literal["paper", "mini", "smoke"]
 
@@ -50,22 +51,12 @@ class EvaluationSettings:
 
     def __post_init__(self) -> None:
         require_positive(eps=self.eps, noise_rms=self.noise_rms)
-        counts = {name: getattr(self, name) for name in _COUNTS}
+        counts = {name: v for name, v in vars(self).items() if name.endswith(_COUNTS)}
         require_count(**{name: count for name, count in counts.items() if count is not None})
 
 
-_COUNTS = (
-    "batch_size",
-    "fgsm_images",
-    "attack_steps",
-    "attack_restarts",
-    "attacked_images",
-    "curve_steps",
-    "curve_images",
-    "profiled_images",
-    "corrupted_images",
-    "recalibration_images",
-)
+_COUNTS = ("_size", "_images", "_steps", "_restarts")
+"""Ends of the names of what is counted."""
 
 PRESETS: dict[Preset, EvaluationSettings] = {
     "paper": EvaluationSettings(),
@@ -94,3 +85,15 @@ PRESETS: dict[Preset, EvaluationSettings] = {
     ),
 }
 """As in the paper; within minutes on two cores; within seconds, to see that it works."""
+
+
+def preset_of(name: str) -> EvaluationSettings:
+    """The settings of a preset.
+
+    Raises:
+        SettingError: there is none of this name.
+    """
+    for known, settings in PRESETS.items():
+        if known == name:
+            return settings
+    raise SettingError(f"There is no preset {name!r}; known are {', '.join(PRESETS)}.")

@@ -1,25 +1,19 @@
 """A classifier under evaluation, and what it is evaluated on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from jaxtyping import Float, Integer, UInt8
-from torch import Tensor, nn
+from torch import nn
 
-from freqreg.errors import InputError
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
-from freqreg.evaluation.corruptions.corrupted_data import CorruptedData
-from freqreg.evaluation.inputs.examples import BATCH_SIZE, Images
+from freqreg.evaluation.corruptions.corrupted_data import CorruptedOnTheFly
+from freqreg.evaluation.corruptions.of_test_set import CorruptedTestSet
+from freqreg.evaluation.inputs.examples import BATCH_SIZE
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.metrics.recalibration import recalibrated
 from freqreg.evaluation.results.digests import digest, digest_of_model
 from freqreg.evaluation.results.records import Values
-
-TrainImages = (
-    UInt8[Tensor, "train_images channel height width"]
-    | Float[Tensor, "train_images channel height width"]
-)
-LabelledBatches = Iterator[tuple[Images, Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,33 +22,32 @@ class EvaluationTask:
 
     Args:
         model: maps floats in [0, 1] to logits; in eval mode.
-        images: the test set, uint8 or floats in [0, 1].
-        labels: as many.
+        test: the test set, its labels being the model's classes.
+        classes: how many the model tells apart.
         transfer_source: another classifier, whose adversarial images "transfer" takes.
         train_images: clean ones, from which "recalibrated/..." takes batch norm's statistics.
         corrupted: the test set corrupted; None: it is corrupted on the fly.
     """
 
     model: nn.Module
-    images: Images
-    labels: Integer[Tensor, " images"]
+    test: LabelledImages
+    classes: int
     transfer_source: nn.Module | None = None
-    train_images: TrainImages | None = None
-    corrupted: CorruptedData | None = None
+    train_images: LabelledImages | None = None
+    corrupted: CorruptedTestSet | None = None
 
-    def first(self, count: int | None) -> tuple[Images, Integer[Tensor, " images"]]:
-        """The first images and their labels; all for None."""
-        return self.images[:count], self.labels[:count]
-
-    def batches(self, count: int | None, batch_size: int) -> LabelledBatches:
-        """The same, `batch_size` at a time."""
-        images, labels = self.first(count)
-        return zip(images.split(batch_size), labels.split(batch_size), strict=True)
+    def corruptions(self, settings: EvaluationSettings) -> CorruptedTestSet:
+        """The test set corrupted, from where it is given or made on the fly."""
+        if self.corrupted is not None:
+            return self.corrupted
+        test = self.test
+        made = CorruptedOnTheFly(test.pixels, test.labels, settings.seed, test.index)
+        return CorruptedTestSet.of(made, test, test.labels)
 
     @cached_property
     def train_data(self) -> str | None:
         """Digest of the train images, by which scores tell whether they were measured with them."""
-        return None if self.train_images is None else digest((self.train_images,))
+        return None if self.train_images is None else digest((self.train_images.pixels,))
 
     @cached_property
     def transfer_weights(self) -> str | None:
@@ -65,13 +58,13 @@ class EvaluationTask:
     @cached_property
     def recalibrated_model(self) -> nn.Module:
         """The classifier with batch norm statistics of the train images."""
-        if self.train_images is None:
-            raise InputError(
-                "Recalibrated batch norm statistics need clean train images: give train_images."
-            )
-        size = min(BATCH_SIZE, len(self.train_images))
-        return recalibrated(self.model, self.train_images, batch_size=size)
+        assert self.train_images is not None  # a condition of the scores that ask for it
+        pixels = self.train_images.pixels
+        return recalibrated(self.model, pixels, batch_size=min(BATCH_SIZE, len(pixels)))
 
 
 Measure = Callable[[EvaluationTask, EvaluationSettings], Values]
 """Measures one score: numbers by the part that they are of."""
+
+Condition = Callable[[EvaluationTask], None]
+"""Raises where a score cannot be measured."""

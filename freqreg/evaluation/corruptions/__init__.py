@@ -4,13 +4,32 @@ References: Hendrycks & Dietterich, "Benchmarking Neural Network Robustness to C
 and Perturbations", ICLR 2019, arXiv:1903.12261.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from freqreg.evaluation.corruptions.corrupted_data import (
+    CorruptedData,
+    CorruptedDataError,
+    CorruptedOnTheFly,
+)
+from freqreg.evaluation.corruptions.corruption import corrupt
+from freqreg.evaluation.corruptions.hub import HubCorruptions
+from freqreg.evaluation.corruptions.image_folders import ImageFolders
+from freqreg.evaluation.corruptions.names import CORRUPTIONS, EXTRA, GROUPS, MAIN, SEVERITIES
+from freqreg.evaluation.corruptions.npy_folder import NpyFolder
+from freqreg.evaluation.corruptions.opening import open_corrupted
+from freqreg.evaluation.corruptions.writing import write_npy_folder
 
-if TYPE_CHECKING:
-    from freqreg.evaluation.corruptions.public import *  # noqa: F403
-
-
-def __getattr__(name: str) -> Any:
-    """A public name, imported when it is asked for: the package itself needs no extra."""
-    return getattr(import_module(f"{__name__}.public"), name)
+__all__ = [
+    "CORRUPTIONS",
+    "EXTRA",
+    "GROUPS",
+    "MAIN",
+    "SEVERITIES",
+    "CorruptedData",
+    "CorruptedDataError",
+    "CorruptedOnTheFly",
+    "HubCorruptions",
+    "ImageFolders",
+    "NpyFolder",
+    "corrupt",
+    "open_corrupted",
+    "write_npy_folder",
+]

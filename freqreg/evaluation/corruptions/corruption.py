@@ -61,7 +61,7 @@ def corrupt(
     References: Hendrycks & Dietterich, ICLR 2019, arXiv:1903.12261.
     """
     require_corruption(name, severity)
-    _require_images(images)
+    require_corruptible(images)
     index = _indices(images, index)
     settings = constants(name, severity, min(images.shape[-2:]))
     key, at_once = f"{seed}/{name}/{severity}", _images_at_once(images)
@@ -111,7 +111,8 @@ def _indices(images: Images, index: Int64[Tensor, " batch"] | None) -> Int64[Ten
     return index.to(images.device)
 
 
-def _require_images(images: Images) -> None:
+def require_corruptible(images: Images) -> None:
+    """Raise unless they are RGB images in [0, 1] of at least 16 pixels along each side."""
     require_pixels(images)
     channels, *sides = images.shape[1:]
     if channels != 3:

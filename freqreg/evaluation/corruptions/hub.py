@@ -1,22 +1,25 @@
 """Corrupted test sets on the Hugging Face hub, such as robro/cifar10-c-parquet."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from einops import rearrange
 from jaxtyping import Int64
 from torch import Tensor
 
 from freqreg.evaluation.corruptions.corrupted_data import (
     CorruptedData,
     CorruptedDataError,
-    LabelledImages,
-    rows_of,
+    Encoded,
+    Pictures,
+    Rows,
+    Stored,
 )
+from freqreg.evaluation.corruptions.decoding import decoded
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -35,18 +38,30 @@ class HubCorruptions(CorruptedData):
 
     repository: str
 
-    def _batches(
-        self, name: str, severity: int, batch_size: int, count: int | None
-    ) -> Iterator[LabelledImages]:
+    @property
+    def source(self) -> str:
+        """The repository."""
+        return self.repository
+
+    def find(self, name: str, severity: int) -> Stored:
+        """The rows that say so; what is read are encoded images."""
         is_asked_for = (self._names == name) & (self._levels == severity)
-        rows = torch.from_numpy(np.flatnonzero(is_asked_for))
-        if not len(rows):
+        places = torch.from_numpy(np.flatnonzero(is_asked_for))
+        if not len(places):
             raise CorruptedDataError(
                 f"{self.repository} has no {name} of severity {severity}; it has: "
                 f"{', '.join(sorted(set(self._names)))}."
             )
-        for chosen in rows_of(self._labels[rows], count).split(batch_size):
-            yield _labelled(self._rows[rows[chosen].tolist()])
+
+        def read(rows: Rows) -> Sequence[Encoded]:
+            found = self._encoded[places[rows].tolist()]["image"]
+            return [(self.repository, file["bytes"] or _at(file["path"])) for file in found]
+
+        return Stored(self._labels[places], read)
+
+    def decode(self, stored: Sequence[Encoded]) -> Pictures:
+        """Decode the images."""
+        return decoded(stored)
 
     @cached_property
     def _rows(self) -> "Dataset":
@@ -66,6 +81,12 @@ class HubCorruptions(CorruptedData):
         return rows
 
     @cached_property
+    def _encoded(self) -> "Dataset":
+        from datasets import Image
+
+        return self._rows.select_columns(["image"]).cast_column("image", Image(decode=False))
+
+    @cached_property
     def _names(self) -> np.ndarray:
         return np.array(self._rows["corruption_name"])
 
@@ -78,6 +99,5 @@ class HubCorruptions(CorruptedData):
         return np.array(self._rows["corruption_level"]).astype(np.int64)
 
 
-def _labelled(rows: dict[str, Any]) -> LabelledImages:
-    images = np.stack([np.array(image.convert("RGB")) for image in rows["image"]])
-    return rearrange(torch.from_numpy(images), "b h w c -> b c h w"), torch.tensor(rows["label"])
+def _at(path: str) -> bytes:
+    return Path(path).read_bytes()

@@ -1,76 +1,82 @@
 """Tiny ImageNet-C's and ImageNet-C's layout: NAME/SEVERITY/CLASS/*.JPEG."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from einops import rearrange
-from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
-from torch import Tensor
 
 from freqreg.evaluation.corruptions.corrupted_data import (
     CorruptedData,
     CorruptedDataError,
-    LabelledImages,
-    rows_of,
+    Encoded,
+    Pictures,
+    Rows,
+    Stored,
 )
-
-_ENDINGS = {".jpeg", ".jpg", ".png"}
+from freqreg.evaluation.corruptions.decoding import decoded
+from freqreg.evaluation.inputs.sources import class_folders
 
 
 @dataclass(frozen=True)
 class ImageFolders(CorruptedData):
-    """Images in one folder for each class; a class's number is its place in the alphabet.
+    """Images in one folder for each class.
 
     Args:
         folder: where gaussian_noise/1, gaussian_noise/2, ... lie.
+        class_names: by which the folders of classes are numbered; None: by their own, sorted.
     """
 
+    in_test_order = False
+
     folder: Path
+    class_names: tuple[str, ...] | None = None
 
-    def _batches(
-        self, name: str, severity: int, batch_size: int, count: int | None
-    ) -> Iterator[LabelledImages]:
-        files, labels = self._files(name, severity)
-        for rows in rows_of(labels, count).split(batch_size):
-            yield _stacked([files[row] for row in rows.tolist()]), labels[rows]
+    @property
+    def source(self) -> str:
+        """The folder."""
+        return str(self.folder)
 
-    def _files(self, name: str, severity: int) -> tuple[list[Path], Tensor]:
+    def numbered_by(self, class_names: tuple[str, ...] | None) -> CorruptedData:
+        """The same, its classes numbered by these names."""
+        return replace(self, class_names=class_names)
+
+    def find(self, name: str, severity: int) -> Stored:
+        """Of classes by the names of their folders; what is read are the files' bytes."""
+        files = self._files(name, severity)
+        numbers = self._numbers(sorted({folder for folder, _ in files}), name, severity)
+
+        def read(rows: Rows) -> Sequence[Encoded]:
+            paths = [files[row][1] for row in rows.tolist()]
+            return [(str(path), path.read_bytes()) for path in paths]
+
+        return Stored(torch.tensor([numbers[folder] for folder, _ in files]), read)
+
+    def decode(self, stored: Sequence[Encoded]) -> Pictures:
+        """Decode the files."""
+        return decoded(stored)
+
+    def _files(self, name: str, severity: int) -> list[tuple[str, Path]]:
+        """Each image file and the folder of its class, both in alphabetical order."""
         place = self.folder / name / str(severity)
-        classes = sorted(entry for entry in place.glob("*") if entry.is_dir())
-        files = [
-            (file, label)
-            for label, folder in enumerate(classes)
-            for file in sorted(folder.rglob("*"))
-            if file.suffix.lower() in _ENDINGS
-        ]
+        files = class_folders.files_by_class(place) if place.is_dir() else []
         if not files:
             raise CorruptedDataError(
-                f"There are no images in {place}/CLASS/ ({len(classes)} classes there). Unpack "
-                "Tiny ImageNet-C so that its corruptions are folders of the given one."
+                f"There are no images in {place}/CLASS/. Unpack Tiny ImageNet-C or ImageNet-C so "
+                "that its corruptions are folders of the given one."
             )
-        return [file for file, _ in files], torch.tensor([label for _, label in files])
+        return [(folder, file) for file, folder in files]
 
-
-def _stacked(files: list[Path]) -> UInt8[Tensor, "batch 3 height width"]:
-    images = [_read(file) for file in files]
-    shapes = {image.shape for image in images}
-    if len(shapes) > 1:
-        raise CorruptedDataError(
-            f"Images from {files[0]} on have different sizes: {sorted(shapes)}. They must be of "
-            "one size; crop or resize them first."
-        )
-    return rearrange(torch.from_numpy(np.stack(images)), "b h w c -> b c h w")
-
-
-def _read(file: Path) -> np.ndarray:
-    try:
-        with Image.open(file) as image:
-            return np.array(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError) as error:
-        raise CorruptedDataError(
-            f"{file} ({file.stat().st_size} bytes) is not a whole image: {error}. Unpack it again."
-        ) from error
+    def _numbers(self, folders: list[str], name: str, severity: int) -> dict[str, int]:
+        """Of each folder; by position only where names have nothing in common."""
+        names = self.class_names
+        if names is None or (len(names) == len(folders) and not {*names} & {*folders}):
+            return {folder: number for number, folder in enumerate(folders)}
+        unknown = [folder for folder in folders if folder not in names]
+        if unknown:
+            raise CorruptedDataError(
+                f"{self.folder / name / str(severity)} has {len(folders)} folders of classes, of "
+                f"which {len(unknown)} are none of the test set's {len(names)} ({unknown[0]}; the "
+                f"test set has {', '.join(names[:3])}). Name the test set's own corrupted images."
+            )
+        return {folder: names.index(folder) for folder in folders}

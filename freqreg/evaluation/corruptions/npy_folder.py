@@ -1,6 +1,6 @@
 """CIFAR-10-C's layout: labels.npy, and NAME.npy with the test set five times, by severity."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from einops import rearrange
 from freqreg.evaluation.corruptions.corrupted_data import (
     CorruptedData,
     CorruptedDataError,
-    LabelledImages,
-    rows_of,
+    Encoded,
+    Pictures,
+    Stored,
 )
 from freqreg.evaluation.corruptions.names import SEVERITIES
 
@@ -31,22 +32,26 @@ class NpyFolder(CorruptedData):
 
     folder: Path
 
-    def _batches(
-        self, name: str, severity: int, batch_size: int, count: int | None
-    ) -> Iterator[LabelledImages]:
-        images, labels = read_images(self.folder / f"{name}.npy"), self._labels()
+    @property
+    def source(self) -> str:
+        """The folder."""
+        return str(self.folder)
+
+    def find(self, name: str, severity: int) -> Stored:
+        """A fifth of each file; what is read is copied."""
+        path = self.folder / f"{name}.npy"
+        images, labels = read_images(path), self._labels()
         if len(labels) != len(images):
             raise CorruptedDataError(
                 f"{self.folder} has {len(labels)} labels for the {len(images)} images of "
                 f"{name}.npy; it needs one for each. The files are of different data sets."
             )
-        images, labels = (
-            np.split(part, len(SEVERITIES))[severity - 1] for part in (images, labels)
-        )
-        known = torch.from_numpy(labels)
-        for rows in rows_of(known, count).split(batch_size):
-            pixels = torch.from_numpy(images[rows.numpy()])
-            yield rearrange(pixels, "b h w c -> b c h w"), known[rows]
+        some, own = (np.split(part, len(SEVERITIES))[severity - 1] for part in (images, labels))
+        return Stored(torch.from_numpy(own), lambda rows: [(str(path), some[rows.numpy()])])
+
+    def decode(self, stored: Sequence[Encoded]) -> Pictures:
+        """With channels first."""
+        return rearrange(torch.from_numpy(stored[0][1]), "b h w c -> b c h w")
 
     def _labels(self) -> np.ndarray:
         path = self.folder / f"{LABELS}.npy"

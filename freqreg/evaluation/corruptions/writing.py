@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from einops import rearrange
-from jaxtyping import Integer
+from jaxtyping import Int64, Integer
 from torch import Tensor
 
 from freqreg._files import atomic_write
@@ -33,6 +34,7 @@ def write_npy_folder(
     *,
     names: Sequence[str] = CORRUPTIONS,
     seed: int = 0,
+    index: Int64[Tensor, " images"] | None = None,
 ) -> None:
     """Write NAME.npy for each corruption, labels.npy, and origin.json that says what they are of.
 
@@ -46,6 +48,8 @@ def write_npy_folder(
         labels: as many.
         names: which of `CORRUPTIONS`.
         seed: of the corruptions.
+        index: the images' places in their data set, which random numbers are keyed by; None:
+            0, 1, 2, ...
 
     Raises:
         CorruptedDataError: the folder was written from other images, labels or another seed.
@@ -55,7 +59,7 @@ def write_npy_folder(
     for name in names:
         require_corruption(name, SEVERITIES[0])
     require_pixels(images)
-    data = CorruptedOnTheFly(as_bytes(images), labels, seed)
+    data = CorruptedOnTheFly(as_bytes(images), labels, seed, index)
     folder.mkdir(parents=True, exist_ok=True)
     _settle_origin(folder / ORIGIN, _origin(data))
     with atomic_write(folder / f"{LABELS}.npy") as unfinished, unfinished.open("wb") as file:
@@ -98,6 +102,8 @@ def _compact(labels: np.ndarray) -> np.ndarray:
 def _origin(data: CorruptedOnTheFly) -> dict[str, Any]:
     digest = hashlib.sha256(rearrange(data.images, "b c h w -> b h w c").cpu().numpy().tobytes())
     digest.update(data.labels.long().cpu().numpy().tobytes())
+    if data.index is not None and not torch.equal(data.index, torch.arange(len(data.index))):
+        digest.update(data.index.numpy().tobytes())
     return {"seed": data.seed, "images": len(data.images), "sha256": digest.hexdigest()}
 
 

@@ -19,6 +19,9 @@ Labels = Integer[Tensor, " images"]
 
 BATCH_SIZE = 256
 
+_SIZES = (32, 224, 64, 96, 128, 160, 192, 256, 288, 299, 336, 384, 448, 512, 28, 16)
+"""Sides of images that models are trained on, the most usual ones first."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -67,15 +70,12 @@ class Examples:
         Raises:
             InputError: the images, the labels or the model are not so.
         """
-        require_eval_mode(model)
-        require_pixels(images)
-        device = device_of(model, images)
-        classes = _classes(model, images, device)
+        classes = count_classes(model, images)
         _require_labels(labels, len(images), classes)
         places = torch.arange(len(images)) if index is None else index
         if len(places) != len(images):
             raise InputError(f"index has {len(places)} places for {len(images)} images.")
-        return cls(images, labels.long(), places, classes, device)
+        return cls(images, labels.long(), places, classes, device_of(model, images))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -154,20 +154,60 @@ def _require_unit_range(low: float, high: float) -> None:
     raise InputError(f"The images span [{low:.3g}, {high:.3g}]; needed are [0, 1]. {mend}")
 
 
-def _classes(model: Classifier, images: Images, device: torch.device) -> int:
-    """How many logits the model gives for the first image."""
+def count_classes(model: Classifier, images: Images) -> int:
+    """How many logits the model gives for the first image.
+
+    Raises:
+        InputError: the model or the images are not as `Examples.checked` needs them.
+    """
+    require_eval_mode(model)
+    require_pixels(images)
+    device = device_of(model, images)
     try:
         with torch.no_grad():
             logits = model(unit_range(images[:1].to(device)))
-    except RuntimeError as error:
-        raise InputError(
-            f"The model cannot take {images.dtype} images of shape {tuple(images.shape[1:])}: "
-            f"{error}. Give images [images, channel, height, width] such as it was trained on."
-        ) from error
+    except Exception as error:
+        raise InputError(_refusal(model, images.to(device), error)) from error
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise InputError(f"The model returned {found}; needed are logits [batch, class].")
+    _require_no_probabilities(logits)
     return logits.shape[1]
+
+
+def _refusal(model: Classifier, images: Images, error: Exception) -> str:
+    """Why the model does not take the images, and a size of images that it does take."""
+    size = next((size for size in _SIZES if _takes(model, images, size)), None)
+    mend = (
+        "Give images [images, channel, height, width] such as it was trained on."
+        if size is None
+        else f"It takes {size} x {size}: resize them (on the command line --image-size {size})."
+    )
+    reason = f" ({text})" if (text := str(error).partition("\n")[0].rstrip(".")) else ""
+    _, channels, height, width = images.shape
+    found = f"images of {channels} x {height} x {width} pixels"
+    return f"The model cannot take {found}{reason}. {mend}"
+
+
+@torch.no_grad()
+def _takes(model: Classifier, images: Images, size: int) -> bool:
+    try:
+        logits = model(torch.zeros(1, images.shape[1], size, size, device=images.device))
+    except Exception:
+        return False
+    return isinstance(logits, Tensor) and logits.ndim == 2
+
+
+def _require_no_probabilities(logits: Float[Tensor, "batch classes"]) -> None:
+    """Raise for a softmax: positive numbers that sum to 1. A one-hot answer is let pass."""
+    rounding = 10 * torch.finfo(logits.dtype).eps
+    sums_to_one = ((logits.sum(1) - 1).abs() < rounding).all() and (logits >= 0).all()
+    if sums_to_one and ((logits > 0) & (logits < 1)).any():
+        raise InputError(
+            "The model returned probabilities: none is negative and they sum to 1. Losses and "
+            "attacks take logits; through probabilities gradients vanish. Leave the model's last "
+            "softmax out, or give their logarithm: lambda x: model(x).log()."
+        )
 
 
 def _require_labels(labels: Labels, images: int, classes: int) -> None:

@@ -1,210 +1,129 @@
-"""Labelled images for evaluation: from a folder, the hub, or a file of decoded ones."""
+"""Labelled images from wherever they lie: `load_images`, the one way in."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import NoReturn
 
-import numpy as np
-import torch
-from einops import rearrange
-from jaxtyping import Int64, UInt8
-from torch import Tensor
-
-from freqreg.errors import FreqregError
+from freqreg._settings import require_count
+from freqreg.errors import SettingError
+from freqreg.evaluation.inputs.cache import cache_folder, cached
+from freqreg.evaluation.inputs.decoding import decoded
+from freqreg.evaluation.inputs.labelled_images import LabelledImages, first_rows
 from freqreg.evaluation.inputs.progress import progress_bar
+from freqreg.evaluation.inputs.sources import (
+    base,
+    class_folders,
+    datasets_library,
+    parquet,
+    pixel_files,
+)
+from freqreg.evaluation.inputs.transforms import EvalTransform, PictureTransform
 
-if TYPE_CHECKING:
-    from datasets import Dataset
-    from PIL.Image import Image as Picture
-
-SAVED = ("state.json", "dataset_dict.json")
-"""Files by which a copy saved by `datasets` is known."""
-
-
-class ImageSetError(FreqregError, ValueError):
-    """Images are out of reach, or not of a kind that can be evaluated on."""
-
-
-@dataclass(frozen=True, eq=False)
-class ImageSet:
-    """Labelled images in memory."""
-
-    images: UInt8[Tensor, "images channel height width"]
-    labels: Int64[Tensor, " images"]
+FOLDERS = (datasets_library.parts, pixel_files.parts, parquet.parts, class_folders.parts)
+FILES: dict[str, Callable[[Path], base.LazySource]] = {
+    pixel_files.SAFETENSORS: pixel_files.tensors,
+    ".mat": pixel_files.matlab,
+}
+LAYOUTS = (
+    "the hub's parquet files, a folder saved by datasets, the files that torchvision downloads, "
+    "TinyImageNet's archive, images in folders CLASS/ or SPLIT/CLASS/, or a .safetensors file"
+)
 
 
-def load_image_set(
+def load_images(
     source: str | Path,
-    *,
     split: str = "test",
+    *,
+    config: str | None = None,
     count: int | None = None,
     image_size: int | None = None,
-    crop_share: float = 1.0,
-) -> ImageSet:
-    """Labelled images, decoded.
+    transform: PictureTransform | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    cache_dir: str | Path | None = None,
+) -> LabelledImages:
+    """Labelled images, decoded, as they are to be seen.
 
     Args:
-        source: a data set of the hub (owner/name), a folder with its files, a folder of class
-            folders, a folder saved by `datasets`, or a .safetensors file with uint8 `pixels`
-            [images, channel, height, width] and `labels`.
-        split: which part; the only one where there is one.
-        count: the first so many. Where images are sorted by class: as many at equal distances.
-        image_size: side to which images are resized and cropped, those of a .safetensors file
-            unless they have it; None: as they are.
-        crop_share: side of the crop as a share of the resized image.
+        source: a data set of the hub (owner/name), or a local copy: see `LAYOUTS`.
+        split: which part; the whole of a source that has no named parts. val, valid and
+            validation are the same.
+        config: which configuration, where a data set has several.
+        count: so many images, by the rule of `LabelledImages.first`; others are not decoded.
+        image_size: side to which images are resized, the middle cropped. None: as they are.
+        transform: how they are shown to a model, instead. Images of a .safetensors file that have
+            its size stay as they are.
+        image_column: of a table; None: the only one.
+        label_column: of a table. None: the only one, or of class labels that with most classes.
+        cache_dir: where decoded images are kept, unless `count` is given. None: $FREQREG_CACHE, or
+            freqreg in the user's cache.
 
     Raises:
-        ImageSetError: there are no such images, or they have no labels or different sizes.
+        ImagesError: there are no such images, they have no labels, or they have different sizes.
+        SettingError: both image_size and transform are given, or one is out of range.
     """
-    if Path(source).suffix == ".safetensors":
-        return _resized(_from_file(Path(source), count), image_size, crop_share)
-    table = _table(str(source), split)
-    image, label = _columns(table, source)
-    rows = chosen_rows(torch.tensor(table[label]), count)
-    decoded = _decoded(table, image, rows.tolist(), image_size, crop_share)
-    return ImageSet(_stacked(list(decoded)), torch.tensor(table[label])[rows])
-
-
-def chosen_rows(labels: Int64[Tensor, " all"], count: int | None) -> Int64[Tensor, " rows"]:
-    """The first `count` places; of labels that are sorted as many at equal distances."""
-    if count is None or count >= len(labels):
-        return torch.arange(len(labels))
-    is_sorted = bool((labels.diff() >= 0).all())
-    return torch.arange(count) * len(labels) // count if is_sorted else torch.arange(count)
-
-
-def split_names(source: str | Path) -> list[str]:
-    """The names of a data set's parts; a file, or a table without parts, has none.
-
-    Raises:
-        ImageSetError: there is no such data set.
-    """
-    if Path(source).suffix == ".safetensors":
-        return []
-    with _named_if_out_of_reach(source):
-        if not _is_saved(source):
-            return _datasets().get_dataset_split_names(str(source))
-        saved = _datasets().load_from_disk(source)
-        return list(saved) if isinstance(saved, dict) else []
-
-
-def _from_file(path: Path, count: int | None) -> ImageSet:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        tensors = load_file(path)
-        found = ImageSet(tensors["pixels"], tensors["labels"])
-    except (OSError, SafetensorError, KeyError) as error:
-        raise ImageSetError(
-            f"{path} cannot be read as images ({error!r}). It should be a safetensors file with "
-            "uint8 pixels [images, channel, height, width] and int64 labels."
-        ) from error
-    rows = chosen_rows(found.labels, count)
-    return ImageSet(found.images[rows], found.labels[rows])
-
-
-def _resized(found: ImageSet, side: int | None, crop_share: float) -> ImageSet:
-    if side is None or found.images.shape[-2:] == (side, side):
-        return found
-    from PIL import Image
-
-    channels = (Image.fromarray(channel) for channel in found.images.flatten(0, 1).numpy())
-    fitted = [torch.from_numpy(np.array(_fitted(c, side, crop_share))) for c in channels]
-    images = torch.stack(fitted).unflatten(0, found.images.shape[:2])
-    return ImageSet(images, found.labels)
-
-
-def _fitted(image: "Picture", side: int, crop_share: float) -> "Picture":
-    """Resized, and the middle cropped."""
-    from PIL import Image, ImageOps
-
-    bleed = (1 - crop_share) / 2
-    return ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC, bleed)
-
-
-def _datasets() -> Any:
-    try:
-        import datasets
-    except ImportError as error:
-        raise ImportError(
-            f'Reading images needs datasets ({error}). Install it with: pip install "freqreg[eval]"'
-        ) from error
-    return datasets
-
-
-def _is_saved(source: str | Path) -> bool:
-    return any((Path(source) / name).is_file() for name in SAVED)
-
-
-def _table(source: str, split: str) -> "Dataset":
-    with _named_if_out_of_reach(source):
-        if _is_saved(source):
-            return _part(_datasets().load_from_disk(source), split, source)
-        names = _datasets().get_dataset_split_names(source)
-        return _datasets().load_dataset(source, split=_chosen(names, split, source))
-
-
-@contextmanager
-def _named_if_out_of_reach(source: str | Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        if isinstance(error, ImageSetError):
-            raise
-        raise ImageSetError(
-            f"There are no images at {source}: {error}. Give a local folder, a data set of the "
-            "hub while the network is up, or a .safetensors file."
-        ) from error
-
-
-def _part(saved: Any, split: str, source: str) -> "Dataset":
-    return saved[_chosen(list(saved), split, source)] if isinstance(saved, dict) else saved
-
-
-def _chosen(names: list[str], split: str, source: str) -> str:
-    if split in names or len(names) == 1:
-        return split if split in names else names[0]
-    raise ImageSetError(f"{source} has no split {split!r}; it has {', '.join(names)}.")
-
-
-def _columns(table: "Dataset", source: str | Path) -> tuple[str, str]:
-    """The columns of images and of class numbers; of several, the one with most classes."""
-    from datasets import ClassLabel, Image
-
-    images = [name for name, kind in table.features.items() if isinstance(kind, Image)]
-    classes = {
-        name: len(kind.names)
-        for name, kind in table.features.items()
-        if isinstance(kind, ClassLabel)
-    }
-    if not images or not classes:
-        raise ImageSetError(
-            f"{source} has the columns {table.features}: needed are one of images and one of "
-            "class labels."
-        )
-    return images[0], max(classes, key=lambda name: classes[name])
-
-
-def _decoded(
-    table: Any, column: str, rows: list[int], image_size: int | None, crop_share: float
-) -> Iterator[np.ndarray]:
+    require_count(count=1 if count is None else count, image_size=image_size or 1)
+    if image_size is not None:
+        if transform is not None:
+            raise SettingError("Both image_size and transform are given. Leave one out.")
+        transform = EvalTransform((image_size, image_size))
+    found = open_images(
+        source, split, config=config, image_column=image_column, label_column=label_column
+    )
+    rows = first_rows(found.labels, count)
     with progress_bar(len(rows), "decoding") as bar:
-        for row in table.select_columns(column).select(rows):
-            image = row[column].convert("RGB")
-            if image_size is not None:
-                image = _fitted(image, image_size, crop_share)
-            yield np.asarray(image)
-            bar.update()
+        decode = partial(decoded, found, rows.tolist(), transform, bar.update)
+        if count is None and found.fingerprint is not None:
+            key = (*found.fingerprint, repr(transform))
+            pixels = cached(key, len(rows), Path(cache_dir or cache_folder()), decode)
+        else:
+            pixels = decode()
+    return LabelledImages(pixels, found.labels[rows], found.class_names, rows)
 
 
-def _stacked(images: list[np.ndarray]) -> UInt8[Tensor, "images channel height width"]:
-    shapes = {image.shape[:2] for image in images}
-    if len(shapes) != 1:
-        raise ImageSetError(
-            f"The images have {len(shapes)} different sizes, such as {sorted(shapes)[:3]}; one is "
-            "needed. Choose it by image_size (on the command line --image-size)."
-        )
-    return rearrange(torch.from_numpy(np.stack(images)), "n h w c -> n c h w").contiguous()
+def open_images(
+    source: str | Path,
+    split: str = "test",
+    *,
+    config: str | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
+) -> base.LazySource:
+    """The same images, not decoded yet."""
+    wanted = base.Wanted(config, image_column, label_column)
+    parts = _parts(source, wanted)
+    if parts is None:
+        return datasets_library.from_hub(str(source), split, wanted)
+    return parts[base.chosen_split(parts, split, source)]()
+
+
+def split_names(source: str | Path, config: str | None = None) -> list[str]:
+    """The names of a data set's parts; none where it has no named parts.
+
+    Raises:
+        ImagesError: there is no such data set.
+    """
+    parts = _parts(source, base.Wanted(config))
+    names = datasets_library.hub_splits(str(source), config) if parts is None else list(parts)
+    return sorted((name for name in names if name != base.UNNAMED), key=base.rank)
+
+
+def _parts(source: str | Path, wanted: base.Wanted) -> base.Parts | None:
+    """The splits of a local copy; None for the name of a data set on the hub."""
+    place = Path(source).expanduser()
+    if place.is_dir():
+        found = (kind(place, wanted) for kind in FOLDERS)
+        parts = next((parts for parts in found if parts is not None), None)
+        inside = ", ".join(sorted(path.name for path in place.iterdir())[:8]) or "nothing"
+        return parts or _missing(f"{place}, which holds: {inside}")
+    if place.suffix in FILES:
+        return {base.UNNAMED: partial(FILES[place.suffix], place)}
+    if place.suffix == parquet.ENDING and place.is_file():
+        return parquet.parts(place, wanted)
+    is_path = place.exists() or place.is_absolute() or len(place.parts) > 2
+    return _missing(source) if is_path else None
+
+
+def _missing(place: object) -> NoReturn:
+    raise base.ImagesError(f"There are no images at {place}. Give {LAYOUTS}, or a name on the hub.")

@@ -67,6 +67,8 @@ class LabelledImages(Dataset):
 
     def first(self, count: int | None) -> "LabelledImages":
         """`count` images by the rule of `first_rows`; all for None."""
+        if count is None or count >= len(self):
+            return self
         return self.select(first_rows(self.labels, count))
 
 

@@ -2,13 +2,34 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
+import numpy as np
+import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+CropMode = Literal["center", "squash", "border"]
+INTERPOLATIONS, CROP_MODES = get_args(Interpolation), get_args(CropMode)
+
+
+@runtime_checkable
+class PictureTransform(Protocol):
+    """How a model is shown an RGB picture."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of what it is shown."""
+        ...
+
+    def __call__(self, picture: "Image") -> UInt8[Tensor, "channel height width"]:
+        """The picture as the model is shown it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -26,13 +47,13 @@ class EvalTransform:
 
     size: tuple[int, int]
     crop_share: float = 1.0
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
-    crop_mode: Literal["center", "squash", "border"] = "center"
+    interpolation: Interpolation = "bicubic"
+    crop_mode: CropMode = "center"
     fill: tuple[float, ...] = (0.5, 0.5, 0.5)
 
     def __call__(self, picture: "Image") -> UInt8[Tensor, "channel height width"]:
         """The picture as the model is shown it."""
-        return self._steps(picture)
+        return torch.from_numpy(np.ascontiguousarray(self._steps(picture)))
 
     @cached_property
     def _steps(self) -> Any:

@@ -18,6 +18,7 @@ from freqreg.evaluation.inputs.examples import (
     require_eval_mode,
     unit_range,
 )
+from freqreg.evaluation.inputs.recording import gradients_recorded, recordable
 from freqreg.frequency_bias import Floor, RelativeFloor, log_low_frequency_bias
 from freqreg.input_gradients import value_and_input_grad
 from freqreg.mixers.base import Mixer
@@ -146,11 +147,13 @@ def mixed_points(model: Classifier, mixer: Mixer) -> Point:
 
 
 def _gradient(model: Classifier, x: Pixels, labels: Labels) -> Pixels:
-    def loss_fn(x: Tensor) -> Tensor:
-        return F.cross_entropy(model(x), labels, reduction="sum")
+    with gradients_recorded():
+        y = recordable(labels)
 
-    with torch.enable_grad():
-        return value_and_input_grad(loss_fn, x)[1]
+        def loss_fn(x: Tensor) -> Tensor:
+            return F.cross_entropy(model(x), y, reduction="sum")
+
+        return value_and_input_grad(loss_fn, recordable(x))[1]
 
 
 def _profile(batches: Iterable[Pixels], accelerator: "Accelerator | None") -> FrequencyProfile:

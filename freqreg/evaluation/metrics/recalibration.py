@@ -39,15 +39,29 @@ def recalibrated(model: Model, train_images: Images, *, batch_size: int = BATCH_
     require_eval_mode(model)
     require_pixels(train_images)
     copy = deepcopy(model)
-    norms = [part for part in copy.modules() if isinstance(part, _BatchNorm)]
     whole = len(train_images) // batch_size * batch_size
-    if not norms or not whole:
+    if not whole:
         raise InputError(
-            f"There are {len(norms)} batch norms and {len(train_images)} images for batches of "
-            f"{batch_size}; at least one norm and one whole batch are needed."
+            f"There are {len(train_images)} images for batches of {batch_size}; at least one whole "
+            "batch is needed."
         )
-    _estimate(copy, norms, train_images[:whole], batch_size)
+    _estimate(copy, require_batch_norm(copy), train_images[:whole], batch_size)
     return copy.eval()
+
+
+def require_batch_norm(model: nn.Module) -> list[_BatchNorm]:
+    """The model's batch norms.
+
+    Raises:
+        InputError: there is none.
+    """
+    norms = [part for part in model.modules() if isinstance(part, _BatchNorm)]
+    if not norms:
+        raise InputError(
+            "The model has no batch norm, so it has no statistics to estimate anew: leave out the "
+            "scores recalibrated/..."
+        )
+    return norms
 
 
 def _estimate(model: nn.Module, norms: list[_BatchNorm], images: Images, batch_size: int) -> None:

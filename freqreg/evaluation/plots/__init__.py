@@ -10,7 +10,7 @@ from freqreg.evaluation.plots.spectra import (
     heat_map_figure,
     spectra_figure,
 )
-from freqreg.evaluation.plots.style import png
+from freqreg.evaluation.plots.style import png, svg
 
 __all__ = [
     "GradientPanel",
@@ -19,5 +19,6 @@ __all__ = [
     "png",
     "robustness_figure",
     "spectra_figure",
+    "svg",
     "tradeoff_figure",
 ]

@@ -48,21 +48,20 @@ def gradient_figure(panels: Sequence[GradientPanel], *, image: ArrayLike | None 
     figure, (above, below) = grid(2, len(panels) + (image is not None))
     spectra = [_relative(panel.spectrum) for panel in panels]
     norm = _shared_norm(spectra)
-    for axes, panel, spectrum in zip(above, panels, spectra, strict=False):
-        _draw_spectrum(axes, spectrum, norm)
-        axes.set_title(f"{panel.name}\nlog $B_{{low}}$ = {panel.log_b_low:.2f}", fontsize=9)
+    for upper, lower, panel, spectrum in zip(above, below, panels, spectra, strict=False):
+        _show(upper, spectrum, norm=norm)
+        upper.set_title(f"{panel.name}\nlog $B_{{low}}$ = {panel.log_b_low:.2f}", fontsize=9)
+        _draw_gradient(lower, panel.gradient)
     _name_frequencies(above[0])
+    below[0].set_ylabel("J of one image", fontsize=9)
     if image is None:
         _draw_scale(figure, norm, "magnitude / mean", ax=above)
     else:
         above[-1].axis("off")
         inside = above[-1].inset_axes((0.1, 0.05, 0.08, 0.9))
         _draw_scale(figure, norm, "magnitude / mean", cax=inside)
-        _draw_image(below[-1], image)
-    for axes, panel in zip(below, panels, strict=False):
-        _draw_gradient(axes, panel.gradient)
-    _hide_ticks(below[0])
-    below[0].set_ylabel("J of one image", fontsize=9)
+        _show(below[-1], np.moveaxis(np.asarray(image, dtype=np.float64), 0, -1).clip(0, 1))
+        below[-1].set_title("image", fontsize=9)
     return figure
 
 
@@ -86,14 +85,13 @@ def spectra_figure(rows: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
     for line, row in zip(axes, rows, strict=True):
         for cell, column in zip(line, columns, strict=True):
             if (row, column) in spectra:
-                _draw_spectrum(cell, spectra[row, column], norm)
+                _show(cell, spectra[row, column], norm=norm)
             else:
                 cell.axis("off")
         _name_frequencies(line[0], row)
     for cell, column in zip(axes[0], columns, strict=True):
         cell.set_title(column, fontsize=10)
-    cells = [cell for line in axes for cell in line]
-    _draw_scale(figure, norm, "magnitude / mean", ax=cells, shrink=0.9)
+    _draw_scale(figure, norm, "magnitude / mean", ax=figure.axes, shrink=0.9)
     return figure
 
 
@@ -136,9 +134,10 @@ def _shared_norm(spectra: Sequence[NDArray[np.float64]]) -> LogNorm:
     return LogNorm(max(low, high / _SPAN), high, clip=True)
 
 
-def _draw_spectrum(axes: Axes, spectrum: NDArray[np.float64], norm: LogNorm) -> None:
-    axes.imshow(spectrum, norm=norm, cmap=MAP_COLOURS)
-    _hide_ticks(axes)
+def _show(axes: Axes, picture: NDArray[np.float64], **options: Any) -> None:
+    axes.imshow(picture, **{"cmap": MAP_COLOURS, **options})
+    axes.set_xticks([])
+    axes.set_yticks([])
 
 
 def _name_frequencies(axes: Axes, row: str = "") -> None:
@@ -149,16 +148,4 @@ def _name_frequencies(axes: Axes, row: str = "") -> None:
 def _draw_gradient(axes: Axes, gradient: ArrayLike) -> None:
     mean = np.asarray(gradient, dtype=np.float64).mean(0)
     limit = np.quantile(np.abs(mean), 0.99) or 1.0
-    axes.imshow(mean, cmap="gray", vmin=-limit, vmax=limit)
-    _hide_ticks(axes)
-
-
-def _draw_image(axes: Axes, image: ArrayLike) -> None:
-    axes.imshow(np.moveaxis(np.asarray(image, dtype=np.float64), 0, -1).clip(0, 1))
-    axes.set_title("image", fontsize=9)
-    _hide_ticks(axes)
-
-
-def _hide_ticks(axes: Axes) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
+    _show(axes, mean, cmap="gray", vmin=-limit, vmax=limit)

@@ -6,6 +6,7 @@ from itertools import cycle
 from typing import Any
 
 try:
+    import matplotlib as mpl
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 except ImportError as error:
@@ -45,6 +46,22 @@ def point_styles() -> Iterator[dict[str, Any]]:
 
 def png(figure: Figure, *, dpi: int = 144) -> bytes:
     """The figure as a PNG file, the same bytes for the same figure."""
+    return _file(figure, format="png", dpi=dpi, metadata={"Software": None})
+
+
+def svg(figure: Figure, *, salt: str = "freqreg", **metadata: str) -> bytes:
+    """The figure as an SVG file, the same bytes for the same figure.
+
+    Args:
+        figure: to write.
+        salt: of the names of its parts.
+        metadata: what the file says of itself, by matplotlib's keywords.
+    """
+    with mpl.rc_context({"svg.hashsalt": salt}):
+        return _file(figure, format="svg", metadata={"Date": None, **metadata})
+
+
+def _file(figure: Figure, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    figure.savefig(buffer, **options)
     return buffer.getvalue()

@@ -1,21 +1,20 @@
 """Runs that differ in nothing but their seeds, and what they have in common."""
 
 import json
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import Any
 
+from pandas import DataFrame
+
+from freqreg.evaluation.report.numbers import STANDARD, numbers
 from freqreg.evaluation.report.portrait import Portrait
 from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.results.paper import METHODS, published
-from freqreg.evaluation.results.summary import Spread
-
-STANDARD = "standard"
+from freqreg.evaluation.results.summary import incomparable
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """Runs of one method with the same settings.
 
@@ -23,54 +22,51 @@ class Group:
         label: the method, and where it has several groups what this one differs by.
         method: how they were trained.
         runs: one for each seed; none where only the paper has the method.
+        numbers: a row for each run, see `numbers`.
     """
 
     label: str
     method: str
-    runs: tuple[ReportedRun, ...] = ()
-
-    def spread(self, measured: Callable[[ReportedRun], float | None]) -> Spread | None:
-        """A number of all runs that have it; None where none has."""
-        values = [value for run in self.runs if (value := measured(run)) is not None]
-        return Spread(tuple(values)) if values else None
+    runs: tuple[ReportedRun, ...]
+    numbers: DataFrame
 
 
-def grouped(runs: Iterable[ReportedRun]) -> list[Group]:
+def grouped(runs: Sequence[ReportedRun]) -> list[Group]:
     """The groups of runs on one data set, in the paper's order of methods."""
-    found: dict[tuple[str, str], list[ReportedRun]] = defaultdict(list)
-    for run in runs:
-        found[run.record.method, json.dumps(run.training, sort_keys=True)].append(run)
-    of_method: dict[str, list[list[ReportedRun]]] = defaultdict(list)
-    for (method, _), members in found.items():
-        of_method[method].append(members)
-    return [
-        Group(label, method, tuple(members))
-        for method in sorted(of_method, key=_place)
-        for label, members in zip(
-            _labels(method, of_method[method]), of_method[method], strict=True
-        )
+    parts = numbers(runs).groupby(["method", "training"], sort=False)
+    found = [
+        Group(str(method), str(method), tuple(runs[place] for place in rows.index), rows)
+        for (method, _), rows in parts
     ]
+    return sorted((_labelled(group, found) for group in found), key=_place)
 
 
 def with_published(groups: Sequence[Group], dataset: str) -> list[Group]:
     """The same, and an empty group for each other method that the paper has on this data set."""
     run = {group.method for group in groups}
     others = [
-        Group(title, method)
+        Group(title, method, (), groups[0].numbers.head(0))
         for method, title in METHODS.items()
         if method not in run and published(dataset, method, "clean") is not None
     ]
-    return sorted([*groups, *others], key=lambda group: _place(group.method))
+    return sorted([*groups, *others], key=_place)
 
 
 def baseline_of(group: Group, groups: Sequence[Group]) -> Group | None:
-    """What a method's corruptions are compared with: the one it adds to, else standard training.
+    """The group that a method is compared with: what it adds to, of the most similar settings.
 
-    "fgsm+jafr" adds to "fgsm". None for standard training itself, or where it was not run.
+    "fgsm+jafr" adds to "fgsm". None for standard training itself, or where it was not run on the
+    same images with the same settings.
     """
     wanted = group.method.rpartition("+")[0] or STANDARD
-    others = [other for other in groups if other.method == wanted and other is not group]
-    return max(others, key=lambda other: _alike(group, other), default=None)
+    others = [
+        other
+        for other in groups
+        if other.method == wanted
+        and other is not group
+        and not incomparable(group.runs[0].record, other.runs[0].record)
+    ]
+    return max(others, key=lambda other: len(_settings(group) & _settings(other)), default=None)
 
 
 def first_portrayed(group: Group) -> tuple[ReportedRun, Portrait] | None:
@@ -78,24 +74,22 @@ def first_portrayed(group: Group) -> tuple[ReportedRun, Portrait] | None:
     return next(((run, run.portrait) for run in group.runs if run.portrait is not None), None)
 
 
-def _alike(first: Group, second: Group) -> int:
-    """How many settings two groups share."""
-    return len(_items(first.runs[0].training) & _items(second.runs[0].training))
+def _settings(group: Group) -> set[tuple[str, str]]:
+    return {(name, json.dumps(value)) for name, value in group.runs[0].training.items()}
 
 
-def _items(training: dict[str, Any]) -> set[tuple[str, str]]:
-    return {(name, json.dumps(value)) for name, value in training.items()}
+def _labelled(group: Group, groups: Sequence[Group]) -> Group:
+    """The group, called by its method and by the settings that others of the method differ in."""
+    name = PurePath(group.method).name
+    are_called_so = {other.method for other in groups if PurePath(other.method).name == name}
+    title = METHODS.get(group.method, name if len(are_called_so) == 1 else group.method)
+    alike = [other.runs[0].training for other in groups if other.method == group.method]
+    names = dict.fromkeys(name for settings in alike for name in settings)
+    varied = [name for name in names if len({str(settings.get(name)) for settings in alike}) > 1]
+    told = [name for name in varied if name in alike[0]] or varied
+    values = (f"{name} {group.runs[0].training.get(name)}" for name in told)
+    return replace(group, label=", ".join((title, *values)))
 
 
-def _labels(method: str, groups: list[list[ReportedRun]]) -> list[str]:
-    title = METHODS.get(method, PurePath(method).name)
-    if len(groups) == 1:
-        return [title]
-    settings = [runs[0].training for runs in groups]
-    names = [name for name in settings[0] if len({str(s.get(name)) for s in settings}) > 1]
-    return [f"{title}, " + ", ".join(f"{name} {s.get(name)}" for name in names) for s in settings]
-
-
-def _place(method: str) -> tuple[int, str]:
-    known = list(METHODS)
-    return (known.index(method) if method in known else len(known)), method
+def _place(group: Group) -> tuple[int, str]:
+    return [*METHODS, group.method].index(group.method), group.method

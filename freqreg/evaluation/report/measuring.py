@@ -1,10 +1,11 @@
 """Portraits for a report that were not kept when its models were evaluated."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from freqreg.cli.shared import images_for, load_models
 from freqreg.errors import SettingError
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
+from freqreg.evaluation.inputs.opening import load_models
 from freqreg.evaluation.report.groups import first_portrayed, grouped
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
 from freqreg.evaluation.report.runs import ReportedRun
@@ -12,15 +13,17 @@ from freqreg.evaluation.report.runs import ReportedRun
 IMAGES = 1000
 """The first so many, as the paper's Table 2 has."""
 
+Load = Callable[..., LabelledImages]
 
-def with_portraits(runs: Sequence[ReportedRun], data: str) -> list[ReportedRun]:
+
+def with_portraits(runs: Sequence[ReportedRun], load: Load) -> list[ReportedRun]:
     """The runs, of which the first of each method and setting has a portrait.
 
     Those that are missing are measured, and kept beside the runs' JSON files.
 
     Args:
         runs: of one data set.
-        data: its test images, as `freqreg evaluate` takes them.
+        load: gives so many of its test images, as the models are shown them.
 
     Raises:
         SettingError: the runs are of several data sets.
@@ -31,17 +34,16 @@ def with_portraits(runs: Sequence[ReportedRun], data: str) -> list[ReportedRun]:
             f"Images of one data set were given and runs on {', '.join(datasets)}. Name the runs "
             "of one data set; portraits are kept, so the next report has those of all."
         )
-    return [_with_portrait(run, data) if _is_wanted(run, runs) else run for run in runs]
+    presets = {run.preset for run in runs}
+    alike = ([run for run in runs if run.preset == preset] for preset in presets)
+    groups = (group for members in alike for group in grouped(members))
+    wanted = {id(group.runs[0]) for group in groups if first_portrayed(group) is None}
+    return [_with_portrait(run, load) if id(run) in wanted else run for run in runs]
 
 
-def _is_wanted(run: ReportedRun, runs: Sequence[ReportedRun]) -> bool:
-    alike = [other for other in runs if other.preset == run.preset]
-    return any(group.runs[0] is run and not first_portrayed(group) for group in grouped(alike))
-
-
-def _with_portrait(run: ReportedRun, data: str) -> ReportedRun:
+def _with_portrait(run: ReportedRun, load: Load) -> ReportedRun:
     (loaded,) = load_models((run.record.model,), None)
-    found = images_for([loaded], data, split="test", count=IMAGES, image_size=None)
-    portrait = Portrait.measure(loaded.model, found.images, found.labels)
+    found = load([loaded], count=IMAGES)
+    portrait = Portrait.measure(loaded.model, found.pixels, found.labels)
     portrait.save(portrait_file(run.files[0]), of=run.record)
     return replace(run, portrait=portrait)

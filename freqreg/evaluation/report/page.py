@@ -1,26 +1,20 @@
 """The report on evaluated models: one page of HTML, the same as Markdown, and its figures."""
 
 import re
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from freqreg._files import write_text
 from freqreg.evaluation.report.blocks import Block, Chapter, Page, Points, Section, Text
-from freqreg.evaluation.report.cells import IN_DOUBT
 from freqreg.evaluation.report.figures import spectra_picture
-from freqreg.evaluation.report.groups import Group, grouped
+from freqreg.evaluation.report.groups import grouped
 from freqreg.evaluation.report.html import as_html
-from freqreg.evaluation.report.markdown import as_markdown, figures_of
+from freqreg.evaluation.report.markdown import write_markdown
 from freqreg.evaluation.report.runs import ReportedRun
-from freqreg.evaluation.report.sections import chapter, chapter_title
+from freqreg.evaluation.report.sections import NOTES, chapter, chapter_title
 from freqreg.evaluation.results.paper import DATASETS, ERRATA, SOURCE, tables_of
 
 TITLE = "Frequency bias and robustness"
-SPECTRA = Text(
-    "Mean magnitude spectra, divided by their means: of the images, and of the input gradients of "
-    "standard training on them. Frequencies grow to the right and downwards."
-)
 HTML, MARKDOWN, FIGURES = "report.html", "report.md", "figures"
 
 
@@ -35,46 +29,34 @@ def write_report(runs: Sequence[ReportedRun], folder: Path) -> Page:
     """
     page = build(runs)
     write_text(folder / HTML, as_html(page))
-    write_text(folder / MARKDOWN, as_markdown(page, figures=FIGURES))
-    (folder / FIGURES).mkdir(exist_ok=True)
-    for picture in figures_of(page):
-        (folder / FIGURES / f"{picture.name}.svg").write_bytes(picture.svg)
+    write_markdown(page, folder / MARKDOWN, figures=FIGURES)
     return page
 
 
 def build(runs: Sequence[ReportedRun]) -> Page:
     """The report: a chapter for each data set and preset, and one of what they share."""
-    by_chapter: dict[str, list[ReportedRun]] = defaultdict(list)
+    by_title: dict[str, list[ReportedRun]] = {}
     for run in runs:
-        by_chapter[chapter_title(run)].append(run)
-    chapters = [chapter(_name(title), members) for title, members in by_chapter.items()]
-    shared = _shared({title: grouped(members) for title, members in by_chapter.items()})
-    return Page(TITLE, _lead(runs), (*chapters, shared))
+        by_title.setdefault(chapter_title(run), []).append(run)
+    chapters = [chapter(_name(title), members) for title, members in by_title.items()]
+    shared = [Section("The paper", _paper(runs))]
+    picture = spectra_picture("spectra", {t: grouped(members) for t, members in by_title.items()})
+    if picture is not None:
+        blocks = picture, Text(NOTES["spectra"])
+        shared.insert(0, Section("Data and gradients (Figure 1)", blocks))
+    return Page(TITLE, _lead(runs), (*chapters, Chapter("Data sets together", tuple(shared))))
 
 
 def _lead(runs: Sequence[ReportedRun]) -> tuple[Text, ...]:
     methods = {run.record.method for run in runs}
     datasets = dict.fromkeys(DATASETS.get(run.dataset, run.dataset) for run in runs)
     counts = f"{_count(len(runs), 'model')} by {_count(len(methods), 'method')}"
-    return (
-        Text(f"{counts}, on {', '.join(datasets)}."),
-        Text(
-            "Accuracies are in percent: the mean and, of several seeds, ± their sample standard "
-            "deviation. Bars run from 0 to 100; the tick on a bar is the paper's figure, which "
-            f"stands below with our difference to it. {IN_DOUBT} The paper's figure is in doubt."
-        ),
-    )
+    return Text(f"{counts}, on {', '.join(datasets)}."), Text(NOTES["numbers"])
 
 
-def _shared(groups: Mapping[str, Sequence[Group]]) -> Chapter:
-    """Figure 1, and what is to be known of the paper."""
-    picture = spectra_picture("spectra", groups)
-    spectra = [Section("Data and gradients (Figure 1)", (picture, SPECTRA))] if picture else []
-    return Chapter("Data sets together", (*spectra, Section("The paper", _paper(groups))))
-
-
-def _paper(groups: Mapping[str, Sequence[Group]]) -> tuple[Block, ...]:
-    run = {group.runs[0].dataset for members in groups.values() for group in members}
+def _paper(runs: Sequence[ReportedRun]) -> tuple[Block, ...]:
+    """What is to be known of the paper."""
+    run = {run.dataset for run in runs}
     left = [
         f"Table {number} ({name})"
         for dataset, name in DATASETS.items()

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from freqreg.errors import SettingError
 from freqreg.evaluation.inputs.models import CONFIG, RESULTS
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
 from freqreg.evaluation.results.paper import DATASETS
-from freqreg.evaluation.results.records import Entry, ModelScores, RecordError, Values
+from freqreg.evaluation.results.records import Entry, ModelScores, RecordError
 
 
 @dataclass(frozen=True)
@@ -67,18 +68,23 @@ def read_runs(places: Iterable[Path]) -> list[ReportedRun]:
         RecordError: a file is cut off.
     """
     places = list(places)
-    found: dict[Path, ReportedRun] = {}
+    found: dict[Path, dict[Path, ModelScores]] = {}
     for path in _json_files(places):
-        run = _read(path)
-        if run is not None:
-            key = Path(run.record.model).resolve()
-            found[key] = _joined(found[key], run) if key in found else run
+        content = _content(path)
+        if {"about", "scores"} <= content.keys():
+            record = ModelScores.load(path)
+            found.setdefault(Path(record.model).resolve(), {})[path] = record
+        elif path.name == RESULTS and content.keys() >= _FINISHED:
+            found.setdefault(path.parent.resolve(), {})
     if not found:
         raise SettingError(
             f"There is nothing to report in {', '.join(map(str, places)) or 'no place'}. Name "
             f"folders that freqreg evaluate wrote into, or recipes' runs with {RESULTS}."
         )
-    return sorted(found.values(), key=_order)
+    return sorted((_run(model, records) for model, records in found.items()), key=_order)
+
+
+_FINISHED = {"measures", "config"}
 
 
 def _json_files(places: list[Path]) -> Iterator[Path]:
@@ -88,106 +94,83 @@ def _json_files(places: list[Path]) -> Iterator[Path]:
         yield from sorted(place.rglob("*.json")) if place.is_dir() else [place]
 
 
-def _read(path: Path) -> ReportedRun | None:
+def _content(path: Path) -> dict[str, Any]:
+    """What a JSON file has by name: nothing where it is missing, or something else."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text()) if path.is_file() else {}
     except ValueError as error:
         raise RecordError(f"{path} is no JSON ({error}). Finish, rename or delete it.") from error
-    if not isinstance(content, dict):
-        return None
-    if "about" in content and "scores" in content:
-        return _evaluated(path)
-    return _finished(path, content) if "measures" in content and "config" in content else None
+    return content if isinstance(content, dict) else {}
 
 
-def _evaluated(path: Path) -> ReportedRun:
-    """A record, joined with what its run folder says if that is still there."""
-    record = ModelScores.load(path)
-    run = ReportedRun(record, (path,), portrait=Portrait.load(portrait_file(path), of=record))
-    results, config = Path(record.model, RESULTS), Path(record.model, CONFIG)
-    finished = _read(results) if results.is_file() else None
-    if finished is not None:
-        return _joined(run, finished)
-    return replace(run, config=json.loads(config.read_text())) if config.is_file() else run
-
-
-def _finished(path: Path, content: Mapping[str, Any]) -> ReportedRun:
-    config = content["config"]
-    about = {
-        "model": str(path.parent),
-        "method": config["method"],
-        "training_seed": config["seed"],
-    }
-    record = ModelScores(about, _entries(content["measures"], config))
-    portrait = Portrait.load(portrait_file(path), of=record)
-    return ReportedRun(record, (path,), config, content.get("seconds_per_step"), portrait)
-
-
-def _entries(measures: Mapping[str, float], config: Mapping[str, Any]) -> dict[str, Entry]:
-    """A recipe's figures as scores, with those of its settings that an evaluation has, too."""
-    settings = dict(config["settings"]) | {"eps": config["settings"]["eps_255"] / 255}
-    pgd = "pgd-max-loss" if settings.get("attack_select") == "max-loss" else "pgd"
-    parts: dict[str, tuple[Values, tuple[str, ...]]] = {
-        "clean": ({"accuracy": measures["clean"]}, ()),
-        "fgsm": ({"accuracy": measures["fgsm"]}, ("eps", "fgsm_images")),
-        pgd: (
-            {"accuracy": measures["pgd"]},
-            ("eps", "attack_steps", "attack_restarts", "attacked_images"),
-        ),
-        "noise": (
-            {"low": measures["low_noise"], "high": measures["high_noise"]},
-            ("noise_rms",),
-        ),
-        "log_b_low": (
-            {"one quadrant": measures["log_b_low"], "flipped": measures["log_b_low_flipped"]},
-            ("profiled_images",),
-        ),
-    }
-    return {
-        score: Entry(values, {name: settings[name] for name in used}, config["versions"], 0.0)
-        for score, (values, used) in parts.items()
-    }
-
-
-def _joined(first: ReportedRun, second: ReportedRun) -> ReportedRun:
-    """One model of two files: scores of `freqreg evaluate`, which know their images, win."""
-    weak, strong = sorted((first, second), key=lambda run: "data" in run.record.about)
-    if "data" in weak.record.about:
-        _require_agreement(weak, strong)
+def _run(model: Path, evaluations: Mapping[Path, ModelScores]) -> ReportedRun:
+    """A model of several files: scores of `freqreg evaluate`, which know their images, win."""
+    for first, second in combinations(evaluations, 2):
+        _require_agreement(evaluations, first, second)
+    records: dict[Path, ModelScores] = dict(evaluations)
+    finished: dict[str, Any] = _content(model / RESULTS)
+    if finished.keys() >= _FINISHED:
+        records = {model / RESULTS: _scores_of_a_recipe(model, **finished)} | records
+    else:
+        finished = {"config": _content(model / CONFIG)}
+    about, scores = {}, {}
+    for record in records.values():
+        about, scores = {**about, **record.about}, scores | record.scores
+    files = tuple(reversed(records))
+    portraits = (Portrait.load(portrait_file(path), of=records[path]) for path in files)
     return ReportedRun(
-        ModelScores(
-            {**weak.record.about, **strong.record.about},
-            {**weak.record.scores, **strong.record.scores},
-        ),
-        tuple(dict.fromkeys((*strong.files, *weak.files))),
-        strong.config or weak.config,
-        strong.seconds_per_step or weak.seconds_per_step,
-        strong.portrait or weak.portrait,
+        ModelScores(about, scores),
+        files,
+        finished["config"],
+        finished.get("seconds_per_step"),
+        next((portrait for portrait in portraits if portrait is not None), None),
     )
 
 
-def _require_agreement(first: ReportedRun, second: ReportedRun) -> None:
-    of_first, of_second = first.record.scores, second.record.scores
+def _scores_of_a_recipe(
+    model: Path, measures: Mapping[str, float], config: Mapping[str, Any], **_: Any
+) -> ModelScores:
+    """A recipe's figures, with those of its settings that an evaluation has, too."""
+    settings = {**config["settings"], "eps": config["settings"]["eps_255"] / 255}
+    pgd = "pgd-max-loss" if settings.get("attack_select") == "max-loss" else "pgd"
+    attack = ("eps", "attack_steps", "attack_restarts", "attacked_images")
+    low, flipped = "log_b_low", "log_b_low_flipped"
+    parts: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
+        "clean": ({"accuracy": "clean"}, ()),
+        "fgsm": ({"accuracy": "fgsm"}, ("eps", "fgsm_images")),
+        pgd: ({"accuracy": "pgd"}, attack),
+        "noise": ({"low": "low_noise", "high": "high_noise"}, ("noise_rms",)),
+        "log_b_low": ({"one quadrant": low, "flipped": flipped}, ("profiled_images",)),
+    }
+    scores = {
+        score: Entry(
+            {part: measures[name] for part, name in names.items()},
+            {name: settings[name] for name in used},
+            config["versions"],
+            0.0,
+        )
+        for score, (names, used) in parts.items()
+    }
+    about = {"model": str(model), "method": config["method"], "training_seed": config["seed"]}
+    return ModelScores(about, scores)
+
+
+def _require_agreement(records: Mapping[Path, ModelScores], one: Path, other: Path) -> None:
+    first, second = records[one], records[other]
     twice = [
         name
-        for name in of_first.keys() & of_second.keys()
-        if (of_first[name].values, of_first[name].settings)
-        != (of_second[name].values, of_second[name].settings)
+        for name in sorted(first.scores.keys() & second.scores.keys())
+        if (first.scores[name].values, first.scores[name].settings)
+        != (second.scores[name].values, second.scores[name].settings)
     ]
-    if twice or first.record.about != second.record.about:
+    if twice or first.about != second.about:
         raise SettingError(
-            f"{first.files[0]} and {second.files[0]} are evaluations of the same model that "
-            f"differ ({', '.join(sorted(twice)) or 'in what they are about'}). Name one of them."
+            f"{one} and {other} are evaluations of the same model that differ "
+            f"({', '.join(twice) or 'in what they are about'}). Name one of them."
         )
 
 
 def _order(run: ReportedRun) -> tuple[Any, ...]:
-    known = list(DATASETS)
-    place = known.index(run.dataset) if run.dataset in known else len(known)
-    return (
-        place,
-        run.dataset,
-        run.preset,
-        run.record.method,
-        run.seed if run.seed is not None else -1,
-    )
+    place = [*DATASETS, run.dataset].index(run.dataset)
+    seed = -1 if run.seed is None else run.seed
+    return place, run.dataset, run.preset, run.record.method, seed

@@ -1,6 +1,8 @@
 """What a report says of one data set, section by section; one without numbers is left out."""
 
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.resources import files
 
 from freqreg.evaluation.report.blocks import Block, Chapter, Points, Section, Table, Text
 from freqreg.evaluation.report.conditions import condition_table, missing_lines, version_lines
@@ -9,7 +11,8 @@ from freqreg.evaluation.report.figures import (
     robustness_picture,
     tradeoff_picture,
 )
-from freqreg.evaluation.report.groups import STANDARD, Group, grouped, with_published
+from freqreg.evaluation.report.groups import Group, grouped, with_published
+from freqreg.evaluation.report.numbers import STANDARD
 from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.report.tables import (
     attack_table,
@@ -21,43 +24,11 @@ from freqreg.evaluation.report.tables import (
 from freqreg.evaluation.report.tradeoff import comparisons, tradeoff_table
 from freqreg.evaluation.results.paper import DATASETS, published, tables_of
 
-COLLAPSED = Text(
-    "Collapsed: FGSM leaves at least 30 % of the clean accuracy, and PGD less than a quarter of "
-    "what FGSM leaves. Such a model only seems robust."
+_CONTENT = tomllib.loads(
+    files("freqreg.evaluation.report").joinpath("sections.toml").read_text(encoding="utf-8")
 )
-BIAS = Text(
-    "log B_low of the input gradients J: the higher, the more low frequencies dominate; white "
-    "noise of 32 × 32 pixels has 3.53. The paper's sees one quadrant of the spectrum; that of the "
-    "mirrored J is the other one. Spectra are divided by their means, DC is at the upper left."
-)
-CORRUPTED = Text(
-    "Accuracy under each corruption, mean over five severities, from low frequencies to high by "
-    "the corruption's own log B_low (the paper's, of CIFAR-10-C). mCE is relative to standard "
-    "training; lower is better."
-)
-TRADEOFF = Text(
-    "Change of accuracy against the corruption's own log B_low, in points, of means over seeds. A "
-    "method that steers to low frequencies is expected to gain on the left and to lose on the "
-    "right: a negative rank correlation (Spearman's). The four noises lie close together and can "
-    "make it alone, so it is given without them, too."
-)
-ROBUSTNESS = Text(
-    "PGD of growing radius. Accuracy that does not reach 0, or a loss that stops growing, betrays "
-    "masked gradients."
-)
-TRUST = Text(
-    "Expected calibration error over 15 bins, mean cross-entropy, and accuracy under random noise, "
-    "all without an adversary."
-)
-CONDITIONS = Text(
-    "The evaluation's settings, and the paper's where they differ. Sampling error: half the widest "
-    "95 % interval of an accuracy on so many images, in points; the spread over seeds lacks it."
-)
-COSTS = Text("The paper's seconds are of a V100; compare the multiples of standard training.")
-SMALLER = (
-    "These runs are of the preset {preset}, not of the paper's experiment: its figures stand "
-    "beside for orientation, and a difference is no failure to reproduce."
-)
+NOTES = {name: " ".join(text.split()) for name, text in _CONTENT["notes"].items()}
+"""What is said beside the numbers, of several sections or under conditions."""
 
 
 def chapter(name: str, runs: Sequence[ReportedRun]) -> Chapter:
@@ -67,25 +38,25 @@ def chapter(name: str, runs: Sequence[ReportedRun]) -> Chapter:
         name: begins the names of figure files.
         runs: with the same `dataset` and `preset`.
     """
-    dataset, preset = runs[0].dataset, runs[0].preset
+    dataset = runs[0].dataset
     own = grouped(runs)
-    groups = with_published(own, dataset)
+    groups, compared = with_published(own, dataset), comparisons(own, dataset)
+    tradeoffs = (
+        tradeoff_picture(f"{name}-tradeoff-{number}", comparison)
+        for number, comparison in enumerate(compared, start=1)
+    )
+    blocks = {
+        "attacked": (*_warnings(dataset, runs[0].preset), attack_table(groups, dataset)),
+        "bias": (gradients_picture(f"{name}-gradients", own), bias_table(groups, dataset)),
+        "corrupted": (corruption_table(groups, dataset),),
+        "tradeoff": (*tradeoffs, tradeoff_table(compared)),
+        "robustness": (robustness_picture(f"{name}-robustness", own),),
+        "trust": (trust_table(groups, dataset),),
+        "seeds": seed_tables(own),
+        "conditions": (condition_table(own), *_footing(groups)),
+    }
     sections = (
-        _attacked(groups, dataset, preset),
-        _section(
-            _titled("Frequencies of the input gradients", dataset, 2),
-            BIAS,
-            gradients_picture(f"{name}-gradients", own),
-            bias_table(groups, dataset),
-        ),
-        _section(
-            _titled("Under corruptions", dataset, 1), CORRUPTED, corruption_table(groups, dataset)
-        ),
-        _tradeoffs(name, own, dataset),
-        _section("Against ε", ROBUSTNESS, robustness_picture(f"{name}-robustness", own)),
-        _section("Calibration and noise", TRUST, trust_table(groups, dataset)),
-        _section("Every seed", *seed_tables(own)),
-        _section("How it was measured", CONDITIONS, condition_table(own), *_footing(groups)),
+        _section(blocks[key], dataset, **about) for key, about in _CONTENT["sections"].items()
     )
     return Chapter(chapter_title(runs[0]), tuple(s for s in sections if s is not None))
 
@@ -96,40 +67,33 @@ def chapter_title(run: ReportedRun) -> str:
     return f"{title}, preset {run.preset}" if run.preset else title
 
 
-def _attacked(groups: Sequence[Group], dataset: str, preset: str) -> Section | None:
-    is_smaller = dataset in DATASETS and preset not in ("", "paper")
-    warning = [Text(SMALLER.format(preset=preset))] if is_smaller else []
-    has_costs = published(dataset, STANDARD, "seconds") is not None
-    notes = (*warning, COLLAPSED, *([COSTS] if has_costs else []))
-    title = _titled("Under attack", dataset, 3, 4, 5, 6)
-    return _section(title, *notes, attack_table(groups, dataset))
+def _warnings(dataset: str, preset: str) -> Iterator[Text]:
+    if dataset in DATASETS and preset not in ("", "paper"):
+        yield Text(NOTES["smaller"].format(preset=preset))
+    yield Text(NOTES["collapsed"])
+    if published(dataset, STANDARD, "seconds") is not None:
+        yield Text(NOTES["costs"])
 
 
-def _tradeoffs(name: str, groups: Sequence[Group], dataset: str) -> Section | None:
-    found = comparisons(groups, dataset)
-    pictures = [
-        tradeoff_picture(f"{name}-tradeoff-{number}", comparison)
-        for number, comparison in enumerate(found, start=1)
-    ]
-    table = [tradeoff_table(found)] if found else []
-    return _section("Low against high frequencies", TRADEOFF, *pictures, *table)
+def _footing(groups: Sequence[Group]) -> Iterator[Block]:
+    lists = {"Measured with:": version_lines(groups), "Missing:": missing_lines(groups)}
+    for title, lines in lists.items():
+        if lines:
+            yield from (Text(title), Points(lines))
 
 
-def _footing(groups: Sequence[Group]) -> list[Block]:
-    versions, missing = version_lines(groups), missing_lines(groups)
-    return [
-        *([Text("Measured with:"), Points(versions)] if versions else []),
-        *([Text("Missing:"), Points(missing)] if missing else []),
-    ]
-
-
-def _section(title: str, *blocks: Block | None) -> Section | None:
-    """The section, unless nothing of it has numbers."""
-    told = tuple(b for b in blocks if b is not None and not (isinstance(b, Table) and not b.rows))
-    return Section(title, told) if any(not isinstance(b, Text | Points) for b in told) else None
-
-
-def _titled(title: str, dataset: str, *numbers: int) -> str:
-    """The title, with the numbers of the paper's tables of this data set."""
-    own = [str(number) for number in tables_of(dataset) if number in numbers]
-    return f"{title} (Table {', '.join(own)})" if own else title
+def _section(
+    blocks: Iterable[Block | None],
+    dataset: str,
+    *,
+    title: str,
+    tables: Sequence[int] = (),
+    note: str = "",
+) -> Section | None:
+    """The section, with the numbers of the paper's tables; None where nothing has numbers."""
+    told = [b for b in blocks if b is not None and not (isinstance(b, Table) and not b.rows)]
+    if all(isinstance(block, Text | Points) for block in told):
+        return None
+    own = ", ".join(str(number) for number in tables_of(dataset) if number in tables)
+    texts = [Text(" ".join(note.split()))] if note else []
+    return Section(f"{title} (Table {own})" if own else title, (*texts, *told))

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import chain
@@ -66,7 +67,7 @@ class ModelScores:
         """Whether the score was measured, with these settings."""
         return score in self.scores and not differences(self.scores[score].settings, settings)
 
-    def require(self, wanted: Mapping[str, Mapping[str, Any]], *, file: Path) -> None:
+    def require(self, wanted: Mapping[str, Mapping[str, Any]], *, file: Path | None) -> None:
         """Raise where scores were measured with other settings than `wanted`.
 
         Args:
@@ -99,9 +100,10 @@ class ModelScores:
             content = json.loads(path.read_text())
             scores = {name: Entry(**entry) for name, entry in content["scores"].items()}
             return cls(content["about"], scores)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RecordError(
-                f"{path} is not a record of an evaluation ({error!r}). Delete or rename it."
+                f"{path} is not a record of an evaluation ({error!r}). Name another file for the "
+                "scores (on the command line --output-dir), or move this one away."
             ) from error
 
     @classmethod
@@ -118,7 +120,7 @@ class ModelScores:
         Raises:
             RecordError: it is, and `replace` is False.
         """
-        stored = cls.load(path) if path.is_file() else cls(about)
+        stored = cls.load(path) if path.exists() else cls(about)
         different = differences(stored.about, about)
         if different and replace:
             return cls(about)
@@ -139,6 +141,16 @@ class ModelScores:
         return [(*known, part, value) for part, value in values.items()]
 
 
+def require_own_table(path: Path) -> None:
+    """Raise where a file is there that `save_table` has not written."""
+    header = ",".join(COLUMNS)
+    if path.exists() and not path.read_text(errors="replace").startswith(header):
+        raise RecordError(
+            f"{path} is no table of scores: its first line is not {header}. Name another folder "
+            "(on the command line --output-dir), or move the file away."
+        )
+
+
 def save_table(path: Path, rows: Iterable[Row]) -> None:
     """Write the tidy table as CSV, with the header `COLUMNS`."""
     text = io.StringIO()
@@ -149,18 +161,29 @@ def save_table(path: Path, rows: Iterable[Row]) -> None:
 
 
 def load_all(folder: Path) -> list[ModelScores]:
-    """The records in a folder, by file name.
+    """The records in a folder, by file name; other files may lie there as well.
 
     Raises:
-        RecordError: a JSON file there is not a record.
+        RecordError: a file begins as a record does, and is not a whole one.
     """
-    return [ModelScores.load(path) for path in sorted(folder.glob("*.json"))]
+    return [ModelScores.load(path) for path in sorted(folder.glob("*.json")) if _is_record(path)]
 
 
-def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+def _is_record(path: Path) -> bool:
+    text = path.read_text(errors="replace")
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return re.match(r'\s*{\s*"about":', text) is not None  # cut off
+    return isinstance(content, dict) and {"about", "scores"} <= content.keys()
+
+
+def differences(
+    found: Mapping[str, Any], wanted: Mapping[str, Any], *, between: str = ", now "
+) -> list[str]:
     """What differs: its name, what was found, and what is wanted."""
     return [
-        f"{name}: {found.get(name)}, now {wanted.get(name)}"
+        f"{name}: {found.get(name)}{between}{wanted.get(name)}"
         for name in sorted({*found, *wanted})
         if found.get(name) != wanted.get(name)
     ]

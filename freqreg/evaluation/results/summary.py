@@ -1,13 +1,18 @@
-"""What follows from scores: means over corruptions, mCE, collapse, the spread over seeds."""
+"""What follows from scores: means over corruptions, mCE, and collapse."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from statistics import fmean, stdev
+from collections.abc import Sequence
+from itertools import chain
+from statistics import fmean
 
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, MAIN
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
-from freqreg.evaluation.results.records import ModelScores, Row, Values
+from freqreg.evaluation.results.records import (
+    ModelScores,
+    RecordError,
+    Row,
+    Values,
+    differences,
+)
 
 BANDS = {
     "low frequencies": tuple(n for n, b in CORRUPTION_LOG_B_LOW.items() if b >= 10),
@@ -20,13 +25,26 @@ CORRUPTION = "corruption"
 RECALIBRATED = "recalibrated"
 
 
-def collapsed(*, clean: float, fgsm: float, pgd: float) -> bool:
-    """Whether adversarial training collapsed: it withstands FGSM, and PGD not nearly.
+def catastrophic_overfitting(
+    *,
+    clean: float,
+    fgsm: float,
+    pgd: float,
+    fgsm_share: float = 0.3,
+    pgd_below: float | None = None,
+) -> bool:
+    """Whether adversarial training collapsed: the model withstands FGSM, and PGD not nearly.
 
-    FGSM leaves at least 30 % of the clean accuracy, and PGD less than a quarter of what FGSM
-    leaves. A standard model, which withstands neither, has not collapsed. Arguments are accuracies.
+    A standard model, which withstands neither, has not collapsed.
+
+    Args:
+        clean: accuracy on clean images.
+        fgsm: accuracy under FGSM.
+        pgd: accuracy under PGD.
+        fgsm_share: FGSM leaves more than this share of the clean accuracy.
+        pgd_below: PGD leaves less than this accuracy; None: than a quarter of what FGSM leaves.
     """
-    return fgsm >= 0.3 * clean and pgd < 0.25 * fgsm
+    return fgsm > fgsm_share * clean and pgd < (0.25 * fgsm if pgd_below is None else pgd_below)
 
 
 def corruption_accuracy(record: ModelScores, name: str, *, kind: str = CORRUPTION) -> float | None:
@@ -55,6 +73,16 @@ def mean_corruption_error(record: ModelScores, baseline: ModelScores) -> float |
 
     100 is the baseline's own. The paper's Table 1 has the standard model as its baseline.
 
+    Args:
+        record: of a model.
+        baseline: of another on the same images, with the same settings.
+
+    Returns:
+        None where one of the corruptions was not measured.
+
+    Raises:
+        RecordError: the records are of different images or settings.
+
     References: Hendrycks & Dietterich, ICLR 2019, arXiv:1903.12261, section 4.3.
     """
     pairs = [
@@ -66,7 +94,31 @@ def mean_corruption_error(record: ModelScores, baseline: ModelScores) -> float |
         for own, other in pairs
         if own is not None and other is not None and other < 1
     ]
-    return 100 * fmean(ratios) if len(ratios) == len(pairs) else None
+    if len(ratios) != len(pairs):
+        return None
+    different = incomparable(record, baseline)
+    if different:
+        raise RecordError(
+            f"{record.model} has no mCE relative to {baseline.model}: they were measured under "
+            f"different conditions ({'; '.join(different)}). Evaluate both in one command."
+        )
+    return 100 * fmean(ratios)
+
+
+def incomparable(record: ModelScores, other: ModelScores) -> list[str]:
+    """In what the conditions of two records differ: images, and settings of corruptions."""
+    images = [{name: r.about.get(name) for name in ("images", "data")} for r in (record, other)]
+    pairs = [
+        (record.scores[name].settings, other.scores[name].settings)
+        for name in _shared(record, other)
+    ]
+    texts = [differences(*pair, between=" and ") for pair in (images, *pairs)]
+    return list(dict.fromkeys(chain.from_iterable(texts)))
+
+
+def _shared(record: ModelScores, other: ModelScores) -> list[str]:
+    names = (f"{CORRUPTION}/{name}" for name in CORRUPTIONS)
+    return [name for name in names if name in record.scores and name in other.scores]
 
 
 def summary(record: ModelScores, baseline: ModelScores | None = None) -> Values:
@@ -74,7 +126,7 @@ def summary(record: ModelScores, baseline: ModelScores | None = None) -> Values:
 
     Args:
         record: of the model.
-        baseline: what mCE is relative to.
+        baseline: what mCE is relative to, which is left out where they cannot be compared.
     """
     attacks = ("fgsm", "pgd", "pgd-max-loss", "cw", "autoattack", "square", "transfer")
     found: dict[str, float | None] = {
@@ -92,7 +144,9 @@ def summary(record: ModelScores, baseline: ModelScores | None = None) -> Values:
             for part, names in (GROUPS | BANDS).items()
         },
         "corruptions (19, recalibrated)": mean_accuracy(record, kind=RECALIBRATED),
-        "mCE": None if baseline is None else mean_corruption_error(record, baseline),
+        "mCE": None
+        if baseline is None or incomparable(record, baseline)
+        else mean_corruption_error(record, baseline),
     }
     return {name: value for name, value in found.items() if value is not None}
 
@@ -105,39 +159,8 @@ def summary_rows(record: ModelScores, baseline: ModelScores | None = None) -> li
 
 
 def has_collapsed(record: ModelScores) -> bool | None:
-    """`collapsed` of a record; None where a score is missing."""
+    """`catastrophic_overfitting` of a record; None where a score is missing."""
     clean, fgsm, pgd = (record.value(score) for score in ("clean", "fgsm", "pgd"))
     if clean is None or fgsm is None or pgd is None:
         return None
-    return collapsed(clean=clean, fgsm=fgsm, pgd=pgd)
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A number over training seeds: every value, their mean and sample standard deviation."""
-
-    values: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """Their mean."""
-        return fmean(self.values)
-
-    @property
-    def std(self) -> float:
-        """Their sample standard deviation; NaN for a single one."""
-        return stdev(self.values) if len(self.values) > 1 else float("nan")
-
-
-def by_method(
-    records: Iterable[ModelScores], baseline: ModelScores | None = None
-) -> dict[str, dict[str, Spread]]:
-    """For each method, each headline number over all its models."""
-    values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for record in records:
-        for name, value in summary(record, baseline).items():
-            values[record.method][name].append(value)
-    return {
-        method: {name: Spread(tuple(numbers)) for name, numbers in of_method.items()}
-        for method, of_method in values.items()
-    }
+    return catastrophic_overfitting(clean=clean, fgsm=fgsm, pgd=pgd)

@@ -1,17 +1,19 @@
 """Scores as tables in the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from math import isnan
 from pathlib import PurePath
 
 try:
+    from pandas import DataFrame
     from rich.table import Table
 except ImportError as error:
     raise ImportError(
-        f'Tables need rich ({error}). Install it with: pip install "freqreg[eval]"'
+        f'Tables need pandas and rich ({error}). Install them with: pip install "freqreg[eval]"'
     ) from error
 
 from freqreg.evaluation.results.records import ModelScores
-from freqreg.evaluation.results.summary import Spread, by_method, has_collapsed, summary
+from freqreg.evaluation.results.summary import has_collapsed, summary
 
 UNITLESS = ("log B_low", "mCE")
 
@@ -23,10 +25,9 @@ def score_table(records: Sequence[ModelScores], baseline: ModelScores | None = N
         records: of the models.
         baseline: what mCE is relative to.
     """
-    numbers = [summary(record, baseline) for record in records]
     table = Table("", *(_heading(record) for record in records))
-    for name in _in_order(numbers):
-        table.add_row(name, *(_cell(name, of_model.get(name)) for of_model in numbers))
+    for name, values in _numbers(records, baseline).items():
+        table.add_row(str(name), *(_cell(name, value) for value in values))
     verdicts = [has_collapsed(record) for record in records]
     table.add_row("collapsed", *("" if v is None else "yes" if v else "no" for v in verdicts))
     return table
@@ -38,20 +39,21 @@ def seed_table(records: Sequence[ModelScores], baseline: ModelScores | None = No
     Returns:
         None where no method has several models.
     """
-    methods = by_method(records, baseline)
-    repeated = {
-        method: numbers
-        for method, numbers in methods.items()
-        if any(len(spread.values) > 1 for spread in numbers.values())
-    }
-    if not repeated:
-        return None
     table = Table("method", "", "mean ± std", "every seed")
-    for method, numbers in repeated.items():
-        for name, spread in numbers.items():
-            table.add_row(method, name, _spread(name, spread), _every(name, spread))
-        table.add_section()
-    return table
+    for method, numbers in _numbers(records, baseline).groupby(level=0, sort=False):
+        if numbers.count().max() > 1:
+            for name, values in numbers.dropna(axis=1, how="all").items():
+                spread = f"{_cell(name, values.mean())} ± {_cell(name, values.std())}"
+                every = (_cell(name, value) for value in values.dropna())
+                table.add_row(str(method), str(name), spread, "  ".join(every))
+            table.add_section()
+    return table if table.row_count else None
+
+
+def _numbers(records: Sequence[ModelScores], baseline: ModelScores | None) -> DataFrame:
+    """A row for each model under its method's name, a column for each headline number."""
+    methods = [record.method for record in records]
+    return DataFrame([summary(record, baseline) for record in records], index=methods)
 
 
 def _heading(record: ModelScores) -> str:
@@ -61,19 +63,7 @@ def _heading(record: ModelScores) -> str:
     return PurePath(record.model).name
 
 
-def _in_order(numbers: Sequence[dict[str, float]]) -> list[str]:
-    return list(dict.fromkeys(name for of_model in numbers for name in of_model))
-
-
-def _cell(name: str, value: float | None) -> str:
-    if value is None:
+def _cell(name: Hashable, value: float) -> str:
+    if isnan(value):
         return "–"
     return f"{value:.2f}" if name in UNITLESS else f"{100 * value:.2f}"
-
-
-def _spread(name: str, spread: Spread) -> str:
-    return f"{_cell(name, spread.mean)} ± {_cell(name, spread.std)}"
-
-
-def _every(name: str, spread: Spread) -> str:
-    return "  ".join(_cell(name, value) for value in spread.values)

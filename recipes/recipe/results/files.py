@@ -10,7 +10,7 @@ from freqreg._files import write_text
 from freqreg.errors import SettingError
 from freqreg.evaluation.inputs.models import CONFIG, RESULTS
 from freqreg.evaluation.results.records import differences
-from recipe.measure import Measures
+from recipe.results.measures import Measures
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,6 @@ class Results:
     config: dict[str, Any]
     commit: str | None = None
     best: BestModel | None = None
-
-    def write(self, folder: Path) -> None:
-        """Write results.json; it is whole or not there."""
-        self.save(folder / RESULTS)
 
     def save(self, path: Path) -> None:
         """Write them as JSON; the file is whole or not there."""

@@ -4,17 +4,22 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from freqreg.evaluation.inputs.examples import unit_range
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import load_model
 from freqreg.evaluation.metrics.frequency_profile import input_gradients
 from freqreg.evaluation.plots import GradientPanel, gradient_figure
 from freqreg.evaluation.results.paper import METHODS
-from recipe.images import Images
-from recipe.measure import profile_of
+from recipe.results.measures import profile_of
 from recipe.settings.experiment import Settings
 
 
 def save_spectra(
-    folders: Mapping[str, Path], test: Images, settings: Settings, path: Path, *, example: int = 0
+    folders: Mapping[str, Path],
+    test: LabelledImages,
+    settings: Settings,
+    path: Path,
+    *,
+    example: int = 0,
 ) -> None:
     """Draw spectrum, log B_low and one input gradient of each finished run.
 
@@ -36,7 +41,7 @@ def save_spectra(
 
 
 def _panel(
-    title: str, folder: Path, test: Images, shown: Images, settings: Settings
+    title: str, folder: Path, test: LabelledImages, shown: LabelledImages, settings: Settings
 ) -> GradientPanel:
     model = load_model(folder).model
     profile = profile_of(model, test, settings)

@@ -3,47 +3,39 @@
 from collections.abc import Iterable
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
-from recipe.measure import Measures
 from recipe.results.files import Results
+from recipe.results.measures import Measures
 
-COLUMNS = (
-    "clean %",
-    "FGSM %",
-    "PGD %",
-    "high-frequency\nnoise %",
-    "low-frequency\nnoise %",
-    "log B_low",
-    "seconds\na step",
-)
+COLUMNS = {
+    "clean %": "clean",
+    "FGSM %": "fgsm",
+    "PGD %": "pgd",
+    "high-frequency\nnoise %": "high_noise",
+    "low-frequency\nnoise %": "low_noise",
+    "log B_low": "log_b_low",
+}
 
 
-def results_table(results: Iterable[Results], *, title: str) -> Table:
-    """One row a run: accuracies in percent, log B_low, and what a step cost.
+def print_table(results: Iterable[Results], *, title: str) -> None:
+    """Print a row for each run: accuracies in percent, log B_low, and what a step cost.
 
-    The best model has a row of its own where it is not the last.
+    The best model has a row of its own where it is not the last. Where the output is no terminal,
+    the table has its full width.
     """
-    table = Table(title=title)
-    table.add_column("method", no_wrap=True)
-    for column in COLUMNS:
-        table.add_column(column, justify="right", no_wrap=True)
+    right = (Column(name, justify="right", no_wrap=True) for name in (*COLUMNS, "seconds\na step"))
+    table = Table(Column("method", no_wrap=True), *right, title=title)
     for result in results:
         seconds = f"{result.seconds_per_step:.3f}"
         table.add_row(result.method, *_figures(result.measures), seconds)
         if result.best is not None and result.best.step != result.steps:
             name = f"  its best, step {result.best.step}"
             table.add_row(name, *_figures(result.best.measures), seconds)
-    return table
-
-
-def print_table(results: Iterable[Results], *, title: str) -> None:
-    """Print the table, in full width where the output is no terminal."""
     console = Console()
-    Console(width=None if console.is_terminal else 120).print(results_table(results, title=title))
+    Console(width=None if console.is_terminal else 120).print(table)
 
 
 def _figures(found: Measures) -> list[str]:
-    shares = (found.clean, found.fgsm, found.pgd, found.high_noise, found.low_noise)
-    percent = [f"{100 * share:.2f}" for share in shares]
-    return [*percent, f"{found.log_b_low:.2f}"]
+    factors = {title: 100 if "%" in title else 1 for title in COLUMNS}
+    return [f"{factors[title] * getattr(found, name):.2f}" for title, name in COLUMNS.items()]

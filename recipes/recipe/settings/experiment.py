@@ -1,11 +1,15 @@
 """What a run consists of: every value typed, and with its source."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Generic, Literal, TypeVar, get_args, get_type_hints
+from shlex import split
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from recipe.settings.validation import require_kind
+import tyro
+
+from freqreg._settings import require_finite
+from freqreg.errors import SettingError
 
 Method = Literal[
     "standard",
@@ -23,16 +27,21 @@ METHODS: tuple[Method, ...] = get_args(Method)
 Preset = Literal["paper", "mini", "smoke"]
 
 T = TypeVar("T")
+MAY_BE_ZERO = {"padding", "warmup_epochs", "best_every"}
 
 
 class Source(StrEnum):
-    """Where a value comes from."""
+    """Where a value comes from: `Source.PAPER(8)` is a value that the paper states."""
 
     PAPER = "paper"
     CODE = "published code"
     OURS = "not published"
     PRESET = "preset"
     COMMAND_LINE = "command line"
+
+    def __call__(self, value: T, note: str = "") -> "Sourced[T]":
+        """A value of this source."""
+        return Sourced(value, self, note)
 
 
 @dataclass(frozen=True)
@@ -43,97 +52,96 @@ class Sourced(Generic[T]):
     source: Source
     note: str = ""
 
-
-def paper(value: T, note: str = "") -> Sourced[T]:
-    """A value that the paper states; it wins over its published code."""
-    return Sourced(value, Source.PAPER, note)
+    def __str__(self) -> str:
+        return f"{self.value} ({self.source}{': ' if self.note else ''}{self.note})"
 
 
-def published_code(value: T, note: str = "") -> Sourced[T]:
-    """A value of the code published with the paper, which is silent."""
-    return Sourced(value, Source.CODE, note)
+From = Annotated[
+    Sourced[T], tyro.conf.arg(help_behavior_hint=lambda text: f"= {' '.join(split(text))}")
+]
+"""A value that --help shows with its source."""
 
-
-def our_choice(value: T, note: str) -> Sourced[T]:
-    """A value that neither states; the note says why it is so."""
-    return Sourced(value, Source.OURS, note)
+paper = Source.PAPER
+"""What the paper states; it wins over its published code."""
+published_code = Source.CODE
+"""What the code published with the paper has, where the paper is silent."""
+our_choice = Source.OURS
+"""What neither states; the note says why it is so."""
 
 
 def preset(**values: Any) -> "dict[str, Sourced[Any]]":
     """Values that a smaller or other experiment sets."""
-    return {name: Sourced(value, Source.PRESET) for name, value in values.items()}
+    return {name: Source.PRESET(value) for name, value in values.items()}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """A run. Lengths that end in `_255` are in steps of 1/255 of the pixel range.
+    """A run. A method reads what concerns it; --help shows each with the comment behind it.
 
-    A method reads what concerns it: `lambda_freq` is the size of JaFR's λ, whose sign is the
-    method's; `absolute_floor` None means the floor relative to the mean magnitude;
-    `alpha_shift` is added to each exponent of B_low; `pgd2_steps` are steps of ε over their
-    number; `momentum` is SGD's; in `warmup_epochs` FGSM's step and PGD's radius grow from 0.
-    Penalties act at each `penalty_every`-th optimizer step, with so many times their weight, on
-    the first `penalty_share` of the batch. Each `best_every` optimizer steps, and at the last, PGD
-    of `best_attack_steps` steps of ε/4 on `best_images` train images tells whether the model is the
-    best so far; 0: none is kept.
+    Raises:
+        SettingError: a value is out of its range.
     """
 
-    train_images: Sourced[int]
-    batch_size: Sourced[int]
-    padding: Sourced[int]
-    flip: Sourced[bool]
+    train_images: From[int]  # Train on the first so many images
+    batch_size: From[int]  # Images of a step, on each process
+    padding: From[int]  # Zeros around an image, of which a random crop is taken
+    flip: From[bool]  # Mirror half of the images
 
-    model: Sourced[str]
-    width: Sourced[int]
+    model: From[str]  # preact_resnet18, or timm/NAME for any network of timm, fresh weights
+    width: From[int]  # Channels of preact_resnet18's first stage
 
-    optimizer: Sourced[Literal["sgd", "adam"]]
-    epochs: Sourced[int]
-    warmup_epochs: Sourced[int]
-    max_learning_rate: Sourced[float]
-    momentum: Sourced[float]
-    weight_decay: Sourced[float]
+    optimizer: From[Literal["sgd", "adam"]]  # Both at the learning rate of the schedule
+    epochs: From[int]  # Passes over the train images
+    warmup_epochs: From[int]  # In which FGSM's step and PGD's radius grow from 0
+    max_learning_rate: From[float]  # Peak of the cyclic schedule
+    momentum: From[float]  # Of SGD
+    weight_decay: From[float]  # On all parameters
 
-    eps_255: Sourced[float]
-    fgsm_alpha: Sourced[float]
-    pgd_steps: Sourced[int]
-    pgd_step_255: Sourced[float]
-    pgd2_steps: Sourced[int]
-    nfgsm_alpha: Sourced[float]
-    nfgsm_noise: Sourced[float]
-    lambda_align: Sourced[float]
-    lambda_freq: Sourced[float]
-    absolute_floor: Sourced[float | None]
-    alpha_shift: Sourced[float]
-    batch_norm: Sourced[Literal["main pass", "every pass"]]
-    penalty_every: Sourced[int]
-    penalty_share: Sourced[float]
+    eps_255: From[float]  # Radius of attacks, in training and evaluation, in steps of 1/255
+    fgsm_alpha: From[float]  # FGSM's step in units of the radius
+    pgd_steps: From[int]  # Of PGD in training
+    pgd_step_255: From[float]  # Size of these, in steps of 1/255
+    pgd2_steps: From[int]  # Of method pgd2; their size is the radius over their number
+    nfgsm_alpha: From[float]  # N-FGSM's step in units of the radius
+    nfgsm_noise: From[float]  # N-FGSM's noise in units of the radius
+    lambda_align: From[float]  # Weight of GradAlign
+    lambda_freq: From[float]  # Size of JaFR's λ; its sign is the method's
+    absolute_floor: From[float | None]  # Of magnitudes; None: relative to their mean
+    alpha_shift: From[float]  # Added to each exponent of B_low
+    batch_norm: From[Literal["main pass", "every pass"]]  # Updates running statistics
+    penalty_every: From[int]  # Steps from one with penalties to the next; they count so many times
+    penalty_share: From[float]  # Penalties see this share of the batch, its first images
 
-    best_every: Sourced[int]
-    best_images: Sourced[int]
-    best_attack_steps: Sourced[int]
+    best_every: From[int]  # Optimizer steps between comparisons with the best model; 0: none
+    best_images: From[int]  # Train images that it is chosen by
+    best_attack_steps: From[int]  # Of PGD on these, each of a quarter of the radius
 
-    attack_steps: Sourced[int]
-    attack_restarts: Sourced[int]
-    attack_select: Sourced[Literal["broken", "max-loss"]]
-    attacked_images: Sourced[int]
-    fgsm_images: Sourced[int]
-    profiled_images: Sourced[int]
-    noise_rms: Sourced[float]
+    attack_steps: From[int]  # Of PGD in evaluation, each of a quarter of the radius
+    attack_restarts: From[int]  # Random starts of it
+    attack_select: From[Literal["broken", "max-loss"]]  # By any restart, or that of highest loss
+    attacked_images: From[int]  # Under PGD: the first so many test images
+    fgsm_images: From[int]  # Under FGSM: the first so many
+    profiled_images: From[int]  # For log B_low: the first so many
+    noise_rms: From[float]  # Root mean square of the noise in evaluation, of pixels in [0, 1]
 
     def __post_init__(self) -> None:
-        for name, kind in get_type_hints(type(self)).items():
-            require_kind(name, getattr(self, name).value, *get_args(kind))
+        for name, hint in get_type_hints(Settings).items():
+            value, (kind,) = getattr(self, name).value, get_args(hint)
+            least, choices = 0 if name in MAY_BE_ZERO else 1, get_args(kind)
+            if get_origin(kind) is Literal and value not in choices:
+                raise SettingError(f"{name} is {value!r}; it must be {' or '.join(choices)}.")
+            if kind is int and value < least:
+                raise SettingError(f"{name} is {value}; it must be {least} or more.")
+            if isinstance(value, float):
+                require_finite(**{name: value})
 
     def values(self) -> dict[str, Any]:
         """The bare values by name."""
-        return {name: sourced.value for name, sourced in self._items()}
+        return {name: sourced.value for name, sourced in vars(self).items()}
 
     def sources(self) -> dict[str, str]:
         """Where each comes from, by name."""
-        return {name: sourced.source.value for name, sourced in self._items()}
-
-    def _items(self) -> Iterator[tuple[str, Sourced[Any]]]:
-        return ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: sourced.source.value for name, sourced in vars(self).items()}
 
 
 Changes = Mapping[str, Sourced[Any]]

@@ -1,34 +1,60 @@
 """Any setting by name, as a command line gives it."""
 
-import json
-from collections.abc import Iterable
-from dataclasses import fields
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import make_dataclass, replace
+from typing import TypeVar, get_args, get_origin
 
-from freqreg.errors import SettingError
-from recipe.settings.experiment import Changes, Settings, Source, Sourced
+import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+from recipe.settings.experiment import Settings, Source, Sourced
+
+T = TypeVar("T")
+CONFIG = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
+AS_JSON = {"true": "True", "false": "False", "null": "None"}
+
+registry = ConstructorRegistry()
 
 
-def overrides(given: Iterable[str]) -> Changes:
-    """Settings from texts such as "lambda_freq=0.01" or "optimizer=adam".
+@registry.primitive_rule
+def _sourced(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+    """What is given is of the command line; what is not is shown with its source."""
+    if get_origin(info.type) is not Sourced:
+        return None
+    (kind,) = get_args(info.type)
+    bare = registry.get_primitive_spec(PrimitiveTypeInfo.make(kind, info.markers))
+    assert isinstance(bare, PrimitiveConstructorSpec)
+    return replace(
+        bare,
+        instance_from_str=lambda given: Source.COMMAND_LINE(bare.instance_from_str(given)),
+        is_instance=lambda value: isinstance(value, Sourced),
+        str_from_instance=lambda value: [str(value)],
+    )
 
-    Raises:
-        SettingError: no such setting, or no value.
+
+def parsed(
+    kind: type[T], defaults: Callable[[T], Settings], description: str | None
+) -> tuple[T, Settings]:
+    """A program's own options, and the settings that they choose with the changes given beside.
+
+    Args:
+        kind: a class of options.
+        defaults: the settings that such options choose.
+        description: of the program.
     """
-    return {name: Sourced(value, Source.COMMAND_LINE) for name, value in map(_split, given)}
+    own, _ = tyro.cli(kind, return_unknown_args=True, add_help=False, config=CONFIG)
+    both = make_dataclass("Both", [("run", kind), ("settings", Settings, defaults(own))])
+    found = tyro.cli(both, description=description, config=CONFIG, registry=registry)
+    return found.run, found.settings
+
+
+def overridden(settings: Settings, given: Iterable[str]) -> Settings:
+    """Settings changed by texts such as "lambda_freq=0.01" or "optimizer=adam"."""
+    parts = [text.partition("=") for text in given]
+    options = [f"--{name}{equals}{AS_JSON.get(value, value)}" for name, equals, value in parts]
+    return tyro.cli(Settings, default=settings, args=options, config=CONFIG, registry=registry)
 
 
 def suffix(given: Iterable[str]) -> str:
     """What such texts add to a folder's name, so that runs of other settings have others."""
     return "".join(f"-{text.replace('/', '_')}" for text in given)
-
-
-def _split(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    known = [field.name for field in fields(Settings)]
-    if not equals or name not in known:
-        raise SettingError(f"{text!r} sets nothing: write NAME=VALUE, NAME of {', '.join(known)}.")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value

@@ -33,6 +33,16 @@ SETUP: Changes = {
     "noise_rms": our_choice(0.1, "the paper has CIFAR-10-C instead"),
 }
 
+
+def negative(like: str, rate: float, size: float) -> Changes:
+    """A method with JaFR's λ below zero, set as its counterpart above zero."""
+    note = f"as {like}; of the negative λ only the sign is stated"
+    return {
+        "max_learning_rate": our_choice(rate, f"as {like}"),
+        "lambda_freq": our_choice(size, note),
+    }
+
+
 LIBRARY_DEFAULTS = preset(
     absolute_floor=None, alpha_shift=0.0, batch_norm="main pass", attack_select="broken"
 )

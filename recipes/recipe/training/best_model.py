@@ -11,10 +11,10 @@ from accelerate.utils import broadcast_object_list
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from freqreg._files import write_text
+from freqreg._files import atomic_write, write_text
 from freqreg.evaluation.attacks.pgd import PGDAttack
+from freqreg.evaluation.inputs.labelled_images import LabelledImages, first_rows
 from freqreg.evaluation.inputs.models import CONFIG, WEIGHTS
-from recipe.images import Images
 from recipe.results.files import as_json
 from recipe.settings.experiment import Settings
 from recipe.training.attack_warmup import WarmUpTrainer
@@ -39,7 +39,7 @@ class Selection:
     """
 
     model: nn.Module
-    images: Images
+    images: LabelledImages
     held_out: bool
     attack: PGDAttack
     every: int
@@ -56,7 +56,7 @@ class Selection:
 
 
 def selection(
-    model: nn.Module, train: Images, settings: Settings, device: torch.device
+    model: nn.Module, train: LabelledImages, settings: Settings, device: torch.device
 ) -> Selection | None:
     """How the best model is chosen; None where the settings switch that off.
 
@@ -70,9 +70,11 @@ def selection(
     if not settings.best_every.value:
         return None
     count, trained = settings.best_images.value, settings.train_images.value
-    held_out = trained + count <= len(train)
-    begin = trained if held_out else 0
-    images = train.select(torch.arange(begin, min(begin + count, len(train))))
+    left = torch.ones(len(train), dtype=torch.bool)
+    left[first_rows(train.labels, trained)] = False
+    held_out = int(left.sum()) >= count
+    rows = torch.arange(len(train))[left] if held_out else first_rows(train.labels, trained)
+    images = train.select(rows[first_rows(train.labels[rows], count)])
     eps, steps = settings.eps_255.value / 255, settings.best_attack_steps.value
     attack = PGDAttack(eps, steps=steps, restarts=1)
     spare = deepcopy(model).to(device).eval()
@@ -92,10 +94,8 @@ class Best:
 
         The method is called best, so that no table takes it for another seed of the last.
         """
-        folder.mkdir(exist_ok=True)
-        temporary = folder / f"{WEIGHTS}.tmp"
-        save_file(dict(self.weights), temporary, metadata={"format": "pt"})
-        temporary.replace(folder / WEIGHTS)
+        with atomic_write(folder / WEIGHTS) as beside:
+            save_file(dict(self.weights), beside, metadata={"format": "pt"})
         named = {**config, "method": f"{config['method']} (best)", "step": self.step}
         write_text(folder / CONFIG, as_json(named))
 
@@ -125,14 +125,9 @@ class BestKeepingTrainer(WarmUpTrainer):
     def _compare(self, selection: Selection, step: int) -> None:
         weights = cast(Weights, self.accelerator.get_state_dict(self.model))
         correct = selection.correct(weights) if self.accelerator.is_main_process else 0
-        correct = self._told_by_main(correct)
+        (correct,) = broadcast_object_list([correct])  # others' batch norms saw other images
         if self.best is None or correct > self.best.correct:
             self.best = Best(step, correct, {name: _kept(w) for name, w in weights.items()})
-
-    def _told_by_main(self, number: int) -> int:
-        """The main process's number on all: their batch norms have seen other images."""
-        (told,) = broadcast_object_list([number])
-        return told
 
     def state(self) -> dict[str, Any]:
         """With the best model."""

@@ -32,8 +32,9 @@ def objective(
     """
     parts = method.split("+")
     found = [_regularizer(part, settings, image_size) for part in parts]
+    every = settings.penalty_every.value
     return Objective(
-        [_scheduled(each, settings.penalty_every.value) for each in found if each is not None],
+        [Every(each, every) if every > 1 else each for each in found if each is not None],
         mixer=_mixer(parts[0], settings, strength),
         batch_norm=settings.batch_norm.value,
     )
@@ -71,10 +72,6 @@ def _regularizer(part: str, settings: Settings, image_size: int) -> Regularizer 
             return GradAlign(settings.lambda_align.value, settings.eps_255.value / 255)
         case _:
             return None
-
-
-def _scheduled(regularizer: Regularizer, every: int) -> Regularizer:
-    return regularizer if every == 1 else Every(regularizer, every)
 
 
 def _jafr(sign: Literal[-1, 1], settings: Settings, image_size: int) -> JaFR:

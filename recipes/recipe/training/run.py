@@ -13,14 +13,14 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from freqreg._files import write_text
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import build_network, load_model, use_differentiable_attention
 from freqreg.evaluation.metrics.accuracy import accuracy
 from freqreg.evaluation.results.environment import versions
 from recipe.data.augment import RandomCropAndFlip
-from recipe.images import Images
-from recipe.measure import Measures, first, measure
 from recipe.results.commit import current_commit
-from recipe.results.files import BestModel, Results, begin
+from recipe.results.files import RESULTS, BestModel, Results, begin
+from recipe.results.measures import Measures, measures_of
 from recipe.results.model_card import CARD, card
 from recipe.settings.experiment import Method, Settings
 from recipe.training.best_model import BEST, BestKeepingTrainer, selection
@@ -43,6 +43,7 @@ class Run:
         checkpoint_every: optimizer steps between checkpoints.
         published: the method's settings in the preset paper, which the model's card compares
             with; None where there are none.
+        keep_freed_memory: as of the trainer.
     """
 
     experiment: str
@@ -54,24 +55,21 @@ class Run:
     streamed: bool = False
     checkpoint_every: int = 200
     published: Settings | None = None
+    keep_freed_memory: bool = True
 
-    def network(self, train: Images) -> dict[str, Any]:
+    def network(self, train: LabelledImages) -> dict[str, Any]:
         """Name and arguments for `build_network`, as they stand in config.json."""
-        name = self.settings.model.value
-        kwargs = network_kwargs(
-            name,
-            num_classes=len(train.class_names),
-            width=self.settings.width.value,
-            image_size=train.pixels.shape[-1],
-        )
+        name, width = self.settings.model.value, self.settings.width.value
+        classes, size = len(class_names(train)), train.pixels.shape[-1]
+        kwargs = network_kwargs(name, num_classes=classes, width=width, image_size=size)
         return {"model": name, "kwargs": kwargs}
 
-    def config(self, train: Images, accelerator: Accelerator) -> dict[str, Any]:
+    def config(self, train: LabelledImages, accelerator: Accelerator) -> dict[str, Any]:
         """What config.json says: enough to load the model, and to repeat the run."""
         return {
             **self.network(train),
             "experiment": self.experiment,
-            "class_names": list(train.class_names),
+            "class_names": class_names(train),
             "method": self.method,
             "preset": self.preset,
             "seed": self.seed,
@@ -83,8 +81,13 @@ class Run:
         }
 
 
+def class_names(images: LabelledImages) -> list[str]:
+    """The images' own, else numbers."""
+    return list(images.class_names or map(str, range(int(images.labels.max()) + 1)))
+
+
 def perform(
-    run: Run, train: Images, test: Images, accelerator: Accelerator, *, resume: bool
+    run: Run, train: LabelledImages, test: LabelledImages, accelerator: Accelerator, *, resume: bool
 ) -> Results:
     """Train and measure, or go on with that, or read what a finished run has left.
 
@@ -107,16 +110,16 @@ def perform(
     accelerator.wait_for_everyone()
     results = measured(run, trainer, test, config)
     if accelerator.is_main_process:
-        trained = len(first(train, run.settings.train_images.value))
+        trained = len(train.first(run.settings.train_images.value))
         text = card(results, train_images=trained, test_images=len(test), published=run.published)
         write_text(run.folder / CARD, text)
-        results.write(run.folder)
+        results.save(run.folder / RESULTS)
     accelerator.wait_for_everyone()
     return results
 
 
 def measured(
-    run: Run, trainer: BestKeepingTrainer, test: Images, config: dict[str, Any]
+    run: Run, trainer: BestKeepingTrainer, test: LabelledImages, config: dict[str, Any]
 ) -> Results:
     """The results of a trained run, of the weights in its folder."""
     progress = trainer.progress
@@ -134,7 +137,7 @@ def measured(
 
 
 def best_model(
-    run: Run, trainer: BestKeepingTrainer, test: Images, last: Measures
+    run: Run, trainer: BestKeepingTrainer, test: LabelledImages, last: Measures
 ) -> BestModel | None:
     """The figures of the best model, which may be the last."""
     best, selection = trainer.best, trainer.selection
@@ -150,13 +153,15 @@ def best_model(
     )
 
 
-def _measures(run: Run, folder: Path, test: Images, trainer: BestKeepingTrainer) -> Measures:
-    model = load_model(folder, device=trainer.accelerator.device).model
-    return measure(model, test, run.settings)
+def _measures(
+    run: Run, folder: Path, test: LabelledImages, trainer: BestKeepingTrainer
+) -> Measures:
+    loaded = load_model(folder, device=trainer.accelerator.device)
+    return measures_of(loaded, test, run.settings)
 
 
 def make_trainer(
-    run: Run, train: Images, test: Images, accelerator: Accelerator
+    run: Run, train: LabelledImages, test: LabelledImages, accelerator: Accelerator
 ) -> BestKeepingTrainer:
     """The trainer of a run, with a model of fresh weights.
 
@@ -170,7 +175,7 @@ def make_trainer(
     model = build_network(network["model"], **network["kwargs"])
     use_differentiable_attention(model)
     loader = DataLoader(
-        first(train, settings.train_images.value),
+        train.first(settings.train_images.value),
         batch_size=settings.batch_size.value,
         shuffle=True,
         drop_last=True,
@@ -192,10 +197,11 @@ def make_trainer(
         output_dir=run.folder,
         checkpoint_every=run.checkpoint_every,
         seed=run.seed,
+        keep_freed_memory=run.keep_freed_memory,
     )
 
 
-def watch(model: nn.Module, test: Images) -> Mapping[str, float]:
+def watch(model: nn.Module, test: LabelledImages) -> Mapping[str, float]:
     """What is watched after each epoch: clean accuracy on the first test images."""
-    watched = first(test, WATCHED_IMAGES)
+    watched = test.first(WATCHED_IMAGES)
     return {"clean": accuracy(model, watched.pixels, watched.labels)}

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from recipe.images import Images
-from recipe.measure import first, profile_of
+from pandas import DataFrame
 from recipe.results.files import Results
+from recipe.results.measures import profile_of
 from recipe.settings.experiment import Changes, Experiment, Settings, preset
 from recipe.training.run import Run, perform
 from torch import nn
 
 from freqreg import AbsoluteFloor
 from freqreg.evaluation.attacks.pgd import PGDAttack
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import load_model
 from freqreg.frequency_bias import Floor, RelativeFloor, exponents, log_low_frequency_bias
 
@@ -43,8 +44,8 @@ class Scene:
     """The experiment, its images, and where its runs go."""
 
     experiment: Experiment
-    train: Images
-    test: Images
+    train: LabelledImages
+    test: LabelledImages
     folder: Path
 
     def run(self, name: str, seed: int) -> Run:
@@ -60,9 +61,10 @@ class Scene:
 
 def measured(scene: Scene, seeds: Sequence[int]) -> tuple[Effect, dict[str, Effect]]:
     """Our figures, and the effect of each deviation by its name."""
-    ours = [scene.result("ours", seed) for seed in seeds]
+    ours = figures([scene.result("ours", seed) for seed in seeds])
     trained = {
-        name: differences([scene.result(name, seed) for seed in seeds], ours) for name in PUBLISHED
+        name: (figures([scene.result(name, seed) for seed in seeds]) - ours).to_dict("list")
+        for name in PUBLISHED
     }
     runs = [scene.run("ours", seed) for seed in seeds]
     models = [load_model(run.folder).model for run in runs]
@@ -70,30 +72,19 @@ def measured(scene: Scene, seeds: Sequence[int]) -> tuple[Effect, dict[str, Effe
     biases = [bias_effects(model, scene.test, settings) for model in models]
     rules = [selection_effect(model, scene.test, settings) for model in models]
     reported = {name: {"log_b_low": [bias[name] for bias in biases]} for name in biases[0]}
-    return figures(ours), {**trained, **reported, "attack_select": {"pgd": rules}}
+    return ours.to_dict("list"), {**trained, **reported, "attack_select": {"pgd": rules}}
 
 
-def differences(published: Sequence[Results], ours: Sequence[Results]) -> Effect:
-    """The published choice's figures less ours."""
-    pairs = {name: (found, figures(ours)[name]) for name, found in figures(published).items()}
-    return {
-        name: [one - other for one, other in zip(*pair, strict=True)]
-        for name, pair in pairs.items()
-    }
+def figures(results: Sequence[Results]) -> DataFrame:
+    """What is compared of some runs, a row each; in percent where it is a share."""
+    factors = {name: 100 if unit.endswith("%") else 1 for name, unit in UNITS.items()}
+    return DataFrame(
+        {name: factor * getattr(result.measures, name) for name, factor in factors.items()}
+        for result in results
+    )
 
 
-def figures(results: Sequence[Results]) -> Effect:
-    """What is compared of some runs, in percent where it is a share."""
-    return {
-        name: [
-            getattr(result.measures, name) * (100 if unit.endswith("%") else 1)
-            for result in results
-        ]
-        for name, unit in UNITS.items()
-    }
-
-
-def bias_effects(model: nn.Module, test: Images, settings: Settings) -> dict[str, float]:
+def bias_effects(model: nn.Module, test: LabelledImages, settings: Settings) -> dict[str, float]:
     """Floor and shifted exponents in what is reported of one model.
 
     The absolute floor stands beside gradients of the mean loss over the profiled images.
@@ -114,9 +105,9 @@ def bias_effects(model: nn.Module, test: Images, settings: Settings) -> dict[str
 
 
 @torch.no_grad()
-def selection_effect(model: nn.Module, test: Images, settings: Settings) -> float:
+def selection_effect(model: nn.Module, test: LabelledImages, settings: Settings) -> float:
     """Points of accuracy that the published rule over restarts leaves and ours does not."""
-    attacked = first(test, PGD_IMAGES)
+    attacked = test.first(PGD_IMAGES)
     eps = settings.eps_255.value / 255
     accuracies = [
         PGDAttack(eps, steps=PGD_STEPS, restarts=PGD_RESTARTS, select=select)

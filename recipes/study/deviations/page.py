@@ -1,59 +1,40 @@
 """The page of what each recipe does otherwise than the published code, with reason and effect."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from recipe.settings.experiment import METHODS, Experiment, Method, Preset, Settings, Source
+from pandas import DataFrame
+from recipe.settings.experiment import METHODS, Experiment, Method, Preset, Source
 
-from study.deviations.measure import METHOD, PGD_IMAGES, PGD_RESTARTS, PGD_STEPS, UNITS, Effect
-from study.deviations.table import DEVIATIONS, NOT_MEASURED, REASONS, Deviation
+from study.deviations import measure
+from study.deviations.measure import UNITS, Effect
+from study.pages import rendered
 
-INTRODUCTION = """\
-What the recipes are known to do otherwise than the code published with the paper, why, and what it
-changes. `python recipes/study deviations` writes this page from the settings and measured figures.
+REASONS: Mapping[str, str] = {
+    **dict.fromkeys(("train_images", "batch_size", "width", "epochs", "best_every"), "two cores"),
+    **dict.fromkeys(("attack_steps", "attack_restarts", "attacked_images"), "two cores"),
+    "warmup_epochs": "about a third of the epochs, as published",
+    "max_learning_rate": "one for all methods, so that they can be compared",
+    "absolute_floor": "the size of gradients, and so batch and loss scale, should not matter",
+    "alpha_shift": "equation 8 has none",
+    "batch_norm": "probes should leave no trace in the model",
+    "attack_select": "an image counts as broken if any restart breaks it",
+}
+"""Why the preset mini sets what it sets."""
 
-An effect is the published choice less ours: mean over {seeds} paired seeds, and in brackets the
-smallest and the largest. It is that of `{method}` on the photographs of `recipes/photos.py`
-(PreAct-ResNet-18 of width 8, 2 epochs; PGD of 10 steps on 500 images), for `attack_select` on
-{images} images by {steps} steps from {restarts} starts; of other data and larger networks it is not
-known. Measured with {versions}.
 
-Such short trainings differ much from seed to seed, and after any small change (ours: {ours}): a
-difference of training that is not far beyond these ranges shows no effect."""
-
-
-def page(
-    experiments: Iterable[Experiment],
-    conditions: Mapping[str, Any],
-    ours: Effect,
-    effects: Mapping[str, Effect],
-) -> str:
+def page(experiments: Iterable[Experiment], record: Mapping[str, Any]) -> str:
     """The page as Markdown.
 
     Args:
         experiments: of the paper.
-        conditions: under which the effects were measured.
-        ours: our figures, with which those of the published choices are compared.
-        effects: the published choice less ours, by name.
+        record: the `conditions` of measuring, `ours`, our figures, and the `effects` by name.
     """
-    versions = (f"{name} {found}" for name, found in conditions.items() if name != "seeds")
-    introduction = INTRODUCTION.format(
-        seeds=conditions["seeds"],
-        method=METHOD,
-        images=PGD_IMAGES,
-        steps=PGD_STEPS,
-        restarts=PGD_RESTARTS,
-        versions=", ".join(versions),
-        ours="; ".join(
-            f"{UNITS[name]} {min(values):.2f} to {max(values):.2f}" for name, values in ours.items()
-        ),
-    )
-    everywhere = _deviations((d for d in DEVIATIONS if d.only is None), effects)
-    chapters = [_chapter(experiment, effects) for experiment in experiments]
-    blocks = ("# Recipe cards", introduction, "## In every preset", everywhere, *chapters)
-    return "\n\n".join(blocks) + "\n"
+    filters = {"choices": choices, "changes": changes, "effect": effect_text}
+    template = Path(__file__).with_name("page.md")
+    return rendered(template, filters, experiments=experiments, measure=measure, **record)
 
 
 def effect_text(effect: Effect) -> str:
@@ -64,79 +45,48 @@ def effect_text(effect: Effect) -> str:
     )
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.2f}" if abs(value) >= 0.01 or value == 0 else f"{value:+.0e}"
-
-
 def changed_by(experiment: Experiment, preset: Preset) -> list[str]:
     """Names of the settings that a preset changes for some method."""
-    return [
-        field.name
-        for field in fields(Settings)
-        if any(
-            _value(experiment, method, preset, field.name)
-            != _value(experiment, method, "paper", field.name)
-            for method in METHODS
-        )
+    pairs = [[experiment.settings(m, p).values() for p in (preset, "paper")] for m in METHODS]
+    return [name for name in pairs[0][0] if any(own[name] != theirs[name] for own, theirs in pairs)]
+
+
+def choices(experiment: Experiment) -> DataFrame:
+    """What neither the paper nor its code states, with the methods that have it."""
+    rows = [
+        {"setting": f"`{name}`", "value": str(item.value), "methods": method, "why": item.note}
+        for method in METHODS
+        for name, item in vars(experiment.settings(method, "paper")).items()
+        if item.source == Source.OURS
     ]
+    grouped = DataFrame(rows).groupby(["setting", "value", "why"], sort=False, as_index=False)
+    return grouped.methods.agg(_listed)[["setting", "value", "methods", "why"]]
 
 
-def _chapter(experiment: Experiment, effects: Mapping[str, Effect]) -> str:
-    own = [d for d in DEVIATIONS if d.only == experiment.name]
-    return "\n\n".join(
-        (
-            f"## {experiment.title}",
-            "### Preset paper",
-            *([_deviations(own, effects)] if own else []),
-            "Neither the paper nor its code states:",
-            _table(("setting", "value", "methods", "why"), _choices(experiment)),
-            "### Preset mini",
-            _table(
-                ("setting", "preset paper", "here", "reason", "effect"),
-                _changes(experiment, effects),
-            ),
-        )
+def changes(experiment: Experiment, effects: Mapping[str, Effect]) -> DataFrame:
+    """What the preset mini sets otherwise than the preset paper."""
+    return DataFrame(
+        {
+            "setting": f"`{name}`",
+            "preset paper": _values(experiment, "paper", name),
+            "here": _values(experiment, "mini", name),
+            "reason": REASONS[name],
+            "effect": effect_text(effects[name]) if name in effects else "not measured",
+        }
+        for name in changed_by(experiment, "mini")
     )
 
 
-def _deviations(found: Iterable[Deviation], effects: Mapping[str, Effect]) -> str:
-    rows = [
-        (d.what, d.published, d.ours, d.reason, d.effect or effect_text(effects[d.measured]))
-        for d in found
-    ]
-    return _table(("what", "published code", "here", "reason", "effect"), rows)
-
-
-def _choices(experiment: Experiment) -> Iterator[tuple[str, ...]]:
-    found: dict[tuple[str, str, str], list[Method]] = {}
-    for method in METHODS:
-        settings = experiment.settings(method, "paper")
-        for field in fields(Settings):
-            item = getattr(settings, field.name)
-            if item.source == Source.OURS:
-                found.setdefault((field.name, str(item.value), item.note), []).append(method)
-    for (name, value, note), methods in found.items():
-        named = "all" if len(methods) == len(METHODS) else ", ".join(f"`{m}`" for m in methods)
-        yield f"`{name}`", value, named, note
-
-
-def _changes(experiment: Experiment, effects: Mapping[str, Effect]) -> Iterator[tuple[str, ...]]:
-    for name in changed_by(experiment, "mini"):
-        effect = effect_text(effects[name]) if name in effects else NOT_MEASURED
-        values = (_values(experiment, preset, name) for preset in ("paper", "mini"))
-        yield f"`{name}`", *values, REASONS[name], effect
+def _listed(methods: Iterable[Method]) -> str:
+    found = list(methods)
+    return "all" if len(found) == len(METHODS) else ", ".join(f"`{each}`" for each in found)
 
 
 def _values(experiment: Experiment, preset: Preset, name: str) -> str:
     """All that methods have, in their order."""
-    found = dict.fromkeys(_value(experiment, method, preset, name) for method in METHODS)
-    return ", ".join(map(str, found))
+    found = (experiment.settings(method, preset).values()[name] for method in METHODS)
+    return ", ".join(map(str, dict.fromkeys(found)))
 
 
-def _value(experiment: Experiment, method: Method, preset: Preset, name: str) -> Any:
-    return getattr(experiment.settings(method, preset), name).value
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+def _signed(value: float) -> str:
+    return f"{value:+.2f}" if abs(value) >= 0.01 or value == 0 else f"{value:+.0e}"

@@ -49,4 +49,4 @@ def main(arguments: Arguments) -> None:
         conditions = {"seeds": arguments.seeds, **versions(torch.device("cpu"))}
         record = {"conditions": conditions, "ours": ours, "effects": effects}
         figures.write_text(json.dumps(record, indent=1) + "\n")
-    PAGE.write_text(page(EXPERIMENTS, **json.loads(figures.read_text())))
+    PAGE.write_text(page(EXPERIMENTS, json.loads(figures.read_text())))

@@ -33,7 +33,7 @@ def mean_over_seeds(values: ArrayLike) -> Estimate:
 
 
 def resampled(
-    figures: Numbers,
+    figures: ArrayLike,
     families: Sequence[Columns],
     statistic: Callable[[Numbers, Columns], float],
 ) -> Estimate:
@@ -44,21 +44,20 @@ def resampled(
         families: columns of each family; a drawn one comes whole, as often as it is drawn.
         statistic: of the means [corruption], and the columns of the families drawn.
     """
-    everything = np.concatenate(families)
-    if not len(figures):
+    found = np.asarray(figures, dtype=np.float64)
+    seeds = len(found)
+    if not seeds:
         return Estimate(nan)
-    value = statistic(figures.mean(0), everything)
-    if len(figures) < SEEDS_AT_LEAST:
+
+    def of(rows: Columns, drawn: Columns) -> float:
+        return statistic(found[rows].mean(0), np.concatenate([families[each] for each in drawn]))
+
+    value = of(np.arange(seeds), np.arange(len(families)))
+    if seeds < SEEDS_AT_LEAST:
         return Estimate(value)
-    draws, counts = _distinct_draws(len(figures), len(families))
-    found = [
-        statistic(
-            figures[draw[: len(figures)]].mean(0),
-            np.concatenate([families[family] for family in draw[len(figures) :]]),
-        )
-        for draw in draws
-    ]
-    low, high = np.percentile(np.repeat(found, counts), _LIMITS)
+    draws, counts = _distinct_draws(seeds, len(families))
+    resamples = [of(draw[:seeds], draw[seeds:]) for draw in draws]
+    low, high = np.percentile(np.repeat(resamples, counts), _LIMITS)
     return Estimate(value, float(low), float(high))
 
 

@@ -20,8 +20,8 @@ from recipe.tasks import LOG, run_tasks
 from freqreg.errors import SettingError
 from freqreg.evaluation.results.environment import versions
 from study.mini import run as mini
-from study.mini.results import STAGES, load
-from study.mini.runs import StudyRun, cells
+from study.mini.results import load, path_of
+from study.mini.runs import STAGES, StudyRun, cells
 
 FIGURES = ("measures", "history", "steps", "scores")
 UNLIKE = {"seconds", "settings", "versions"}
@@ -62,10 +62,9 @@ def cell_of(file: Path, seed: int) -> StudyRun:
     Raises:
         SettingError: there is none.
     """
-    for stage in STAGES:
-        for cell in cells(stage, (seed,)):
-            if (f"stage{stage}", cell.name) == (file.resolve().parent.name, file.stem):
-                return cell
+    for cell in (cell for stage in STAGES for cell in cells(stage, (seed,))):
+        if path_of(file.resolve().parents[1], cell) == file.resolve():
+            return cell
     raise SettingError(
         f"{file} is not named after a cell of the study, as stage1/fgsm-seed0.json is. "
         "`python recipes/study mini --stage 1 --list` names them."
@@ -92,11 +91,11 @@ def tell_versions(before: Mapping[str, Any]) -> None:
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """A line for each figure that is not the same."""
+    """A line for each figure of before that is not the same."""
     was, now = dict(figures(before)), dict(figures(after))
     return [
         f"{name}: was {was.get(name)}, is {now.get(name)}"
-        for name in was | now
+        for name in was
         if was.get(name) != now.get(name)
     ]
 
@@ -108,12 +107,9 @@ def figures(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key not in UNLIKE:
-                yield from _leaves(f"{name}.{key}", inner)
-    elif isinstance(value, list):
-        for place, inner in enumerate(value):
-            yield from _leaves(f"{name}.{place}", inner)
-    else:
+    if not isinstance(value, dict | list):
         yield name, value
+        return
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        if key not in UNLIKE:
+            yield from _leaves(f"{name}.{key}", inner)

@@ -1,204 +1,159 @@
-"""The mini study's cells, as far as they are there."""
+"""The mini study as one table: a row for each of its runs, whether its file is there or not."""
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from math import nan
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from recipe.measure import Measures
+from pandas import DataFrame, concat
+from recipe.results.measures import Measures
 from recipe.settings.experiment import Method
 
 from freqreg.evaluation.results import summary
-from freqreg.evaluation.results.paper import METHODS
-from freqreg.evaluation.results.records import Entry, ModelScores, RecordError
-from study.mini.runs import Stage, StudyRun, cells
+from freqreg.evaluation.results.paper import published
+from freqreg.evaluation.results.records import RecordError
+from study.mini.runs import STAGES, Stage, StudyRun, cells
 from study.mini.scores import collapsed
 
-STAGES: tuple[Stage, ...] = get_args(Stage)
 A_MODEL = 0.15
-"""Clean accuracy below which a cell is no model."""
+"""Clean accuracy below which a run is no model."""
 
+FULL = {"penalty_every": 1, "penalty_share": 1.0}
+"""All of a penalty."""
 
-@dataclass(frozen=True)
-class MeasuredCell:
-    """A cell and its figures."""
-
-    cell: StudyRun
-    measures: Measures
-    record: ModelScores
-    seconds_per_step: float
-    commit: str
-    versions: str
-
-    @property
-    def is_model(self) -> bool:
-        """Whether it learnt anything."""
-        return self.measures.clean >= A_MODEL
-
-    @property
-    def collapsed(self) -> bool:
-        """By the study's words."""
-        return self.is_model and collapsed(self.measures)
-
-    @property
-    def lost_robustness(self) -> bool:
-        """By the words of `freqreg.evaluation.results.summary.collapsed`."""
-        found = self.measures
-        return self.is_model and summary.collapsed(
-            clean=found.clean, fgsm=found.fgsm, pgd=found.pgd
-        )
-
-
-@dataclass(frozen=True)
-class Group:
-    """Cells that differ in their seeds alone: those of the study, and those that are there."""
-
-    planned: tuple[StudyRun, ...]
-    found: tuple[MeasuredCell, ...]
-
-    @property
-    def stage(self) -> Stage:
-        """Theirs."""
-        return self.planned[0].stage
-
-    @property
-    def file(self) -> str:
-        """Of the seeds' files, without what follows "seed"."""
-        cell = self.planned[0]
-        return cell.name.removesuffix(str(cell.seed))
-
-    @property
-    def label(self) -> str:
-        """As people call the method, with what it changes."""
-        cell = self.planned[0]
-        minus = "−" if cell.method.endswith("-") else ""
-        changes = [_WORDS[key].format(value, minus=minus) for key, value in cell.changes.items()]
-        return ", ".join([METHODS[cell.method], *changes])
-
-    @property
-    def models(self) -> dict[int, MeasuredCell]:
-        """Those that are models, by seed."""
-        return {found.cell.seed: found for found in self.found if found.is_model}
-
-    @property
-    def at_all(self) -> dict[int, MeasuredCell]:
-        """All that are there, by seed."""
-        return {found.cell.seed: found for found in self.found}
-
-
-_WORDS = {
-    "lambda_freq": "λ {minus}{}",
-    "penalty_every": "at each {}th step",
-    "penalty_share": "on {} of each batch",
+NOT_FOUND = {
+    **dict.fromkeys(("is_model", "collapsed", "lost"), False),
+    **dict.fromkeys((*Measures.__annotations__, "seconds"), nan),
+    **dict.fromkeys(("commit", "versions"), ""),
 }
+"""Of a run whose file is not there."""
 
 
-@dataclass(frozen=True)
-class Study:
-    """What is there of the study; `others` are files of no cell of it."""
+def read(folder: Path) -> DataFrame:
+    """A row for each reported run, kind by kind and then seed by seed.
 
-    groups: tuple[Group, ...]
-    others: tuple[str, ...]
-
-    def group(self, stage: Stage, method: Method, **changes: Any) -> Group:
-        """The cells of a method that differ from its stage in `changes`.
-
-        JaFR's λ may be left out where the stage has one alone.
-
-        Raises:
-            LookupError: the stage has none or several such groups.
-        """
-        found = [
-            group
-            for group in self.groups
-            if (group.stage, group.planned[0].method) == (stage, method)
-            and _differs_by(group.planned[0], changes)
-        ]
-        if len(found) != 1:
-            raise LookupError(
-                f"Stage {stage} has {len(found)} groups of {method} with {changes}; one is needed. "
-                "recipe/mini_cells.py has its cells."
-            )
-        return found[0]
-
-    @classmethod
-    def read(cls, folder: Path) -> "Study":
-        """What a folder holds of the reported cells, in a folder for each stage.
-
-        Raises:
-            RecordError: a file is not of the cell that it is named after.
-        """
-        planned = [cell for stage in STAGES for cell in cells(stage)]
-        paths = {path_of(folder, cell) for cell in planned}
-        others = sorted(set(folder.glob("stage*/*.json")) - paths)
-        return cls(
-            tuple(_group(same, folder) for same in _alike(planned)),
-            tuple(path.relative_to(folder).as_posix() for path in others),
-        )
-
-
-def path_of(folder: Path, cell: StudyRun) -> Path:
-    """The file that a cell leaves."""
-    return folder / f"stage{cell.stage}" / f"{cell.name}.json"
-
-
-def load(path: Path, cell: StudyRun) -> MeasuredCell:
-    """Read a cell's file.
+    Columns: `stage`, `method`, `seed`, `label` and `files` as in `StudyRun`; its settings; `found`
+    (its file is there), `is_model` (it learnt anything), `collapsed` (by the study's words), `lost`
+    (by `summary.catastrophic_overfitting`); what `Measures` has; the scores as SCORE/PART;
+    `seconds` of a step, `commit` and `versions`.
 
     Raises:
-        RecordError: it is cut off, or of another cell or other settings.
+        RecordError: a file is not of the run that it is named after.
+    """
+    study = DataFrame([_row(folder, run) for stage in STAGES for run in cells(stage)])
+    return study.iloc[study.groupby("files", sort=False).ngroup().argsort(kind="stable")]
+
+
+def unplanned(folder: Path) -> list[str]:
+    """Files there that are of no reported run."""
+    planned = {path_of(folder, run) for stage in STAGES for run in cells(stage)}
+    others = sorted(set(folder.glob("stage*/*.json")) - planned)
+    return [path.relative_to(folder).as_posix() for path in others]
+
+
+def select(study: DataFrame, stage: Stage, *methods: Method, **settings: Any) -> DataFrame:
+    """The rows of some methods, one after the other.
+
+    Args:
+        study: as `read` returns it.
+        stage: theirs.
+        methods: theirs.
+        settings: theirs, as a StudyRun changes them; the full penalty's where not given.
+
+    Raises:
+        LookupError: there are no such runs of a method.
+    """
+    rows = study.loc[study.stage == stage]
+    for name, value in (FULL | settings).items():
+        rows = rows.loc[rows[name] == value]
+    absent = ", ".join(method for method in methods if method not in set(rows.method))
+    if absent:
+        raise LookupError(
+            f"Stage {stage} has no runs of {absent} with {settings}; runs.py has all."
+        )
+    return concat([rows.loc[rows.method == method] for method in methods])
+
+
+def kinds(rows: DataFrame) -> Iterator[tuple[str, str, DataFrame]]:
+    """Label, files and rows of each kind: of runs that differ in their seeds alone."""
+    for _, runs in rows.groupby("files", sort=False):
+        yield runs.label.iloc[0], runs.files.iloc[0], runs
+
+
+def paired(figures: str | list[str], *groups: DataFrame) -> list[Any]:
+    """A figure, or several, of each group at the seeds at which all have a model, by seed.
+
+    Raises:
+        LookupError: a group is not of one kind.
+    """
+    for group in groups:
+        if group.files.nunique() != 1:
+            raise LookupError(f"One kind is needed, not {', '.join(group.label.unique())}.")
+    models = [group.loc[group.is_model].set_index("seed") for group in groups]
+    common = [seed for seed in models[0].index if all(seed in model.index for model in models)]
+    return [model.loc[common, figures] for model in models]
+
+
+def published_mean(method: Method, score: str, dataset: str = "cifar10") -> float:
+    """The paper's figure; NaN where it prints none."""
+    figure = published(dataset, method, score)
+    return nan if figure is None else figure.mean
+
+
+def path_of(folder: Path, run: StudyRun) -> Path:
+    """The file that a run leaves."""
+    return folder / f"stage{run.stage}" / f"{run.name}.json"
+
+
+def load(path: Path, run: StudyRun) -> dict[str, Any]:
+    """The figures in a run's file, by the names of `read`'s columns.
+
+    Raises:
+        RecordError: it is cut off, or of another run or other settings.
     """
     try:
         content = json.loads(path.read_text())
-        _check(content["config"], cell, path)
-        scores = {name: Entry(**entry) for name, entry in content.get("scores", {}).items()}
-        versions = content["config"]["versions"]
-        return MeasuredCell(
-            cell,
-            Measures(**content["measures"]),
-            ModelScores({"model": cell.name, "method": cell.method}, scores),
-            content["seconds_per_step"],
-            content["commit"] or "unknown",
-            ", ".join(f"{name} {version}" for name, version in versions.items()),
-        )
+        config, scores = content["config"], content.get("scores", {})
+        found = {**config["settings"], "method": config["method"], "seed": config["seed"]}
+        figures = {
+            **_outcome(Measures(**content["measures"])),
+            **content["measures"],
+            **{f"{s}/{part}": v for s in scores for part, v in scores[s]["values"].items()},
+            "seconds": content["seconds_per_step"],
+            "commit": content["commit"] or "unknown",
+            "versions": ", ".join(f"{name} {value}" for name, value in config["versions"].items()),
+        }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, RecordError):
-            raise
         raise RecordError(
             f"{path} is not what a cell of the mini study leaves ({error!r}). Delete it, and run "
-            "mini.py again."
+            "`python recipes/study mini` again."
         ) from error
-
-
-def _check(config: Mapping[str, Any], cell: StudyRun, path: Path) -> None:
-    wanted = {name: sourced.value for name, sourced in cell.settings().items()}
-    wanted |= {"method": cell.method, "seed": cell.seed}
-    found = {**config["settings"], "method": config["method"], "seed": config["seed"]}
-    different = [key for key in wanted if key in found and found[key] != wanted[key]]
+    wanted = _wanted(run).items()
+    different = [(key, value) for key, value in wanted if found.get(key, value) != value]
     if different:
-        text = "; ".join(f"{key} {found[key]}, needed {wanted[key]}" for key in different)
+        text = "; ".join(f"{key} {found[key]}, needed {value}" for key, value in different)
         raise RecordError(
-            f"{path} is of another cell than {cell.name} of stage {cell.stage} ({text}). Delete "
-            "it, and run the study again."
+            f"{path} is of another cell than {run.name} of stage {run.stage} ({text}). Delete it, "
+            "and run the study again."
         )
+    return figures
 
 
-def _differs_by(cell: StudyRun, changes: Mapping[str, Any]) -> bool:
-    own = dict(cell.changes)
-    if "lambda_freq" not in changes:
-        own.pop("lambda_freq", None)
-    return own == changes
+def _row(folder: Path, run: StudyRun) -> dict[str, Any]:
+    path = path_of(folder, run)
+    figures = load(path, run) if path.exists() else NOT_FOUND
+    about = {"stage": run.stage, "label": run.label, "files": run.files, "found": path.exists()}
+    return {**about, **_wanted(run), **figures}
 
 
-def _group(planned: tuple[StudyRun, ...], folder: Path) -> Group:
-    paths = {path_of(folder, cell): cell for cell in planned}
-    return Group(planned, tuple(load(path, cell) for path, cell in paths.items() if path.exists()))
+def _wanted(run: StudyRun) -> dict[str, Any]:
+    settings = {name: sourced.value for name, sourced in run.settings().items()}
+    return {**settings, "method": run.method, "seed": run.seed}
 
 
-def _alike(planned: Iterable[StudyRun]) -> list[tuple[StudyRun, ...]]:
-    groups: dict[tuple[Stage, str], list[StudyRun]] = {}
-    for cell in planned:
-        key = (cell.stage, cell.name.removesuffix(str(cell.seed)))
-        groups.setdefault(key, []).append(cell)
-    return [tuple(same) for same in groups.values()]
+def _outcome(found: Measures) -> dict[str, bool]:
+    is_model = found.clean >= A_MODEL
+    lost = summary.catastrophic_overfitting(clean=found.clean, fgsm=found.fgsm, pgd=found.pgd)
+    flags = {"collapsed": collapsed(found), "lost": lost}
+    return {"is_model": is_model, **{name: is_model and flag for name, flag in flags.items()}}

@@ -10,21 +10,19 @@ import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
 from cifar10 import EXPERIMENT, load
 from recipe.command_line import show_log
-from recipe.images import Images
 from recipe.results.files import Results, as_json
-from recipe.settings.overrides import overrides, suffix
+from recipe.settings.overrides import overridden, suffix
 from recipe.tasks import Task, alone_in, run_tasks
 from recipe.training.run import Run, perform
 
 from freqreg._files import write_text
 from freqreg.errors import SettingError
-from freqreg.evaluation.results.records import ModelScores
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from study.mini.runs import CHOOSING, Stage, StudyRun, cells
 from study.mini.scores import TRANSFER_FROM, score_names, scored
 
@@ -62,7 +60,7 @@ class Arguments:
 
     def chosen(self) -> "tuple[StudyRun, ...]":
         """The cells that are asked for."""
-        found = cells(self.stage, self.seeds or None)
+        found = cells(self.stage, self.seeds)
         return tuple(cell for cell in found if self.match in cell.name)
 
     def folder(self, cell: StudyRun) -> Path:
@@ -124,18 +122,21 @@ def run_cell(arguments: Arguments, cell: StudyRun) -> None:
     if "transfer" in score_names(cell, results.measures):
         trained(arguments, source, train, test)
     folder, from_folder = arguments.folder(cell), arguments.folder(source)
-    record = scored(cell, results.measures, folder, from_folder, test)
-    write_text(arguments.result(cell), as_json(cell_file(results, record)))
+    scores = asdict(scored(cell, results.measures, folder, from_folder, test))["scores"]
+    content = asdict(results) | ({"scores": scores} if scores else {})
+    write_text(arguments.result(cell), as_json(content))
 
 
-def trained(arguments: Arguments, cell: StudyRun, train: Images, test: Images) -> Results:
+def trained(
+    arguments: Arguments, cell: StudyRun, train: LabelledImages, test: LabelledImages
+) -> Results:
     """The results of the cell's run, as soon as no other process is at it."""
     folder = arguments.folder(cell)
-    changes = {**cell.settings(), **overrides(arguments.set)}
+    settings = EXPERIMENT.settings(cell.method, "mini", cell.settings())
     run = Run(
         EXPERIMENT.name,
         cell.method,
-        EXPERIMENT.settings(cell.method, "mini", changes),
+        overridden(settings, arguments.set),
         cell.seed,
         folder,
         f"mini-{cell.stage}",
@@ -146,16 +147,11 @@ def trained(arguments: Arguments, cell: StudyRun, train: Images, test: Images) -
         return perform(run, train, test, Accelerator(), resume=True)
 
 
-def cell_file(results: Results, record: ModelScores) -> dict[str, Any]:
-    """What is kept of a cell."""
-    scores = asdict(record)["scores"]
-    return asdict(results) | ({"scores": scores} if scores else {})
-
-
-def images_for(cell: StudyRun, data_dir: Path | None) -> tuple[Images, Images]:
+def images_for(cell: StudyRun, data_dir: Path | None) -> tuple[LabelledImages, LabelledImages]:
     """What the cell trains on, and what it is measured on: test, or train images held out."""
     train, test = load(data_dir)
     if cell.seed < CHOOSING:
         return train, test
     rows = torch.arange(len(train))
-    return train.select(rows[:-HELD_OUT]), train.select(rows[-HELD_OUT:])
+    held_out = train.select(rows[-HELD_OUT:])
+    return train.select(rows[:-HELD_OUT]), replace(held_out, index=rows[:HELD_OUT])

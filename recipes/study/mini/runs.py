@@ -1,18 +1,20 @@
-"""The cells of the mini study; rules.md says what they are for and by which rules."""
+"""The runs of the mini study, stage by stage; rules.md says what they are for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from recipe.settings.experiment import Changes, Method, preset
 
+from freqreg.evaluation.results.paper import METHODS
+
 Stage = Literal[1, 2, 3]
+
+Kind = tuple[Method, Mapping[str, Any]]
+"""A method, and what it changes in its stage's settings; its runs differ in their seeds alone."""
 
 CHOOSING = 100
 """Seeds from here on choose settings; they are measured on train images held out."""
-
-SEEDS = {1: range(10), 2: range(3), 3: range(3)}
-"""Reported seeds of each stage."""
 
 LAMBDAS = (0.001, 0.003, 0.01, 0.02, 0.05)
 
@@ -22,55 +24,70 @@ LESS: tuple[Mapping[str, Any], ...] = ({"penalty_every": 4}, {"penalty_share": 0
 LESS_AT_LAMBDA = 0.02
 """Of stage 1's λ, that at which these are compared: the largest at which all cells are models."""
 
-MEASURED = preset(
-    penalty_every=1,
-    penalty_share=1.0,
-    best_every=0,
-    attack_steps=50,
-    attack_restarts=1,
-    attack_select="broken",
-    attacked_images=1000,
-    fgsm_images=1000,
-    profiled_images=1000,
-    noise_rms=0.1,
+STAGE_2 = {"lambda_freq": 0.003}
+STAGE_3 = {"lambda_freq": 0.01}
+"""Chosen on seed 100, as rules.md says."""
+
+MEASURED = (
+    preset(penalty_every=1, penalty_share=1.0, best_every=0, noise_rms=0.1)
+    | preset(attack_steps=50, attack_restarts=1, attack_select="broken")
+    | preset(attacked_images=1000, fgsm_images=1000, profiled_images=1000)
 )
 
-STAGES: Mapping[Stage, Changes] = {
-    1: MEASURED
-    | preset(
-        model="one_conv",
-        train_images=10_000,
-        padding=0,
-        flip=False,
-        batch_size=128,
-        weight_decay=0.0,
-        optimizer="adam",
-        max_learning_rate=0.01,
-        epochs=10,
-        eps_255=16,
-        lambda_align=2.0,
+
+@dataclass(frozen=True)
+class Plan:
+    """What a stage trains, so that it can be compared.
+
+    Args:
+        settings: what it changes in CIFAR-10's preset mini.
+        seeds: reported ones.
+        kinds: trained at each seed, in this order.
+        once: trained at the first seed besides, and at seed 100.
+    """
+
+    settings: Changes
+    seeds: range
+    kinds: tuple[Kind, ...]
+    once: tuple[Kind, ...] = ()
+
+
+RESIDUAL = MEASURED | preset(width=16, batch_size=64, max_learning_rate=0.1, epochs=10)
+
+STAGES: dict[Stage, Plan] = {
+    1: Plan(
+        MEASURED
+        | preset(model="one_conv", train_images=10_000, padding=0, flip=False, batch_size=128)
+        | preset(weight_decay=0.0, optimizer="adam", max_learning_rate=0.01, epochs=10)
+        | preset(eps_255=16, lambda_align=2.0),
+        range(10),
+        (
+            *(("fgsm", {}), ("nfgsm", {}), ("fgsm+gradalign", {})),
+            *(("fgsm+jafr", {"lambda_freq": size}) for size in LAMBDAS),
+            *(("fgsm+jafr", {"lambda_freq": LESS_AT_LAMBDA, **less}) for less in LESS),
+        ),
     ),
-    2: MEASURED
-    | preset(
-        width=16,
-        train_images=20_000,
-        batch_size=64,
-        max_learning_rate=0.1,
-        epochs=10,
-        eps_255=8,
+    2: Plan(
+        RESIDUAL | preset(train_images=20_000, eps_255=8),
+        range(3),
+        (
+            *(("standard", {}), ("jafr", STAGE_2), ("jafr-", STAGE_2)),
+            *(("jafr", {**STAGE_2, **less}) for less in LESS),
+        ),
     ),
-    3: MEASURED
-    | preset(
-        width=16,
-        train_images=10_000,
-        batch_size=64,
-        max_learning_rate=0.1,
-        epochs=10,
-        eps_255=16,
-        lambda_align=2.0,
+    3: Plan(
+        RESIDUAL | preset(train_images=10_000, eps_255=16, lambda_align=2.0),
+        range(3),
+        (("fgsm", {}), ("nfgsm", {}), ("fgsm+jafr", STAGE_3)),
+        once=(("fgsm+jafr-", STAGE_3), ("fgsm+gradalign", {}), ("pgd2", {})),
     ),
 }
-"""What a stage changes in CIFAR-10's preset mini."""
+
+_WORDS = {
+    "lambda_freq": "λ {minus}{}",
+    "penalty_every": "at each {}th step",
+    "penalty_share": "on {} of each batch",
+}
 
 
 @dataclass(frozen=True)
@@ -88,59 +105,33 @@ class StudyRun:
         changed = "".join(f"-{name}={value}" for name, value in self.changes.items())
         return f"{self.method}{changed}-seed{self.seed}"
 
+    @property
+    def files(self) -> str:
+        """What its kind leaves, N a seed, as the page names it."""
+        return f"`stage{self.stage}/{self.name.removesuffix(str(self.seed))}N.json`"
+
+    @property
+    def label(self) -> str:
+        """As people call its kind."""
+        minus = "−" if self.method.endswith("-") else ""
+        changes = [_WORDS[key].format(value, minus=minus) for key, value in self.changes.items()]
+        return ", ".join([METHODS[self.method], *changes])
+
     def settings(self) -> Changes:
         """What it changes in CIFAR-10's preset mini."""
-        return {**STAGES[self.stage], **preset(**self.changes)}
+        return {**STAGES[self.stage].settings, **preset(**self.changes)}
 
 
-def cells(stage: Stage, seeds: tuple[int, ...] | None = None) -> list[StudyRun]:
-    """The cells of a stage, seed by seed, so that a study cut short has whole comparisons.
+def cells(stage: Stage, seeds: Sequence[int] = ()) -> list[StudyRun]:
+    """The runs of a stage, seed by seed, so that a study cut short has whole comparisons.
 
     Args:
         stage: of the study.
         seeds: other than the reported ones.
     """
+    plan = STAGES[stage]
     return [
-        cell
-        for seed in (SEEDS[stage] if seeds is None else seeds)
-        for cell in _of_seed(stage, seed)
+        StudyRun(stage, method, seed, changes)
+        for seed in seeds or plan.seeds
+        for method, changes in (*plan.kinds, *(plan.once if seed % CHOOSING == 0 else ()))
     ]
-
-
-def _of_seed(stage: Stage, seed: int) -> list[StudyRun]:
-    if stage == 1:
-        return [
-            StudyRun(1, "fgsm", seed),
-            StudyRun(1, "nfgsm", seed),
-            StudyRun(1, "fgsm+gradalign", seed),
-            *(StudyRun(1, "fgsm+jafr", seed, {"lambda_freq": size}) for size in LAMBDAS),
-            *(
-                StudyRun(1, "fgsm+jafr", seed, {"lambda_freq": LESS_AT_LAMBDA, **less})
-                for less in LESS
-            ),
-        ]
-    if stage == 2:
-        return [
-            StudyRun(2, "standard", seed),
-            StudyRun(2, "jafr", seed, {"lambda_freq": STAGE_2_LAMBDA}),
-            StudyRun(2, "jafr-", seed, {"lambda_freq": STAGE_2_LAMBDA}),
-            *(StudyRun(2, "jafr", seed, {"lambda_freq": STAGE_2_LAMBDA, **less}) for less in LESS),
-        ]
-    once: list[StudyRun] = [
-        StudyRun(3, "fgsm+jafr-", seed, {"lambda_freq": STAGE_3_LAMBDA}),
-        StudyRun(3, "fgsm+gradalign", seed),
-        StudyRun(3, "pgd2", seed),
-    ]
-    return [
-        StudyRun(3, "fgsm", seed),
-        StudyRun(3, "nfgsm", seed),
-        StudyRun(3, "fgsm+jafr", seed, {"lambda_freq": STAGE_3_LAMBDA}),
-        *(once if seed % CHOOSING == 0 else []),
-    ]
-
-
-STAGE_2_LAMBDA = 0.003
-"""Chosen on seed 100, as rules.md says."""
-
-STAGE_3_LAMBDA = 0.01
-"""Chosen on seed 100, as rules.md says."""

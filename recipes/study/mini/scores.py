@@ -3,14 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from recipe.images import Images
-from recipe.measure import Measures
+from recipe.results.measures import Measures
 
-from freqreg.evaluation.benchmark.evaluate import evaluate
+from freqreg.evaluation import LabelledImages, ModelScores, evaluate, load_model
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
-from freqreg.evaluation.benchmark.task import EvaluationTask
-from freqreg.evaluation.inputs.models import load_model
-from freqreg.evaluation.results.records import ModelScores
+from freqreg.evaluation.results.summary import catastrophic_overfitting
 from study.mini.runs import CHOOSING, LESS, Stage, StudyRun
 
 SCORES: Mapping[Stage, tuple[str, ...]] = {
@@ -39,7 +36,10 @@ FILE = "scores.json"
 
 def collapsed(measures: Measures) -> bool:
     """By the study's rule: PGD breaks all, and what FGSM makes is easier than clean images."""
-    return measures.pgd < 0.01 and measures.fgsm > measures.clean
+    found = measures
+    return catastrophic_overfitting(
+        clean=found.clean, fgsm=found.fgsm, pgd=found.pgd, fgsm_share=1.0, pgd_below=0.01
+    )
 
 
 def score_names(cell: StudyRun, measures: Measures) -> tuple[str, ...]:
@@ -54,7 +54,7 @@ def score_names(cell: StudyRun, measures: Measures) -> tuple[str, ...]:
 
 
 def scored(
-    cell: StudyRun, measures: Measures, folder: Path, source: Path, test: Images
+    cell: StudyRun, measures: Measures, folder: Path, source: Path, test: LabelledImages
 ) -> ModelScores:
     """The scores of a trained cell, each kept in its folder as soon as it is measured.
 
@@ -68,7 +68,12 @@ def scored(
         test: the images that all are measured on.
     """
     names = score_names(cell, measures)
-    transfer_source = load_model(source).model if "transfer" in names else None
-    loaded = load_model(folder)
-    subject = EvaluationTask(loaded.model, test.pixels, test.labels, transfer_source)
-    return evaluate(loaded, subject, names, SETTINGS, file=folder / FILE, replace=True)
+    return evaluate(
+        load_model(folder),
+        test,
+        names,
+        settings=SETTINGS,
+        file=folder / FILE,
+        replace=True,
+        transfer_source=load_model(source).model if "transfer" in names else None,
+    )

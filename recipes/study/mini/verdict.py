@@ -1,12 +1,14 @@
 """Whether a claim holds."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from freqreg.evaluation.report.blocks import Block
+from matplotlib.figure import Figure
+from pandas import DataFrame, concat
+
 from study.mini.intervals import Estimate
-from study.mini.results import Group
+from study.mini.results import kinds
 
 Outcome = Literal["holds", "does not hold", "undecided"]
 
@@ -19,13 +21,13 @@ class Verdict:
         claim: what is claimed.
         outcome: by the rule in rules.md.
         reason: the figures that decide it, in a line.
-        groups: the cells that the figures come from.
+        files: that the figures come from.
     """
 
     claim: str
     outcome: Outcome
     reason: str
-    groups: tuple[Group, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,16 @@ class Claim:
         title: what is claimed.
         images: what was done to them beforehand.
         parts: the parts, judged.
-        blocks: tables and figures behind them.
+        shown: tables, and what else its text in page.md is filled with, by name.
+        figures: by the names of their files.
     """
 
     letter: str
     title: str
     images: str
     parts: tuple[Verdict, ...]
-    blocks: tuple[Block, ...]
+    shown: Mapping[str, Any] = field(default_factory=dict)
+    figures: Mapping[str, Figure] = field(default_factory=dict)
 
     @property
     def outcome(self) -> Outcome:
@@ -54,29 +58,30 @@ class Claim:
 
 def together(outcomes: Iterable[Outcome]) -> Outcome:
     """All hold, or one does not, or else it is undecided."""
-    found = list(outcomes)
+    found = set(outcomes)
     if "does not hold" in found:
         return "does not hold"
-    return "holds" if found and set(found) == {"holds"} else "undecided"
+    return "holds" if found == {"holds"} else "undecided"
 
 
-def any_of(outcomes: Sequence[Outcome]) -> Outcome:
+def any_of(outcomes: Iterable[Outcome]) -> Outcome:
     """One holds, or none does, or else it is undecided."""
-    if "holds" in outcomes:
+    found = set(outcomes)
+    if "holds" in found:
         return "holds"
-    return "does not hold" if set(outcomes) == {"does not hold"} else "undecided"
+    return "does not hold" if found == {"does not hold"} else "undecided"
 
 
-def above(estimate: Estimate, bound: float = 0.0) -> Outcome:
-    """Whether the interval lies above a bound; undecided without an interval."""
-    if estimate.low > bound:
+def above(estimate: Estimate) -> Outcome:
+    """Whether the interval lies above 0; undecided without an interval."""
+    if estimate.low > 0:
         return "holds"
-    return "does not hold" if estimate.high < bound else "undecided"
+    return "does not hold" if estimate.high < 0 else "undecided"
 
 
-def below(estimate: Estimate, bound: float = 0.0) -> Outcome:
-    """Whether the interval lies below a bound; undecided without an interval."""
-    return above(Estimate(-estimate.value, -estimate.high, -estimate.low), -bound)
+def below(estimate: Estimate) -> Outcome:
+    """Whether the interval lies below 0; undecided without an interval."""
+    return above(Estimate(-estimate.value, -estimate.high, -estimate.low))
 
 
 def within(estimate: Estimate, margin: float) -> Outcome:
@@ -86,26 +91,25 @@ def within(estimate: Estimate, margin: float) -> Outcome:
     return "does not hold" if estimate.low > margin or estimate.high < -margin else "undecided"
 
 
-def missing(groups: Iterable[Group]) -> str:
-    """How many cells are there, where some are not."""
-    listed = list(groups)
-    planned, found = sum(len(g.planned) for g in listed), sum(len(g.found) for g in listed)
-    return "" if found == planned else f"{found} of {planned} cells are there"
+def judged(claim: str, groups: Sequence[DataFrame], outcome: Outcome, reason: str) -> Verdict:
+    """The verdict on the runs of some groups; undecided where one is missing."""
+    rows = _together(groups)
+    files, found = tuple(rows.files.unique()), rows.found.sum()
+    if found < len(rows):
+        return Verdict(claim, "undecided", f"{found} of {len(rows)} cells are there", files)
+    return Verdict(claim, outcome, reason, files)
 
 
-def left_out(groups: Iterable[Group]) -> str:
-    """How many cells are no model, as the end of a reason; empty if none is."""
-    counts = [
-        f"{len(group.found) - len(group.models)} of {len(group.found)} of {group.label}"
-        for group in groups
-        if len(group.models) < len(group.found)
-    ]
-    return f"; left out as no model: {', '.join(counts)}" if counts else ""
+def left_out(groups: Sequence[DataFrame]) -> str:
+    """How many runs are no model, as the end of a reason; empty if none is."""
+    rows = _together(groups)
+    counts = ", ".join(
+        f"{(~runs.is_model).sum()} of {len(runs)} of {label}"
+        for label, _, runs in kinds(rows.loc[rows.found])
+        if not runs.is_model.all()
+    )
+    return f"; left out as no model: {counts}" if counts else ""
 
 
-def judged(claim: str, groups: Sequence[Group], outcome: Outcome, reason: str) -> Verdict:
-    """The verdict, or that cells are missing."""
-    absent = missing(groups)
-    if absent:
-        return Verdict(claim, "undecided", absent, tuple(groups))
-    return Verdict(claim, outcome, reason, tuple(groups))
+def _together(groups: Sequence[DataFrame]) -> DataFrame:
+    return concat(groups).drop_duplicates(["files", "seed"])

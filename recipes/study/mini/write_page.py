@@ -5,21 +5,43 @@
 Run it again whenever cells have come in: a claim whose cells are missing is undecided.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pandas import DataFrame, Series
+
 from freqreg._files import write_text
-from freqreg.evaluation.report.markdown import as_markdown, figures_of
-from study.mini.page.page import page
+from freqreg.evaluation.report.blocks import NOTHING
+from freqreg.evaluation.results.paper import SOURCE
+from study.mini.claims.bias_order import bias_order
+from study.mini.claims.clean_accuracy import clean_accuracy
+from study.mini.claims.collapse import collapse
+from study.mini.claims.corruptions import corruptions
+from study.mini.claims.cost import cost
+from study.mini.claims.doing_less import doing_less
+from study.mini.claims.masking import masking
+from study.mini.page.pictures import as_svg
+from study.mini.page.text import number, paragraph
+from study.mini.results import kinds, read, unplanned
+from study.mini.verdict import Claim, Outcome
+from study.pages import rendered
 
 ROOT = Path(__file__).parents[3]
+RESULTS = ROOT / "recipes" / "study" / "results" / "mini"
+
+_VERBS: Mapping[Outcome, tuple[str, str]] = {
+    "holds": ("holds", "hold"),
+    "does not hold": ("does not hold", "do not hold"),
+    "undecided": ("is undecided", "are undecided"),
+}
 
 
 @dataclass(frozen=True)
 class Arguments:
     """Where from, and where to."""
 
-    results_dir: Path = ROOT / "recipes" / "study" / "results" / "mini"
+    results_dir: Path = RESULTS
     """Has the cells' JSON files, in a folder for each stage."""
     docs_dir: Path = ROOT / "docs"
     """Gets results.md, and the figures in images/."""
@@ -27,8 +49,61 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Write the page and its figures."""
-    found = page(arguments.results_dir)
-    images = arguments.docs_dir / "images"
-    for picture in figures_of(found):
-        write_text(images / f"{picture.name}.svg", picture.svg.decode())
-    write_text(arguments.docs_dir / "results.md", as_markdown(found, figures=images.name))
+    study = read(arguments.results_dir)
+    found, versions = claims(study, arguments.results_dir), sorted(set(study.versions) - {""})
+    for claim in found:
+        for name, figure in claim.figures.items():
+            write_text(arguments.docs_dir / "images" / f"{name}.svg", as_svg(name, figure))
+    text = rendered(
+        Path(__file__).parent / "page" / "results.md",
+        {"number": number, "paragraph": paragraph},
+        **{claim.letter: claim for claim in found},
+        claims=found,
+        sentence=in_a_sentence(found),
+        source=SOURCE,
+        runs=runs(study, versions),
+        versions=versions,
+        others=unplanned(arguments.results_dir),
+    )
+    write_text(arguments.docs_dir / "results.md", text)
+
+
+def claims(study: DataFrame, folder: Path) -> list[Claim]:
+    """All of them; `folder` has the benchmark's file."""
+    judges = (bias_order, collapse, corruptions, clean_accuracy)
+    return [*(judge(study) for judge in judges), cost(folder), masking(study), doing_less(study)]
+
+
+def in_a_sentence(found: Sequence[Claim]) -> str:
+    """How many claims came out how."""
+    counts = []
+    for outcome, (singular, plural) in _VERBS.items():
+        letters = [claim.letter for claim in found if claim.outcome == outcome]
+        if letters:
+            verb = singular if len(letters) == 1 else plural
+            counts.append(f"{len(letters)} {verb} ({', '.join(letters)})")
+    *others, last = counts
+    return f"Of {len(found)} claims {', '.join(others)}{' and ' if others else ''}{last}."
+
+
+def runs(study: DataFrame, versions: Sequence[str]) -> DataFrame:
+    """How each kind of run was measured."""
+    return DataFrame(
+        {
+            "cells": files,
+            "there": f"{of_kind.found.sum()} of {len(of_kind)}",
+            "seconds a step, least to most": _range(of_kind.seconds),
+            "commits": _listed(f"`{commit[:7]}`" for commit in of_kind.commit if commit),
+            "versions": _listed(versions.index(each) + 1 for each in of_kind.versions if each),
+        }
+        for _, files, of_kind in kinds(study)
+    )
+
+
+def _range(seconds: Series) -> str:
+    found = [number(each, 3) for each in seconds.agg(["min", "max"]).dropna()]
+    return " to ".join(found) or NOTHING
+
+
+def _listed(items: Iterable[str | int]) -> str:
+    return ", ".join(map(str, sorted(set(items)))) or NOTHING

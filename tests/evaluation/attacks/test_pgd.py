@@ -7,6 +7,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from freqreg.errors import SettingError
+from freqreg.evaluation.attacks.base import AttackWarning
 from freqreg.evaluation.attacks.pgd import FGSMAttack, PGDAttack, margin
 from freqreg.evaluation.attacks.restarts import run_restarts
 from freqreg.evaluation.corruptions.randomness import CounterRNG
@@ -269,3 +270,51 @@ def test_a_model_that_draws_gives_the_same_answer_to_the_same_seed():
 def test_settings_that_cannot_be_meant(settings, complaint, unchecked_shapes):
     with pytest.raises(SettingError, match=complaint):
         PGDAttack(**settings)
+
+
+@pytest.mark.parametrize("attack", [FGSMAttack(EPS), PGD], ids=["fgsm", "pgd"])
+def test_attacks_leave_inference_mode_as_they_leave_no_grad(attack):
+    model = victim()
+    images, labels = examples_of(model)
+    expected = attack.run(model, images, labels)
+    with torch.inference_mode():
+        made_there = images.clone(), labels.clone()
+        found = [attack.run(model, images, labels), attack.run(model, *made_there)]
+    found.append(attack.run(model, *made_there))
+    for attacked in found:
+        assert torch.equal(attacked.images, expected.images)
+        assert not attacked.images.is_inference()
+
+
+class _Hiding(nn.Module):
+    """Half of the images have no gradient."""
+
+    def __init__(self, inside: nn.Module, hidden: torch.Tensor) -> None:
+        super().__init__()
+        self.inside, self.hidden = inside, hidden
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        near = (x[:, None] - self.hidden).flatten(2).abs().amax(2).amin(1) < 0.1
+        return self.inside(torch.where(near[:, None, None, None], x.detach(), x))
+
+
+@pytest.mark.parametrize("loss", ["cross-entropy", "margin"])
+def test_images_without_a_gradient_are_counted(loss):
+    model = victim()
+    images, labels = examples_of(model)
+    hiding = _Hiding(model, images[:10]).eval()
+    attack = dataclasses.replace(PGD, loss=loss)
+    with pytest.warns(AttackWarning, match=r"of 25.0% of the images is exactly zero.*AutoAttack"):
+        attacked = attack.run(hiding, images, labels)
+    assert attacked.zero_gradient.tolist() == [True] * 10 + [False] * 30
+    assert attacked.correct[:10].all()
+
+
+def test_a_margin_at_its_bound_is_not_a_hidden_gradient():
+    model = victim()
+    images, labels = examples_of(model)
+    wrong = (labels + 1) % 10
+    by_far = dataclasses.replace(PGD, loss="margin", confidence=1e-6)
+    attacked = by_far.run(model, images, wrong)
+    assert attacked.accuracy == 0
+    assert not attacked.zero_gradient.any()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from typing import Any
 
 import pytest
 import torch
@@ -10,14 +11,15 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from freqreg.errors import InputError, SettingError
+from freqreg.evaluation.attacks.base import AttackWarning
 from freqreg.evaluation.attacks.pgd import FGSMAttack, PGDAttack
 from freqreg.evaluation.attacks.robustness_curve import RADII, robustness_curve
-from freqreg.evaluation.benchmark.evaluate import about, evaluate
+from freqreg.evaluation.benchmark.evaluate import evaluate
 from freqreg.evaluation.benchmark.scores import SCORES, Score, score_names
-from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings
+from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings, preset_of
 from freqreg.evaluation.benchmark.task import EvaluationTask
 from freqreg.evaluation.corruptions import CORRUPTIONS, corrupt
-from freqreg.evaluation.corruptions.corrupted_data import CorruptedDataError, CorruptedOnTheFly
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel, Normalized
 from freqreg.evaluation.metrics.accuracy import accuracy
 from freqreg.evaluation.metrics.calibration import expected_calibration_error
@@ -54,31 +56,37 @@ class _Net(nn.Module):
         return self.head(self.norm(self.conv(x)).relu().flatten(1))
 
 
+def _pixels(count: int) -> Tensor:
+    return torch.randint(0, 256, (count, 3, 16, 16), dtype=torch.uint8)
+
+
 @pytest.fixture
-def subject() -> EvaluationTask:
-    model, images = _Net().eval(), torch.randint(0, 256, (40, 3, 16, 16), dtype=torch.uint8)
-    labels = model(images / 255).argmax(1)
-    return EvaluationTask(model, images, labels, _Net().eval(), torch.rand(64, 3, 16, 16))
+def task() -> EvaluationTask:
+    model, images = _Net().eval(), _pixels(40)
+    test = LabelledImages(images, model(images / 255).argmax(1))
+    train = LabelledImages(_pixels(64), torch.zeros(64, dtype=torch.int64))
+    return EvaluationTask(model, test, 10, _Net().eval(), train)
 
 
-def _measured(name: str, subject: EvaluationTask, settings: EvaluationSettings = SETTINGS):
-    return SCORES[name].measure(subject, settings)
+def _measured(name: str, task: EvaluationTask, settings: EvaluationSettings = SETTINGS):
+    return SCORES[name].measure(task, settings)
 
 
-def test_clean(subject):
-    numbers = _measured("clean", subject)
-    logits = subject.model(subject.images / 255)
+def test_clean(task):
+    numbers = _measured("clean", task)
+    logits = task.model(task.test.pixels / 255)
     assert numbers["accuracy"] == 1.0
-    assert_close(numbers["loss"], F.cross_entropy(logits.double(), subject.labels).item())
-    assert_close(numbers["ece"], expected_calibration_error(logits, subject.labels))
+    assert_close(numbers["loss"], F.cross_entropy(logits.double(), task.test.labels).item())
+    assert_close(numbers["ece"], expected_calibration_error(logits, task.test.labels))
 
 
-def test_a_model_that_answers_nan_is_refused(subject):
+def test_a_model_that_answers_nan_is_refused(task):
     """Clean images only: under an attack it errs."""
-    broken = Overflowing(subject.model, subject.images[:30] / 255).eval()
+    broken = Overflowing(task.model, task.test.pixels[:30] / 255).eval()
     with pytest.raises(InputError, match=r"answers 10 of 40 clean images with NaN"):
-        _measured("clean", dataclasses.replace(subject, model=broken))
-    points = robustness_curve(broken, subject.images[:30], subject.labels[:30], attack=PGDAttack())
+        _measured("clean", dataclasses.replace(task, model=broken))
+    first = task.test.first(30)
+    points = robustness_curve(broken, first.pixels, first.labels, attack=PGDAttack())
     assert [point.accuracy for point in points] == [1.0, 0.0]
 
 
@@ -91,84 +99,69 @@ def test_a_model_that_answers_nan_is_refused(subject):
         ("cw", PGDAttack(0.01, 3, restarts=2, loss="margin"), 20),
     ],
 )
-def test_attacks(subject, name, attack, count):
-    expected = attack.run(subject.model, subject.images[:count], subject.labels[:count]).accuracy
-    assert _measured(name, subject) == {"accuracy": expected}
+def test_attacks(task, name, attack, count):
+    expected = attack.run(task.model, task.test.pixels[:count], task.test.labels[:count]).accuracy
+    assert _measured(name, task) == {"accuracy": expected, "zero gradient": 0.0}
     assert expected < 1
 
 
-def test_transfer(subject):
-    images, labels = subject.images[:20], subject.labels[:20]
-    attacked = PGDAttack(0.01, 3, restarts=1).run(subject.transfer_source, images, labels)
-    assert _measured("transfer", subject) == {
-        "accuracy": accuracy(subject.model, attacked.images, labels),
+def test_transfer(task):
+    images, labels = task.test.pixels[:20], task.test.labels[:20]
+    attacked = PGDAttack(0.01, 3, restarts=1).run(task.transfer_source, images, labels)
+    assert _measured("transfer", task) == {
+        "accuracy": accuracy(task.model, attacked.images, labels),
         "accuracy of the source": attacked.accuracy,
+        "zero gradient of the source": 0.0,
     }
-    with pytest.raises(InputError, match="give transfer_source"):
-        _measured("transfer", dataclasses.replace(subject, transfer_source=None))
 
 
-def test_noise(subject):
+def test_noise(task):
     expected = {
-        "low": band_noise(subject.images, "low", rms=0.1),
-        "high": band_noise(subject.images, "high", rms=0.1),
-        "sign": sign_noise(subject.images, 0.01),
+        "low": band_noise(task.test.pixels, "low", rms=0.1),
+        "high": band_noise(task.test.pixels, "high", rms=0.1),
+        "sign": sign_noise(task.test.pixels, 0.01),
     }
-    numbers = _measured("noise", subject)
+    numbers = _measured("noise", task)
     for part, images in expected.items():
-        assert_close(numbers[part], accuracy(subject.model, images, subject.labels))
+        assert_close(numbers[part], accuracy(task.model, images, task.test.labels))
 
 
-def test_log_b_low(subject):
-    x = (subject.images[:24] / 255).requires_grad_()
-    loss = F.cross_entropy(subject.model(x), subject.labels[:24])
+def test_log_b_low(task):
+    x = (task.test.pixels[:24] / 255).requires_grad_()
+    loss = F.cross_entropy(task.model(x), task.test.labels[:24])
     (gradient,) = torch.autograd.grad(loss, x)
     spectra = {
         "one quadrant": magnitude_spectrum(gradient),
         "flipped": magnitude_spectrum(gradient.flip(-1)),
         "both quadrants": magnitude_spectrum(gradient, quadrants=2),
     }
-    numbers = _measured("log_b_low", subject)
+    numbers = _measured("log_b_low", task)
     for part, spectrum in spectra.items():
         assert_close(numbers[part], log_low_frequency_bias(spectrum).item(), rtol=1e-4, atol=0)
 
 
-def test_corruptions(subject):
-    numbers = _measured("corruption/fog", subject)
+def test_corruptions(task):
+    numbers = _measured("corruption/fog", task)
     assert list(numbers) == ["1", "2", "3", "4", "5"]
     for severity in (1, 5):
-        images = corrupt(subject.images[:12], "fog", severity)
-        expected = accuracy(subject.model, images, subject.labels[:12])
+        images = corrupt(task.test.pixels[:12], "fog", severity)
+        expected = accuracy(task.model, images, task.test.labels[:12])
         assert_close(numbers[str(severity)], expected)
 
 
-def test_corrupted_images_from_elsewhere(subject):
-    """Of a test set read from files as many are taken as would be made, with its own labels."""
-    labels = (subject.labels + (torch.arange(40) >= 6)) % 10
-    elsewhere = dataclasses.replace(subject, corrupted=CorruptedOnTheFly(subject.images, labels))
-    found = _measured("corruption/brightness", elsewhere)["1"]
-    images = corrupt(subject.images[:12], "brightness", 1)
-    assert_close(found, accuracy(subject.model, images, labels[:12]))
-    few = dataclasses.replace(subject, corrupted=CorruptedOnTheFly(subject.images[:9], labels[:9]))
-    with pytest.raises(CorruptedDataError, match=r"are 9 images .* 12 are wanted. Ask for 9"):
-        _measured("corruption/brightness", few)
+def test_recalibrated_corruptions(task):
+    numbers = _measured("recalibrated/fog", task)
+    model = recalibrated(task.model, task.train_images.pixels, batch_size=64)
+    images = corrupt(task.test.pixels[:12], "fog", 3)
+    assert_close(numbers["3"], accuracy(model, images, task.test.labels[:12]))
 
 
-def test_recalibrated_corruptions(subject):
-    numbers = _measured("recalibrated/fog", subject)
-    model = recalibrated(subject.model, subject.train_images, batch_size=64)
-    images = corrupt(subject.images[:12], "fog", 3)
-    assert_close(numbers["3"], accuracy(model, images, subject.labels[:12]))
-    with pytest.raises(InputError, match="give train_images"):
-        _measured("recalibrated/fog", dataclasses.replace(subject, train_images=None))
-
-
-def test_recalibration_takes_the_train_images_statistics_and_touches_nothing(subject):
-    model, images = subject.model, subject.train_images
+def test_recalibration_takes_the_train_images_statistics_and_touches_nothing(task):
+    model, images = task.model, task.train_images.pixels
     model.norm.weight.data.fill_(2.0)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     copy = recalibrated(model, images, batch_size=32)
-    features = model.conv(images)
+    features = model.conv(images / 255)
     assert_close(copy.norm.running_mean, features.mean((0, 2, 3)))
     halves = features.unflatten(0, (2, 32)).var((1, 3, 4))
     assert_close(copy.norm.running_var, halves.mean(0))
@@ -177,13 +170,13 @@ def test_recalibration_takes_the_train_images_statistics_and_touches_nothing(sub
     assert_close(dict(model.state_dict()), before, rtol=0, atol=0)
 
 
-def test_recalibration_needs_norms_and_a_batch(subject):
-    with pytest.raises(InputError, match="0 batch norms"):
-        recalibrated(nn.Flatten().eval(), subject.train_images)
+def test_recalibration_needs_norms_and_a_batch(task):
+    with pytest.raises(InputError, match="has no batch norm"):
+        recalibrated(nn.Flatten().eval(), task.train_images.pixels, batch_size=64)
     with pytest.raises(InputError, match="64 images for batches of 65"):
-        recalibrated(subject.model, subject.train_images, batch_size=65)
+        recalibrated(task.model, task.train_images.pixels, batch_size=65)
     with pytest.raises(InputError, match="training mode"):
-        recalibrated(subject.model.train(), subject.train_images)
+        recalibrated(task.model.train(), task.train_images.pixels)
 
 
 def test_calibration_error_of_known_bins():
@@ -193,18 +186,18 @@ def test_calibration_error_of_known_bins():
     assert_close(expected_calibration_error(logits, labels, bins=10), (0.4 + 0.4) / 2)
 
 
-def test_the_curve_ends_where_no_image_is_left(subject):
-    images, labels = subject.images, subject.labels
+def test_the_curve_ends_where_no_image_is_left(task):
+    images, labels = task.test.pixels, task.test.labels
     attack = PGDAttack(steps=5, restarts=1)
-    points = robustness_curve(subject.model, images, labels, attack=attack)
+    points = robustness_curve(task.model, images, labels, attack=attack)
     assert points[0].eps == 0
     assert points[0].accuracy == 1
     assert points[-1].accuracy == 0
     assert all(point.accuracy > 0 for point in points[:-1])
     assert [point.eps for point in points] == list(RADII[: len(points)])
     middle = points[len(points) // 2]
-    attacked = PGDAttack(middle.eps, 5, restarts=1).run(subject.model, images, labels)
-    logits = subject.model(attacked.images)
+    attacked = PGDAttack(middle.eps, 5, restarts=1).run(task.model, images, labels)
+    logits = task.model(attacked.images)
     assert_close(middle.accuracy, attacked.accuracy)
     assert_close(middle.loss, F.cross_entropy(logits, labels).item(), rtol=1e-5, atol=0)
 
@@ -212,23 +205,24 @@ def test_the_curve_ends_where_no_image_is_left(subject):
 def test_the_curve_of_a_constant_model_goes_to_the_whole_range():
     head = nn.Linear(3 * 16 * 16, 3)
     nn.init.zeros_(head.weight)
-    points = robustness_curve(
-        nn.Sequential(nn.Flatten(), head).eval(),
-        torch.rand(4, 3, 16, 16),
-        torch.full((4,), int(head.bias.argmax())),
-        attack=PGDAttack(steps=1, restarts=1),
-    )
+    with pytest.warns(AttackWarning, match="exactly zero"):
+        points = robustness_curve(
+            nn.Sequential(nn.Flatten(), head).eval(),
+            torch.rand(4, 3, 16, 16),
+            torch.full((4,), int(head.bias.argmax())),
+            attack=PGDAttack(steps=1, restarts=1),
+        )
     assert points[-1].eps == 1.0
     assert points[-1].accuracy == 1.0
 
 
-def test_scores_are_written_as_curve_points(subject):
-    numbers = _measured("curve", subject)
+def test_scores_are_written_as_curve_points(task):
+    numbers = _measured("curve", task)
     assert numbers["accuracy at 0.000000"] == 1.0
     assert f"loss at {1 / 255:.6f}" in numbers
 
 
-def test_autoattack_and_square_are_called(subject, monkeypatch):
+def test_autoattack_and_square_are_called(task, monkeypatch):
     seen = []
 
     def keep(self, x: Tensor, y: Tensor) -> Tensor:
@@ -237,22 +231,28 @@ def test_autoattack_and_square_are_called(subject, monkeypatch):
 
     for name in ("APGDAttack", "APGDAttack_targeted", "FABAttack_PT", "SquareAttack"):
         monkeypatch.setattr(f"pyautoattack.autoattack.{name}.perturb", keep)
-    assert _measured("autoattack", subject) == {"accuracy": 1.0}
+    assert _measured("autoattack", task) == {"accuracy": 1.0}
     assert seen == 4 * [16, 4]
-    assert _measured("square", subject) == {"accuracy": 1.0}
+    assert _measured("square", task) == {"accuracy": 1.0}
     assert seen == 5 * [16, 4]
 
 
-LOADED = LoadedModel("runs/a", nn.Identity(), {"method": "jafr", "seed": 2})
 QUICK = ["clean", "fgsm", "corruption/contrast"]
 
 
-def test_an_evaluation_is_kept_with_what_produced_it(subject, tmp_path):
+def _loaded(task: EvaluationTask) -> LoadedModel:
+    return LoadedModel("runs/a", task.model, {"method": "jafr", "seed": 2})
+
+
+def _evaluate(task: EvaluationTask, scores, settings=SETTINGS, **how: Any) -> ModelScores:
+    more = {"transfer_source": task.transfer_source, "train_images": task.train_images}
+    return evaluate(_loaded(task), task.test, scores, settings=settings, **more | how)
+
+
+def test_an_evaluation_is_kept_with_what_produced_it(task, tmp_path):
     told = []
     path = tmp_path / "a.json"
-    record = evaluate(
-        LOADED, subject, QUICK, SETTINGS, file=path, report=lambda name, _: told.append(name)
-    )
+    record = _evaluate(task, QUICK, file=path, report=lambda name, _: told.append(name))
     assert ModelScores.load(path) == record
     assert told == list(record.scores) == QUICK
     assert record.about["training_seed"] == 2
@@ -263,90 +263,95 @@ def test_an_evaluation_is_kept_with_what_produced_it(subject, tmp_path):
     assert entry.seconds >= 0
 
 
-def test_an_evaluation_goes_on_where_it_stopped(subject, tmp_path, monkeypatch):
+def test_a_module_is_evaluated_as_it_is_and_in_any_mode_of_autograd(task):
+    record = evaluate(task.model, task.test, QUICK, preset="smoke")
+    assert (record.model, record.value("clean")) == ("_Net", 1.0)
+    with torch.inference_mode():
+        made_there = dataclasses.replace(task.test, pixels=task.test.pixels.clone())
+        again = evaluate(task.model, made_there, QUICK, preset="smoke")
+    assert [e.values for e in again.scores.values()] == [e.values for e in record.scores.values()]
+
+
+def test_an_evaluation_goes_on_where_it_stopped(task, tmp_path, monkeypatch):
     path, measured = tmp_path / "a.json", []
 
     def counted(name: str) -> Score:
         score = SCORES[name]
 
-        def measure(subject: EvaluationTask, settings: EvaluationSettings):
+        def measure(task: EvaluationTask, settings: EvaluationSettings):
             if name == "corruption/contrast" and len(measured) == 2:
                 measured.append("killed")
                 raise KeyboardInterrupt
             measured.append(name)
-            return score.measure(subject, settings)
+            return score.measure(task, settings)
 
         return dataclasses.replace(score, measure=measure)
 
     for name in QUICK:
         monkeypatch.setitem(SCORES, name, counted(name))
     with pytest.raises(KeyboardInterrupt):
-        evaluate(LOADED, subject, QUICK, SETTINGS, file=path)
+        _evaluate(task, QUICK, file=path)
     assert list(ModelScores.load(path).scores) == ["clean", "fgsm"]
-    evaluate(LOADED, subject, QUICK, SETTINGS, file=path)
+    _evaluate(task, QUICK, file=path)
     assert measured == ["clean", "fgsm", "killed", "corruption/contrast"]
     other = dataclasses.replace(SETTINGS, eps=0.02)
-    evaluate(LOADED, subject, QUICK, other, file=path, replace=True)
+    _evaluate(task, QUICK, other, file=path, replace=True)
     assert measured[4:] == ["fgsm"]
-    subject.model.head.bias.data += 1
-    evaluate(LOADED, subject, QUICK, SETTINGS, file=path, replace=True)
+    task.model.head.bias.data += 1
+    _evaluate(task, QUICK, file=path, replace=True)
     assert measured[5:] == QUICK
 
 
 @pytest.mark.parametrize("score", ["recalibrated/fog", "transfer"])
-def test_a_score_is_of_the_train_images_and_the_source_that_were_there(subject, tmp_path, score):
+def test_a_score_is_of_the_train_images_and_the_source_that_were_there(task, tmp_path, score):
     path = tmp_path / "a.json"
-    first = evaluate(LOADED, subject, [score], SETTINGS, file=path)
-    assert evaluate(LOADED, subject, [score], SETTINGS, file=path) == first
-    others = dataclasses.replace(
-        subject, transfer_source=_Net().eval(), train_images=torch.rand(64, 3, 16, 16)
-    )
+    first = _evaluate(task, [score], file=path)
+    assert _evaluate(task, [score], file=path) == first
+    train = LabelledImages(_pixels(64), torch.zeros(64, dtype=torch.int64))
+    others = dataclasses.replace(task, transfer_source=_Net().eval(), train_images=train)
     with pytest.raises(RecordError, match=r"\((train_data|transfer_weights): \w+, now \w+\)"):
-        evaluate(LOADED, others, [score], SETTINGS, file=path)
-    again = evaluate(LOADED, others, [score], SETTINGS, file=path, replace=True)
+        _evaluate(others, [score], file=path)
+    again = _evaluate(others, [score], file=path, replace=True)
     assert again.scores[score].settings != first.scores[score].settings
 
 
-def test_a_score_that_does_not_say_what_it_was_measured_with_is_not_taken_for_new(
-    subject, tmp_path
-):
+def test_a_score_that_does_not_say_what_it_was_measured_with_is_not_taken_for_new(task, tmp_path):
     """As records of before are: they are read, but not gone on with."""
     path = tmp_path / "a.json"
-    record = evaluate(LOADED, subject, ["transfer"], SETTINGS, file=path)
+    record = _evaluate(task, ["transfer"], file=path)
     entry = record.scores["transfer"]
     before = {key: value for key, value in entry.settings.items() if key != "transfer_weights"}
     record.scores["transfer"] = dataclasses.replace(entry, settings=before)
     record.save(path)
     assert ModelScores.load(path) == record
     with pytest.raises(RecordError, match="transfer_weights: None, now"):
-        evaluate(LOADED, subject, ["transfer"], SETTINGS, file=path)
+        _evaluate(task, ["transfer"], file=path)
 
 
-def test_nothing_is_measured_where_earlier_scores_would_be_lost(subject, tmp_path, monkeypatch):
+def test_nothing_is_measured_where_earlier_scores_would_be_lost(task, tmp_path, monkeypatch):
     path = tmp_path / "a.json"
-    evaluate(LOADED, subject, ["fgsm"], SETTINGS, file=path)
+    _evaluate(task, ["fgsm"], file=path)
     kept = path.read_bytes()
     monkeypatch.setitem(SCORES, "clean", Score(lambda *_: pytest.fail("measured")))
-    few = dataclasses.replace(subject, images=subject.images[:9], labels=subject.labels[:9])
+    few = dataclasses.replace(task, test=task.test.select(range(9)))
     with pytest.raises(RecordError, match=r"images: 40, now 9.*--replace"):
-        evaluate(LOADED, few, QUICK, SETTINGS, file=path)
+        _evaluate(few, QUICK, file=path)
     weaker = dataclasses.replace(SETTINGS, fgsm_images=5)
     with pytest.raises(RecordError, match=r"has fgsm .* \(fgsm_images: 30, now 5\)"):
-        evaluate(LOADED, subject, QUICK, weaker, file=path)
+        _evaluate(task, QUICK, weaker, file=path)
     assert path.read_bytes() == kept
 
 
-def test_a_record_is_of_the_normalisation_too(subject):
+def test_a_record_is_of_the_normalisation_too(task):
     """Which is in no file of weights."""
-    model = nn.Sequential(_Net(), nn.Linear(10, 3))
-    plain = dataclasses.replace(subject, model=model)
+    model = nn.Sequential(_Net(), nn.Linear(10, 10)).eval()
     normalized = [
-        dataclasses.replace(subject, model=Normalized(model, mean, std))
+        Normalized(model, mean, std).eval()
         for mean, std in ((0.5, 0.2), (0.5, 0.25), (0.4, 0.2), ([0.5] * 3, [0.2] * 3))
     ]
-    weights = [about(LOADED, each)["weights"] for each in (plain, *normalized)]
+    weights = [evaluate(m, task.test, []).about["weights"] for m in (model, *normalized)]
     assert len(set(weights)) == 5
-    assert about(LOADED, plain)["weights"] == _digest_of_a_file(model)
+    assert weights[0] == _digest_of_a_file(model)
 
 
 def _digest_of_a_file(model: nn.Module) -> str:
@@ -357,8 +362,18 @@ def _digest_of_a_file(model: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
+def test_a_record_is_of_the_images_and_of_their_places(task):
+    test = task.test
+    moved = dataclasses.replace(test, index=test.index + 1)
+    data = [evaluate(task.model, t, []).about["data"] for t in (test, moved, test.select(range(9)))]
+    assert len(set(data)) == 3
+    pixels, labels = (values.numpy().tobytes() for values in (test.pixels, test.labels))
+    assert data[0] == hashlib.sha256(pixels + labels).hexdigest()[:16]  # as records had it before
+
+
 def test_names_of_scores():
     assert score_names(["corruptions"]) == [f"corruption/{name}" for name in CORRUPTIONS]
+    assert score_names(["clean", "fgsm", "clean"]) == ["clean", "fgsm"]
     assert score_names(["clean", "recalibrated"])[1] == f"recalibrated/{CORRUPTIONS[0]}"
     with pytest.raises(SettingError, match="did you mean autoattack"):
         score_names(["auto-attack"])
@@ -377,6 +392,11 @@ def test_all_settings_that_a_score_names_exist():
 def test_settings_that_cannot_be_meant(wrong):
     with pytest.raises(SettingError, match=next(iter(wrong))):
         EvaluationSettings(**wrong)
+
+
+def test_an_unknown_preset_is_refused():
+    with pytest.raises(SettingError, match="no preset 'small'; known are paper, mini, smoke"):
+        preset_of("small")
 
 
 def test_the_paper_preset_is_the_papers():

@@ -57,7 +57,7 @@ def test_nothing_half_written_has_a_final_name(images, tmp_path, monkeypatch):
     def killed(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(CorruptedOnTheFly, "_batches", killed)
+    monkeypatch.setattr(CorruptedOnTheFly, "find", killed)
     with pytest.raises(KeyboardInterrupt):
         write_npy_folder(tmp_path, images, LABELS, names=NAMES)
     assert not (tmp_path / "fog.npy").exists()
@@ -87,6 +87,16 @@ def test_bad_input_is_refused_before_anything_is_written(images, tmp_path, unche
     with pytest.raises(InputError, match="one class number"):
         write_npy_folder(tmp_path / "new", images, LABELS[:2])
     assert not (tmp_path / "new").exists()
+
+
+def test_a_part_of_a_test_set_is_corrupted_as_it_is_in_the_whole(images, tmp_path):
+    rows = torch.tensor([2, 5, 11])
+    part = images[rows], LABELS[rows]
+    write_npy_folder(tmp_path, *part, names=["gaussian_noise"], index=rows)
+    whole, _ = CorruptedOnTheFly(images, LABELS).load("gaussian_noise", 2)
+    assert torch.equal(open_corrupted(tmp_path).load("gaussian_noise", 2)[0], whole[rows])
+    with pytest.raises(CorruptedDataError, match="was written from"):
+        write_npy_folder(tmp_path, *part, names=["gaussian_noise"])
 
 
 def test_many_classes_are_kept(images, tmp_path):

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
 
@@ -33,8 +34,8 @@ BAD = {
     "0..255": ({"images": 255 * torch.rand(4, 3, SIDE, SIDE)}, "divide them by 255"),
     "normalised": ({"images": torch.randn(4, 3, SIDE, SIDE)}, "Normalized"),
     "integers": ({"images": torch.ones(4, 3, SIDE, SIDE).long()}, "give uint8, or floats"),
-    "grey": ({"images": torch.rand(4, 1, SIDE, SIDE)}, r"\(1, 12, 12\).* 3 channels"),
-    "another size": ({"images": torch.rand(4, 3, 9, 9)}, r"\(3, 9, 9\)"),
+    "grey": ({"images": torch.rand(4, 1, SIDE, SIDE)}, r"1 x 12 x 12 pixels .* 3 channels"),
+    "another size": ({"images": torch.rand(4, 3, 9, 9)}, r"3 x 9 x 9 pixels"),
     "one image": ({"images": torch.rand(3, SIDE, SIDE)}, r"image\[None\]"),
     "no image": ({"images": torch.rand(0, 3, SIDE, SIDE), "labels": torch.arange(0)}, "one image"),
     "label too large": ({"labels": torch.tensor([0, 1, 10, 2])}, r"span 0 to 10.*0 \.\. 9"),
@@ -63,6 +64,26 @@ def test_a_model_in_training_mode_is_refused(evaluate):
 def test_a_model_without_logits_is_refused(unchecked_shapes):
     with pytest.raises(InputError, match=r"needed are logits \[batch, class\]"):
         accuracy(lambda x: x.mean((1, 2, 3)), **_images())
+
+
+@pytest.mark.parametrize("scale", [1, 1e3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_probabilities_are_refused(scale, dtype):
+    model, given = victim(dtype), _images(images=torch.rand(4, 3, SIDE, SIDE, dtype=dtype))
+    with pytest.raises(InputError, match=r"returned probabilities.*model\(x\)\.log\(\)"):
+        accuracy(lambda x: (scale * model(x)).softmax(1), **given)
+    assert accuracy(lambda x: model(x).log_softmax(1), **given) == accuracy(model, **given)
+
+
+def test_a_constant_answer_is_no_probability():
+    answer = torch.eye(10)[0]
+    assert accuracy(lambda x: answer.expand(len(x), 10), **_images()) == 0.25
+
+
+def test_a_size_that_the_model_asserts_is_named_in_one_line():
+    model = timm.create_model("test_vit", num_classes=4).eval()
+    with pytest.raises(InputError, match=r"\(3, 12, 12\): Input height .*\. Give images"):
+        accuracy(model, **_images())
 
 
 def test_accuracy_of_a_module_or_a_function():

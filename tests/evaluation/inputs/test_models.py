@@ -128,7 +128,7 @@ def _without_config(folder):
     ("damage", "complaint"),
     [
         (_without_weights, "Resume it first"),
-        (_cut_off, r"1000 bytes\) does not fit"),
+        (_cut_off, r"1000 bytes\) is not whole"),
         (_of_another_width, "does not fit the network"),
         (_without_model, '"model" is missing'),
         (_half_a_config, "is no JSON"),

@@ -204,3 +204,17 @@ def test_two_processes_with_unequal_shares(tmp_path: Path):
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run([*run, str(script), str(tmp_path / "images.pt")], capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize("mixer", [None, PGD(8 / 255, steps=2, start="zero")])
+def test_profiles_leave_inference_mode_as_they_leave_no_grad(mixer):
+    torch.manual_seed(0)
+    model = PreActResNet18(num_classes=10, width=4).eval()
+    images, labels = torch.rand(4, 3, 32, 32), torch.arange(4)
+    point = None if mixer is None else mixed_points(model, mixer)
+    expected = gradient_profile(model, [(images, labels)], point=point).log_b_low()
+    with torch.inference_mode():
+        made_there = images.clone(), labels.clone()
+        for batch in ((images, labels), made_there):
+            assert gradient_profile(model, [batch], point=point).log_b_low() == expected
+    assert gradient_profile(model, [made_there], point=point).log_b_low() == expected

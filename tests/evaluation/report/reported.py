@@ -29,11 +29,8 @@ def save_run(
     **training: Any,
 ) -> Path:
     """A run folder with config.json, and a record of its evaluation; the latter's path."""
-    run = (
-        folder
-        / "runs"
-        / "-".join([dataset, preset, method, str(seed), *map(str, training.values())])
-    )
+    name = "-".join([dataset, preset, method, str(seed), *map(str, training.values())])
+    run = folder / "runs" / name.replace("/", "_")
     run.mkdir(parents=True)
     config = {
         "model": "preact_resnet18",

@@ -72,6 +72,8 @@ def test_other_files_are_passed_over(tmp_path):
     save_run(tmp_path, "jafr", 0)
     (tmp_path / "list.json").write_text("[1, 2]")
     (tmp_path / "profile.json").write_text('{"spectrum": []}')
+    for seed in range(2):  # as the study keeps them: many models in one folder
+        save_results(tmp_path / "cells", seed=seed).rename(tmp_path / "cells" / f"seed{seed}.json")
     assert len(read_runs([tmp_path])) == 1
 
 
@@ -109,6 +111,20 @@ def test_runs_that_differ_in_their_seed_alone_are_a_group(tmp_path):
     labels = [group.label for group in groups]
     assert labels == ["standard", "JaFR, lambda_freq 0.01", "JaFR, lambda_freq 0.02"]
     assert [run.seed for run in groups[1].runs] == [0, 1]
+
+
+def test_groups_that_differ_in_what_one_lacks_and_models_of_one_name_are_told_apart(tmp_path):
+    save_run(tmp_path, "jafr", 0)
+    save_run(tmp_path, "jafr", 1, width=16)
+    for method in ("first/mine", "second/mine", "third/yours"):
+        save_run(tmp_path, method, 0)
+    assert [group.label for group in grouped(read_runs([tmp_path]))] == [
+        "JaFR, width None",
+        "JaFR, width 16",
+        "first/mine",
+        "second/mine",
+        "yours",
+    ]
 
 
 def test_groups_stand_in_the_paper_s_order_and_unknown_methods_last(tmp_path):

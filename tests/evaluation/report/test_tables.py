@@ -7,9 +7,9 @@ from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.report.blocks import Table, TableCell
 from freqreg.evaluation.report.cells import cell, number, signed
 from freqreg.evaluation.report.conditions import condition_table, missing_lines, version_lines
-from freqreg.evaluation.report.curves import accuracy_against, loss_against, radii
+from freqreg.evaluation.report.curves import curves
 from freqreg.evaluation.report.groups import Group, grouped, with_published
-from freqreg.evaluation.report.quantities import ATTACKS, costs
+from freqreg.evaluation.report.numbers import ATTACKS, RELATIVE
 from freqreg.evaluation.report.runs import read_runs
 from freqreg.evaluation.report.tables import (
     attack_table,
@@ -119,11 +119,10 @@ def test_costs_are_relative_to_standard_training(tmp_path):
     results.write_text(
         results.read_text().replace('"seconds_per_step": 0.25', '"seconds_per_step": 0.6')
     )
-    groups = groups_in(tmp_path)
-    _, relative = costs(groups)
-    assert [relative.measured(group.runs[0]) for group in groups] == [1.0, pytest.approx(2.4)]
-    _, unknown = costs(groups[1:])
-    assert unknown.measured(groups[1].runs[0]) is None
+    costs = [group.numbers[RELATIVE.title].item() for group in groups_in(tmp_path)]
+    assert costs == [1.0, pytest.approx(2.4)]
+    (alone,) = groups_in(tmp_path / "b")
+    assert math.isnan(alone.numbers[RELATIVE.title].item())
 
 
 def test_biases_of_all_quadrants_beside_the_one_of_the_paper(tmp_path):
@@ -178,9 +177,10 @@ def test_changes_of_accuracy_are_set_beside_the_paper_s(tmp_path):
     save_run(tmp_path, "jafr", 0, scores=scores_of_the_paper("jafr", off=0.01))
     (comparison,) = comparisons(groups_in(tmp_path), "cifar10")
     assert (comparison.method, comparison.baseline) == ("JaFR", "standard")
-    assert comparison.changes["fog"] == pytest.approx(86.60 - 86.23 + 1)
-    assert comparison.published["fog"] == pytest.approx(86.60 - 86.23)
-    assert correlation(comparison.changes) == pytest.approx(correlation(comparison.published))
+    ours, paper = (comparison.changes[column] for column in comparison.changes)
+    assert ours["fog"] == pytest.approx(86.60 - 86.23 + 1)
+    assert paper["fog"] == pytest.approx(86.60 - 86.23)
+    assert correlation(ours) == pytest.approx(correlation(paper))
     ((head, noise, *_, all_of_them, _),) = tradeoff_table([comparison]).rows
     assert head.below == "minus standard"
     assert noise == TableCell("+5.13", below="paper +4.13")
@@ -202,19 +202,21 @@ def _curve(*points: tuple[float, float, float]) -> dict[str, dict[str, float]]:
 def test_curves_go_on_at_zero_accuracy_and_end_with_the_known_loss(tmp_path):
     save_run(tmp_path, "jafr", 0, scores=_curve((0, 0.8, 0.5), (0.25, 0.0, 3.0)))
     save_run(tmp_path, "jafr", 1, scores=_curve((0, 0.6, 0.7), (0.25, 0.4, 1.0), (0.5, 0.2, 2.0)))
-    (group,) = groups_in(tmp_path)
-    eps = radii([group])
-    assert eps == [0.0, 0.25, 0.5]
-    assert accuracy_against(eps, group) == pytest.approx([0.7, 0.2, 0.1])
-    *known, unknown = loss_against(eps, group)
+    groups = groups_in(tmp_path)
+    accuracy = curves(groups, "accuracy")["JaFR"]
+    assert list(accuracy.index) == [0.0, 0.25, 0.5]
+    assert list(accuracy) == pytest.approx([0.7, 0.2, 0.1])
+    *known, unknown = curves(groups, "loss")["JaFR"]
     assert known == pytest.approx([0.6, 2.0])
     assert math.isnan(unknown)
 
 
 def test_a_curve_that_was_cut_off_is_not_made_up(tmp_path):
     save_run(tmp_path, "jafr", 0, scores=_curve((0, 0.8, 0.5), (0.25, 0.1, 3.0)))
-    (group,) = groups_in(tmp_path)
-    assert math.isnan(accuracy_against([0.0, 0.25, 0.5], group)[-1])
+    save_run(tmp_path, "fgsm", 0, scores=_curve((0.5, 0.3, 2.0)))
+    found = curves(groups_in(tmp_path), "accuracy")
+    assert math.isnan(found["JaFR"][0.5])
+    assert found["FGSM AT"][0.5] == 0.3
 
 
 def test_conditions_are_beside_the_paper_s(tmp_path):

@@ -9,6 +9,7 @@ from freqreg.evaluation.results.records import (
     ModelScores,
     RecordError,
     load_all,
+    require_own_table,
     save_table,
 )
 
@@ -93,12 +94,49 @@ def test_the_table_has_one_row_for_each_number(tmp_path):
     assert [row[0] for row in table] == 3 * ["runs/a"] + 3 * ["runs/b"]
 
 
+OTHERS = {
+    "cut-off.json": '{"rows": [',
+    "list.json": "[]",
+    "config.json": '{"model": "one_conv", "scores": "no"}',
+    "about.json": '{"about": "me"}',
+    "log.json": '{"loss": 1}\n{"loss": 2}\n',
+}
+
+
+def test_other_files_of_a_folder_are_left_alone(tmp_path):
+    for name, content in OTHERS.items():
+        (tmp_path / name).write_text(content)
+    (tmp_path / "b.json").write_bytes(b"\xff\x00")
+    _record().save(tmp_path / "mine.json")
+    assert load_all(tmp_path) == [_record()]
+    assert {name: (tmp_path / name).read_text() for name in OTHERS} == OTHERS
+
+
 @pytest.mark.parametrize(
-    "content",
-    ["", '{"about": {}', "[]", '{"scores": {}}', '{"about": {}, "scores": {"a": {"x": 1}}}'],
+    "content", ['{"about": {}', '{"about": {}, "scores": {"a": {"x": 1}}}', '{\n "about": {"mod']
 )
-def test_other_files_are_refused(tmp_path, content):
+def test_a_damaged_record_is_refused(tmp_path, content):
     path = tmp_path / "a.json"
     path.write_text(content)
-    with pytest.raises(RecordError, match=r"a.json is not a record.*Delete or rename it"):
+    with pytest.raises(RecordError, match=r"a.json is not a record.*--output-dir"):
         load_all(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", *OTHERS.values()])
+def test_a_file_that_is_none_is_not_gone_on_with(tmp_path, content):
+    path = tmp_path / "a.json"
+    path.write_text(content)
+    with pytest.raises(RecordError, match=r"a.json is not a record.*--output-dir"):
+        ModelScores.resumed(path, ABOUT)
+    with pytest.raises(RecordError, match="is not a record"):
+        ModelScores.resumed(tmp_path, ABOUT)
+
+
+def test_a_table_of_another_program_is_not_written_over(tmp_path):
+    path = tmp_path / "scores.csv"
+    require_own_table(path)
+    save_table(path, _record().rows())
+    require_own_table(path)
+    path.write_text("player,score\n")
+    with pytest.raises(RecordError, match=r"scores.csv is no table of scores.*--output-dir"):
+        require_own_table(path)

@@ -1,21 +1,21 @@
-import math
+from dataclasses import replace
 
 import pytest
 from torch.testing import assert_close
 
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, MAIN
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
-from freqreg.evaluation.results.records import Entry, ModelScores
+from freqreg.evaluation.results.records import Entry, ModelScores, RecordError
 from freqreg.evaluation.results.summary import (
     BANDS,
-    Spread,
-    by_method,
-    collapsed,
+    catastrophic_overfitting,
     has_collapsed,
+    incomparable,
     mean_corruption_error,
     summary,
     summary_rows,
 )
+from freqreg.evaluation.results.terminal_tables import seed_table
 
 # Table 1 of the paper, in the order of CORRUPTION_LOG_B_LOW: accuracies under the corruptions
 TABLE_1 = {
@@ -54,6 +54,30 @@ def test_mce_is_the_published_one(method, published):
     assert error == pytest.approx(published, abs=0.005)
 
 
+def _changed(record: ModelScores, about: dict, **settings: object) -> ModelScores:
+    entry = record.scores["corruption/fog"]
+    scores = record.scores | {"corruption/fog": replace(entry, settings=settings)}
+    return ModelScores(record.about | about, scores)
+
+
+@pytest.mark.parametrize(
+    ("about", "settings", "told"),
+    [
+        ({"data": "d"}, {}, "data: d and None"),
+        ({"images": 9}, {}, "images: 9 and None"),
+        ({}, {"seed": 1}, "seed: 1 and None"),
+        ({}, {"corrupted_data": "c"}, "corrupted_data: c and None"),
+    ],
+)
+def test_mce_is_of_records_that_were_measured_alike(about, settings, told):
+    record = _changed(_record("jafr"), about, **settings)
+    with pytest.raises(RecordError, match=f"runs/jafr has no mCE .* runs/standard: .*{told}"):
+        mean_corruption_error(record, _record("standard"))
+    assert incomparable(record, _record("standard")) == [told]
+    assert "mCE" in summary(_record("jafr"), _record("standard"))
+    assert "mCE" not in summary(record, _record("standard"))
+
+
 # clean, FGSM and PGD accuracy of Tables 3 to 6; collapsed or not by what the paper says of them
 PUBLISHED = [
     (93.11, 16.04, 0.00, False),  # CIFAR-10, standard
@@ -75,7 +99,7 @@ PUBLISHED = [
 
 @pytest.mark.parametrize(("clean", "fgsm", "pgd", "expected"), PUBLISHED)
 def test_collapse_is_told_from_the_published_tables(clean, fgsm, pgd, expected):
-    assert collapsed(clean=clean / 100, fgsm=fgsm / 100, pgd=pgd / 100) is expected
+    assert catastrophic_overfitting(clean=clean / 100, fgsm=fgsm / 100, pgd=pgd / 100) is expected
 
 
 def test_a_collapse_needs_all_three_scores():
@@ -123,8 +147,28 @@ def test_a_mean_over_corruptions_needs_all_of_them():
 
 def test_every_seed_stays_visible_beside_mean_and_deviation():
     records = [_record("jafr", clean=value) for value in (0.90, 0.92, 0.97)] + [_record("fgsm")]
-    spread = by_method(records)["jafr"]["clean"]
-    assert spread.values == (0.90, 0.92, 0.97)
-    assert_close(spread.mean, 0.93)
-    assert_close(spread.std, math.sqrt((0.03**2 + 0.01**2 + 0.04**2) / 2))
-    assert math.isnan(Spread((0.5,)).std)
+    table = seed_table(records)
+    assert table is not None
+    method, name, spread, every = (list(column.cells) for column in table.columns)
+    assert set(method) == {"jafr"}
+    assert (name[0], spread[0], every[0]) == ("clean", "93.00 ± 3.61", "90.00  92.00  97.00")
+    assert seed_table(records[2:]) is None
+
+
+def test_a_number_that_one_seed_lacks_is_of_the_others():
+    records = [_record("jafr", clean=0.9), _record("jafr", clean=0.8, pgd=0.5)]
+    table = seed_table(records, _record("standard"))
+    assert table is not None
+    rows = dict(zip(*(list(column.cells) for column in table.columns[1::2]), strict=True))
+    assert (rows["pgd"], rows["mCE"]) == ("50.00", "95.84  95.84")
+
+
+@pytest.mark.parametrize(
+    ("fgsm", "pgd", "by_default", "by_stricter"),
+    [(0.9, 0.0, True, True), (0.9, 0.1, True, False), (0.4, 0.0, True, False)],
+)
+def test_collapse_by_other_thresholds(fgsm, pgd, by_default, by_stricter):
+    accuracies = {"clean": 0.5, "fgsm": fgsm, "pgd": pgd}
+    assert catastrophic_overfitting(**accuracies) is by_default
+    strict = catastrophic_overfitting(**accuracies, fgsm_share=1.0, pgd_below=0.01)
+    assert strict is by_stricter

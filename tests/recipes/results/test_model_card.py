@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
-from recipe.measure import Measures
+from huggingface_hub import ModelCard
 from recipe.results.files import BestModel, Results
+from recipe.results.measures import Measures
 from recipe.results.model_card import CARD, PARTS, card
 from recipe.settings.experiment import METHODS
 from recipe.training.run import perform
@@ -94,6 +95,18 @@ def test_every_figure_stands_with_its_number_of_images() -> None:
     }
     for said in ("on 30 images", "abc123", f"torch {torch.__version__.split('+')[0]}", "seed 0"):
         assert said in text
+
+
+@pytest.mark.parametrize(
+    ("model", "library"), [("preact_resnet18", "freqreg"), ("timm/resnet18", "timm")]
+)
+def test_the_hub_reads_the_head_of_a_card(model: str, library: str) -> None:
+    text = of_card(results(config=results().config | {"model": model}))
+    assert ModelCard(text).data.to_dict() == {
+        "library_name": library,
+        "pipeline_tag": "image-classification",
+        "tags": ["freqreg", "jafr"],
+    }
 
 
 @pytest.mark.parametrize(

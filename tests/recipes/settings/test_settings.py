@@ -1,5 +1,6 @@
 """The paper preset, against what the paper and its code say, typed here a second time."""
 
+import sys
 from dataclasses import fields
 from typing import Any
 
@@ -8,8 +9,9 @@ import cifar100
 import pytest
 import svhn
 import tiny_imagenet
-from recipe.command_line import Arguments, describe, settings_lines
+from recipe.command_line import Arguments
 from recipe.settings.experiment import METHODS, Method, Settings, Source
+from recipe.settings.overrides import parsed
 
 EXPERIMENTS = {e.name: e for e in (r.EXPERIMENT for r in (cifar10, cifar100, svhn, tiny_imagenet))}
 PAPER, CODE, OURS = "paper", "published code", "not published"
@@ -136,10 +138,17 @@ def test_what_is_our_choice_says_why(dataset: str) -> None:
         assert not unexplained
 
 
-def test_presets_and_the_command_line_come_last() -> None:
-    arguments = Arguments(method="pgd", preset="smoke", epochs=7)
-    settings = arguments.settings(cifar10.EXPERIMENT)
+def program(monkeypatch: pytest.MonkeyPatch, *options: str) -> Settings:
+    """The settings of a recipe that is called with these options."""
+    monkeypatch.setattr(sys, "argv", ["cifar10.py", *options])
+    return parsed(Arguments, lambda own: cifar10.EXPERIMENT.settings(own.method, own.preset), "")[1]
+
+
+def test_presets_and_the_command_line_come_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ["--method", "pgd", "--preset=smoke", "--epochs", "7", "--max-learning-rate=0.05"]
+    settings = program(monkeypatch, *options)
     assert sourced(settings, "epochs") == (7, "command line")
+    assert sourced(settings, "max_learning_rate") == (0.05, "command line")  # the preset's too
     assert sourced(settings, "width") == (8, "preset")
     assert sourced(settings, "absolute_floor") == (None, "preset")
     assert sourced(settings, "momentum") == (0.9, "published code")
@@ -154,12 +163,17 @@ def test_compared_cells_of_a_small_preset_share_the_learning_rate() -> None:
         assert len(rates) == 1
 
 
-def test_help_and_listing_name_every_value_and_its_source() -> None:
-    described = describe(cifar10.EXPERIMENT)
-    assert "max_learning_rate 0.2 (paper" in described
-    assert "fgsm+jafr: max_learning_rate 0.3 (paper)" in described
-    lines = settings_lines(cifar10.EXPERIMENT.settings("pgd", "paper"))
-    assert {line.split()[0] for line in lines} == {field.name for field in fields(Settings)}
-    assert any("batch_size 128 (published code: " in line for line in lines)
-    (best,) = (line for line in lines if "best_every" in line)
-    assert best.endswith("; the paper reports the last)")  # as docs/recipes.md and the cards
+@pytest.mark.parametrize(
+    ("method", "rate"), [("standard", "0.2 (paper: cyclic"), ("fgsm+jafr", "0.3 (paper)")]
+)
+def test_help_names_every_value_and_its_source(
+    method: Method, rate: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        program(monkeypatch, "--help", "--preset", "paper", "--method", method)
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert f"Peak of the cyclic schedule = {rate}" in said
+    for name, item in vars(cifar10.EXPERIMENT.settings(method, "paper")).items():
+        assert f"--{name.replace('_', '-')} " in said
+        assert f"= {item}" in said
+    assert "= 200 (published code: steps, and ours at the last; the paper reports" in said

@@ -2,15 +2,15 @@ import json
 
 import pytest
 import torch
-from recipe.images import Images
 from study.corruption_bias import BEGIN, END, PAGE, corruption_bias, markdown, replaced
 
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
 from tests.evaluation.corruptions.pictures import pictures
 
 
 def test_noise_is_nearly_white_and_fog_far_from_it():
-    images = Images((pictures(12) * 255).round().byte(), torch.zeros(12).long(), ("any",))
+    images = LabelledImages((pictures(12) * 255).round().byte(), torch.zeros(12).long(), ("any",))
     assert corruption_bias(images, "gaussian_noise", 3, 0) == pytest.approx(3.6, abs=0.2)
     assert corruption_bias(images, "fog", 3, 0) > 10
 

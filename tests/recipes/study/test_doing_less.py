@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pytest
 from study.mini.claims.doing_less import doing_less
-from study.mini.results import Study
+from study.mini.results import read
 from study.mini.runs import LESS, StudyRun
 from study.mini.verdict import Claim, Outcome
 from synthetic_cells import NO_MODEL, write, write_stage
-
-from freqreg.evaluation.report.blocks import Table
 
 FULL = {1: 30.0, 2: 20.0}
 """log B_low of the full penalty; without any it is half of that."""
@@ -29,7 +27,7 @@ def less_of_it(folder: Path, place: int, shares: Sequence[float]) -> Claim:
 
     write_stage(folder, 1, figures)
     write_stage(folder, 2, figures)
-    return doing_less(Study.read(folder))
+    return doing_less(read(folder))
 
 
 @pytest.mark.parametrize(
@@ -54,8 +52,8 @@ def test_g_less_of_a_penalty_reaches_ten_percent_of_all_of_it(
 
 def test_g_the_effect_and_the_accuracy_stand_beside(tmp_path: Path) -> None:
     claim = less_of_it(tmp_path, 1, (0.75,))
-    (table, _) = [block for block in claim.blocks if isinstance(block, Table)]
-    texts = [[cell.text.split(" (")[0] for cell in row[1:]] for row in table.rows]
+    texts = claim.shown["differences"].iloc[:, 1:].map(lambda text: text.split(" (")[0])
+    texts = texts.to_numpy().tolist()
     assert texts[0] == ["3", "+0.0", "100", "+0.0", "+0.0"]
     assert texts[1] == ["3", "−25.0", "50", "+0.0", "+10.0"]
     assert texts[2][0] == "10"
@@ -63,7 +61,7 @@ def test_g_the_effect_and_the_accuracy_stand_beside(tmp_path: Path) -> None:
 
 def test_g_leaves_out_and_counts_what_is_no_model(tmp_path: Path) -> None:
     less_of_it(tmp_path, 0, (1.0,))
-    write(tmp_path, Study.read(tmp_path).group(2, "standard").planned[1], NO_MODEL)
-    claim = doing_less(Study.read(tmp_path))
+    write(tmp_path, StudyRun(2, "standard", 1), NO_MODEL)
+    claim = doing_less(read(tmp_path))
     assert [part.outcome for part in claim.parts] == ["undecided", "undecided", "holds", "holds"]
     assert "over 2 seeds" in claim.parts[0].reason

@@ -1,17 +1,16 @@
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 import torch
-from recipe.measure import Measures
 from recipe.results.files import Results
+from recipe.results.measures import Measures
 from recipe.settings.experiment import preset
 from study.mini import run as mini
-from study.mini import runs as mini_cells
 from study.mini import scores as mini_scores
 from study.mini.run import Arguments
-from study.mini.runs import CHOOSING, LAMBDAS, LESS, SEEDS, Stage, StudyRun, cells
+from study.mini.runs import CHOOSING, LAMBDAS, LESS, STAGES, Stage, StudyRun, cells
 from study.mini.scores import collapsed, score_names
 from tiny_experiment import EXPERIMENT, images
 
@@ -23,7 +22,7 @@ def test_stages_have_their_cells_seed_by_seed(stage: Stage, count: int) -> None:
     found = cells(stage)
     assert len({cell.name for cell in found}) == len(found) == count
     assert [cell.seed for cell in found] == sorted(cell.seed for cell in found)
-    assert {cell.seed for cell in found} == set(SEEDS[stage])
+    assert {cell.seed for cell in found} == set(STAGES[stage].seeds)
     assert {cell.seed for cell in cells(stage, (CHOOSING,))} == {CHOOSING}
 
 
@@ -90,7 +89,8 @@ def test_a_cell_is_scored_on_images_of_the_model_that_it_names(
 ) -> None:
     monkeypatch.setattr(mini, "load", lambda _: (images(), images(10, seed=1)))
     monkeypatch.setattr(mini, "EXPERIMENT", EXPERIMENT)
-    monkeypatch.setattr(mini_cells, "STAGES", {3: preset(epochs=1, batch_size=8, attack_steps=1)})
+    settings = preset(epochs=1, batch_size=8, attack_steps=1)
+    monkeypatch.setitem(STAGES, 3, replace(STAGES[3], settings=settings))
     monkeypatch.setattr(mini_scores, "score_names", lambda *_: ("clean", "transfer"))
     monkeypatch.setattr(mini, "score_names", lambda *_: ("clean", "transfer"))
     arguments = Arguments(

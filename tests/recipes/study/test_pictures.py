@@ -2,7 +2,7 @@
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from study.mini.page.pictures import digest_of, picture
+from study.mini.page.pictures import as_svg, digest_of
 
 
 def figure(up: float = 2.0, *, named: str = "JaFR", above: str = "FGSM", at: float = 1.0) -> Figure:
@@ -28,5 +28,5 @@ def test_style_is_not_what_is_shown() -> None:
 
 
 def test_the_file_tells_what_it_shows() -> None:
-    svg = picture("a", figure(), "alt").svg
-    assert f"<dc:identifier>{digest_of(figure())}</dc:identifier>".encode() in svg
+    svg = as_svg("a", figure())
+    assert f"<dc:identifier>{digest_of(figure())}</dc:identifier>" in svg

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Of a tiny cell that was run."""
     monkeypatch.setattr(mini, "load", lambda _: (images(), images(10, seed=1)))
     monkeypatch.setattr(mini, "EXPERIMENT", EXPERIMENT)
-    monkeypatch.setattr(mini_cells, "STAGES", {1: preset(epochs=1, batch_size=8, attack_steps=1)})
+    settings = preset(epochs=1, batch_size=8, attack_steps=1)
+    plan = replace(mini_cells.STAGES[1], settings=settings)
+    monkeypatch.setitem(mini_cells.STAGES, 1, plan)
     monkeypatch.setattr(mini_rerun, "run_tasks", in_this_process)
     mini.main(mini.Arguments(1, None, tmp_path / "work", tmp_path, (0,), cell="fgsm-seed0"))
     return tmp_path / "stage1" / "fgsm-seed0.json"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
-from recipe.measure import measure
 from recipe.results.files import Results
+from recipe.results.measures import measures_of
 from recipe.results.terminal_table import print_table
 from recipe.training.best_model import BEST, BestKeepingTrainer, Selection, Weights, selection
 from recipe.training.run import Run, make_trainer, perform
@@ -62,7 +62,7 @@ def test_the_first_of_the_most_robust_is_kept_beside_the_last(
     assert same(load_file(tmp_path / BEST / "model.safetensors"), given.seen[1])
     assert same(load_file(tmp_path / "model.safetensors"), given.seen[3])
     best = load_model(tmp_path / BEST)
-    assert results.best.measures == measure(best.model, TEST, run(tmp_path).settings)
+    assert results.best.measures == measures_of(best.model, TEST, run(tmp_path).settings)
     assert results.best.measures != results.measures
     assert (best.method, best.seed, best.config["step"]) == ("jafr (best)", 0, 8)
     assert Results.read(tmp_path) == results
@@ -95,6 +95,15 @@ def test_images_that_are_not_trained_on_choose_where_there_are_enough(
     assert found.held_out == held_out
     trainer = make_trainer(run(tmp_path, train_images=trained), TRAIN, TEST, Accelerator(cpu=True))
     assert trainer.steps_per_epoch == trained // 8
+
+
+def test_of_images_that_lie_class_by_class_the_choosing_ones_are_of_all(tmp_path: Path) -> None:
+    by_class = TRAIN.select(TRAIN.labels.argsort(stable=True))
+    found = selection(nn.Identity(), by_class, run(tmp_path, train_images=30).settings, CPU)
+    assert found is not None
+    assert set(found.images.labels.tolist()) == {0, 1, 2}
+    trained = by_class.first(30).index.tolist()
+    assert len(found.images) == len(set(found.images.index.tolist()).difference(trained)) == 5
 
 
 def test_choosing_changes_nothing_of_the_last_model(tmp_path: Path) -> None:

@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
+from pandas import DataFrame
 from recipe.settings.experiment import Method
 
-from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS
+from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, SEVERITIES
 from freqreg.evaluation.metrics.rank_correlation import rank_correlation
-from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW, published
+from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
 from freqreg.evaluation.results.records import RecordError
-from freqreg.evaluation.results.summary import corruption_accuracy
 from study.mini.intervals import Columns, Estimate, Numbers, resampled
-from study.mini.results import Group, MeasuredCell
+from study.mini.results import paired, published_mean
 
 FAMILIES: Mapping[str, Columns] = {
     family: np.array([CORRUPTIONS.index(name) for name in names])
@@ -24,27 +25,6 @@ BESIDE: Mapping[Method, tuple[Method, Method]] = {
     "jafr-": ("fgsm+jafr-", "fgsm"),
 }
 """Whose difference in the paper stands beside ours; it has JaFR(-) with FGSM alone."""
-
-
-@dataclass(frozen=True)
-class Shift:
-    """A method with JaFR's term, and the one without."""
-
-    method: Group
-    standard: Group
-
-    @property
-    def changes(self) -> Numbers:
-        """In points, by seed at which both are models: [seed, corruption]."""
-        own, other = self.method.models, self.standard.models
-        rows = [accuracies(own[s]) - accuracies(other[s]) for s in own if s in other]
-        return np.array(rows).reshape(len(rows), len(CORRUPTIONS))
-
-    @property
-    def theirs(self) -> Numbers:
-        """The paper's changes, in points: [corruption]."""
-        with_term, without = BESIDE[self.method.planned[0].method]
-        return _published(with_term) - _published(without)
 
 
 @dataclass(frozen=True)
@@ -61,56 +41,67 @@ class Statistic:
     families: Sequence[Columns]
     of: Callable[[Numbers, Columns], float]
 
-    def estimate(self, shift: Shift) -> Estimate:
-        """Of ours, with its interval."""
-        return resampled(shift.changes, self.families, self.of)
+    def estimate(self, changes: DataFrame) -> Estimate:
+        """Of the mean over seeds, with its interval."""
+        return resampled(changes, self.families, self.of)
 
-    def by_seed(self, shift: Shift) -> list[float]:
-        """Of each of our seeds."""
-        return [self.of(row, np.concatenate(self.families)) for row in shift.changes]
-
-    def published(self, shift: Shift) -> float:
-        """Of the paper's."""
-        return self.of(shift.theirs, np.concatenate(self.families))
+    def value(self, changes: Numbers) -> float:
+        """Of one seed's changes, or the paper's."""
+        return self.of(changes, np.concatenate(self.families))
 
 
-def accuracies(cell: MeasuredCell) -> Numbers:
-    """In percent, mean over severities: [corruption].
+def with_accuracies(study: DataFrame) -> DataFrame:
+    """The study with the accuracy under each of the corruptions, in percent, as columns.
+
+    Each is a mean over severities, NaN where it was not measured.
+    """
+    means = {
+        name: study.reindex(columns=[f"corruption/{name}/{each}" for each in SEVERITIES])
+        for name in CORRUPTIONS
+    }
+    return study.assign(**{name: 100 * each.apply(fmean, axis=1) for name, each in means.items()})
+
+
+def changes(method: DataFrame, standard: DataFrame) -> DataFrame:
+    """Accuracy minus standard training's, in points: [seed, corruption].
 
     Raises:
-        RecordError: one was not measured.
+        RecordError: an accuracy was not measured.
     """
-    found = {name: corruption_accuracy(cell.record, name) for name in CORRUPTIONS}
-    absent = [name for name, accuracy in found.items() if accuracy is None]
-    if absent:
+    own, other = paired(list(CORRUPTIONS), method, standard)
+    found = own - other
+    absent = found.columns[found.isna().any()]
+    if len(absent):
+        seeds = ", ".join(map(str, found.index[found.isna().any(axis=1)]))
         raise RecordError(
-            f"{cell.cell.name} of stage {cell.cell.stage} has no accuracy under "
-            f"{', '.join(absent)}; all 19 corruptions are needed. Run it again."
+            f"{method.files.iloc[0]} or {standard.files.iloc[0]} has no accuracy under "
+            f"{', '.join(absent)} at seeds {seeds}; all 19 corruptions are needed. Run it again."
         )
-    return 100 * np.array(list(found.values()), dtype=np.float64)
+    return found
 
 
-def _noise_minus(changes: Numbers, drawn: Columns) -> float:
-    return float(changes[FAMILIES["noise"]].mean() - changes[drawn].mean())
+def published_changes(method: Method) -> Numbers:
+    """The paper's, in points: [corruption]."""
+    own, other = (
+        [published_mean(beside, f"corruption/{name}") for name in CORRUPTIONS]
+        for beside in BESIDE[method]
+    )
+    return np.subtract(own, other)
 
 
-def _correlation(changes: Numbers, drawn: Columns) -> float:
-    return rank_correlation(BIAS[drawn], changes[drawn])
+def _noise_minus(found: Numbers, drawn: Columns) -> float:
+    return float(found[FAMILIES["noise"]].mean() - found[drawn].mean())
 
 
-DIFFERENCE = Statistic(
-    "noise minus weather and digital, points",
-    (FAMILIES["weather"], FAMILIES["digital"]),
-    _noise_minus,
+def _correlation(found: Numbers, drawn: Columns) -> float:
+    return rank_correlation(BIAS[drawn], found[drawn])
+
+
+WEATHER_AND_DIGITAL = (FAMILIES["weather"], FAMILIES["digital"])
+BUT_NOISE = [columns for family, columns in FAMILIES.items() if family != "noise"]
+
+DIFFERENCE = Statistic("noise minus weather and digital, points", WEATHER_AND_DIGITAL, _noise_minus)
+TRENDS = (
+    Statistic("Spearman with log B_low", tuple(FAMILIES.values()), _correlation),
+    Statistic("Spearman without the noises", BUT_NOISE, _correlation),
 )
-TREND = Statistic("Spearman with log B_low", tuple(FAMILIES.values()), _correlation)
-TREND_WITHOUT_NOISES = Statistic(
-    "Spearman without the noises",
-    tuple(columns for family, columns in FAMILIES.items() if family != "noise"),
-    _correlation,
-)
-
-
-def _published(method: Method) -> Numbers:
-    found = [published("cifar10", method, f"corruption/{name}") for name in CORRUPTIONS]
-    return np.array([figure.mean for figure in found if figure is not None], dtype=np.float64)

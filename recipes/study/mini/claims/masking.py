@@ -1,17 +1,17 @@
 """Claim (f): the robustness of FGSM + JaFR is no gradient masking."""
 
-from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import pairwise
+from math import nan
 
+import numpy as np
+from pandas import DataFrame, Series
 from recipe.settings.experiment import Method
 
-from freqreg.evaluation.report.blocks import NOTHING, Block, Table, TableCell
-from freqreg.evaluation.report.curves import curve_of
-from freqreg.evaluation.results.records import ModelScores, RecordError
+from freqreg.evaluation.report.blocks import NOTHING
+from freqreg.evaluation.results.records import RecordError
 from study.mini.claims.collapse import FGSM_ALONE
-from study.mini.page.text import paragraph, percent
-from study.mini.results import Group, MeasuredCell, Study
+from study.mini.page.text import percent
+from study.mini.results import select
 from study.mini.scores import TRANSFER_FROM
 from study.mini.verdict import Claim, Outcome, judged
 
@@ -25,140 +25,107 @@ RISE = 0.02
 END = 0.01
 """Accuracy at the largest radius."""
 
-Check = Callable[[ModelScores], bool]
+SCORES = {
+    "PGD": "pgd/accuracy",
+    "CW": "cw/accuracy",
+    "AutoAttack": "autoattack/accuracy",
+    "Square": "square/accuracy",
+    "transfer": "transfer/accuracy",
+    "random signs": "noise/sign",
+}
+
+METHODS: tuple[Method, ...] = ("fgsm+jafr", "fgsm", "nfgsm", "fgsm+gradalign", "pgd2", "fgsm+jafr-")
+"""Whose models are checked; the first is judged."""
 
 
-def value(record: ModelScores, score: str, part: str = "accuracy") -> float:
-    """A figure.
+def masking(study: DataFrame) -> Claim:
+    """The claim, judged."""
+    checked = with_checks(select(study, 3, *METHODS))
+    jafr = checked.loc[checked.method == METHODS[0]]
+    outcome, reason = _outcome(jafr.loc[jafr.unfit == "", "fails"]), _reason(jafr)
+    part = judged("Every check of every model", [select(study, 3, METHODS[0])], outcome, reason)
+    shown = {"checks": DataFrame(_row(run) for _, run in checked.iterrows())}
+    title = "FGSM + JaFR's robustness is no gradient masking"
+    return Claim("f", title, "coded as JPEG", (part,), shown)
 
-    Raises:
-        RecordError: it was not measured.
-    """
-    found = record.value(score, part)
-    if found is None:
+
+def with_checks(rows: DataFrame) -> DataFrame:
+    """Those that are there, and of each why it is `unfit` and which checks it `fails`, or ""."""
+    columns = dict.fromkeys([*rows.columns, *SCORES.values()])
+    runs = rows.loc[rows.found].reindex(columns=list(columns))
+    pgd = runs["pgd/accuracy"]
+    reasons = {
+        "no model": ~runs.is_model,
+        "collapsed": runs.collapsed,
+        FGSM_ALONE: runs.lost,
+        f"PGD leaves less than {100 * ROBUST:.0f} %": pgd < ROBUST,
+    }
+    unfit = np.select(list(reasons.values()), list(reasons), "")
+    _require_scores(runs.loc[unfit == ""])
+    passes = DataFrame(
+        {
+            "CW": runs["cw/accuracy"] >= SHARE * pgd,
+            "AutoAttack": runs["autoattack/accuracy"] >= SHARE * pgd,
+            "ε": [_falls_to_nothing(run) for _, run in runs.iterrows()],
+            "transfer": (runs["transfer/accuracy"] >= pgd) | (runs.method == TRANSFER_FROM),
+            "random signs": runs["noise/sign"] >= pgd,
+        }
+    )
+    fails = [", ".join(passes.columns[~passed]) for passed in passes.to_numpy(dtype=bool)]
+    return runs.assign(unfit=unfit, fails=fails)
+
+
+def curve(run: Series, part: str) -> dict[float, float]:
+    """Accuracy or loss by the radius of the attack, as far as it was measured."""
+    found = run.filter(like=f"curve/{part} at ").dropna()
+    return dict(sorted((float(str(name).split()[-1]), value) for name, value in found.items()))
+
+
+def _require_scores(models: DataFrame) -> None:
+    absent = models[list(SCORES.values())].isna().drop(columns="square/accuracy")
+    absent["transfer/accuracy"] &= models.method != TRANSFER_FROM
+    if absent.to_numpy().any():
+        files = ", ".join(models.files[absent.any(axis=1)].unique())
         raise RecordError(
-            f"{record.model} has no {part} of the score {score}, which stage 3 needs of a model "
-            "that did not collapse. Run it again."
+            f"A model of {files} has no {', '.join(absent.columns[absent.any()])}, which stage 3 "
+            "needs of each that did not collapse. Run it again."
         )
-    return found
 
 
-def _at_least_half(score: str) -> Check:
-    return lambda record: value(record, score) >= SHARE * value(record, "pgd")
-
-
-def _falls_to_nothing(record: ModelScores) -> bool:
-    accuracy = [each for _, each in sorted(curve_of(record, "accuracy").items())]
-    loss = [each for _, each in sorted(curve_of(record, "loss").items())]
+def _falls_to_nothing(run: Series) -> bool:
+    accuracy, loss = (list(curve(run, part).values()) for part in ("accuracy", "loss"))
     falls = all(later <= before + RISE for before, later in pairwise(accuracy))
     return falls and len(accuracy) > 1 and accuracy[-1] <= END and loss[-1] > loss[0]
 
 
-CHECKS: Mapping[str, Check] = {
-    "CW": _at_least_half("cw"),
-    "AutoAttack": _at_least_half("autoattack"),
-    "ε": _falls_to_nothing,
-    "transfer": lambda record: value(record, "transfer") >= value(record, "pgd"),
-    "random signs": lambda record: value(record, "noise", "sign") >= value(record, "pgd"),
-}
-
-
-def masking(study: Study) -> Claim:
-    """The claim, judged."""
-    jafr = study.group(3, "fgsm+jafr")
-    judges = [cell for cell in jafr.found if not unfit(cell)]
-    failures = {cell.cell.seed: failed(cell.record) for cell in judges}
-    outcome = _outcome([not names for names in failures.values()])
-    part = judged("Every check of every model", [jafr], outcome, _reason(jafr, failures))
-    title = "FGSM + JaFR's robustness is no gradient masking"
-    return Claim("f", title, "coded as JPEG", (part,), _figures(study))
-
-
-def unfit(cell: MeasuredCell) -> str:
-    """Why it has no robustness that could be masked; empty if it seems to have some."""
-    if not cell.is_model:
-        return "no model"
-    if cell.collapsed:
-        return "collapsed"
-    if cell.lost_robustness:
-        return FGSM_ALONE
-    weak = value(cell.record, "pgd") < ROBUST
-    return f"PGD leaves less than {100 * ROBUST:.0f} %" if weak else ""
-
-
-def _reason(group: Group, failures: Mapping[int, Sequence[str]]) -> str:
-    others = Counter(filter(None, map(unfit, group.found)))
-    listed = "".join(f"; {count} of {len(group.found)}: {why}" for why, count in others.items())
-    if len(failures) < MODELS_AT_LEAST:
-        listed += f"; {MODELS_AT_LEAST} models are needed"
-    if not failures:
-        return f"no model that seems to be robust{listed}"
-    wrong = [f"seed {seed} fails {', '.join(names)}" for seed, names in failures.items() if names]
-    return f"seeds judged: {len(failures)}; {'; '.join(wrong) or 'none fails a check'}{listed}"
-
-
-def failed(record: ModelScores, *, without: Container[str] = ()) -> list[str]:
-    """Names of the checks that a model fails."""
-    return [n for n, check in CHECKS.items() if n not in without and not check(record)]
-
-
-def _outcome(passed: list[bool]) -> Outcome:
-    if len(passed) < MODELS_AT_LEAST:
+def _outcome(fails: Series) -> Outcome:
+    passed = fails == ""
+    if len(passed) < MODELS_AT_LEAST or passed.nunique() > 1:
         return "undecided"
-    if all(passed):
-        return "holds"
-    return "undecided" if any(passed) else "does not hold"
+    return "holds" if passed.all() else "does not hold"
 
 
-_BESIDE: tuple[Method, ...] = ("fgsm+jafr", "fgsm", "nfgsm", "fgsm+gradalign", "pgd2", "fgsm+jafr-")
+def _reason(runs: DataFrame) -> str:
+    models = runs.loc[runs.unfit == ""]
+    others = runs.loc[runs.unfit != "", "unfit"].value_counts(sort=False)
+    listed = "".join(f"; {count} of {len(runs)}: {why}" for why, count in others.items())
+    if len(models) < MODELS_AT_LEAST:
+        listed += f"; {MODELS_AT_LEAST} models are needed"
+    if models.empty:
+        return f"no model that seems to be robust{listed}"
+    seeds = zip(models.seed, models.fails, strict=True)
+    wrong = "; ".join(f"seed {seed} fails {names}" for seed, names in seeds if names)
+    return f"seeds judged: {len(models)}; {wrong or 'none fails a check'}{listed}"
 
 
-def _figures(study: Study) -> tuple[Block, ...]:
-    text = paragraph(
-        """
-        Accuracy in percent, at ε 16/255; clean and random signs of all test images, attacks on the
-        first 200, of which an accuracy is uncertain by up to 7 points either way. Transfer: images
-        that break the N-FGSM model of the same seed, which has none itself; those that break a
-        model near chance are little more than noise. The other methods stand beside, not judged.
-        No set of checks proves that gradients are not masked.
-        """
-    )
-    rows = [_row(cell) for method in _BESIDE for cell in study.group(3, method).found]
-    return text, Table(_HEAD, tuple(rows) or ((TableCell("no cell is there"),),))
-
-
-_SCORES = {
-    "PGD": ("pgd", "accuracy"),
-    "CW": ("cw", "accuracy"),
-    "AutoAttack": ("autoattack", "accuracy"),
-    "Square": ("square", "accuracy"),
-    "transfer": ("transfer", "accuracy"),
-    "random signs": ("noise", "sign"),
-}
-_HEAD = ("file", "clean", "clean, of the 200", *_SCORES, "at the last ε, in 1/255", "checks")
-
-
-def _row(cell: MeasuredCell) -> tuple[TableCell, ...]:
-    found = [cell.record.value(*score) for score in _SCORES.values()]
-    texts = [NOTHING if each is None else percent(each) for each in found]
-    file = f"`stage{cell.cell.stage}/{cell.cell.name}.json`"
-    curve = sorted(curve_of(cell.record, "accuracy").items())
-    start = percent(curve[0][1]) if curve else NOTHING
-    end = f"{percent(curve[-1][1])} at {255 * curve[-1][0]:.3g}" if curve else NOTHING
-    return (
-        TableCell(file),
-        TableCell(percent(cell.measures.clean)),
-        TableCell(start),
-        *map(TableCell, texts),
-        TableCell(end),
-        TableCell(_state(cell)),
-    )
-
-
-def _state(cell: MeasuredCell) -> str:
-    why_not = unfit(cell)
-    if why_not:
-        return why_not
-    own = ("transfer",) if cell.cell.method == TRANSFER_FROM else ()
-    names = failed(cell.record, without=own)
-    return f"fails {', '.join(names)}" if names else "passes"
+def _row(run: Series) -> dict[str, str]:
+    accuracy = curve(run, "accuracy")
+    ends = [f"{percent(left)} at {255 * eps:.3g}" for eps, left in accuracy.items()]
+    return {
+        "file": run.files.replace("N.", f"{run.seed}."),
+        "clean": percent(run.clean),
+        "clean, of the 200": percent(accuracy.get(0.0, nan)),
+        **{head: percent(run.loc[score]) for head, score in SCORES.items()},
+        "at the last ε, in 1/255": ends[-1] if ends else NOTHING,
+        "checks": run.unfit or (f"fails {run.fails}" if run.fails else "passes"),
+    }

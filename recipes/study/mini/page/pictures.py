@@ -1,26 +1,20 @@
-"""Figures as blocks of the page."""
+"""Figures as the page's files."""
 
 import hashlib
-import io
 import json
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
-from freqreg.evaluation.report.blocks import Picture
+from freqreg.evaluation.plots import svg
 
 
-def picture(name: str, figure: Figure, alt: str) -> Picture:
-    """The figure as SVG, the same bytes for the same figure; identified by what it shows."""
-    buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": name}):
-        metadata = {"Date": None, "Identifier": digest_of(figure)}
-        figure.savefig(buffer, format="svg", metadata=metadata)
-    return Picture(name, buffer.getvalue(), alt)
+def as_svg(name: str, figure: Figure) -> str:
+    """The figure as SVG, the same text for the same figure; identified by what it shows."""
+    return svg(figure, salt=name, Identifier=digest_of(figure)).decode()
 
 
 def digest_of(figure: Figure) -> str:

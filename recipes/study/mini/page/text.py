@@ -1,35 +1,31 @@
-"""Figures and names as the page writes them."""
+"""Figures and tables as the page writes them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from math import isnan
 from textwrap import fill
 
-from freqreg.evaluation.report.blocks import NOTHING, Table, TableCell, Text
-from freqreg.evaluation.report.cells import number, signed
+from pandas import DataFrame, Series
+from recipe.settings.experiment import Method
+
+from freqreg.evaluation.report import cells
+from freqreg.evaluation.report.blocks import NOTHING
 from study.mini.intervals import Estimate
-from study.mini.results import Group, MeasuredCell
+from study.mini.results import kinds
 
 
-def paragraph(text: str) -> Text:
+def paragraph(text: str) -> str:
     """Prose, in lines of the documentation's length."""
-    return Text(fill(" ".join(text.split()), 110, break_long_words=False, break_on_hyphens=False))
+    return fill(" ".join(text.split()), 110, break_long_words=False, break_on_hyphens=False)
 
 
-def enumeration(items: Sequence[str]) -> str:
-    """Joined by commas, the last two by "and"."""
-    *others, last = items
-    return f"{', '.join(others)} and {last}" if others else last
+def number(value: float, digits: int) -> str:
+    """A number with a true minus sign; a dash for NaN."""
+    return cells.number(None if isnan(value) else value, digits)
 
 
-def with_interval(estimate: Estimate, digits: int, *, sign: bool = True) -> str:
-    """A figure and its interval in brackets, if it has any."""
-    write = signed if sign else number
-    if isnan(estimate.value):
-        return NOTHING
-    if isnan(estimate.low):
-        return f"{write(estimate.value, digits)} (no interval)"
-    low, high = write(estimate.low, digits), write(estimate.high, digits)
-    return f"{write(estimate.value, digits)} ({low} to {high})"
+def signed(value: float, digits: int) -> str:
+    """A difference, with its sign; a dash for NaN."""
+    return cells.signed(None if isnan(value) else value, digits)
 
 
 def percent(share: float) -> str:
@@ -37,40 +33,37 @@ def percent(share: float) -> str:
     return number(100 * share, 1)
 
 
+def with_interval(
+    estimate: Estimate, digits: int, write: Callable[[float, int], str] = signed
+) -> str:
+    """A figure and its interval in brackets, if it has any."""
+    value, low, high = (write(x, digits) for x in (estimate.value, estimate.low, estimate.high))
+    if isnan(estimate.value):
+        return NOTHING
+    return f"{value} (no interval)" if isnan(estimate.low) else f"{value} ({low} to {high})"
+
+
+def accuracies(run: Series) -> str:
+    """Clean / FGSM / PGD."""
+    return " / ".join(percent(run.loc[name]) for name in ("clean", "fgsm", "pgd"))
+
+
 def seeds_table(
-    groups: Iterable[Group],
-    figure: Callable[[MeasuredCell], str],
-    *,
-    last: Mapping[str, Callable[[Group], str]] | None = None,
-    summary: str = "",
-) -> Table:
-    """A figure of each cell: a row for each group, a column for each seed, then others.
+    rows: DataFrame,
+    text: Callable[[Series], str],
+    last: Mapping[str, Callable[[Method], str]] | None = None,
+) -> DataFrame:
+    """A text for each run: a row for each kind, a column for each seed, then others.
 
-    The first two columns are the method and the name of its files, in which N is the seed. With a
-    summary the table is closed until it is asked for.
+    Args:
+        rows: the runs.
+        text: of a run.
+        last: the other columns, of a method.
     """
-    shown, others = list(groups), last or {}
-    seeds = sorted({cell.seed for group in shown for cell in group.planned})
-    rows = [
-        (
-            TableCell(group.label),
-            TableCell(files_of(group)),
-            *(_cell(group, seed, figure) for seed in seeds),
-            *(TableCell(write(group)) for write in others.values()),
-        )
-        for group in shown
-    ]
-    head = ("", "files", *(f"seed {seed}" for seed in seeds), *others)
-    return Table(head, tuple(rows), summary=summary)
-
-
-def files_of(group: Group) -> str:
-    """Where a group's figures come from."""
-    return f"`stage{group.stage}/{group.file}N.json`"
-
-
-def _cell(group: Group, seed: int, figure: Callable[[MeasuredCell], str]) -> TableCell:
-    found = group.at_all.get(seed)
-    if found is None:
-        return TableCell(NOTHING)
-    return TableCell(figure(found), below="" if found.is_model else "no model")
+    below = rows.is_model.map({True: "", False: "<br>no model"})
+    texts = (rows.apply(text, axis=1) + below).where(rows.found, NOTHING)
+    table = rows.assign(text=texts).set_index(["label", "files", "seed"]).text.unstack(sort=False)
+    table = table.fillna(NOTHING).rename(columns="seed {}".format)
+    methods = [of_kind.method.iloc[0] for _, _, of_kind in kinds(rows)]
+    others = {head: list(map(write, methods)) for head, write in (last or {}).items()}
+    return table.assign(**others).reset_index().rename(columns={"label": ""})

@@ -1,0 +1,68 @@
+"""What an image processor of transformers makes of pixels, by what it makes of plain images."""
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from freqreg.errors import SettingError
+
+SIDE = 64
+PRIMARIES = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
+
+
+class AffinePixels(NamedTuple):
+    """Outputs are (pixels[order] - mean) / std, for RGB pixels in [0, 1]."""
+
+    order: list[int]
+    mean: Float[Tensor, "channel"]
+    std: Float[Tensor, "channel"]
+
+
+def affine_pixels(processor: Any, way_out: str) -> AffinePixels:
+    """What the processor does to each pixel, in one step or several, beside resizing.
+
+    Args:
+        processor: whatever it does: rescaling by any factor, an offset, normalising once or
+            twice, another order of channels.
+        way_out: what to do where that fails, for the error.
+
+    Raises:
+        SettingError: outputs are no affine function of the pixels, channel by channel.
+    """
+    black, white, grey = (_processed(processor, (level,) * 3, way_out) for level in (0, 255, 51))
+    colours = torch.stack([_processed(processor, c, way_out) for c in PRIMARIES], 1)
+    spread, shares = white - black, colours - black[:, None]
+    order = shares.argmax(1)
+    expected = torch.where(torch.arange(3) == order[:, None], spread[:, None], 0.0)
+    tolerance = 1e-3 * spread.abs().max().clamp(min=1).item()
+    is_affine = torch.allclose(grey, black + 0.2 * spread, atol=tolerance)
+    if not (is_affine and (spread > 0).all() and torch.allclose(shares, expected, atol=tolerance)):
+        raise SettingError(
+            f"{type(processor).__name__} maps black to {_listed(black)}, 20 % grey to "
+            f"{_listed(grey)} and white to {_listed(white)}, which is not (pixels - mean) / std. "
+            + way_out
+        )
+    return AffinePixels(order.tolist(), -black / spread, 1 / spread)
+
+
+def _processed(processor: Any, colour: tuple[int, ...], way_out: str) -> Float[Tensor, "channel"]:
+    """What becomes of the middle of an image of one colour."""
+    image = torch.tensor(colour, dtype=torch.uint8).repeat(SIDE, SIDE, 1).numpy()
+    try:
+        (output,) = processor(images=image, return_tensors="pt")["pixel_values"]
+    except Exception as error:
+        raise SettingError(
+            f"{type(processor).__name__} does not take a plain RGB image ({error}). {way_out}"
+        ) from error
+    if output.ndim != 3:
+        raise SettingError(
+            f"{type(processor).__name__} makes {list(output.shape)} of an image, which is no "
+            f"[channel, height, width]. {way_out}"
+        )
+    return output[:, output.shape[1] // 2, output.shape[2] // 2].float()
+
+
+def _listed(values: Tensor) -> list[float]:
+    return [round(value, 4) for value in values.flatten().tolist()]

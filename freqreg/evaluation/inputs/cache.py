@@ -1,0 +1,75 @@
+"""Decoded images kept on disk, so that the next start needs not decode them again."""
+
+import hashlib
+import logging
+import os
+import tempfile
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from jaxtyping import UInt8
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+FOLDER = "FREQREG_CACHE"
+"""The environment's variable that names the folder."""
+MOST_BYTES = 2 * 10**9
+"""More than these are not kept: 12,000 images of 224 × 224 pixels."""
+VERSION = "3"
+"""Of the decoding; what another version has kept is not used."""
+
+Pixels = UInt8[Tensor, "images channel height width"]
+
+logger = logging.getLogger(__name__)
+
+
+def cache_folder() -> Path:
+    """Where decoded images are kept: $FREQREG_CACHE, else freqreg in the user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get(FOLDER) or Path(base) / "freqreg").expanduser()
+
+
+def cached(
+    fingerprint: Sequence[str], count: int, folder: Path, make: Callable[[], Pixels]
+) -> Pixels:
+    """The `count` images that `make` returns, kept in `folder` under their fingerprint.
+
+    Files are mapped into memory. They may be deleted at any time, and are renamed into place
+    whole, so processes started together do not disturb each other. One that is damaged is
+    replaced.
+    """
+    digest = hashlib.sha256("\n".join([VERSION, *fingerprint]).encode()).hexdigest()[:32]
+    path = folder / f"{digest}.safetensors"
+    pixels = _read(path, count)
+    if pixels is None:
+        pixels = make()
+        if pixels.nbytes <= MOST_BYTES:
+            _write(path, pixels)
+    return pixels
+
+
+def _write(path: Path, pixels: Pixels) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            whole = Path(folder, path.name)
+            save_file({"pixels": pixels}, whole, {"crc32": _checksum(pixels)})
+            whole.replace(path)
+    except OSError as error:
+        logger.warning("Decoded images cannot be kept in %s: %s. Set %s.", path, error, FOLDER)
+
+
+def _read(path: Path, count: int) -> Pixels | None:
+    """What was kept; None where nothing is, or where it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            pixels, checksum = file.get_tensor("pixels"), file.metadata()["crc32"]
+    except (OSError, SafetensorError, TypeError, KeyError):
+        return None
+    return pixels if len(pixels) == count and _checksum(pixels) == checksum else None
+
+
+def _checksum(pixels: Pixels) -> str:
+    return str(zlib.crc32(pixels.numpy().data))

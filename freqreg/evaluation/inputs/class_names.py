@@ -1,0 +1,193 @@
+"""Labels of images as classes of a model, matched by name."""
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from freqreg.errors import InputError
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
+from freqreg.evaluation.inputs.loaded_model import LoadedModel
+
+PLACEHOLDER = re.compile(r"(?:(?:label|class)[\W_]*)?(\d+)", re.IGNORECASE)
+WNID = re.compile(r"n\d{8}")
+LEADING = re.compile(r"^(n\d{8}|\d+)[\W_]+")
+SAME_ORDER = 0.95
+"""Share of names at equal places from which two lists of equal length are one list, spelt twice."""
+
+Keys = tuple[frozenset[str], frozenset[str]]
+"""What a class is called as a whole, and each of its synonyms as well."""
+
+
+def labels_for(
+    model: LoadedModel, images: LabelledImages, classes: int
+) -> Int64[Tensor, " images"]:
+    """The images' labels as places in the model's logits.
+
+    Names are matched whatever their case, spaces, underscores and hyphens. "tench, Tinca tinca"
+    has two names. ImageNet's numbers (n01440764) are names; a model of 1000 classes, or of as
+    many as another ImageNet has, knows them. Places are used as they are where only one side has
+    names and the numbers of classes are equal. Numbers ("7", "LABEL_7") are no names.
+
+    Args:
+        model: with its classes' names, where they are known.
+        images: with theirs.
+        classes: how many logits the model gives.
+
+    Raises:
+        InputError: the names do not match, or are missing where the numbers of classes differ.
+    """
+    theirs, own = images.class_names, model.class_names
+    if own is not None and len(own) != classes:
+        raise InputError(
+            f"{model.source} has {len(own)} class names and {classes} logits. Give one for each."
+        )
+    if theirs is None:
+        return images.labels
+    used = images.labels.unique().tolist()
+    if used and not 0 <= used[0] <= used[-1] < len(theirs):
+        raise InputError(f"The labels span {used[0]} to {used[-1]}, for {len(theirs)} class names.")
+    places = _places(theirs, used, own, classes)
+    unmatched = [theirs[label] for label in used if places[label] is None]
+    twice = [theirs[label] for label in used if places.count(places[label]) > 1]
+    if unmatched or twice:
+        raise InputError(_complaint(model, theirs, classes, unmatched, twice))
+    return torch.tensor([-1 if place is None else place for place in places])[images.labels]
+
+
+def _places(
+    theirs: Sequence[str], used: list[int], own: Sequence[str] | None, classes: int
+) -> Sequence[int | None]:
+    """The place of each of the images' classes in the model's logits; None where it has none."""
+    matched = _matched(theirs, _keys_of_model(own, classes))
+    if len(theirs) != classes:
+        return matched
+    found = sum(place is not None for place in matched)
+    in_place = sum(place == label for label, place in enumerate(matched))
+    model_has_no_names = _nameless(own) and found < len(theirs) / 2
+    images_have_none = _nameless(theirs) and any(matched[label] is None for label in used)
+    if model_has_no_names or images_have_none:
+        return range(classes) if _in_order(theirs) else matched
+    is_one_list = in_place == found and found >= SAME_ORDER * len(theirs)
+    return range(classes) if is_one_list else matched
+
+
+def _keys_of_model(own: Sequence[str] | None, classes: int) -> list[Keys]:
+    """By what names the model's classes go, ImageNet's among them where it is its classes."""
+    imagenet = [_keys(wnid) for wnid in _imagenet(classes)]
+    if own is None or (_nameless(own) and imagenet):
+        return imagenet
+    stated = [_keys(name) for name in own]
+    alike = sum(bool(a[1] & b[1]) for a, b in zip(stated, imagenet, strict=False))
+    if not imagenet or alike < SAME_ORDER * classes:
+        return stated
+    return [(a[0] | b[0], a[1] | b[1]) for a, b in zip(stated, imagenet, strict=True)]
+
+
+def _matched(names: Sequence[str], model: list[Keys]) -> list[int | None]:
+    levels = [_by_key(keys[level] for keys in model) for level in (0, 1)]
+    return [_match(_ordered_keys(name), levels) for name in names]
+
+
+def _match(keys: list[str], levels: list[dict[str, list[int]]]) -> int | None:
+    """The only class of this name: first among whole names, then among synonyms."""
+    hits = (level[key] for level in levels for key in keys if len(level.get(key, ())) == 1)
+    return next((places[0] for places in hits), None)
+
+
+def _by_key(keys: Iterable[frozenset[str]]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for place, names in enumerate(keys):
+        for name in names:
+            found.setdefault(name, []).append(place)
+    return found
+
+
+def _keys(name: str) -> Keys:
+    keys = _ordered_keys(name)
+    return frozenset(keys[: len(_whole(name))]), frozenset(keys)
+
+
+def _ordered_keys(name: str) -> list[str]:
+    """Whole names first, then synonyms."""
+    whole = _whole(name)
+    parts = [_plain(part) for text in whole for part in text.split(",")]
+    return list(dict.fromkeys([*map(_plain, whole), *parts]))
+
+
+def _whole(name: str) -> list[str]:
+    """The name; without its number; the number of ImageNet in it, and what that stands for."""
+    wnid = WNID.match(name)
+    of_wnid = [wnid[0], _lemma(wnid[0])] if wnid else []
+    texts = [*of_wnid, name, LEADING.sub("", name)]
+    return list({_plain(text): text for text in texts if _plain(text)}.values())
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\s_-]+", " ", text).strip().casefold()
+
+
+def _nameless(names: Sequence[str] | None) -> bool:
+    """Whether all names are only numbers: "7", "LABEL_7", "class 7"."""
+    return names is None or all(PLACEHOLDER.fullmatch(name.strip()) for name in names)
+
+
+def _in_order(names: Sequence[str]) -> bool:
+    """Whether names that are numbers ascend: as texts 10 comes before 2."""
+    found = [PLACEHOLDER.fullmatch(name.strip()) for name in names]
+    numbers = [int(match[1]) for match in found if match]
+    return len(numbers) < len(names) or numbers == sorted(numbers)
+
+
+@lru_cache
+def _imagenet(classes: int) -> tuple[str, ...]:
+    """The numbers of the ImageNet with so many classes; empty where there is none."""
+    try:
+        from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
+    except ImportError:
+        return ()
+    subset = infer_imagenet_subset({"num_classes": classes})
+    return tuple(ImageNetInfo(subset).label_names()) if subset else ()
+
+
+@lru_cache
+def _imagenet_info() -> Any:
+    from timm.data.imagenet_info import ImageNetInfo
+
+    return ImageNetInfo()
+
+
+def _lemma(wnid: str) -> str:
+    try:
+        return _imagenet_info().label_name_to_description(wnid)
+    except (ImportError, KeyError):
+        return ""
+
+
+def _complaint(
+    model: LoadedModel,
+    theirs: Sequence[str],
+    classes: int,
+    unmatched: Sequence[str],
+    twice: Sequence[str],
+) -> str:
+    own = _few(model.class_names) if model.class_names else "without names"
+    if not unmatched:
+        reason = f"several of the images' are one class of the model's: {_few(twice)}"
+    elif not _in_order(theirs):
+        reason = "the images' are numbers in the order of texts, 10 before 2: write them as 02, 10"
+    else:
+        reason = f"{len(unmatched)} of the images' are none of the model's: {_few(unmatched)}"
+    return (
+        f"The images have {len(theirs)} classes ({_few(theirs)}), {model.source} has {classes} "
+        f"({own}); {reason}. Call the images' classes as the model does, or say the names of "
+        'its classes, in order, in its config.json: "class_names".'
+    )
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

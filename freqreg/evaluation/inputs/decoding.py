@@ -1,0 +1,136 @@
+"""From encoded pictures to the pixels that they show."""
+
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from freqreg.evaluation.inputs.sources.base import ImagesError, LazySource
+from freqreg.evaluation.inputs.transforms import PictureTransform
+
+CHUNK = 250  # images decoded by a thread at a time
+ORIENTATION = 0x0112  # the tag of EXIF
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By orientation: what puts a picture upright."""
+
+
+def decode(name: str, encoded: bytes | Path) -> Image.Image:
+    """The picture in RGB, as it is to be seen: upright, 16 bits scaled to 8, on white.
+
+    Of an animation it is the first frame. Colour profiles are not applied.
+
+    Args:
+        name: of the picture, for messages.
+        encoded: a file of any kind that Pillow reads, or its content.
+
+    Raises:
+        ImagesError: it is no picture, is cut off, or does not say how bright white is.
+    """
+    content = b""
+    try:
+        content = encoded if isinstance(encoded, bytes) else encoded.read_bytes()
+        picture = Image.open(io.BytesIO(content))
+        picture.load()
+        shown, turn = _rgb(picture), TURNS.get(_orientation(picture))
+        return shown if turn is None else shown.transpose(turn)
+    except Exception as error:
+        raise ImagesError(
+            f"{name} ({len(content)} bytes) is not a whole image: {error}. Copy it again, or "
+            "take it out."
+        ) from error
+
+
+def decoded(
+    source: LazySource,
+    rows: Sequence[int],
+    transform: PictureTransform | None = None,
+    report: Callable[[int], object] = abs,
+) -> UInt8[Tensor, "rows channel height width"]:
+    """The images at `rows`, on all cores.
+
+    Args:
+        source: of the images.
+        rows: of these, at least one.
+        transform: how they are shown to a model; None: as they are.
+        report: told of so many more images that are done.
+
+    Raises:
+        ImagesError: one cannot be decoded, or they have different sizes.
+    """
+    chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+    name, first = next(_shown(source, rows[:1], transform))
+    pixels = torch.empty(len(rows), *first.shape, dtype=torch.uint8)
+
+    def fill(start: int, chunk: Sequence[int]) -> int:
+        for place, (other, image) in enumerate(_shown(source, chunk, transform), start):
+            if image.shape != first.shape:
+                raise _different((name, first), (other, image))
+            pixels[place] = torch.from_numpy(image)
+        return len(chunk)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for count in pool.map(fill, range(0, len(rows), CHUNK), chunks):
+            report(count)
+    return pixels
+
+
+def _shown(
+    source: LazySource, rows: Sequence[int], transform: PictureTransform | None
+) -> Iterator[tuple[str, np.ndarray]]:
+    for name, content in source.read(rows):
+        if not isinstance(content, np.ndarray):
+            picture = decode(name, content)
+        elif transform is None or (source.prepared and content.shape[:2] == transform.size):
+            yield name, content.transpose(2, 0, 1)
+            continue
+        else:
+            picture = Image.fromarray(content.squeeze(2) if content.shape[2] == 1 else content)
+        image = np.array(picture).transpose(2, 0, 1) if transform is None else transform(picture)
+        yield name, np.asarray(image)
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    mode = picture.mode
+    if mode.startswith("I;16") or (mode == "I" and picture.format in ("PNG", "PPM")):
+        return Image.fromarray(_eight_bits(np.asarray(picture))).convert("RGB")
+    if mode in ("I", "F"):
+        raise ValueError(f"its mode {mode} does not say how bright white is; save it with 16 bits")
+    if picture.has_transparency_data:
+        white = Image.new("RGBA", picture.size, "white")
+        return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
+    return picture if mode == "RGB" else picture.convert("RGB")
+
+
+def _eight_bits(levels: np.ndarray) -> np.ndarray:
+    """From 0..65535 to the nearest of 0..255."""
+    return ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _orientation(picture: Image.Image) -> int:
+    try:
+        return picture.getexif().get(ORIENTATION, 1)
+    except Exception:  # metadata that cannot be read do not hide the picture
+        return 1
+
+
+def _different(*images: tuple[str, np.ndarray]) -> ImagesError:
+    sizes = [f"{image.shape[1]}×{image.shape[2]} pixels ({name})" for name, image in images]
+    return ImagesError(
+        f"The images have at least 2 different sizes, {' and '.join(sizes)}; one is needed. Choose "
+        "it by image_size (on the command line --image-size), or resize the images once."
+    )

@@ -1,0 +1,103 @@
+"""Networks by name, with fresh weights: freqreg's own, and timm's."""
+
+import difflib
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from freqreg.evaluation.inputs.loaded_model import CheckpointError
+from freqreg.networks import OneConvNet, PreActResNet18
+
+TIMM = "timm/"
+NETWORKS = {"preact_resnet18": PreActResNet18, "one_conv": OneConvNet}
+
+
+def build_network(name: str, **kwargs: Any) -> nn.Module:
+    """A network with fresh weights.
+
+    Args:
+        name: one of `NETWORKS`, or "timm/NAME".
+        kwargs: of its constructor, or of `timm.create_model`.
+
+    Raises:
+        CheckpointError: there is no such network, or it has no such argument.
+    """
+    if name.startswith(TIMM):
+        make: Any = partial(timm_library(name).create_model, timm_name(name))
+    elif name in NETWORKS:
+        make = NETWORKS[name]
+    else:
+        known = ", ".join((*NETWORKS, f"{TIMM}NAME"))
+        raise CheckpointError(f"There is no network {name!r}; known are {known}.")
+    try:
+        return make(**kwargs)
+    except (TypeError, RuntimeError) as error:
+        raise CheckpointError(f"{name} cannot be built with {kwargs}: {error}.") from error
+
+
+def use_differentiable_attention(model: nn.Module) -> None:
+    """Let a network of timm compute attention by operations that have a second derivative."""
+    for module in model.modules():
+        if hasattr(module, "fused_attn"):
+            module.fused_attn = False  # pyright: ignore[reportArgumentType]
+
+
+def timm_library(name: str) -> Any:
+    """The package timm, for the model `name`."""
+    try:
+        import timm
+    except ImportError as error:
+        raise ImportError(
+            f'{name} needs timm ({error}). Install it with: pip install "freqreg[timm]"'
+        ) from error
+    return timm
+
+
+def timm_name(name: str) -> str:
+    """What timm calls the network "timm/NAME".
+
+    Raises:
+        CheckpointError: timm has none of this name.
+    """
+    timm, bare = timm_library(name), name.removeprefix(TIMM)
+    if not timm.is_model(bare):
+        close = difflib.get_close_matches(bare, timm.list_models(), n=5)
+        near = close or timm.list_models(f"*{bare}*")[:5] or ["see timm.list_models()"]
+        raise CheckpointError(f"timm has no model {bare!r}. Close to it: {', '.join(near)}.")
+    return bare
+
+
+def sizes_from(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, int]:
+    """The arguments by which a network of this kind gets the shapes of these weights.
+
+    Args:
+        network: with its default sizes.
+        state: its weights, of any sizes; for those of another kind there are no arguments.
+    """
+    try:
+        return _sizes(network, state)
+    except (KeyError, ValueError):
+        return {}
+
+
+def _sizes(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, int]:
+    if isinstance(network, PreActResNet18):
+        width, channels = state["stem.weight"].shape[:2]
+        return {"num_classes": len(state["head.weight"]), "width": width, "in_channels": channels}
+    if isinstance(network, OneConvNet):
+        filters, channels = state["conv.weight"].shape[:2]
+        classes, features = state["head.weight"].shape
+        side = math.isqrt(features // filters)
+        sizes = {"filters": filters, "image_size": side, "in_channels": channels}
+        return {"num_classes": classes, **sizes}
+    return {"num_classes": len(state[_last_of_head(network)])}
+
+
+def _last_of_head(network: Any) -> str:
+    """The name of a tensor with one row a class, in a network of timm."""
+    head = network.get_classifier()
+    last = list((head[0] if isinstance(head, tuple | list) else head).parameters())[-1]
+    return next(name for name, parameter in network.named_parameters() if parameter is last)

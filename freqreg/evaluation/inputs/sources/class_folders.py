@@ -1,0 +1,118 @@
+"""Pictures in a folder for each class, with folders of splits around them or without."""
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from freqreg.evaluation.inputs.sources import base
+
+ENDINGS = (
+    *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
+    *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
+)
+UNSORTED = "images"
+"""Where TinyImageNet's archive has pictures that are not sorted by class; empty, it is no class."""
+ANNOTATIONS = "val_annotations.txt"
+
+
+def parts(folder: Path, _wanted: base.Wanted) -> base.Parts | None:
+    """The splits of a folder of class folders; None where it holds no picture.
+
+    Classes are numbered by the sorted names of their folders in all splits. Only a folder's whole
+    name, outermost, makes it a split, and only if class folders lie in it.
+
+    Raises:
+        ImagesError: it could be read in two ways, or has no class folders.
+    """
+    outer = [place for place in _folders(folder) if _has_pictures(place)]
+    splits = [place for place in outer if base.is_split(place.name) and _holds_classes(place)]
+    others = [place for place in outer if not base.is_split(place.name)]
+    if splits and others:
+        raise base.ImagesError(
+            f"{folder} has the folders {_names(splits)}, of splits by their names, beside "
+            f"{_names(others)}, which hold images too. Give the folder of one split."
+        )
+    if splits:
+        classes = class_names(splits)
+        return {place.name: partial(source, place, classes) for place in splits}
+    if outer and not others:
+        raise base.ImagesError(
+            f"Images of {folder} lie in {_names(outer)} without class folders: needed is "
+            "SPLIT/CLASS/ or CLASS/."
+        )
+    if len(others) == 1 and _holds_classes(others[0]) and not next(_walked(others[0]))[1]:
+        raise base.ImagesError(
+            f"The images of {folder} lie in {_names(others)} alone, in folders: one class, if "
+            f"these are none. Give {others[0]}."
+        )
+    classes = class_names([folder, *_siblings(folder)])
+    return {base.UNNAMED: partial(source, folder, classes)} if outer else None
+
+
+def class_names(places: Sequence[Path]) -> tuple[str, ...]:
+    """The classes of some splits' folders, sorted."""
+    return tuple(sorted(set().union(*map(_classes, places))))
+
+
+def source(place: Path, classes: tuple[str, ...]) -> base.LazySource:
+    """The pictures of a split, in torchvision's order or in that of a list of classes."""
+    found = _annotated(place) or [
+        (file, folder.name) for folder in _folders(place) for file in _pictures(folder)
+    ]
+
+    def read(rows: Sequence[int]) -> Iterator[tuple[str, Path]]:
+        return ((str(found[row][0]), found[row][0]) for row in rows)
+
+    labels = base.numbered((name for _, name in found), classes)
+    return base.LazySource(
+        str(place), labels, classes, read, base.stamps(file for file, _ in found)
+    )
+
+
+def _classes(place: Path) -> set[str]:
+    folders = [f for f in _folders(place) if f.name != UNSORTED or _has_pictures(f)]
+    return {name for _, name in _annotated(place)} or {folder.name for folder in folders}
+
+
+def _siblings(place: Path) -> list[Path]:
+    """Other splits of the same classes, beside a folder that is named as a split."""
+    beside = _folders(place.absolute().parent) if base.is_split(place.name) else []
+    return [
+        other for other in beside if base.is_split(other.name) and _classes(other) & _classes(place)
+    ]
+
+
+def _holds_classes(place: Path) -> bool:
+    sorted_ones = (folder for folder in _folders(place) if folder.name != UNSORTED)
+    return bool(_annotated(place)) or any(map(_has_pictures, sorted_ones))
+
+
+def _annotated(place: Path) -> list[tuple[Path, str]]:
+    """Pictures that lie beside a list of their classes, as in TinyImageNet's val, and these."""
+    listed = place / ANNOTATIONS
+    lines = listed.read_text().splitlines() if listed.is_file() else []
+    rows = [(place / UNSORTED / line.split("\t")[0], line.split("\t")[1]) for line in lines]
+    return rows if any(file.is_file() for file, _ in rows[:1]) else []
+
+
+def _folders(place: Path) -> list[Path]:
+    return [path for path in base.visible(place) if path.is_dir()]
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return [Path(root, name) for root, names in sorted(_walked(folder)) for name in sorted(names)]
+
+
+def _has_pictures(folder: Path) -> bool:
+    return any(names for _, names in _walked(folder))
+
+
+def _walked(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    for root, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = filter(base.is_visible, folders)
+        yield root, [n for n in names if base.is_visible(n) and n.lower().endswith(ENDINGS)]
+
+
+def _names(places: Sequence[Path]) -> str:
+    return ", ".join(place.name for place in places)

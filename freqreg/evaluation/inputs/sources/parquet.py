@@ -1,0 +1,145 @@
+"""Parquet files as they lie on the hub: CONFIG/SPLIT-00000-of-00001.parquet."""
+
+import os
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from functools import lru_cache, partial
+from itertools import accumulate
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from freqreg.evaluation.inputs.sources import base
+from freqreg.evaluation.inputs.sources.tables import Table, parts_of
+
+Files = dict[str, list[Path]]
+"""By split."""
+ENDING, DEPTH = ".parquet", 4
+WITHOUT_NAME = (".", "data", "default")
+"""Configurations of data sets that have one only."""
+
+
+def parts(place: Path, wanted: base.Wanted) -> base.Parts | None:
+    """The splits of a folder with parquet files, or of one file; None where there are none."""
+    files = [place] if place.is_file() else list(_below(place, DEPTH))
+    if not files:
+        return None
+    configs = _declared(place, files) or _by_folder(place, files)
+    chosen = {base.UNNAMED: files} if place.is_file() else _config(configs, wanted.config, place)
+    return parts_of({split: partial(_table, place, held) for split, held in chosen.items()}, wanted)
+
+
+def _below(folder: Path, depth: int) -> Iterator[Path]:
+    for path in base.visible(folder):
+        if path.suffix.lower() == ENDING:
+            yield path
+        elif depth and path.is_dir():
+            yield from _below(path, depth - 1)
+
+
+def _config(configs: Mapping[str, Files], name: str | None, place: Path) -> Files:
+    only = next(iter(configs)) if len(configs) == 1 else None
+    if name in configs or (only is not None and (name is None or only in WITHOUT_NAME)):
+        return configs[str(name if name in configs else only)]
+    raise base.ImagesError(
+        f"{place} has the configurations {', '.join(configs)}, "
+        f"{'and none was named' if name is None else f'but no {name!r}'}. Name one of them (on "
+        "the command line --config)."
+    )
+
+
+def _declared(place: Path, files: Sequence[Path]) -> dict[str, Files]:
+    """The configurations that the README of a repository declares."""
+    from huggingface_hub import metadata_load
+
+    card, found = place / "README.md", {}
+    with _named([card]):
+        declared = (metadata_load(card) if card.is_file() else None) or {}
+    for config in declared.get("configs") or ():
+        for entry in _list(config.get("data_files") or []):
+            named = entry if isinstance(entry, dict) else {"path": entry}
+            held = [f for f in files if _matches(f.relative_to(place), _list(named["path"]))]
+            splits = {named["split"]: held} if "split" in named else _by_split(held)
+            if held:
+                found.setdefault(config["config_name"], {}).update(splits)
+    return found
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _matches(path: Path, patterns: list[str]) -> bool:
+    return any(fnmatchcase(path.as_posix(), pattern.removeprefix("./")) for pattern in patterns)
+
+
+def _by_folder(place: Path, files: Sequence[Path]) -> dict[str, Files]:
+    """Folders that hold the same splits are configurations."""
+    configs: dict[str, Files] = {}
+    for file in files:
+        folder = file.parent.relative_to(place) if place.is_dir() else Path()
+        folder = folder.parent if base.is_split(folder.name) else folder
+        for split in _by_split([file]):
+            configs.setdefault(folder.as_posix(), {}).setdefault(split, []).append(file)
+    splits = [split for held in configs.values() for split in held]
+    return configs if len(set(splits)) < len(splits) else {".": _by_split(files)}
+
+
+def _by_split(files: Sequence[Path]) -> Files:
+    found: Files = {}
+    for file in files:
+        shard = re.fullmatch(r"(.+?)-\d{5}-of-\d{5}.*", file.stem)
+        names = (re.sub(r"[-_.]?\d*$", "", file.stem), file.parent.name)
+        split = shard[1] if shard else next(filter(base.is_split, names), base.UNNAMED)
+        found.setdefault(split, []).append(file)
+    return found
+
+
+def _table(place: Path, paths: Sequence[Path]) -> Table:
+    from datasets import Features
+    from pyarrow import chunked_array
+
+    files = [_opened(path) for path in paths]
+    schema, lock = files[0].schema_arrow, Lock()
+    groups = [(file, group) for file in files for group in range(file.num_row_groups)]
+    sizes = (file.metadata.row_group(group).num_rows for file, group in groups)
+    starts = list(accumulate(sizes, initial=0))
+
+    @lru_cache(2 * (os.cpu_count() or 1))
+    def values_of(group: int, column: str) -> Any:
+        file, place = groups[group]
+        with _named(paths):
+            return file.read_row_group(place, columns=[column])[column]
+
+    def cells(column: str, rows: Sequence[int]) -> Iterator[Any]:
+        for row in rows:
+            group = bisect_right(starts, row) - 1
+            with lock:
+                values = values_of(group, column)
+            yield values[row - starts[group]].as_py()
+
+    def column(name: str) -> Any:
+        with _named(paths):
+            chunks = [chunk for file in files for chunk in file.read(columns=[name])[name].chunks]
+        return chunked_array(chunks, schema.field(name).type)
+
+    return Table(str(place), Features.from_arrow_schema(schema), column, cells, base.stamps(paths))
+
+
+def _opened(path: Path) -> Any:
+    from pyarrow import parquet
+
+    with _named([path]):
+        return parquet.ParquetFile(path)
+
+
+@contextmanager
+def _named(paths: Sequence[Path]) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        names = ", ".join(f"{path} ({path.stat().st_size} bytes)" for path in paths)
+        raise base.ImagesError(f"{names} cannot be read: {error}. Fetch it again.") from error

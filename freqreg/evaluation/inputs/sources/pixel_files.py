@@ -1,0 +1,162 @@
+"""Files of decoded images: CIFAR and SVHN as torchvision downloads them, and .safetensors."""
+
+import json
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from freqreg.evaluation.inputs.sources import base
+
+SAFETENSORS = ".safetensors"
+CIFAR = {"batches.meta": ("data_batch_*", "test_batch"), "meta": ("train", "test")}
+"""By the file of class names: the files of train and of test images."""
+MATLAB = "_32x32.mat"
+DIGITS = tuple("0123456789")
+HARMLESS = (
+    *("numpy.ndarray", "numpy.dtype", "numpy._core.multiarray.scalar", "_codecs.encode"),
+    *("numpy._core.multiarray._reconstruct", "numpy._core.numeric._frombuffer"),
+)
+"""All that a pickle of arrays calls."""
+
+
+def parts(folder: Path, wanted: base.Wanted) -> base.Parts | None:
+    """The splits of a folder with CIFAR's pickles or SVHN's .mat files; None where it has neither.
+
+    Raises:
+        ImagesError: it has files of several data sets.
+    """
+    inside = base.visible(folder)
+    digits = [file for file in inside if file.name.endswith(MATLAB)]
+    svhn = {file.name.removesuffix(MATLAB): partial(matlab, file) for file in digits}
+    pickled = {place: _cifar(place, wanted) for place in [folder, *inside] if place.is_dir()}
+    held = {place.name: parts for place, parts in pickled.items() if parts}
+    held |= {MATLAB: svhn} if svhn else {}
+    if len(held) > 1:
+        raise base.ImagesError(
+            f"{folder} holds several data sets: {', '.join(held)}. Give the folder, or the .mat "
+            "file, of one."
+        )
+    return next(iter(held.values()), None)
+
+
+def matlab(file: Path) -> base.LazySource:
+    """SVHN's cropped digits; the file has 10 for the digit 0."""
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise ImportError(f"{file} needs scipy ({error}): pip install scipy") from error
+    try:
+        content = loadmat(file)
+        pixels = rearrange(content["X"], "h w c images -> images h w c")
+        labels = torch.from_numpy(content["y"].reshape(len(pixels)).astype(np.int64)) % 10
+    except Exception as error:
+        raise _not_whole(file, error) from error
+    return _held(str(file), pixels, labels, DIGITS)
+
+
+def tensors(file: Path) -> base.LazySource:
+    """The images of a file with uint8 `pixels` and integer `labels`; `class_names` as metadata.
+
+    Raises:
+        ImagesError: the file is not so.
+    """
+    try:
+        with safe_open(file, framework="pt") as content:
+            pixels, labels = content.get_tensor("pixels"), content.get_tensor("labels")
+            names = json.loads((content.metadata() or {}).get("class_names", "null"))
+    except (OSError, SafetensorError, ValueError) as error:
+        raise _unfit(file, repr(error)) from error
+    integers = not labels.is_floating_point() and labels.dtype != torch.bool
+    fits = pixels.dtype == torch.uint8 and pixels.ndim == 4 and labels.shape == pixels.shape[:1]
+    if not (integers and fits):
+        found = f"{pixels.dtype} pixels {list(pixels.shape)}, {labels.dtype} {list(labels.shape)}"
+        raise _unfit(file, found)
+    held, classes = pixels.movedim(1, -1).numpy(), tuple(names) if names else None
+    return _held(str(file), held, labels.long(), classes, prepared=True)
+
+
+def _cifar(folder: Path, wanted: base.Wanted) -> base.Parts:
+    found: dict[str, Callable[[], base.LazySource]] = {}
+    for meta, patterns in CIFAR.items():
+        for split, pattern in zip(("train", "test"), patterns, strict=True):
+            files = [file for file in base.visible(folder) if file.match(pattern)]
+            if files and all(file.is_file() for file in (folder / meta, *files)):
+                found[split] = partial(_batches, folder / meta, files, wanted)
+    return found
+
+
+def _batches(meta: Path, files: Sequence[Path], wanted: base.Wanted) -> base.LazySource:
+    names, batches = _unpickled(meta), [_unpickled(file) for file in files]
+    declared = str(batches[0].get("batch_label", ""))
+    if " of " in declared and not declared.endswith(f" of {len(files)}"):
+        raise base.ImagesError(
+            f"{files[0]} is {declared}; {len(files)} are there. Copy the others too."
+        )
+    column = wanted.label_column or ("label" if "labels" in batches[0] else "fine_label")
+    try:
+        labels = [label for batch in batches for label in batch[f"{column}s"]]
+        pixels = np.concatenate([batch["data"] for batch in batches])
+        classes = tuple(map(str, names[f"{column}_names"]))
+        images = rearrange(pixels, "images (c h w) -> images h w c", c=3, h=32)
+    except Exception as error:
+        raise _not_whole(files[0], error) from error
+    return _held(str(meta.parent), images, torch.tensor(labels, dtype=torch.int64), classes)
+
+
+def _held(
+    name: str,
+    pixels: np.ndarray,
+    labels: Tensor,
+    classes: tuple[str, ...] | None,
+    *,
+    prepared: bool = False,
+) -> base.LazySource:
+    def read(rows: Sequence[int]) -> Iterator[tuple[str, np.ndarray]]:
+        return ((f"{name}, row {row}", pixels[row]) for row in rows)
+
+    return base.LazySource(name, labels, classes, read, prepared=prepared)
+
+
+class _Unpickler(pickle.Unpickler):
+    """Builds arrays, and runs nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What a pickle may call.
+
+        Raises:
+            UnpicklingError: it would call something else.
+        """
+        module = module.replace("numpy.core", "numpy._core")
+        if f"{module}.{name}" in HARMLESS:
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"it would run {module}.{name}, which holds no image")
+
+
+def _unpickled(file: Path) -> Mapping[str, Any]:
+    try:
+        with file.open("rb") as content:
+            return _Unpickler(content, encoding="latin1").load()
+    except Exception as error:
+        raise _not_whole(file, error) from error
+
+
+def _not_whole(file: Path, error: Exception) -> base.ImagesError:
+    return base.ImagesError(
+        f"{file} ({file.stat().st_size} bytes) is not as torchvision downloads it: {error!r}. "
+        "Download it again."
+    )
+
+
+def _unfit(file: Path, found: str) -> base.ImagesError:
+    return base.ImagesError(
+        f"{file} cannot be read as images ({found}). It should be a safetensors file with uint8 "
+        "pixels [images, channel, height, width] and integer labels [images]."
+    )

@@ -1,0 +1,137 @@
+"""Tables with a column of pictures and one of classes. `datasets` is slow to import."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from freqreg.evaluation.inputs.sources import base
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+LABELS = ("label", "labels", "fine_label", "class", "target", "cls")
+"""Columns that are labels by their names, where no column says that it is one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows of pictures and labels.
+
+    Args:
+        name: of the source.
+        features: what each column holds, by `datasets`.
+        column: all values of a column, by pyarrow.
+        cells: the values of a column at some rows.
+        fingerprint: as of `LazySource`.
+    """
+
+    name: str
+    features: Mapping[str, Any]
+    column: Callable[[str], Any]
+    cells: Callable[[str, Sequence[int]], Iterable[Any]]
+    fingerprint: tuple[str, ...] | None
+
+    @classmethod
+    def of(cls, name: str, rows: "Dataset") -> "Table":
+        """A table of `datasets`, whatever its format is set to."""
+
+        def cells(column: str, places: Sequence[int] | slice) -> Any:
+            return rows.select_columns(column).with_format("arrow")[places][column]
+
+        files = base.stamps(Path(file["filename"]) for file in rows.cache_files)
+        return cls(
+            name,
+            rows.features,
+            partial(cells, places=slice(None)),
+            lambda column, places: cells(column, list(places)).to_pylist(),
+            (*files, rows._fingerprint) if files else None,
+        )
+
+    def source(
+        self, wanted: base.Wanted, every: Callable[[], Iterable["Table"]]
+    ) -> base.LazySource:
+        """The pictures and labels.
+
+        Args:
+            wanted: names the columns.
+            every: the tables of all splits, over which classes given by name are numbered.
+        """
+        image, label = self._image_column(wanted), self._label_column(wanted)
+        labels, class_names = self._labels(label, every)
+
+        def read(rows: Sequence[int]) -> Iterator[tuple[str, base.Content]]:
+            for row, cell in zip(rows, self.cells(image, rows), strict=True):
+                yield f"{self.name}, row {row}", _content(cell)
+
+        fingerprint = self.fingerprint and (*self.fingerprint, image)
+        return base.LazySource(self.name, labels, class_names, read, fingerprint)
+
+    def _image_column(self, wanted: base.Wanted) -> str:
+        from datasets import Image
+
+        declared = [name for name, kind in self.features.items() if isinstance(kind, Image)]
+        found = declared or [n for n, kind in self.features.items() if _may_be_pictures(kind)]
+        return self._one(found, wanted.image_column, "images", "--image-column")
+
+    def _label_column(self, wanted: base.Wanted) -> str:
+        from datasets import ClassLabel
+
+        features = self.features.items()
+        sizes = {n: len(kind.names) for n, kind in features if isinstance(kind, ClassLabel)}
+        most = [name for name, size in sizes.items() if size == max(sizes.values())]
+        by_name = [name for name in LABELS[:2] if name in sizes]
+        found = [*dict.fromkeys(most + by_name)] or [n for n in LABELS if n in self.features]
+        return self._one(found, wanted.label_column, "class labels", "--label-column")
+
+    def _one(self, found: list[str], wanted: str | None, what: str, option: str) -> str:
+        if wanted in self.features or (wanted is None and len(found) == 1):
+            return wanted or found[0]
+        problem = f"{wanted!r} is none" if wanted else f"{len(found)} seem to hold {what}"
+        raise base.ImagesError(
+            f"{self.name} has the columns {', '.join(self.features)}: {problem}. Needed is one of "
+            f"{what}: name it (on the command line {option})."
+        )
+
+    def _labels(
+        self, name: str, every: Callable[[], Iterable["Table"]]
+    ) -> tuple[Int64[Tensor, " images"], tuple[str, ...] | None]:
+        from pyarrow import types
+
+        column, names = self.column(name), getattr(self.features[name], "names", None)
+        if types.is_string(column.type) or types.is_large_string(column.type):
+            names = sorted({label for table in every() for label in table.column(name).to_pylist()})
+            return base.numbered(column.to_pylist(), names), tuple(names)
+        if column.null_count or not (types.is_integer(column.type) or not len(column)):
+            raise base.ImagesError(
+                f"The column {name} of {self.name} holds {column.type} with {column.null_count} "
+                "values missing; needed is a class number or name for each image. Name the column "
+                "of labels (on the command line --label-column)."
+            )
+        labels = torch.tensor(column.to_pylist(), dtype=torch.int64)
+        return labels, tuple(names) if names else None
+
+
+def parts_of(tables: Mapping[str, Callable[[], Table]], wanted: base.Wanted) -> base.Parts:
+    """The splits of a data set, by what opens the table of each."""
+
+    def opened(split: str) -> base.LazySource:
+        return tables[split]().source(wanted, lambda: (table() for table in tables.values()))
+
+    return {split: partial(opened, split) for split in tables}
+
+
+def _content(cell: Any) -> bytes | Path:
+    if isinstance(cell, dict):
+        return cell["bytes"] or (Path(cell["path"]) if cell.get("path") else b"")
+    return cell or b""
+
+
+def _may_be_pictures(kind: Any) -> bool:
+    """Whether a column that does not say so can hold encoded pictures."""
+    return "bytes" in kind if isinstance(kind, dict) else "binary" in getattr(kind, "dtype", "")

@@ -1,0 +1,101 @@
+"""All numbers of runs in one table: a row for each run, a column for each quantity."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import nan
+
+from pandas import DataFrame
+
+from freqreg.evaluation.corruptions.names import MAIN
+from freqreg.evaluation.report.runs import ReportedRun
+from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW, RELATIVE_COST
+from freqreg.evaluation.results.summary import corruption_accuracy, has_collapsed
+
+STANDARD = "standard"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number of a run.
+
+    Args:
+        title: heads its column or row, and is its column of `numbers`.
+        score: that it is of; "" where it follows from others.
+        part: of the score.
+        published: the paper's name for it, see `paper.published`.
+        is_share: it is in percent of a whole, and drawn as a bar.
+        digits: after the point.
+    """
+
+    title: str
+    score: str = ""
+    part: str = "accuracy"
+    published: str = ""
+    is_share: bool = True
+    digits: int = 2
+
+
+ATTACKS = (
+    Quantity("clean", "clean", published="clean"),
+    Quantity("FGSM", "fgsm", published="fgsm"),
+    Quantity("PGD", "pgd", published="pgd"),
+    Quantity("PGD, published rule", "pgd-max-loss", published="pgd"),
+    Quantity("CW", "cw"),
+    Quantity("Square", "square"),
+    Quantity("AutoAttack", "autoattack"),
+    Quantity("transfer", "transfer"),
+)
+SECONDS = Quantity("seconds a step", published="seconds", is_share=False, digits=3)
+RELATIVE = Quantity("× standard", published=RELATIVE_COST, is_share=False)
+BIASES = (
+    Quantity("log B_low", "log_b_low", "one quadrant", "log_b_low", is_share=False),
+    Quantity("of the mirrored J", "log_b_low", "flipped", is_share=False),
+    Quantity("of both", "log_b_low", "both quadrants", is_share=False),
+)
+TRUST = (
+    Quantity("calibration error", "clean", "ece"),
+    Quantity("loss", "clean", "loss", is_share=False),
+    Quantity("low-frequency noise", "noise", "low"),
+    Quantity("high-frequency noise", "noise", "high"),
+    Quantity("sign noise of size ε", "noise", "sign"),
+)
+CORRUPTION_ROWS = {
+    name: Quantity(name.replace("_", " "), published=f"corruption/{name}")
+    for name in CORRUPTION_LOG_B_LOW
+}
+"""Accuracy under each corruption, mean over severities; from low frequencies to high."""
+ALL_19, MAIN_15 = Quantity("mean of all 19"), Quantity("mean of the main 15")
+MCE = Quantity("mCE", published="mCE", is_share=False)
+
+
+def numbers(runs: Sequence[ReportedRun]) -> DataFrame:
+    """Every quantity of runs on one data set; NaN where it was not measured.
+
+    Costs and mCE are relative to standard training, if that was run. Besides: "method", "training"
+    (the same for runs that differ in their seeds alone), "collapsed" (0 or 1), and "curve" (1).
+    """
+    found = DataFrame(map(_measured, runs), dtype=float).assign(
+        method=[run.record.method for run in runs],
+        training=[json.dumps(run.training, sort_keys=True) for run in runs],
+    )
+    standard, seconds = found[found["method"] == STANDARD], found[SECONDS.title]
+    plain = standard.groupby("training", sort=False)[SECONDS.title].mean().dropna()
+    found[RELATIVE.title] = seconds / next(iter(plain), nan)
+    titles = {name: quantity.title for name, quantity in CORRUPTION_ROWS.items()}
+    errors = 100 - found[[*titles.values()]]
+    baseline = errors.loc[standard.index].mean()
+    found[MCE.title] = 100 * (errors / baseline[baseline > 0]).mean(axis=1, skipna=False)
+    for quantity, names in ((ALL_19, titles), (MAIN_15, MAIN)):
+        found[quantity.title] = 100 - errors[[titles[n] for n in names]].mean(axis=1, skipna=False)
+    return found
+
+
+def _measured(run: ReportedRun) -> dict[str, float | bool | None]:
+    record = run.record
+    values = {q: record.value(q.score, q.part) for q in (*ATTACKS, *BIASES, *TRUST)}
+    values |= {q: corruption_accuracy(record, name) for name, q in CORRUPTION_ROWS.items()}
+    shown = {q.title: 100 * v if v is not None and q.is_share else v for q, v in values.items()}
+    curve = True if "curve" in record.scores else None
+    others = {SECONDS.title: run.seconds_per_step, "curve": curve}
+    return shown | others | {"collapsed": has_collapsed(record)}

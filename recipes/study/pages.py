@@ -1,0 +1,25 @@
+"""Pages of the documentation, written from templates and measured figures."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pandas import DataFrame
+
+from freqreg.evaluation.report.markdown import markdown_table
+
+
+def rendered(template: Path, filters: dict[str, Callable[..., Any]], **values: Any) -> str:
+    """The Markdown of a template; the filter "table" writes a DataFrame."""
+    pages = Environment(
+        loader=FileSystemLoader(template.parent), undefined=StrictUndefined, trim_blocks=True
+    )
+    pages.filters |= {"table": _table, **filters}
+    return pages.get_template(template.name).render(values).rstrip() + "\n"
+
+
+def _table(table: DataFrame) -> str:
+    if table.empty:
+        return "No cell is there."
+    return markdown_table(list(table.columns), table.astype(str).to_numpy())

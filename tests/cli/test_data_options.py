@@ -1,0 +1,125 @@
+"""Which images a command takes: configuration, split, size and the first so many."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from freqreg.cli import main
+from freqreg.cli.shared import DataOptions
+from freqreg.evaluation.inputs.models import LoadedModel, build_network
+from freqreg.evaluation.inputs.transforms import EvalTransform
+from freqreg.evaluation.results.records import ModelScores
+from freqreg.networks import OneConvNet
+from tests.evaluation.inputs import copies
+from tests.evaluation.inputs.copies import PIXELS, encoded, table, write
+
+CLEAN = ["--preset", "smoke", "--scores", "clean"]
+
+
+def save_model(folder: Path, model: torch.nn.Module, name: str, **kwargs) -> None:
+    folder.mkdir()
+    save_file(model.state_dict(), folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"model": name, "kwargs": kwargs}))
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    save_model(tmp_path / "m", OneConvNet(10), "one_conv", num_classes=10)
+    return tmp_path
+
+
+def about(place: Path, model: str = "m") -> Mapping[str, Any]:
+    return ModelScores.load(place / f"{model}.json").about
+
+
+def test_configurations_and_splits(here: Path, capsys) -> None:
+    copies.parquet(here / "svhn")
+    (here / "tiny" / "data").mkdir(parents=True)
+    for split, rows in (("train", slice(50)), ("valid", slice(20))):
+        part = table(PIXELS[rows], copies.LABELS[rows])
+        part.to_parquet(here / "tiny" / "data" / f"{split}-00000-of-00001.parquet")
+    with pytest.raises(SystemExit, match=r"cropped_digits, full_numbers, .*--config"):
+        main(["evaluate", "m", "--data", "svhn", *CLEAN])
+    main(["evaluate", "m", "--data", "svhn", "--config", "full_numbers", *CLEAN])
+    main(["evaluate", "m", "--data", "tiny", "--split", "val", "--output-dir", "o", *CLEAN])
+    assert about(here / "o")["images"] == 20
+    with pytest.raises(SystemExit, match=r"no split 'test'; it has train, valid.*--split"):
+        main(["report", "evaluations", "--data", "tiny"])
+    main(["report", "evaluations", "--data", "svhn", "--config", "cropped_digits"])
+    main(["report", "o", "--data", "tiny", "--split", "valid"])
+    main(["profile", "--data", "svhn", "--config", "cropped_digits", "--images", "9"])
+    options = ["--split", "valid", "--output-dir", "c", "--corruptions", "contrast"]
+    main(["corrupt", "--data", "tiny", *options])
+    assert len(np.load(here / "c" / "contrast.npy")) == 5 * 20
+
+
+def test_a_constant_classifier_is_right_for_its_share_of_a_sorted_test_set(here: Path) -> None:
+    for label in range(4):
+        for place in range(16):
+            noise = np.random.default_rng(place).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            write(here / "test" / f"class{label}" / f"{place:02}.png", encoded(noise))
+    for answer in (0, 3):
+        model = OneConvNet(4)
+        for parameter in model.head.parameters():
+            torch.nn.init.zeros_(parameter)
+        model.head.bias.data[answer] = 1
+        save_model(here / f"always{answer}", model, "one_conv", num_classes=4)
+        scores = ["clean", "fgsm", "pgd", "corruption/fog"]
+        name = f"always{answer}"
+        main(["evaluate", name, "--data", "test", "--preset", "smoke", "--scores", *scores])
+        record = ModelScores.load(here / "evaluations" / f"{name}.json")
+        for score, part in zip(scores, ("accuracy", "accuracy", "accuracy", "1"), strict=True):
+            assert record.value(score, part) == 0.25, score
+
+
+def test_wrong_sizes_are_one_sentence(here: Path) -> None:
+    copies.safetensors(here)
+    data = ["--data", "test.safetensors", "--preset", "smoke"]
+    kwargs = {"num_classes": 10}
+    name = "timm/vit_tiny_patch16_224"
+    save_model(here / "vit", build_network(name, **kwargs), name, **kwargs)
+    said = r"(?s)cannot take .*\(3, 48, 48\).*48.*224.*--image-size"
+    with pytest.raises(SystemExit, match=said):
+        main(["evaluate", "vit", *data, "--scores", "clean", "--image-size", "48"])
+    (here / "C").mkdir()
+    np.save(here / "C" / "labels.npy", np.zeros(250, np.uint8))
+    np.save(here / "C" / "fog.npy", np.zeros((250, 64, 64, 3), np.uint8))
+    with pytest.raises(SystemExit, match=r"fog have shape \(3, 64, 64\), the clean ones \(3, 32"):
+        main(["evaluate", "m", *data, "--scores", "corruption/fog", "--corruptions-from", "C"])
+
+
+def test_a_model_is_shown_images_through_its_whole_transform(here: Path) -> None:
+    for number in range(4):
+        picture = Image.fromarray(PIXELS[number]).resize((60, 40))
+        write(here / "set" / str(number % 2) / f"{number}.png", encoded(np.asarray(picture)))
+    transform = EvalTransform((24, 16), 0.7, "bilinear", "squash")
+    shown = LoadedModel("m", torch.nn.Identity(), {}, transform)
+    plain, options = LoadedModel("p", torch.nn.Identity(), {}), DataOptions(data="set")
+    found = options.load([plain, shown]).pixels
+    original = Image.open(here / "set" / "1" / "1.png")
+    assert torch.equal(found[2], transform(original))
+    sized = DataOptions(data="set", image_size=20).load([shown])
+    assert torch.equal(sized.pixels[2], EvalTransform((20, 20))(original))
+    assert options.load([plain], count=2).pixels.shape == (2, 3, 40, 60)
+
+
+def test_corrupted_class_folders_are_numbered_by_the_clean_sets_names(here: Path) -> None:
+    for name, level in (("a", 0), ("b", 100), ("c", 200)):
+        level = np.full((32, 32, 3), level, np.uint8)
+        write(here / "clean" / name / "0.png", encoded(level))
+        if name != "a":
+            write(here / "C" / "fog" / "1" / name / "0.png", encoded(level))
+    options = ["--scores", "corruption/fog", "--preset", "smoke", "--corruptions-from", "C"]
+    with pytest.raises(SystemExit, match="2 images of a corruption and severity, and 3 are wanted"):
+        main(["evaluate", "m", "--data", "clean", *options])
+    write(here / "C" / "fog" / "1" / "other" / "0.png", encoded(PIXELS[0]))
+    with pytest.raises(SystemExit, match="has the classes other, which the clean images have not"):
+        main(["evaluate", "m", "--data", "clean", *options])

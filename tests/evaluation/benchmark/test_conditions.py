@@ -1,0 +1,363 @@
+"""What an evaluation needs is checked before the first score, and told in one sentence."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from freqreg.errors import FreqregError
+from freqreg.evaluation import LabelledImages, evaluate, open_corrupted
+from freqreg.evaluation.benchmark import measures
+from freqreg.evaluation.benchmark.scores import SCORES
+from freqreg.evaluation.benchmark.settings import EvaluationSettings
+from freqreg.evaluation.corruptions import CorruptedOnTheFly, write_npy_folder
+from freqreg.evaluation.corruptions.corrupted_data import Stored
+from freqreg.evaluation.results.records import RecordError
+from freqreg.networks import OneConvNet
+
+SETTINGS = EvaluationSettings(attack_steps=2, attack_restarts=1, corrupted_images=10)
+SIDE, CLASSES = 16, 4
+CORRUPTED = ["corruption/fog"]
+
+
+def _test(count: int = 20, side: int = SIDE) -> LabelledImages:
+    generator = torch.Generator().manual_seed(3)
+    pixels = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=generator)
+    return LabelledImages(pixels, torch.arange(count) * 3 % CLASSES)
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    return OneConvNet(CLASSES, image_size=SIDE).eval()
+
+
+@pytest.fixture
+def untouched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails where anything is measured."""
+    for name, score in SCORES.items():
+        fail = dataclasses.replace(score, measure=lambda *_: pytest.fail("measured"))
+        monkeypatch.setitem(SCORES, name, fail)
+
+
+def _train(side: int = SIDE) -> LabelledImages:
+    return _test(side=side)
+
+
+Case = tuple[str, dict[str, Any], str]
+CASES: dict[str, Case] = {
+    "no such score": ("fog", {}, "There is no score 'fog'"),
+    "no source": ("transfer", {}, "needs another model: give transfer_source"),
+    "a source of other classes": (
+        "transfer",
+        {"transfer_source": OneConvNet(7, image_size=SIDE).eval()},
+        "tells 4 classes apart, and the one .* tells 7",
+    ),
+    "a source of another size": (
+        "transfer",
+        {"transfer_source": OneConvNet(CLASSES, image_size=32).eval()},
+        "cannot take images of 3 x 16 x 16 .* It takes 32 x 32",
+    ),
+    "no train images": ("recalibrated/fog", {}, "need clean train images: give train_images"),
+    "train images of another size": (
+        "recalibrated/fog",
+        {"train_images": _train(20)},
+        r"train images have shape \(3, 20, 20\), the test images \(3, 16, 16\)",
+    ),
+    "no batch norm": ("recalibrated/fog", {"train_images": _train()}, "has no batch norm"),
+    "corrupted images of another size": (
+        "corruption/fog",
+        {"corrupted": CorruptedOnTheFly(_test(side=20).pixels, _test().labels)},
+        "fog 1 .* have 3 x 20 x 20 pixels, the test set's 3 x 16 x 16",
+    ),
+    "fewer corrupted images": (
+        "corruption/fog",
+        {"corrupted": CorruptedOnTheFly(_test().pixels[:9], _test().labels[:9])},
+        "has 9 images of fog 1, the test set has 20: one for each",
+    ),
+    "corrupted labels of another data set": (
+        "corruption/fog",
+        {"corrupted": CorruptedOnTheFly(_test().pixels, torch.arange(20) * 5)},
+        "labels of fog 1 .* 19 of 20 differ, such as that of image 1, 5 instead of 3",
+    ),
+    "corrupted labels in another order": (
+        "recalibrated/fog",
+        {"corrupted": CorruptedOnTheFly(_test().pixels, _test().labels.flip(0))},
+        "has no batch norm|labels of fog 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.usefixtures("untouched")
+def test_a_condition_that_is_not_met_is_told_before_anything_is_measured(model, case):
+    score, how, told = CASES[case]
+    how = {"train_images": _train(), **how} if case.endswith("order") else how
+    with pytest.raises(FreqregError, match=told) as error:
+        evaluate(model, _test(), ["clean", score], settings=SETTINGS, **how)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda test: dataclasses.replace(test, labels=test.labels + 1), "labels span 1 to 4"),
+        (lambda _: _test(side=32), "cannot take images of 3 x 32 x 32 .* It takes 16 x 16"),
+        (lambda test: test.select(torch.arange(0)), "at least one image"),
+    ],
+)
+@pytest.mark.usefixtures("untouched")
+def test_images_that_do_not_fit_the_model(
+    model, change: Callable[[LabelledImages], LabelledImages], told: str
+):
+    with pytest.raises(FreqregError, match=told):
+        evaluate(model, change(_test()), ["clean"])
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_grey_test_set_cannot_be_corrupted():
+    grey = dataclasses.replace(_test(), pixels=_test().pixels[:, :1])
+    net = nn.Sequential(nn.Flatten(), nn.Linear(SIDE**2, CLASSES)).eval()
+    with pytest.raises(FreqregError, match="Corruptions need RGB"):
+        evaluate(net, grey, ["clean", "corruption/fog"])
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_measured(model, tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in ("file/a.json", "/proc/here/a.json"):
+        with pytest.raises(FreqregError, match="Nothing can be written into"):
+            evaluate(model, _test(), ["clean"], file=tmp_path / place)
+
+
+def _always(answer: int) -> nn.Module:
+    net = OneConvNet(10, image_size=SIDE)
+    nn.init.zeros_(net.head.weight)
+    net.head.bias.data = torch.eye(10)[answer]
+    return net.eval()
+
+
+@pytest.mark.filterwarnings("ignore:The gradient of:UserWarning")
+@pytest.mark.parametrize("answer", [0, 9])
+def test_some_images_of_a_sorted_test_set_are_of_all_classes(answer):
+    """A constant classifier has 10 % under whatever is measured on some of the images."""
+    pixels = torch.randint(0, 256, (400, 3, SIDE, SIDE), dtype=torch.uint8)
+    test = LabelledImages(pixels, torch.arange(10).repeat_interleave(40))
+    some = EvaluationSettings(
+        fgsm_images=30,
+        attack_steps=1,
+        attack_restarts=1,
+        attacked_images=20,
+        curve_steps=1,
+        curve_images=20,
+        corrupted_images=10,
+    )
+    scores = ["clean", "fgsm", "pgd", "cw", "noise", "curve", "corruption/fog"]
+    found = evaluate(_always(answer), test, scores, settings=some).scores
+    accuracies = {
+        (name, part): value
+        for name, entry in found.items()
+        for part, value in entry.values.items()
+        if part not in ("loss", "ece", "zero gradient") and not part.startswith("loss")
+    }
+    assert len(accuracies) > 10
+    assert {round(value, 9) for value in accuracies.values()} == {0.1}
+
+
+def test_what_is_measured_of_an_image_does_not_depend_on_which_others_are(model):
+    """Random numbers are keyed by an image's place in its source."""
+    test = _test(40)
+    some = test.select(torch.arange(3, 40, 4))
+    seen: list[Tensor] = []
+    model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
+
+    def shown(images: LabelledImages, score: str) -> Tensor:
+        seen.clear()
+        evaluate(model, images, [score], settings=SETTINGS_OF_ALL)
+        return torch.cat([batch for batch in seen if len(batch) == len(images)])
+
+    for score in ("noise", "pgd", "curve", "corruption/gaussian_noise"):
+        whole, part = shown(test, score), shown(some, score)
+        assert torch.equal(whole[:40][some.index], part[: len(some)]), score
+
+
+SETTINGS_OF_ALL = EvaluationSettings(
+    attack_steps=1, attack_restarts=1, curve_steps=1, curve_images=None
+)
+
+
+def _write(folder, test: LabelledImages, seed: int = 0) -> None:
+    folder.mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        path.unlink()
+    write_npy_folder(folder, test.pixels, test.labels, names=["fog"], seed=seed)
+
+
+def test_corrupted_images_are_those_that_are_there_now(model, tmp_path):
+    file, folder, test = tmp_path / "a.json", tmp_path / "c", _test()
+    _write(folder, test)
+    how: dict[str, Any] = {"settings": SETTINGS, "file": file}
+    first = evaluate(model, test, CORRUPTED, corrupted=open_corrupted(folder), **how)
+    made = evaluate(model, test, CORRUPTED, settings=SETTINGS)
+    assert first.scores["corruption/fog"].values == made.scores["corruption/fog"].values
+    assert evaluate(model, test, CORRUPTED, corrupted=open_corrupted(folder), **how) == first
+    _write(folder, dataclasses.replace(test, pixels=255 - test.pixels))
+    with pytest.raises(RecordError, match=r"corrupted_data: \w+, now \w+.*--replace"):
+        evaluate(model, test, CORRUPTED, corrupted=open_corrupted(folder), **how)
+    again = evaluate(model, test, CORRUPTED, corrupted=open_corrupted(folder), replace=True, **how)
+    assert again.scores["corruption/fog"].settings != first.scores["corruption/fog"].settings
+
+
+def test_corrupted_images_are_read_once_for_their_score_and_their_digest(model, tmp_path):
+    """But for the size of the first of each severity."""
+    _write(tmp_path, _test())
+    data, read = open_corrupted(tmp_path), []
+
+    class Counted(type(data)):
+        def find(self, name: str, severity: int) -> Stored:
+            stored = super().find(name, severity)
+
+            def counted(rows: Tensor):
+                read.extend(rows.tolist())
+                return stored.read(rows)
+
+            return Stored(stored.classes, counted)
+
+    corrupted = Counted(tmp_path)
+    evaluate(model, _test(), CORRUPTED, settings=SETTINGS, corrupted=corrupted)
+    assert sorted(read) == sorted([0] * 5 + list(range(10)) * 5)
+
+
+def test_a_digest_of_corrupted_images_does_not_depend_on_the_batch_size(model, tmp_path):
+    _write(tmp_path, _test())
+    digests = {
+        evaluate(
+            model,
+            _test(),
+            CORRUPTED,
+            settings=dataclasses.replace(SETTINGS, batch_size=size),
+            corrupted=open_corrupted(tmp_path),
+        )
+        .scores["corruption/fog"]
+        .settings["corrupted_data"]
+        for size in (3, 100)
+    }
+    assert len(digests) == 1
+
+
+def test_of_a_part_of_the_test_set_its_own_corrupted_images_are_taken(model, tmp_path):
+    """Also where the corrupted set is the whole one."""
+    test, rows = _test(), torch.tensor([1, 4, 6, 13])
+    _write(tmp_path, test)
+    some = test.select(rows)
+    found = evaluate(model, some, CORRUPTED, corrupted=open_corrupted(tmp_path), settings=SETTINGS)
+    made = evaluate(model, some, CORRUPTED, settings=SETTINGS)
+    assert found.scores["corruption/fog"].values == made.scores["corruption/fog"].values
+
+
+NAMES = ("wren", "auk", "tit", "owl")
+"""Numbered 0 to 3 in this order, which is not the alphabet's."""
+
+
+def _folders(place, test: LabelledImages, names: tuple[str, ...] = NAMES) -> None:
+    for severity in range(1, 6):
+        for row, (pixels, label) in enumerate(zip(test.pixels, test.labels.tolist(), strict=True)):
+            folder = place / "fog" / str(severity) / names[label]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels.movedim(0, -1).numpy()).save(folder / f"{row:02}.png")
+        hidden = place / "fog" / str(severity) / ".ipynb_checkpoints"
+        hidden.mkdir()
+        (hidden / "00.png").write_bytes(b"")
+        (folder / "._00.png").write_bytes(b"")
+
+
+def _accuracy(model: nn.Module, test: LabelledImages, place) -> float:
+    settings = dataclasses.replace(SETTINGS, corrupted_images=None)
+    corrupted = open_corrupted(place)
+    found = evaluate(model, test, CORRUPTED, settings=settings, corrupted=corrupted)
+    assert len(set(found.scores["corruption/fog"].values.values())) == 1
+    return found.scores["corruption/fog"].values["1"]
+
+
+def test_folders_of_classes_are_numbered_by_the_test_sets_names(tmp_path):
+    """Uncorrupted files: a model that is right for some of the test images is right for these."""
+    test = dataclasses.replace(_test(), class_names=NAMES)
+    labels = test.labels.clone()
+    labels[::3] = (labels[::3] + 1) % CLASSES
+    knows = _Knows(test.pixels, labels).eval()
+    expected = float((labels == test.labels).double().mean())
+    assert 0.2 < expected < 0.8
+    _folders(tmp_path, test)
+    assert _accuracy(knows, test, tmp_path) == pytest.approx(expected)
+
+
+def test_folders_with_other_names_go_by_position_if_there_are_as_many(tmp_path):
+    test = dataclasses.replace(_test(), class_names=tuple("abcd"))
+    _folders(tmp_path, test, ("n0", "n1", "n2", "n3"))
+    assert _accuracy(_Knows(test.pixels, test.labels).eval(), test, tmp_path) == 1.0
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("wren", "auk", "tit", "rook"), "1 are none of the test set's 4 .rook"),
+        (("b", "a", "d", "c"), "labels of fog 1"),
+    ],
+)
+def test_folders_of_other_classes_are_refused(tmp_path, model, names, told):
+    """By name, and by how many images each has."""
+    test = dataclasses.replace(_test(18), class_names=NAMES)
+    _folders(tmp_path, test, names)
+    with pytest.raises(FreqregError, match=told):
+        evaluate(model, test, ["clean", *CORRUPTED], corrupted=open_corrupted(tmp_path))
+
+
+class _Knows(nn.Module):
+    """Tells images that it has seen by their pixels."""
+
+    def __init__(self, pixels: Tensor, labels: Tensor) -> None:
+        super().__init__()
+        self.known = {
+            image.numpy().tobytes(): label for image, label in zip(pixels, labels, strict=True)
+        }
+
+    def forward(self, x: Tensor) -> Tensor:
+        bytes_ = ((x * 255).round().byte()).numpy()
+        answers = [self.known.get(image.tobytes(), 0) for image in bytes_]
+        return torch.eye(CLASSES)[torch.tensor(answers)]
+
+
+class _Scaled(nn.Module):
+    def __init__(self, network: nn.Module, scale: float) -> None:
+        super().__init__()
+        self.network, self.scale = network, scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x) * self.scale
+
+
+@pytest.mark.parametrize("score", ["fgsm", "pgd"])
+def test_gradients_that_are_zero_are_counted_kept_and_warned_of(model, score):
+    images = _test()
+    with torch.no_grad():
+        predicted = model(images.pixels / 255).argmax(1)
+    test = dataclasses.replace(images, labels=predicted)
+    sound = evaluate(model, test, [score, "cw"], settings=SETTINGS)
+    assert sound.value(score, "zero gradient") == 0
+    flat = _Scaled(model, 1e6).eval()
+    with pytest.warns(UserWarning, match=r"100.0% of the images .* margin loss .* AutoAttack"):
+        found = evaluate(flat, test, [score], settings=SETTINGS)
+    assert found.value(score, "zero gradient") == 1
+    assert found.value(score) == 1 > sound.value(score)
+    margins = evaluate(flat, test, ["cw"], settings=SETTINGS)
+    assert margins.value("cw") == sound.value("cw")
+    assert margins.value("cw", "zero gradient") == 0
+
+
+def test_every_score_has_its_measure():
+    named = {score.measure for score in SCORES.values()}
+    assert {measures.clean, measures.noise, measures.curve, measures.log_b_low} <= named

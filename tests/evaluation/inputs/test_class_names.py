@@ -1,0 +1,95 @@
+"""Labels become the model's by name, or are refused."""
+
+import pytest
+import torch
+from timm.data.imagenet_info import ImageNetInfo
+from torch import nn
+
+from freqreg.errors import InputError
+from freqreg.evaluation.inputs.class_names import labels_for
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
+from freqreg.evaluation.inputs.loaded_model import LoadedModel
+
+WNIDS = tuple(ImageNetInfo().label_names())
+LEMMAS = tuple(ImageNetInfo().label_descriptions())
+THREE = ("n01440764", "n02102040", "n02979186")
+DIGITS = tuple("0123456789")
+
+
+def _labels(theirs, own, classes, labels=None) -> list[int]:
+    labels = torch.arange(len(theirs)) if labels is None else torch.tensor(labels)
+    pixels = torch.zeros(len(labels), 3, 4, 4, dtype=torch.uint8)
+    model = LoadedModel("mine", nn.Identity(), {}, class_names=own)
+    return labels_for(model, LabelledImages(pixels, labels, theirs), classes).tolist()
+
+
+@pytest.mark.parametrize(
+    ("theirs", "own", "classes", "expected"),
+    {
+        "numbers of ImageNet": (THREE, None, 1000, [0, 217, 482]),
+        "in a subset with a model's own": (THREE, WNIDS, 1000, [0, 217, 482]),
+        "against synonyms": (THREE, LEMMAS, 1000, [0, 217, 482]),
+        "two cranes": (("n02012849", "n03126707"), LEMMAS, 1000, [134, 517]),
+        "with words behind": (("n02085620-Chihuahua", "n02979186_tape"), None, 1000, [151, 482]),
+        "synonyms": (("Tinca tinca", "english_springer"), WNIDS, 1000, [0, 217]),
+        "whole names first": (("maillot, tank suit", "maillot"), LEMMAS[638:640], 2, [1, 0]),
+        "numbers against words": (THREE, ("tape player", "cassette player", "tench",
+                                          "English springer"), 4, [2, 3, 1]),
+        "permuted": (("cat", "dog", "ship"), ("ship", "cat", "dog"), 3, [1, 2, 0]),
+        "spelling": (("Tank_Suit", "polar-bear"), ("Polar bear", "tank suit"), 2, [1, 0]),
+        "numbered names": (("001.Black_footed_Albatross", "002.Laysan"),
+                           ("Laysan", "black footed albatross"), 2, [1, 0]),
+        "names on one side": (("cat", "dog"), None, 2, [0, 1]),
+        "numbers on the model's side": (("cat", "dog"), ("0", "1"), 2, [0, 1]),
+        "numbers on the images' side": (("0", "1"), ("cat", "dog"), 2, [0, 1]),
+        "numbers on both": (("0", "1", "10", "2"), ("2", "10", "1", "0"), 4, [3, 2, 1, 0]),
+        "numbers from one": (("1", "2", "3"), None, 3, [0, 1, 2]),
+        "a thousand names that are no ImageNet's": (
+            tuple(f"street {i}" for i in range(1000)), None, 1000, list(range(1000))),
+        "ImageNet in other spellings": (
+            ("crane bird", *LEMMAS[1:517], "crane2", *LEMMAS[518:]), WNIDS, 1000,
+            list(range(1000))),
+    }.values(),
+)  # fmt: skip
+def test_labels_go_by_name(theirs, own, classes, expected):
+    assert _labels(theirs, own, classes) == expected
+
+
+@pytest.mark.parametrize(
+    ("theirs", "own", "classes", "complaint"),
+    {
+        "fewer, and no names": (("cat", "dog"), None, 3, r"2 classes \(cat, dog\), mine has 3 "),
+        "fewer, other names": (("cat", "cow"), ("cat", "dog", "ship"), 3, r"1 of .*model's: cow\."),
+        "as many, other names": (("cat", "cow"), ("cat", "dog"), 2, "1 of .*: cow"),
+        "none in common": (("a", "b"), ("c", "d"), 2, r"\(a, b\), mine has 2 \(c, d\); 2 of "),
+        "no ImageNet's": (("cat", "dog"), None, 1000, "2 of .*: cat, dog"),
+        "an extra folder": ((*THREE, "unsorted"), None, 1000, "1 of .*: unsorted"),
+        "two of a name": (("crane", *THREE), LEMMAS, 1000, "1 of .*: crane"),
+        "two for one class": (("tench", "n01440764"), WNIDS, 1000, "one class.*tench, n01440764"),
+        "digits against ImageNet": (DIGITS, None, 1000, "10 of .*: 0, 1, 2, "),
+        "numbers with gaps": (("0", "217", "482"), None, 1000, "3 of "),
+        "numbers in the order of texts": (("0", "1", "10", *DIGITS[2:]), None, 11, "10 before 2"),
+        "other than the logits": (("cat", "dog"), ("cat", "dog"), 3, "2 class names and 3 logits"),
+        "half of them permuted": (("cat", "cow", "ship"), ("ship", "cat", "dog"), 3, ": cow"),
+    }.values(),
+)  # fmt: skip
+def test_what_does_not_match_is_refused(theirs, own, classes, complaint):
+    with pytest.raises(InputError, match=complaint):
+        _labels(theirs, own, classes)
+
+
+def test_classes_without_images_need_no_name():
+    theirs = ("unsorted", *THREE)
+    assert _labels(theirs, None, 1000, [3, 1, 3]) == [482, 0, 482]
+
+
+def test_images_without_names_keep_their_labels():
+    labels = torch.tensor([5, 2])
+    images = LabelledImages(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), labels)
+    model = LoadedModel("mine", nn.Identity(), {}, class_names=DIGITS)
+    assert torch.equal(labels_for(model, images, 10), labels)
+
+
+def test_labels_beyond_the_names_are_refused():
+    with pytest.raises(InputError, match="span 0 to 2, for 2 class names"):
+        _labels(("cat", "dog"), None, 2, [0, 2])
