@@ -39,7 +39,3 @@ class LiveStateWarning(UserWarning):
 
 class KinkedActivationWarning(UserWarning):
     """Finite differences across the kinks of ReLU-like activations estimate something else."""
-
-
-class InexactGradientWarning(UserWarning):
-    """The penalties' gradient is not, or not closely, that of their value, as measured."""

@@ -53,8 +53,6 @@ class Objective:
         differentiation: `DoubleBackprop()` (exact) or `FiniteDifference()`.
         batch_norm: which passes update running statistics: the "main pass" only, or
             "every pass", as in the published JaFR code.
-        verify: measure, at a model's first step, whether the penalties' gradient is what it is
-            claimed to be. At most three passes on copies of the model; none in later steps.
     """
 
     regularizers: Sequence[Regularizer] = ()
@@ -63,7 +61,6 @@ class Objective:
     pixels: PixelSpace | None = None
     differentiation: Differentiation = DoubleBackprop()
     batch_norm: Literal["main pass", "every pass"] = "main pass"
-    verify: bool = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.regularizers, Iterable):
@@ -267,9 +264,7 @@ class Objective:
             has_aux=has_aux,
             trains=trains,
         )
-        return Step(
-            passes, x, terms, self.mixer, self._space, record, streamed, trains, self.verify
-        )
+        return Step(passes, x, terms, self.mixer, self._space, record, streamed, trains)
 
     def _terms(self, x: Images, step: int | None) -> tuple[Term, ...]:
         weights = [r.weight_at(step) for r in self.regularizers]

@@ -333,7 +333,7 @@ def test_steps_beyond_the_pixel_range(
 ) -> None:
     with pytest.raises(SettingError, match=complaint):
         objective(cross_entropy(model, y), x)
-    wider = replace(objective, pixels=PixelSpace(high=255), verify=False)
+    wider = replace(objective, pixels=PixelSpace(high=255))
     wider(cross_entropy(model, y), x).backward()
 
 

@@ -157,7 +157,7 @@ def test_passes_are_shared(
     regularizers: list[Regularizer], mixer: Mixer | None, calls: int, backward: Backward
 ) -> None:
     problem = Problem()
-    run(lambda: backward(Objective(regularizers, mixer, verify=False), problem), problem)
+    run(lambda: backward(Objective(regularizers, mixer), problem), problem)
     assert problem.calls == calls
 
 
@@ -167,8 +167,7 @@ def test_finite_differences_cost_a_pass_for_each_side(
     scheme, calls: int, backward: Backward
 ) -> None:
     problem = Problem()
-    differences = FiniteDifference(scheme=scheme)
-    objective = Objective([JaFR()], differentiation=differences, verify=False)
+    objective = Objective([JaFR()], differentiation=FiniteDifference(scheme=scheme))
     run(lambda: backward(objective, problem), problem)
     assert problem.calls == calls
 

@@ -81,25 +81,13 @@ def at_first_use(loss: Tensor, purpose: str, examine: Callable[[], object]) -> N
     walk the whole graph. Nothing is kept alive. Where `examine` raises, the next try is
     examined again.
     """
-    parameter, _ = _nearest_parameter(loss)
-    mark = first_use(loss, purpose)
-    if mark is not None or parameter is None:
-        examine()
-    if mark is not None:
-        mark()
-
-
-def first_use(loss: Tensor, purpose: str) -> Callable[[], None] | None:
-    """What makes `at_first_use` take this for seen, unless it is."""
     parameter, route = _nearest_parameter(loss)
     use = (purpose, *route)
-    if parameter is None or use in (_EXAMINED.get(parameter) or ()):
-        return None
-
-    def mark() -> None:
+    if parameter is not None and use in (_EXAMINED.get(parameter) or ()):
+        return
+    examine()
+    if parameter is not None:
         _EXAMINED[parameter] = (_EXAMINED.get(parameter) or set()) | {use}
-
-    return mark
 
 
 def _nearest_parameter(loss: Tensor) -> tuple[Tensor | None, list[str]]:

@@ -1,9 +1,8 @@
 """Errors and warnings at a model's first use, which name the modules in the way."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from freqreg._graph.autograd import (
@@ -21,8 +20,6 @@ from freqreg.errors import (
     SecondDerivativeError,
 )
 from freqreg.input_gradients import LossFn
-
-Gradients = Sequence[Tensor | None]
 
 _KINKED = {
     "ReluBackward0",
@@ -66,26 +63,8 @@ def require_second_derivatives(penalty: Tensor, probe: LossFn, x: Tensor) -> Non
             "Objective(..., differentiation=FiniteDifference()), or run the model uncompiled: "
             "pass the original module, or torch.compiler.set_stance('force_eager')."
         )
-    raise _no_second_derivative(probe, x)
-
-
-def second_derivatives(take: Callable[[], Gradients], probe: LossFn, x: Tensor) -> Gradients:
-    """What `take` returns.
-
-    Raises:
-        SecondDerivativeError: it raises in a module whose gradient cannot be differentiated.
-    """
-    try:
-        return take()
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and blocking_modules(probe, x):
-            raise _no_second_derivative(probe, x) from error
-        raise
-
-
-def _no_second_derivative(probe: LossFn, x: Tensor) -> SecondDerivativeError:
     found = shortened(labels(blocking_modules(probe, x))) or "An operation outside of all modules"
-    return SecondDerivativeError(
+    raise SecondDerivativeError(
         f"{found}: no second derivative, which DoubleBackprop "
         "needs. For fused attention: `from torch.nn.attention import SDPBackend, sdpa_kernel` "
         "and `with sdpa_kernel(SDPBackend.MATH): model(x)` around the forward, or in timm "
@@ -109,11 +88,6 @@ def require_full_precision(loss: Tensor) -> None:
             "use DoubleBackprop(), or accept it with a larger step: "
             "FiniteDifference(step=0.1, allow_low_precision=True)."
         )
-
-
-def has_kinks(loss: Tensor) -> bool:
-    """Whether a loss was computed through activations of the ReLU family."""
-    return any(node.name() in _KINKED for node in nodes(loss))
 
 
 def warn_of_kinks(loss: Tensor, probe: LossFn, x: Tensor) -> None:

@@ -114,11 +114,6 @@ class Passes:
         with self.wrappers.watching(), _probing():
             return same_randomness(self._probe, self._mark_start())(x)
 
-    def rehearse(self, x: Tensor) -> Tensor:
-        """The same on copies of the modules, where no norm needs to be frozen."""
-        with _probing():
-            return same_randomness(lambda z: self._parts(z)[0], self._mark_start())(x)
-
     def take_aux(self) -> Any:
         """What the closure returned beside the loss; None before, and after it was taken."""
         aux, self._aux = self._aux, None

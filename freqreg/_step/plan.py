@@ -8,9 +8,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from freqreg._graph.autograd import at_first_use
-from freqreg._guards.measurement import Place
-from freqreg._guards.verification import require_repeatable
 from freqreg._step.passes import Passes
 from freqreg.errors import DeadRegularizerError, InputError
 from freqreg.input_gradients import scalar_loss, value_and_input_grad
@@ -52,8 +49,7 @@ class Step:
     """One step: the passes, the clean images, and who wants which gradients.
 
     `trains` is False where only the penalties are wanted; `streamed` is True where the
-    caller runs `backward` on each loss before asking for the next; `verifies` is True where a
-    model's first step measures what it claims.
+    caller runs `backward` on each loss before asking for the next.
     """
 
     passes: Passes
@@ -64,7 +60,6 @@ class Step:
     record: RecordFn | None
     streamed: bool
     trains: bool
-    verifies: bool
 
     @property
     def clean_is_main(self) -> bool:
@@ -75,18 +70,6 @@ class Step:
     def mixes(self) -> bool:
         """Whether the trained loss is that of mixed images."""
         return self.trains and self.mixer is not None
-
-    def probed(self, point: Images, *, retain_graph: bool = False) -> tuple[Tensor, Images]:
-        """Loss and gradient of a probe; a model's first one without penalties is repeated."""
-        loss, gradient = value_and_input_grad(self.passes.probe, point, retain_graph=retain_graph)
-        if self.verifies and not self.terms:
-            place = self.place(loss, point, gradient, gradient)
-            at_first_use(loss, "passes without a trace", partial(require_repeatable, place))
-        return loss, gradient
-
-    def place(self, loss: Tensor, point: Images, gradient: Images, slope: Images) -> Place:
-        """Where what is claimed of a gradient can be measured."""
-        return Place(self.passes.rehearse, loss, point, gradient.detach(), slope.detach())
 
     def main_loss(self, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """The trained loss, recorded."""
@@ -116,7 +99,7 @@ class Mixed:
 
     def _grad_at(self, clean: Callable[[], Images], point: Images) -> Images:
         is_clean = point is self._step.x
-        grad = clean() if is_clean else self._step.probed(point)[1]
+        grad = clean() if is_clean else value_and_input_grad(self._step.passes.probe, point)[1]
         self._health = self._health * (1 + (grad * 0).sum())
         return grad.nan_to_num(0.0, 0.0, 0.0)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial, reduce
+from functools import cached_property, reduce
 
 import torch
 from jaxtyping import Float
@@ -11,12 +11,7 @@ from torch import Tensor
 from freqreg._double_backward.mode import differentiable_gradient, lean
 from freqreg._graph.autograd import at_first_use
 from freqreg._guards.distributed_wrappers import refused_sync_batch_norm
-from freqreg._guards.model_compatibility import (
-    require_parameters,
-    require_second_derivatives,
-    second_derivatives,
-)
-from freqreg._guards.verification import verify_exact
+from freqreg._guards.model_compatibility import require_parameters, require_second_derivatives
 from freqreg._step.plan import Mixed, Step, Term
 from freqreg.differentiation.base import Differentiation
 from freqreg.input_gradients import LossFn, value_and_input_grad
@@ -57,12 +52,10 @@ class _CleanPass:
     @cached_property
     def _values(self) -> tuple[Tensor, Images]:
         step = self._step
+        run = step.passes.main if step.clean_is_main else step.passes.probe
         if self._create_graph:
-            run = step.passes.main if step.clean_is_main else step.passes.probe
             return _differentiable(run, step.x)
-        if step.clean_is_main:
-            return value_and_input_grad(step.passes.main, step.x, retain_graph=True)
-        return step.probed(step.x)
+        return value_and_input_grad(run, step.x, retain_graph=step.clean_is_main)
 
     @property
     def loss(self) -> Float[Tensor, ""]:
@@ -86,40 +79,16 @@ def _penalties(terms: Sequence[Term], step: Step, clean: _CleanPass) -> list[Ten
 
 
 def _penalty(term: Term, step: Step, clean: _CleanPass) -> Float[Tensor, ""]:
-    at_images = clean.loss, clean.differentiable_grad
-    beside = [_differentiable(step.passes.probe, point) for point in term.points]
-    losses, gradients = zip(at_images, *beside, strict=True)
+    beside = [_differentiable(step.passes.probe, point)[1] for point in term.points]
     step.passes.wrappers.require_double_backprop()
-    penalty = term.weighted(gradients, step.record)
+    penalty = term.weighted([clean.differentiable_grad, *beside], step.record)
 
     def examine() -> None:
         require_second_derivatives(penalty, lean(step.passes.probe), step.x)
         require_parameters(penalty, (step.x, *term.points))
-        if step.verifies:
-            _verify(step, penalty, losses, (step.x, *term.points), gradients)
 
     at_first_use(clean.loss, f"double backprop of {term.regularizer.name}", examine)
     return penalty
-
-
-def _verify(
-    step: Step,
-    penalty: Tensor,
-    losses: Sequence[Tensor],
-    points: Sequence[Images],
-    gradients: Sequence[Images],
-) -> None:
-    """Measure the penalty's gradient through the first of the points that it depends on."""
-    places = [p for p in zip(losses, points, gradients, strict=True) if p[2].requires_grad]
-    slopes = torch.autograd.grad(
-        penalty, [gradient for *_, gradient in places], retain_graph=True, allow_unused=True
-    )
-    known = ((*p, slope) for p, slope in zip(places, slopes, strict=True) if slope is not None)
-    loss, point, gradient, slope = next(known)
-    place = step.place(loss, point, gradient, slope)
-    if place.can_be_repeated:
-        claim = partial(place.claimed, gradient, slope)
-        verify_exact(place, second_derivatives(claim, lean(step.passes.probe), step.x))
 
 
 def _sum(losses: Sequence[Tensor]) -> Float[Tensor, ""]:

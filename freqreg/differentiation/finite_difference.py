@@ -1,6 +1,6 @@
 """Gradients of penalties from differences of losses: no second derivative is needed."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial, reduce
 from itertools import islice
@@ -11,10 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from freqreg._collectives import rms_over_processes
-from freqreg._graph.autograd import at_first_use, first_use, is_compiled, nodes
-from freqreg._guards.measurement import Gradients, Place
-from freqreg._guards.model_compatibility import has_kinks, require_full_precision, warn_of_kinks
-from freqreg._guards.verification import verify_differences
+from freqreg._graph.autograd import at_first_use
+from freqreg._guards.model_compatibility import require_full_precision, warn_of_kinks
 from freqreg._settings import require_positive
 from freqreg._step.plan import Mixed, Step
 from freqreg._tensors import at_least_single
@@ -23,9 +21,6 @@ from freqreg.errors import InputGradientError, SettingError
 from freqreg.input_gradients import scalar_loss, value_and_input_grad
 from freqreg.pixels import PixelSpace
 from freqreg.regularizers.base import Images
-
-Mark = Callable[[], None] | None
-"""Of a model whose gradient is to be verified: what says that it is."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +77,10 @@ class FiniteDifference(Differentiation):
 
     def _probed(self, step: Step, x: Images) -> "_Point":
         keep = self._reuses_losses and bool(step.terms)
-        loss, grad = step.probed(x, retain_graph=keep)
+        loss, grad = value_and_input_grad(step.passes.probe, x, retain_graph=keep)
         if x is step.x and step.terms:
             self._examine(step, loss)
-        return _Point(x, loss, grad, self._unverified(step, loss))
+        return _Point(x, loss, grad)
 
     def _main(self, step: Step) -> Generator[Tensor, None, "_Point"]:
         """The clean pass as the main one; its loss is yielded unless a difference reuses it."""
@@ -96,7 +91,7 @@ class FiniteDifference(Differentiation):
         main = step.main_loss(loss)
         if not self._reuses_losses:
             yield main
-        return _Point(step.x, main, grad, self._unverified(step, loss))
+        return _Point(step.x, main, grad)
 
     def _streamed_main(self, step: Step) -> Generator[Tensor, None, "_Point"]:
         """The gradient comes with the caller's backward; a zero leaf learns the caller's scale."""
@@ -104,7 +99,6 @@ class FiniteDifference(Differentiation):
         loss = scalar_loss(step.passes.main, x)
         scale = torch.zeros_like(at_least_single(loss.detach())).requires_grad_()
         self._examine(step, loss)
-        verified = self._unverified(step, loss)
         yield step.main_loss(loss) + scale
         if scale.grad is None or x.grad is None:
             raise InputGradientError(
@@ -112,7 +106,7 @@ class FiniteDifference(Differentiation):
                 "taking the next, and let loss_fn use its argument."
             )
         grad, x.grad = x.grad, None  # the graph of the caller's loss still holds x
-        return _Point(step.x, loss.detach(), at_least_single(grad) / scale.grad, verified)
+        return _Point(step.x, loss.detach(), at_least_single(grad) / scale.grad)
 
     def _plan(self, step: Step, clean: "_Point") -> "_Plan":
         """Along what differences are taken, and the value that they are given."""
@@ -133,14 +127,6 @@ class FiniteDifference(Differentiation):
         ]
         return _Plan(step, directions, value, distance, self._reuses_losses)
 
-    def _unverified(self, step: Step, loss: Tensor) -> Mark:
-        if not step.verifies or not step.terms:
-            return None
-        # probes are watched by hooks, at which compiled code may break into eager calls
-        names = [term.regularizer.name for term in step.terms]
-        mark = first_use(loss, f"differences of {names} along {self.step}")
-        return None if mark is None or any(is_compiled(node) for node in nodes(loss)) else mark
-
     def _examine(self, step: Step, loss: Tensor) -> None:
         if not self.allow_low_precision:
             precise = partial(require_full_precision, loss)
@@ -156,7 +142,6 @@ class _Point:
     point: Images
     loss: Tensor
     grad: Images
-    verified: Mark = None
 
 
 def _penalty_and_slopes(step: Step, points: Sequence[_Point]) -> tuple[Tensor, list[Images | None]]:
@@ -184,8 +169,6 @@ class _Direction:
     loss: Float[Tensor, ""]
     direction: Images
     length: Float[Tensor, ""]
-    gradient: Images | None
-    verified: Mark
 
     @classmethod
     def of(cls, at: _Point, slope: Images, pixels: PixelSpace) -> "_Direction":
@@ -193,8 +176,7 @@ class _Direction:
         rms = largest * pixels.rms(slope / torch.where(largest > 0, largest, 1.0))
         length = rms_over_processes(rms, slope.numel())
         direction = slope / torch.where(length > 0, length, 1.0)
-        gradient = None if at.verified is None else at.grad
-        return cls(at.point, at.loss, direction, length, gradient, at.verified)
+        return cls(at.point, at.loss, direction, length)
 
     def loss_along(self, step: Step, distance: float) -> Float[Tensor, ""]:
         """The loss at `distance` pixels along the direction."""
@@ -229,22 +211,10 @@ class _Plan:
         Losses that were kept are differentiated together: between two backward passes there
         is always a forward pass, without which DDP would not reduce.
         """
-        first = self.directions[0] if self.directions else None
-        claim = _Claim(self) if first is not None and first.verified is not None else None
-        del first
         if self.reuses_losses:
-            reused = [-d.times(d.loss) / self.distance for d in self.directions]
-            if claim is not None:
-                claim.add(reused[0])
-            yield reduce(torch.add, reused)
-            del reused
+            yield reduce(torch.add, [-d.times(d.loss) / self.distance for d in self.directions])
         while self.directions:
-            direction = self.directions.pop(0)
-            for part in self._along(direction):
-                if claim is not None:
-                    claim.add(part)
-                yield part
-            claim = None
+            yield from self._along(self.directions.pop(0))
 
     def _along(self, direction: _Direction) -> Iterator[Tensor]:
         if self.reuses_losses:
@@ -253,37 +223,3 @@ class _Plan:
             return
         for distance in (self.distance, -self.distance):
             yield direction.times(direction.loss_along(self.step, distance)) / (2 * distance)
-
-
-class _Claim:
-    """The gradient of the first direction's two parts, measured when both are known."""
-
-    def __init__(self, plan: _Plan) -> None:
-        self._plan, self._direction = plan, plan.directions[0]
-        self._gradients: list[Gradients] = []
-
-    def add(self, part: Tensor) -> None:
-        """One of the two; nothing is done but in a model's first step."""
-        of = self._direction
-        if of.gradient is None or of.verified is None:
-            return
-        place = self._plan.step.place(part, of.point, of.gradient, of.direction * of.length)
-        if not has_kinks(part) and place.can_be_measured:
-            self._gradients.append(place.claimed(part))
-            if len(self._gradients) == 1:
-                return
-            self._verify(place)
-        of.verified()
-
-    def _verify(self, place: Place) -> None:
-        upper, lower = self._gradients
-        claimed = [
-            v if u is None else u if v is None else u + v for u, v in zip(upper, lower, strict=True)
-        ]
-        verify_differences(
-            place,
-            claimed,
-            self._plan.distance,
-            length=self._direction.length.item(),
-            one_sided=self._plan.reuses_losses,
-        )

@@ -9,7 +9,6 @@ whatever else the machine does. On a GPU it is the allocator's peak.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from tests.benchmarks.networks import NETWORKS, Variant
 from tests.benchmarks.performance import PAGE, Measured, keep, show
 from tests.benchmarks.training import Training
 
-STEADY = partial(Objective, verify=False)  # as every step but a model's first
 Backward = Callable[[Training], None]
 PARTS = 4
 
@@ -66,7 +64,7 @@ def on_slice(training: Training) -> None:
     """The plain loss of all images, then the penalty of a quarter of them."""
     part = slice(len(training.x) // PARTS)
     training.loss_fn()(training.x).backward()
-    STEADY([JaFR()]).penalties(training.loss_fn(part), training.x[part]).backward()
+    Objective([JaFR()]).penalties(training.loss_fn(part), training.x[part]).backward()
 
 
 def in_parts(training: Training) -> None:
@@ -74,7 +72,7 @@ def in_parts(training: Training) -> None:
     size = len(training.x) // PARTS
     for start in range(0, len(training.x), size):
         part = slice(start, start + size)
-        loss = STEADY([JaFR()])(training.loss_fn(part), training.x[part])
+        loss = Objective([JaFR()])(training.loss_fn(part), training.x[part])
         (loss / PARTS).backward()
 
 
@@ -87,24 +85,24 @@ class Way:
     checkpointed: bool = False
 
 
-ADVERSARIAL = STEADY([JaFR()], mixer=FGSM())
+ADVERSARIAL = Objective([JaFR()], mixer=FGSM())
 DIFFERENCES = FiniteDifference()
 UNFUSED = "plain, no fused attention"
 EVERY_PASS = "every pass"  # a probe with frozen norms cannot be checkpointed
 WAYS = {
-    "plain": Way(summed(STEADY())),
-    UNFUSED: Way(summed(STEADY()), "exact"),
-    "plain, checkpointed": Way(summed(STEADY()), checkpointed=True),
-    "double backprop": Way(summed(STEADY([JaFR()])), "exact"),
-    "double backprop, checkpointed": Way(summed(STEADY([JaFR()])), "exact", True),
+    "plain": Way(summed(Objective())),
+    UNFUSED: Way(summed(Objective()), "exact"),
+    "plain, checkpointed": Way(summed(Objective()), checkpointed=True),
+    "double backprop": Way(summed(Objective([JaFR()])), "exact"),
+    "double backprop, checkpointed": Way(summed(Objective([JaFR()])), "exact", True),
     "double backprop on a quarter of the images": Way(on_slice, "exact"),
     "double backprop, four micro-batches": Way(in_parts, "exact"),
     "double backprop, with FGSM": Way(summed(ADVERSARIAL), "exact"),
     "double backprop, with FGSM, streamed": Way(streamed(ADVERSARIAL), "exact"),
-    "differences, summed": Way(summed(STEADY([JaFR()], differentiation=DIFFERENCES))),
-    "differences, streamed": Way(streamed(STEADY([JaFR()], differentiation=DIFFERENCES))),
+    "differences, summed": Way(summed(Objective([JaFR()], differentiation=DIFFERENCES))),
+    "differences, streamed": Way(streamed(Objective([JaFR()], differentiation=DIFFERENCES))),
     "differences, streamed, checkpointed": Way(
-        streamed(STEADY([JaFR()], differentiation=DIFFERENCES, batch_norm=EVERY_PASS)),
+        streamed(Objective([JaFR()], differentiation=DIFFERENCES, batch_norm=EVERY_PASS)),
         checkpointed=True,
     ),
 }
