@@ -134,7 +134,8 @@ class _LiveState:
         if module.training and module not in self._watched and not _is_uninitialised(module):
             within = isinstance(module, jit.ScriptModule | fx.GraphModule)  # hooks see no further
             buffers = module.buffers(recurse=within)
-            self._noted[module] = [(b, b.detach().clone()) for b in buffers]
+            dense = (b for b in buffers if b.layout is torch.strided and not b.is_meta)
+            self._noted[module] = [(b, b.detach().clone()) for b in dense]
 
     def require_unchanged(self) -> None:
         """Warn where the pass has changed some of it."""
@@ -153,7 +154,9 @@ class _LiveState:
 
 def _differs(one: Tensor, other: Tensor) -> bool:
     """Whether values differ, NaN from NaN not."""
-    return bool(((one != other) & ((one == one) | (other == other))).any())
+    return one.shape != other.shape or bool(
+        ((one != other) & ((one == one) | (other == other))).any()
+    )
 
 
 def _has_live_statistics(module: nn.Module) -> TypeGuard[_NormBase]:

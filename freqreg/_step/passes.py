@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -35,21 +35,27 @@ class RandomState:
     """The state of the global generators: torch's on the CPU and on devices, Python's, numpy's."""
 
     states: dict[torch.device, Tensor]
-    python: tuple[Any, ...]
-    numpy: Any
+    python: tuple[Any, ...] | None = None
+    numpy: Any = None
 
     @classmethod
     def now(cls, devices: frozenset[torch.device]) -> "RandomState":
         """The present state on the CPU and on `devices`."""
-        states = {device: _rng_state(device) for device in devices | {torch.device("cpu")}}
         numpy = _numpy_random()
-        return cls(states, random.getstate(), numpy and numpy.get_state())
+        of_numpy = numpy.get_state() if numpy else None
+        return replace(cls.of_torch(devices), python=random.getstate(), numpy=of_numpy)
+
+    @classmethod
+    def of_torch(cls, devices: frozenset[torch.device]) -> "RandomState":
+        """The same of torch's generators alone."""
+        return cls({device: _rng_state(device) for device in devices | {torch.device("cpu")}})
 
     def restore(self) -> None:
         """Go back to this state."""
         for device, state in self.states.items():
             _set_rng_state(device, state)
-        random.setstate(self.python)
+        if self.python is not None:
+            random.setstate(self.python)
         numpy = _numpy_random()
         if numpy and self.numpy:
             numpy.set_state(self.numpy)
