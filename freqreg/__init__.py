@@ -2,11 +2,12 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+from freqreg._step.passes import is_probe
 from freqreg._step.plan import RecordFn
 from freqreg.diagnostics import Report, check
 from freqreg.differentiation import DoubleBackprop, FiniteDifference
 from freqreg.frequency_bias import AbsoluteFloor, RelativeFloor, log_low_frequency_bias
-from freqreg.input_gradients import LossFn
+from freqreg.input_gradients import AuxLossFn, LossFn
 from freqreg.mixers import FGSM, NFGSM, PGD, Mix, Mixer
 from freqreg.objective import Objective
 from freqreg.pixels import PixelSpace
@@ -32,6 +33,7 @@ __all__ = [
     "NFGSM",
     "PGD",
     "AbsoluteFloor",
+    "AuxLossFn",
     "DoubleBackprop",
     "Every",
     "FiniteDifference",
@@ -50,6 +52,7 @@ __all__ = [
     "Report",
     "Warmup",
     "check",
+    "is_probe",
     "log_low_frequency_bias",
     "magnitude_spectrum",
     "radial_shares",

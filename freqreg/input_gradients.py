@@ -1,6 +1,7 @@
 """The input gradient of a loss: the closure that the whole library stands on."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -11,6 +12,9 @@ from freqreg.errors import InputGradientError
 
 LossFn = Callable[[Tensor], Tensor]
 """Maps inputs to a scalar loss; model, targets, autocast and wrappers are closed over."""
+
+AuxLossFn = Callable[[Tensor], tuple[Tensor, Any]]
+"""A `LossFn` that returns (loss, anything), such as logits for a meter; for `has_aux=True`."""
 
 LOSS_FN_USAGE = (
     "loss_fn must be a function of the images: "
@@ -53,7 +57,8 @@ def scalar_loss(loss_fn: LossFn, x: Float[Tensor, "batch *dims"]) -> Float[Tenso
     if not isinstance(loss, Tensor):
         raise InputGradientError(
             f"loss_fn returned a {type(loss).__name__}, not a scalar tensor. Return the loss "
-            f"alone, such as output.loss. {LOSS_FN_USAGE}"
+            "alone, such as output.loss, or (loss, anything) with has_aux=True. "
+            f"{LOSS_FN_USAGE}"
         )
     if loss.ndim != 0:
         raise InputGradientError(

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial, reduce
-from typing import Literal
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import torch
 from jaxtyping import Float
@@ -15,10 +15,19 @@ from freqreg._step.passes import Passes, devices_in_use
 from freqreg._step.plan import RecordFn, Step, Term
 from freqreg.differentiation import Differentiation, DoubleBackprop
 from freqreg.errors import InputError, InputGradientError, SettingError
-from freqreg.input_gradients import LOSS_FN_USAGE, LossFn, scalar_loss
+from freqreg.input_gradients import LOSS_FN_USAGE, AuxLossFn, LossFn, scalar_loss
 from freqreg.mixers.base import Mixer, require_mixer
 from freqreg.pixels import UNIT_PIXELS, PixelSpace
 from freqreg.regularizers.base import Images, Regularizer, require_regularizer
+
+Loss = Float[Tensor, ""]
+WithAux = tuple[Loss, Any]
+
+
+class _Settings(TypedDict, total=False):
+    model: nn.Module | None
+    step: int | None
+    record: RecordFn | None
 
 
 @dataclass(frozen=True)
@@ -75,20 +84,41 @@ class Objective:
         for radius in self._radii():
             self._space.require_radius(radius)
 
+    @overload
     def __call__(
         self,
         loss_fn: LossFn,
         x: Images,
         *,
+        has_aux: Literal[False] = False,
+        **settings: Unpack[_Settings],
+    ) -> Loss: ...
+    @overload
+    def __call__(
+        self,
+        loss_fn: AuxLossFn,
+        x: Images,
+        *,
+        has_aux: Literal[True],
+        **settings: Unpack[_Settings],
+    ) -> WithAux: ...
+    def __call__(
+        self,
+        loss_fn: LossFn | AuxLossFn,
+        x: Images,
+        *,
+        has_aux: bool = False,
         model: nn.Module | None = None,
         step: int | None = None,
         record: RecordFn | None = None,
-    ) -> Float[Tensor, ""]:
+    ) -> Loss | WithAux:
         """The objective as one scalar, for one `backward` by the caller.
 
         Args:
             loss_fn: maps images to the scalar loss; model, targets and autocast live in it.
             x: float images [batch, channel, height, width].
+            has_aux: `loss_fn` returns (loss, anything), such as its logits. Then this is
+                (objective, anything of the main pass), the pass whose loss is trained.
             model: holds the batch norms to freeze in extra passes. None: they are found.
             step: optimizer steps done so far; regularizers on a schedule need it.
             record: called as record(name, detached scalar) with the parts: `main_loss`,
@@ -105,18 +135,38 @@ class Objective:
             DeadRegularizerError: a penalty cannot move any parameter.
             SettingError: a schedule needs `step`.
         """
-        planned = self._step(loss_fn, x, model, step, record)
-        return reduce(torch.add, self._losses(planned))
+        planned = self._step(loss_fn, x, model, step, record, has_aux=has_aux)
+        total = reduce(torch.add, self._losses(planned))
+        return (total, planned.passes.take_aux()) if has_aux else total
 
+    @overload
     def losses(
         self,
         loss_fn: LossFn,
         x: Images,
         *,
+        has_aux: Literal[False] = False,
+        **settings: Unpack[_Settings],
+    ) -> Iterator[Loss]: ...
+    @overload
+    def losses(
+        self,
+        loss_fn: AuxLossFn,
+        x: Images,
+        *,
+        has_aux: Literal[True],
+        **settings: Unpack[_Settings],
+    ) -> Iterator[WithAux]: ...
+    def losses(
+        self,
+        loss_fn: LossFn | AuxLossFn,
+        x: Images,
+        *,
+        has_aux: bool = False,
         model: nn.Module | None = None,
         step: int | None = None,
         record: RecordFn | None = None,
-    ) -> Iterator[Float[Tensor, ""]]:
+    ) -> Iterator[Loss | WithAux]:
         """The objective as losses that sum to it, one graph alive at a time.
 
         >>> for loss in objective.losses(loss_fn, x):
@@ -124,30 +174,52 @@ class Objective:
 
         Call `backward` on each before taking the next. With `FiniteDifference` memory is that
         of plain training. Arguments and errors are those of calling the objective; under
-        DistributedDataParallel each `backward` reduces once.
+        DistributedDataParallel each `backward` reduces once. With `has_aux` each comes as
+        (loss, aux), where `aux` is None but once: with the first loss after the main pass.
         """
-        planned = self._step(loss_fn, x, model, step, record, streamed=True)
-        yield from self._losses(planned)
+        planned = self._step(loss_fn, x, model, step, record, has_aux=has_aux, streamed=True)
+        for loss in self._losses(planned):
+            yield (loss, planned.passes.take_aux()) if has_aux else loss
 
+    @overload
     def penalties(
         self,
         loss_fn: LossFn,
         x: Images,
         *,
+        has_aux: Literal[False] = False,
+        **settings: Unpack[_Settings],
+    ) -> Loss: ...
+    @overload
+    def penalties(
+        self,
+        loss_fn: AuxLossFn,
+        x: Images,
+        *,
+        has_aux: Literal[True],
+        **settings: Unpack[_Settings],
+    ) -> WithAux: ...
+    def penalties(
+        self,
+        loss_fn: LossFn | AuxLossFn,
+        x: Images,
+        *,
+        has_aux: bool = False,
         model: nn.Module | None = None,
         step: int | None = None,
         record: RecordFn | None = None,
-    ) -> Float[Tensor, ""]:
+    ) -> Loss | WithAux:
         """The weighted penalties alone, without main loss and mixer.
 
         For a penalty on part of a batch: slice `x`, and the targets in `loss_fn`, alike.
         Every pass leaves no trace, unless `batch_norm` is "every pass". Arguments and errors are
-        those of calling the objective.
+        those of calling the objective; `has_aux` gives what belongs to `x`, and None where no
+        penalty is active in this step.
         """
-        planned = self._step(loss_fn, x, model, step, record, trains=False)
-        if not planned.terms:
-            return x.new_zeros(())
-        return reduce(torch.add, self._losses(planned))
+        planned = self._step(loss_fn, x, model, step, record, has_aux=has_aux, trains=False)
+        losses = self._losses(planned) if planned.terms else iter([x.new_zeros(())])
+        total = reduce(torch.add, losses)
+        return (total, planned.passes.take_aux()) if has_aux else total
 
     def with_regularizer(self, regularizer: Regularizer) -> "Objective":
         """This objective with one more penalty."""
@@ -169,25 +241,28 @@ class Objective:
 
     def _step(
         self,
-        loss_fn: LossFn,
+        loss_fn: LossFn | AuxLossFn,
         x: Images,
         model: nn.Module | None,
         step: int | None,
         record: RecordFn | None,
         *,
+        has_aux: bool,
         streamed: bool = False,
         trains: bool = True,
     ) -> Step:
         """The plan of a step. Random points are drawn here, before the first pass."""
         _require_arguments(loss_fn, model, record)
-        require_images(x)
         _require_grad_mode()
+        require_images(x)
         terms = self._terms(x, step)
         passes = Passes(
             loss_fn,
             devices=devices_in_use(x, model),
             model=model,
             freeze_probes=self.batch_norm == "main pass",
+            has_aux=has_aux,
+            trains=trains,
         )
         return Step(passes, x, terms, self.mixer, self._space, record, streamed, trains)
 
@@ -247,6 +322,11 @@ def require_images(x: Images) -> None:
             f"x has shape {tuple(x.shape)} and dtype {x.dtype}; it must be float images "
             "[batch, channel, height, width]. For uint8: images.float() / 255."
         )
+    if x.is_inference():
+        raise InputError(
+            "x was made in torch.inference_mode, where autograd can save nothing. Give a copy that "
+            "is made outside of it: objective(loss_fn, x.clone())."
+        )
     if any(isinstance(leaf(node), nn.Parameter) for node in nodes(x)):
         raise InputError(
             "x was computed from parameters, which would get no gradient from mixed images and "
@@ -255,8 +335,10 @@ def require_images(x: Images) -> None:
 
 
 def _require_grad_mode() -> None:
-    if not torch.is_grad_enabled():
+    if torch.is_inference_mode_enabled() or not torch.is_grad_enabled():
         raise InputGradientError(
             "Gradients are switched off (torch.no_grad or inference_mode), but the objective "
-            "differentiates with respect to x. Call it outside, or under torch.enable_grad()."
+            "differentiates with respect to x. Call it outside, or with gradients switched on: "
+            "`with torch.inference_mode(False), torch.enable_grad():`, with x.clone() where x was "
+            "made in inference mode."
         )

@@ -42,9 +42,14 @@ class PixelSpace:
         if self.low >= self.high:
             raise SettingError(f"PixelSpace has low {self.low} >= high {self.high}.")
 
+    @property
+    def range(self) -> float:
+        """From the lowest pixel to the highest."""
+        return self.high - self.low
+
     def require_radius(self, radius: float, name: str = "eps") -> None:
         """Raise where a perturbation of `radius` pixels is larger than the pixel range."""
-        if radius > self.high - self.low:
+        if radius > self.range:
             raise SettingError(
                 f"{name} is {radius}, more than the whole pixel range [{self.low}, {self.high}]. "
                 f"Give it in units of that range ({radius:g}/255?), or PixelSpace its range."

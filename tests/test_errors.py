@@ -168,6 +168,17 @@ def test_gradients_switched_off(mode: Callable, model: nn.Module, x: Tensor, y: 
         JAFR(cross_entropy(model, y), x)
 
 
+def test_the_advice_within_inference_mode_works(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    with torch.inference_mode():
+        made_there = x.clone()
+        with torch.enable_grad(), pytest.raises(InputGradientError, match="inference_mode"):
+            JAFR(cross_entropy(model, y), x)
+        with torch.inference_mode(False), torch.enable_grad():
+            JAFR(cross_entropy(model, y), made_there.clone()).backward()
+    with pytest.raises(InputError, match=r"x\.clone\(\)"):
+        JAFR(cross_entropy(model, y), made_there)
+
+
 @dataclass(frozen=True)
 class Custom(Regularizer):
     compute: Callable[[Tensor], Tensor]

@@ -16,8 +16,10 @@ from freqreg import (
     JaFR,
     Objective,
     PixelSpace,
+    is_probe,
 )
 from freqreg.differentiation import Differentiation
+from freqreg.errors import InputGradientError
 from freqreg.mixers import Mixer
 from freqreg.regularizers import Regularizer
 from tests.references import gradient, jafr_penalty, parameter_grads, smooth_net
@@ -292,3 +294,67 @@ def test_a_streamed_graph_is_gone_before_the_next(
         del loss
         assert not any(reference() is not None for reference in activations)
     assert activations
+
+
+AUX: list[tuple[Objective, int]] = [
+    (Objective([JaFR()]), 0),
+    (Objective([GradAlign()]), 0),
+    (Objective([JaFR(), GradAlign()], FGSM()), 2),
+    (Objective([JaFR()], differentiation=FiniteDifference()), 0),
+    (Objective([JaFR()], FGSM(), differentiation=FiniteDifference()), 2),
+    (Objective([JaFR()], differentiation=FiniteDifference(scheme="one-sided")), 0),
+    (Objective(mixer=FGSM()), 0),
+    (Objective(), 0),
+]
+
+
+@pytest.mark.parametrize(("objective", "position"), AUX)
+def test_what_the_main_pass_computed_comes_back(objective: Objective, position: int) -> None:
+    """With a mixer the main pass is the last, else the first; `position` is its loss's."""
+    problem, parts, probes = Problem(), {}, []
+
+    def loss_fn(x: Tensor) -> tuple[Tensor, Tensor]:
+        probes.append(is_probe())
+        logits = problem.model(x)
+        return F.cross_entropy(logits, problem.y), logits
+
+    def main_loss() -> Tensor:
+        return F.cross_entropy(logits, problem.y).detach()
+
+    total, logits = objective(loss_fn, problem.x, has_aux=True, record=parts.__setitem__)
+    torch.testing.assert_close(main_loss(), parts["main_loss"])
+    torch.testing.assert_close(total, objective(problem.loss, problem.x), rtol=0.05, atol=0)
+    assert probes.count(False) == 1
+
+    found = []
+    for loss, logits in objective.losses(
+        loss_fn, problem.x, has_aux=True, record=parts.__setitem__
+    ):
+        found.append(logits is not None)
+        if logits is not None:
+            torch.testing.assert_close(main_loss(), parts["main_loss"])
+        loss.backward()
+    assert found.index(True) == position
+    assert found.count(True) == 1
+
+
+def test_penalties_give_back_what_belongs_to_their_images() -> None:
+    problem = Problem()
+
+    def loss_fn(x: Tensor) -> tuple[Tensor, Tensor]:
+        return problem.loss(x), problem.model(x)
+
+    for differentiation in (DoubleBackprop(), FiniteDifference()):
+        objective = Objective([GradAlign()], FGSM(), differentiation=differentiation)
+        penalty, logits = objective.penalties(loss_fn, problem.x, has_aux=True)
+        assert penalty.requires_grad
+        torch.testing.assert_close(logits, problem.model(problem.x))
+    assert Objective().penalties(loss_fn, problem.x, has_aux=True) == (0, None)
+
+
+def test_a_closure_without_what_is_asked_for(unchecked_shapes: None) -> None:
+    problem = Problem()
+    with pytest.raises(InputGradientError, match="return loss, logits"):
+        Objective()(problem.loss, problem.x, has_aux=True)  # pyright: ignore[reportCallIssue]
+    with pytest.raises(InputGradientError, match="has_aux=True"):
+        Objective()(lambda x: (problem.loss(x), None), problem.x)  # pyright: ignore[reportArgumentType]

@@ -5,12 +5,13 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
-from typing import ClassVar, TypeGuard
+from typing import Any, ClassVar, TypeGuard
 from weakref import WeakSet
 
 import torch
 from torch import Tensor, fx, jit, nn
 from torch.nn.modules.batchnorm import _NormBase  # of batch and instance norm, synchronised too
+from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils import checkpoint
 
@@ -81,13 +82,14 @@ class _FrozenNorms:
 
     def __init__(self) -> None:
         self._hidden: list[tuple[_NormBase, bool]] = []
+        self._fresh: list[_NormBase] = []
         self.weights: list[Tensor | None] = []
 
     def freeze(self, module: nn.Module) -> None:
         """Hide the statistics of a norm that is being called."""
         if _has_live_statistics(module):
             _refuse_checkpointing(module)
-            self.hide_statistics(module)
+        self.hide_statistics(module)
 
     def note_call(self, norm: _NormBase, *_: object) -> None:
         """Remember the weight that a hidden norm is called with: gathered, where it is sharded."""
@@ -96,6 +98,8 @@ class _FrozenNorms:
             self.weights.append(norm.weight)
 
     def hide_statistics(self, module: nn.Module) -> None:
+        if isinstance(module, _NormBase) and _is_uninitialised(module):
+            self._fresh.append(module)
         if not _has_live_statistics(module):
             return
         self._hidden.append((module, module.track_running_stats))
@@ -107,28 +111,37 @@ class _FrozenNorms:
             for name in _STATISTICS:
                 del vars(module)[name]
             module.track_running_stats = tracks
+        for module in self._fresh:  # made in this pass, and none before it
+            if not _is_uninitialised(module):
+                for name in _STATISTICS:  # the graph has kept the old ones
+                    setattr(module, name, getattr(module, name).clone())
+                module.reset_running_stats()
 
 
 class _LiveState:
-    """The buffers of modules that no pass has been watched on yet, and their versions."""
+    """The buffers of modules that no pass has been watched on yet, and their values.
+
+    Not their versions, which `F.batch_norm` with buffers of one's own leaves alone.
+    """
 
     _watched: ClassVar[WeakSet[nn.Module]] = WeakSet()
 
     def __init__(self) -> None:
-        self._noted: dict[nn.Module, list[tuple[Tensor, int]]] = {}
+        self._noted: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {}
 
     def note(self, module: nn.Module) -> None:
         """Remember the state of a module at its first pass in train mode."""
-        if module.training and module not in self._watched:
+        if module.training and module not in self._watched and not _is_uninitialised(module):
             within = isinstance(module, jit.ScriptModule | fx.GraphModule)  # hooks see no further
             buffers = module.buffers(recurse=within)
-            self._noted[module] = [(b, b._version) for b in buffers if not b.is_inference()]
+            dense = (b for b in buffers if b.layout is torch.strided and not b.is_meta)
+            self._noted[module] = [(b, b.detach().clone()) for b in dense]
 
     def require_unchanged(self) -> None:
         """Warn where the pass has changed some of it."""
         self._watched.update(self._noted)
         for module, buffers in self._noted.items():
-            if any(buffer._version != version for buffer, version in buffers):
+            if any(_differs(buffer, before) for buffer, before in buffers):
                 warnings.warn(
                     f"Passes besides the main one update the state of {type(module).__name__} "
                     "too: only BatchNorm and InstanceNorm are kept from that, and neither in "
@@ -139,8 +152,22 @@ class _LiveState:
                 )
 
 
+def _differs(one: Tensor, other: Tensor) -> bool:
+    """Whether values differ, NaN from NaN not."""
+    return one.shape != other.shape or bool(
+        ((one != other) & ((one == one) | (other == other))).any()
+    )
+
+
 def _has_live_statistics(module: nn.Module) -> TypeGuard[_NormBase]:
-    return isinstance(module, _NormBase) and module.training and module.running_mean is not None
+    has_statistics = isinstance(module, _NormBase) and module.running_mean is not None
+    return has_statistics and module.training and not _is_uninitialised(module)
+
+
+def _is_uninitialised(module: nn.Module) -> bool:
+    """Whether it is a lazy module that has not been called yet."""
+    lazy: Any = module
+    return isinstance(module, LazyModuleMixin) and lazy.has_uninitialized_params()
 
 
 def is_checkpointing() -> bool:

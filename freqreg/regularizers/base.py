@@ -40,6 +40,11 @@ class Regularizer(ABC):
         """Whether the penalty's gradient flows through the gradient at the clean images."""
         return True
 
+    @property
+    def difference_step(self) -> float:
+        """Step of finite differences that does for its penalty, in pixel ranges."""
+        return 1e-3
+
     def weight_at(self, step: int | None) -> float:
         """The weight at an optimizer step; 0 leaves the regularizer out of the step."""
         return self.weight

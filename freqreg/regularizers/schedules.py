@@ -40,6 +40,10 @@ class _Scheduled(Regularizer):
     def differentiates_clean(self) -> bool:
         return self.regularizer.differentiates_clean
 
+    @property
+    def difference_step(self) -> float:
+        return self.regularizer.difference_step
+
     def weight_at(self, step: int | None) -> float:
         """The weight at optimizer step `step`, counted from 0.
 

@@ -22,7 +22,8 @@ def derived_seed(*parts: int) -> int:
 @contextmanager
 def untouched_rng(device: torch.device | None = None) -> Iterator[None]:
     """Leave torch's global generators, of the CPU and of `device`, as they were found."""
-    state = RandomState.now(frozenset() if device is None else frozenset({device}))
+    devices = frozenset() if device is None else frozenset({device})
+    state = RandomState.of_torch(devices)  # a data set goes on drawing from others
     try:
         yield
     finally:

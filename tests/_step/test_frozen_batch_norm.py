@@ -136,6 +136,38 @@ def exported(model: nn.Module) -> nn.Module:
     return torch.export.export(model, (torch.rand(4, 3, 8, 8),)).module()
 
 
+class Functional(nn.Module):
+    """As BigGAN's code normalises; versions of the buffers do not tell."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("stored_mean", torch.zeros(3))
+        self.register_buffer("stored_var", torch.ones(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, self.stored_mean, self.stored_var, training=True)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_norms_with_buffers_of_their_own_are_named(given: bool, x: Tensor) -> None:
+    model = nn.Sequential(Functional(), net())
+    with pytest.warns(LiveStateWarning, match="state of Functional"):
+        OBJECTIVE(mean_loss(model), x, model=model if given else None)
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules:UserWarning")
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("regularizers", [(JaFR(),), ()])
+def test_lazy_modules_are_made_by_a_probe_without_a_trace(
+    regularizers: tuple[JaFR, ...], given: bool, x: Tensor
+) -> None:
+    body = [nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.GELU(), nn.Flatten(), nn.LazyLinear(3)]
+    model = nn.Sequential(*body)
+    objective = Objective(regularizers, FGSM())
+    objective(mean_loss(model), x, model=model if given else None).backward()
+    assert model[1].num_batches_tracked == 1
+
+
 class Counting(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,11 @@
 """Randomness and batch norm: what a step leaves behind, and what its passes share."""
 
+import random
+import subprocess
+import sys
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -18,6 +22,7 @@ from freqreg import (
     JaFR,
     Mix,
     Objective,
+    is_probe,
 )
 from freqreg._step.passes import RandomState, same_randomness
 from freqreg.differentiation import Differentiation
@@ -168,11 +173,9 @@ def test_only_the_main_pass_updates_batch_norm(
     seen: list[Tensor] = []
 
     def watching(z: Tensor) -> Tensor:
-        before = model.norm.num_batches_tracked
-        loss = F.cross_entropy(model(z), y)
-        if before is not None:
+        if not is_probe():
             seen.append(z.detach())
-        return loss
+        return F.cross_entropy(model(z), y)
 
     objective = Objective([JaFR(), GradAlign()], FGSM(), differentiation=differentiation)
     losses = objective.losses if backward is streamed else None
@@ -182,7 +185,7 @@ def test_only_the_main_pass_updates_batch_norm(
     else:
         objective(watching, x, model=model if given else None).backward()
     after = statistics(model)
-    (mixed,) = seen if given else seen[-1:]
+    (mixed,) = seen
     expected = Watched()
     expected.load_state_dict(model.state_dict())
     for buffer, fresh in zip(expected.norm.buffers(), Watched().norm.buffers(), strict=True):
@@ -223,3 +226,38 @@ def test_modes_hooks_and_flags_are_left_alone(x: Tensor, y: Tensor) -> None:
     assert model.norm.track_running_stats
     assert not model.conv.weight.requires_grad
     assert len(nn.modules.module._global_forward_pre_hooks) == hooks
+
+
+def drawn_by_numpy() -> float:
+    return float(np.random.beta(1.0, 1.0))  # noqa: NPY002
+
+
+@pytest.mark.parametrize("draw", [drawn_by_numpy, random.random])
+@pytest.mark.parametrize("differentiation", STRATEGIES, ids=repr)
+def test_the_generators_of_numpy_and_python_are_shared_as_well(
+    draw: Callable[[], float],
+    differentiation: Differentiation,
+    x: Tensor,
+    y: Tensor,
+    unchecked_shapes: None,  # beartype draws from `random`
+) -> None:
+    """As mixup in a closure draws its share."""
+    model, drawn = Watched(), []
+
+    def loss_fn(z: Tensor) -> Tensor:
+        drawn.append(draw())
+        return drawn[-1] * F.cross_entropy(model(z), y)
+
+    objective = Objective([JaFR(), GradAlign()], FGSM(), differentiation=differentiation)
+    objective(loss_fn, x).backward()
+    assert len(drawn) > 2
+    assert len(set(drawn)) == 1
+    assert draw() != drawn[0]
+
+
+def test_numpy_is_left_alone_where_nobody_uses_it() -> None:
+    code = (
+        "import sys, torch; from freqreg._step.passes import RandomState; "
+        "RandomState.now(frozenset()).restore(); assert 'numpy.random' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -19,17 +19,14 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         seed: the seed within.
         device: whose generator is in use, besides the CPU's.
     """
-    torch_state = RandomState.now(frozenset({device, *_started_gpus()}))
-    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
+    state = RandomState.now(frozenset({device, *_started_gpus()}))
     try:
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
         random.seed(seed)
         yield
     finally:
-        torch_state.restore()
-        np.random.set_state(numpy_state)  # noqa: NPY002
-        random.setstate(python_state)
+        state.restore()
 
 
 @contextmanager
