@@ -168,6 +168,11 @@ def _profile(batches: Iterable[Pixels], accelerator: "Accelerator | None") -> Fr
         count = _sum_over_processes(torch.tensor(count), accelerator).item()
         total = _sum_over_processes(total, accelerator)
     spectrum, flipped = total / count
+    if not total.isfinite().all():
+        raise InputError(
+            "The spectrum has NaN or infinite values: so have the images, or the model's input "
+            "gradients. Look for NaN among its weights."
+        )
     return FrequencyProfile(spectrum, flipped, int(count))
 
 
