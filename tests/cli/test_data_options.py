@@ -94,9 +94,7 @@ def test_wrong_sizes_are_one_sentence(here: Path) -> None:
     (here / "C").mkdir()
     np.save(here / "C" / "labels.npy", np.zeros(250, np.uint8))
     np.save(here / "C" / "fog.npy", np.zeros((250, 64, 64, 3), np.uint8))
-    with pytest.raises(
-        SystemExit, match="in C have 3 x 64 x 64 pixels, the test set's 3 x 32"
-    ):
+    with pytest.raises(SystemExit, match="in C have 3 x 64 x 64 pixels, the test set's 3 x 32"):
         main(["evaluate", "m", *data, "--scores", "corruption/fog", "--corruptions-from", "C"])
 
 

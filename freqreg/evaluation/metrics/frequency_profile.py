@@ -178,6 +178,11 @@ def _profile(batches: Iterable[Pixels], accelerator: "Accelerator | None") -> Fr
         raise InputError("There was no batch to take the spectrum of. Was an iterator used twice?")
     if accelerator is not None:
         total = [_sum_over_processes(values, accelerator) for values in total]
+    if not all(values.isfinite().all() for values in total):
+        raise InputError(
+            "The spectrum has NaN or infinite values: so have the images, or the model's input "
+            "gradients. Look for NaN among its weights."
+        )
     spectra, count, shares, with_shares = total
     spectrum, flipped = spectra / count
     return FrequencyProfile(spectrum, flipped, shares / with_shares, int(count), size)

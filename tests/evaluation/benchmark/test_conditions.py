@@ -118,6 +118,14 @@ def test_images_that_do_not_fit_the_model(
         evaluate(model, change(_test()), ["clean"])
 
 
+@pytest.mark.parametrize("score", ["fgsm", "noise", "log_b_low", "corruption/fog"])
+@pytest.mark.usefixtures("untouched")
+def test_a_model_that_answers_nan(model, score):
+    model.head.bias.data[0] = torch.nan
+    with pytest.raises(FreqregError, match="clean images with NaN"):
+        evaluate(model, _test(), [score])
+
+
 @pytest.mark.usefixtures("untouched")
 def test_a_grey_test_set_cannot_be_corrupted():
     grey = dataclasses.replace(_test(), pixels=_test().pixels[:, :1])

@@ -195,6 +195,14 @@ def test_training_mode_is_refused():
         gradient_profile(model.train(), [(x, labels)])
 
 
+def test_a_model_that_answers_nan_has_no_profile():
+    def model(x):
+        return torch.log(x.flatten(1)[:, :2] - 2)
+
+    with pytest.raises(InputError, match="spectrum has NaN"):
+        gradient_profile(model, [(torch.rand(2, 3, 8, 8), torch.zeros(2, dtype=torch.int64))])
+
+
 def test_no_batches_is_an_error():
     with pytest.raises(InputError, match="no batch"):
         image_profile([])

@@ -44,6 +44,15 @@ def panels() -> list[GradientPanel]:
     ]
 
 
+@pytest.mark.parametrize("level", [0, 1])
+def test_flat_spectra_are_drawn(level):
+    """A model that answers alike everywhere has no gradient."""
+    flat = np.full((5, 5), level)
+    assert png(gradient_figure([GradientPanel("flat", flat, 1.8, np.zeros((3, 8, 8)))]))
+    assert png(spectra_figure({"J": {"flat": flat, "a": SPECTRA["a"]}}))
+    assert png(spectra_figure({"J": {"flat": flat}}))
+
+
 def test_gradient_figure_shows_spectra_on_one_logarithmic_scale():
     figure = gradient_figure(panels())
     first, second, below, _ = [axes.images[0] for axes in figure.axes if axes.images]
