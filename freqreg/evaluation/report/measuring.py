@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from freqreg.errors import SettingError
+from freqreg.evaluation.inputs.class_names import labels_for
+from freqreg.evaluation.inputs.examples import Examples, count_classes
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.opening import load_models
 from freqreg.evaluation.report.groups import first_portrayed, grouped
@@ -44,6 +46,8 @@ def with_portraits(runs: Sequence[ReportedRun], load: Load) -> list[ReportedRun]
 def _with_portrait(run: ReportedRun, load: Load) -> ReportedRun:
     (loaded,) = load_models((run.record.model,), None)
     found = load([loaded], count=IMAGES)
-    portrait = Portrait.measure(loaded.model, found.pixels, found.labels)
+    labels = labels_for(loaded, found, count_classes(loaded.model, found.pixels))
+    examples = Examples.checked(loaded.model, found.pixels, labels)
+    portrait = Portrait.measure(loaded.model, found.pixels, examples.labels)
     portrait.save(portrait_file(run.files[0]), of=run.record)
     return replace(run, portrait=portrait)
