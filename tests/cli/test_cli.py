@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from freqreg.cli import main
 from freqreg.cli.profile import Profile
 from freqreg.evaluation.attacks.isolation import seeded
-from freqreg.evaluation.corruptions import corrupt
+from freqreg.evaluation.corruptions import corrupt, open_corrupted
 from freqreg.evaluation.inputs.images import load_images
 from freqreg.evaluation.inputs.models import build_network, load_model
 from freqreg.evaluation.metrics.fourier_heat_map import fourier_heat_map
@@ -99,6 +99,19 @@ def test_evaluate_relative_to_a_baseline_and_by_transfer(here, capsys):
     (line,) = [line for line in printed.splitlines() if "mCE" in line and "method" not in line][:1]
     assert "100.00" in line
     assert "transfer" in printed
+
+
+def test_some_images_are_corrupted_as_evaluate_does(here):
+    """Of images that lie class by class; random numbers go by their places."""
+    pixels = load_file("test.safetensors")["pixels"]
+    save_file({"pixels": pixels, "labels": torch.arange(len(pixels)) // 10}, "sorted.safetensors")
+    options = ("--data", "sorted.safetensors", "--images", "5")
+    main(["corrupt", *options, "--output-dir", "c", "--corruptions", "gaussian_noise"])
+    found = open_corrupted("c").load("gaussian_noise", 3)[0]
+    some = load_images("sorted.safetensors", count=5)
+    assert some.index.tolist() != [0, 1, 2, 3, 4]
+    expected = corrupt(some.pixels, "gaussian_noise", 3, index=some.index)
+    assert torch.equal(found, (255 * expected).round().byte())
 
 
 def test_evaluate_with_corruptions_from_files_and_new_batch_norm_statistics(here, capsys):

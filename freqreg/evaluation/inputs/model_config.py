@@ -63,6 +63,8 @@ def require_run(config: Mapping[str, Any], path: Path) -> None:
         raise CheckpointError(
             f'{path}: "kwargs" is {config["kwargs"]!r}; needed are arguments by name.'
         )
+    if config.get("seed") is not None and type(config["seed"]) is not int:
+        raise CheckpointError(f'{path}: "seed" is {config["seed"]!r}; needed is a whole number.')
 
 
 def normalisation(
