@@ -21,7 +21,7 @@ from freqreg.evaluation.inputs.examples import Examples, count_classes, device_o
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
 from freqreg.evaluation.metrics.accuracy import logits_of, require_answers
-from freqreg.evaluation.results.digests import digest, digest_of_model
+from freqreg.evaluation.results.digests import digest, digest_of_images, digest_of_model
 from freqreg.evaluation.results.environment import versions
 from freqreg.evaluation.results.records import Entry, ModelScores
 
@@ -150,13 +150,12 @@ def _about(loaded: LoadedModel, test: LabelledImages, shown: LabelledImages) -> 
 
     `shown` has the model's numbers of the classes; they count where they are others.
     """
-    in_order = torch.equal(test.index.cpu(), torch.arange(len(test)))
     return {
         "model": loaded.source,
         "method": loaded.method,
         "training_seed": loaded.seed,
         "weights": digest_of_model(loaded.model),
         "images": len(test),
-        "data": digest((test.pixels, test.labels, *([] if in_order else [test.index]))),
+        "data": digest_of_images(test),
         **({} if torch.equal(test.labels, shown.labels) else {"classes": digest((shown.labels,))}),
     }

@@ -118,8 +118,8 @@ def _classifier(folder: Path) -> Any:
             output_loading_info=True,
             local_files_only=True,
         )
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # of many kinds, by what is damaged
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise CheckpointError(
             f"{folder} is of transformers, but no image classifier can be loaded from it: "
             f"{reason} Give what AutoModelForImageClassification loads, with its weights."

@@ -13,7 +13,7 @@ from freqreg.evaluation.inputs.opening import load_models
 from freqreg.evaluation.report.groups import first_portrayed, grouped
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
 from freqreg.evaluation.report.runs import ReportedRun
-from freqreg.evaluation.results.digests import digest_of_model
+from freqreg.evaluation.results.digests import digest_of_images, digest_of_model
 
 IMAGES = 1000
 """The first so many, as the paper's Table 2 has."""
@@ -35,7 +35,7 @@ def with_portraits(
         ema: take the averaged weights of these files.
 
     Raises:
-        SettingError: the runs are of several data sets, or a model has other weights now.
+        SettingError: the runs are of several data sets, or of other images or weights.
     """
     datasets = dict.fromkeys(run.dataset for run in runs)
     if len(datasets) > 1:
@@ -61,7 +61,13 @@ def _with_portrait(run: ReportedRun, load: Load, **of_files: Any) -> ReportedRun
             f"{source} has other weights now than when it was evaluated. Evaluate it again (with "
             "--replace), or leave out --data."
         )
-    found = load([loaded], count=IMAGES)
+    found = load([loaded], count=run.record.about.get("images", IMAGES))
+    if run.record.about.get("data") not in (None, digest_of_images(found)):
+        raise SettingError(
+            f"{source} was evaluated on other images than --data and its options give. Give those "
+            "that freqreg evaluate was given, or leave out --data."
+        )
+    found = found.first(IMAGES)
     labels = labels_for(loaded, found, count_classes(loaded.model, found.pixels))
     examples = Examples.checked(loaded.model, found.pixels, labels)
     portrait = Portrait.measure(loaded.model, found.pixels, examples.labels)

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
+
 
 def digest(tensors: Iterable[Tensor]) -> str:
     """Of the tensors' bytes, in order; their shapes and types do not count."""
@@ -13,6 +15,12 @@ def digest(tensors: Iterable[Tensor]) -> str:
     for tensor in tensors:
         found.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()[:16]
+
+
+def digest_of_images(images: LabelledImages) -> str:
+    """Of pixels and labels, and of places in the source where they are not 0, 1, 2, ..."""
+    in_order = torch.equal(images.index.cpu(), torch.arange(len(images)))
+    return digest((images.pixels, images.labels, *([] if in_order else [images.index])))
 
 
 def digest_of_model(model: nn.Module) -> str:

@@ -160,6 +160,21 @@ def test_a_listed_image_that_is_missing_is_named(tmp_path: Path) -> None:
         load_images(tmp_path, "val")
 
 
+def test_a_list_of_classes_that_is_not_whole_is_told(tmp_path: Path) -> None:
+    copies.tiny_imagenet(tmp_path)
+    listed = tmp_path / "val" / "val_annotations.txt"
+    text = listed.read_text()
+    listed.write_text("\n\n".join(text.splitlines()))
+    assert torch.equal(load_images(tmp_path, "val").pixels, EXPECTED)
+    for wrong, said in (
+        (text[: text.rindex("val_")], "lists 49 images; 1 others lie in"),
+        (text.replace("\t", " "), "has the line 'val_0.JPEG .*a tab between"),
+    ):
+        listed.write_text(wrong)
+        with pytest.raises(ImagesError, match=f"val_annotations.txt {said}"):
+            load_images(tmp_path, "val")
+
+
 @pytest.mark.parametrize(
     ("places", "splits"),
     [
@@ -336,6 +351,17 @@ def test_a_missing_pickle_is_told(tmp_path: Path) -> None:
         load_images(tmp_path, "train")
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"data": PIXELS[:4].reshape(4, -1), "labels": [0, 1]},
+              {"data": PIXELS[:2].reshape(2, -1), "labels": [0, 0.5]}, [1]]
+)  # fmt: skip
+def test_pickles_of_something_else_are_told(wrong: object, tmp_path: Path) -> None:
+    copies.cifar10(tmp_path)
+    write(tmp_path / "cifar-10-batches-py" / "test_batch", pickle.dumps(wrong))
+    with pytest.raises(ImagesError, match=r"test_batch .* is not as torchvision downloads it"):
+        load_images(tmp_path)
+
+
 def test_other_labels_of_cifar_100(tmp_path: Path) -> None:
     copies.cifar100(tmp_path)
     meta = {"coarse_label_names": ["all"], "fine_label_names": list(NAMES)}
@@ -384,6 +410,9 @@ def test_nothing_there(tmp_path: Path) -> None:
             load_images(place)
     with pytest.raises(ImagesError, match="There are no images at"):
         split_names(tmp_path / "nowhere")
+    Dataset.from_dict({"image": [], "label": []}).save_to_disk(tmp_path / "empty")
+    with pytest.raises(ImagesError, match=r"There are no images at .*empty"):
+        load_images(tmp_path / "empty")
     table().select([]).to_parquet(tmp_path / "test.parquet")
     with pytest.raises(ImagesError, match="holds no image"):
-        load_images(tmp_path)
+        load_images(tmp_path / "test.parquet")

@@ -106,6 +106,11 @@ def _without_weights(folder):
     (folder / "model.safetensors").unlink()
 
 
+def _with_weights_cut_off(folder):
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+
+
 def _without_classifier(folder):
     ViTModel(small_vit().config).save_pretrained(folder)
 
@@ -125,6 +130,7 @@ def _of_an_unknown_kind(folder):
     [
         (_without_processor, r"no image processor.*processor.save_pretrained\(folder\)"),
         (_without_weights, "no image classifier can be loaded"),
+        (_with_weights_cut_off, "no image classifier can be loaded"),
         (_without_classifier, r"no weights for 2 parts .*such as classifier.bias.*random"),
         (_of_other_classes, r"no weights for 2 parts|no image classifier"),
         (_of_an_unknown_kind, "no image classifier can be loaded"),

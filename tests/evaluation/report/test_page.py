@@ -254,6 +254,15 @@ def test_weights_that_were_changed_since_are_told(evaluated):
         main(["report", "evaluations", "--data", "test.safetensors"])
 
 
+def test_other_images_than_were_evaluated_are_told(evaluated):
+    for options in (("--image-size", "20"), ()):
+        if not options:
+            images = torch.zeros(40, 3, 16, 16, dtype=torch.uint8)
+            save_file({"pixels": images, "labels": torch.arange(40) % 4}, "test.safetensors")
+        with pytest.raises(SystemExit, match="was evaluated on other images than --data"):
+            main(["report", "evaluations", "--data", "test.safetensors", *options])
+
+
 def test_the_network_of_a_file_of_weights_can_be_named(evaluated, capsys):
     network = build_network("preact_resnet18", num_classes=4, width=4)
     torch.save(network.state_dict(), evaluated / "last.pth")

@@ -69,8 +69,19 @@ def source(place: Path, classes: tuple[str, ...]) -> base.LazySource:
 
 
 def files_by_class(place: Path) -> list[tuple[Path, str]]:
-    """Each picture and its class; in torchvision's order or in that of a list of classes."""
-    return _annotated(place) or [
+    """Each picture and its class; in torchvision's order or in that of a list of classes.
+
+    Raises:
+        ImagesError: there is a list of classes, and pictures that are not in it.
+    """
+    annotated = _annotated(place)
+    unknown = len({*_pictures(place / UNSORTED)} - {f for f, _ in annotated}) if annotated else 0
+    if unknown:
+        raise base.ImagesError(
+            f"{place / ANNOTATIONS} lists {len(annotated)} images; {unknown} others lie in "
+            f"{place / UNSORTED}. Fetch the list again, or take them out."
+        )
+    return annotated or [
         (file, folder.name) for folder in _folders(place) for file in _pictures(folder)
     ]
 
@@ -96,9 +107,16 @@ def _holds_classes(place: Path) -> bool:
 def _annotated(place: Path) -> list[tuple[Path, str]]:
     """Pictures that lie beside a list of their classes, as in TinyImageNet's val, and these."""
     listed = place / ANNOTATIONS
-    lines = listed.read_text().splitlines() if listed.is_file() else []
-    rows = [(place / UNSORTED / line.split("\t")[0], line.split("\t")[1]) for line in lines]
-    return rows if any(file.is_file() for file, _ in rows[:1]) else []
+    text = listed.read_text(errors="replace") if listed.is_file() else ""
+    rows = [line.split("\t") for line in text.splitlines() if line.strip()]
+    wrong = next((row[0] for row in rows if len(row) < 2), None)
+    if wrong is not None and _has_pictures(place / UNSORTED):
+        raise base.ImagesError(
+            f"{listed} has the line {wrong!r:.60}; needed are an image and its class, with a tab "
+            "between. Fetch it again."
+        )
+    found = [(place / UNSORTED / row[0], row[1]) for row in rows if len(row) > 1]
+    return found if any(file.is_file() for file, _ in found[:1]) else []
 
 
 def _folders(place: Path) -> list[Path]:

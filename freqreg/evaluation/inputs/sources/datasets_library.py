@@ -54,7 +54,7 @@ def _reached(name: str) -> Iterator[None]:
         yield
     except base.ImagesError:
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, IndexError) as error:  # the last of a table without rows
         raise base.ImagesError(
             f"There are no images at {name}: {error}. Give a local copy that is whole, or connect "
             "to the Hugging Face hub (or to a mirror, with HF_ENDPOINT) and name the configuration "

@@ -110,6 +110,8 @@ def _batches(meta: Path, files: Sequence[Path], wanted: base.Wanted) -> base.Laz
         pixels = np.concatenate([batch["data"] for batch in batches])
         classes = tuple(map(str, names[f"{column}_names"]))
         images = rearrange(pixels, "images (c h w) -> images h w c", c=3, h=32)
+        if len(labels) != len(images) or not all(isinstance(n, int | np.integer) for n in labels):
+            raise ValueError(f"{len(images)} images need a whole number each as label")
     except Exception as error:
         raise _not_whole(files[0], error) from error
     return _held(str(meta.parent), images, torch.tensor(labels, dtype=torch.int64), classes)
@@ -147,7 +149,10 @@ class _Unpickler(pickle.Unpickler):
 def _unpickled(file: Path) -> Mapping[str, Any]:
     try:
         with file.open("rb") as content:
-            return _Unpickler(content, encoding="latin1").load()
+            found = _Unpickler(content, encoding="latin1").load()
+        if not isinstance(found, Mapping):
+            raise TypeError(f"it holds a {type(found).__name__}, nothing by name")
+        return found
     except Exception as error:
         raise _not_whole(file, error) from error
 
