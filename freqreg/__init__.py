@@ -11,8 +11,10 @@ from freqreg.input_gradients import AuxLossFn, LossFn
 from freqreg.mixers import FGSM, NFGSM, PGD, Mix, Mixer
 from freqreg.objective import Objective
 from freqreg.pixels import PixelSpace
+from freqreg.radial import radial_shares
 from freqreg.regularizers import (
     Every,
+    FourierSensitivity,
     GradAlign,
     InputGradientNorm,
     JaFR,
@@ -35,6 +37,7 @@ __all__ = [
     "DoubleBackprop",
     "Every",
     "FiniteDifference",
+    "FourierSensitivity",
     "GradAlign",
     "InputGradientNorm",
     "JaFR",
@@ -52,6 +55,7 @@ __all__ = [
     "is_probe",
     "log_low_frequency_bias",
     "magnitude_spectrum",
+    "radial_shares",
 ]
 
 

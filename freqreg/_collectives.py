@@ -15,20 +15,20 @@ def in_several_processes() -> bool:
 
 
 def averaged_over_processes(
-    spectrum: Float[Tensor, "rows columns"], images: int
-) -> Float[Tensor, "rows columns"]:
-    """The mean spectrum of all processes' images, with this process's part of the gradient.
+    spectrum: Float[Tensor, "*shape"], images: int | Float[Tensor, ""]
+) -> Float[Tensor, "*shape"]:
+    """The mean of all processes' images, with this process's part of the gradient.
 
     Under the mean reduction of DDP and FSDP the gradient is that of one process with all
     images. No collective runs in the backward pass.
 
     Args:
-        spectrum: mean over this process's images.
+        spectrum: mean over this process's images, or their shares by radius.
         images: how many they are; processes with more weigh more.
     """
     if not in_several_processes():
         return spectrum
-    total = torch.cat([spectrum.detach().flatten() * images, spectrum.new_full((1,), images)])
+    total = torch.cat([spectrum.detach().flatten() * images, spectrum.new_ones(1) * images])
     distributed.all_reduce(total)
     mean = (total[:-1] / total[-1]).view_as(spectrum)
     local = spectrum * (images * distributed.get_world_size() / total[-1])

@@ -7,7 +7,7 @@ accelerate launch recipes/cifar10.py --method jafr --data-dir ~/data/cifar10
 from recipe.command_line import main
 from recipe.data_sets import CIFAR10, loader
 from recipe.settings.experiment import Experiment, Settings, our_choice, paper, published_code
-from recipe.settings.paper import MINI, SETUP, SMOKE, negative
+from recipe.settings.paper import MINI, SETUP, SMOKE, fourier, negative
 
 ADVERSARIAL_RATE = paper(0.3)
 
@@ -32,6 +32,7 @@ EXPERIMENT = Experiment(
         "fgsm+gradalign": {"max_learning_rate": ADVERSARIAL_RATE},
         "pgd": {"max_learning_rate": ADVERSARIAL_RATE},
         "nfgsm": {"max_learning_rate": our_choice(0.3, "as FGSM + JaFR and PGD")},
+        **fourier(0.2, 0.3),
         "pgd2": {"max_learning_rate": our_choice(0.3, "as PGD")},
     },
     presets={"paper": {}, "mini": MINI, "smoke": SMOKE},

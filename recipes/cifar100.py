@@ -6,7 +6,7 @@ accelerate launch recipes/cifar100.py --method fgsm+jafr --preset paper
 from recipe.command_line import main
 from recipe.data_sets import CIFAR100, loader
 from recipe.settings.experiment import Experiment, Settings, our_choice, paper, published_code
-from recipe.settings.paper import MINI, SETUP, SMOKE, negative
+from recipe.settings.paper import MINI, SETUP, SMOKE, fourier, negative
 
 EXPERIMENT = Experiment(
     "cifar100",
@@ -29,6 +29,7 @@ EXPERIMENT = Experiment(
         "fgsm+jafr": {"lambda_freq": paper(0.001, "the published script has 0.002")},
         "fgsm+jafr-": negative("FGSM + JaFR", 0.3, 0.001),
         "nfgsm": {"max_learning_rate": our_choice(0.3, "as all adversarial training")},
+        **fourier(0.1, 0.3),
         "pgd2": {"max_learning_rate": our_choice(0.3, "as all adversarial training")},
     },
     presets={"paper": {}, "mini": MINI, "smoke": SMOKE},

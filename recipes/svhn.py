@@ -13,7 +13,7 @@ from recipe.settings.experiment import (
     preset,
     published_code,
 )
-from recipe.settings.paper import MINI, SETUP, SMOKE, negative
+from recipe.settings.paper import MINI, SETUP, SMOKE, fourier, negative
 
 OWN = preset(max_learning_rate=0.05, warmup_epochs=3)
 
@@ -36,6 +36,7 @@ EXPERIMENT = Experiment(
         "fgsm+jafr": {"lambda_freq": paper(0.05)},
         "fgsm+jafr-": negative("FGSM + JaFR", 0.05, 0.05),
         "nfgsm": {"max_learning_rate": our_choice(0.05, "as all methods")},
+        **fourier(0.05, 0.05),
         "pgd2": {"max_learning_rate": our_choice(0.05, "as all methods")},
     },
     presets={

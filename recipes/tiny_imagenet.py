@@ -13,7 +13,7 @@ from recipe.settings.experiment import (
     preset,
     published_code,
 )
-from recipe.settings.paper import MINI, SETUP, SMOKE, negative
+from recipe.settings.paper import MINI, SETUP, SMOKE, fourier, negative
 
 SMALLER = preset(train_images=10_000)  # 64×64 pixels: four times the work of an image of CIFAR
 
@@ -37,6 +37,7 @@ EXPERIMENT = Experiment(
         "jafr-": negative("JaFR", 0.1, 0.002),
         "fgsm+jafr-": negative("FGSM + JaFR", 0.3, 0.002),
         "nfgsm": {"max_learning_rate": our_choice(0.3, "as all adversarial training")},
+        **fourier(0.1, 0.3),
         "pgd2": {"max_learning_rate": our_choice(0.3, "as all adversarial training")},
     },
     presets={"paper": {}, "mini": {**MINI, **SMALLER}, "smoke": SMOKE},

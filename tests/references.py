@@ -49,6 +49,31 @@ def jafr_penalty(
     return -product_form(torch.stack(maps).mean(0) + absolute_floor, *exponents)
 
 
+def published_shares(grad: Tensor) -> Tensor:
+    """Of even square images, as Krishnamachari et al. define them, over the whole plane."""
+    size = grad.shape[-1]
+    power = torch.fft.fftshift(torch.fft.fft2(grad.mean(1), norm="ortho")).abs() ** 2
+    axis = torch.arange(-size // 2, size // 2, dtype=torch.float64)
+    radii = (axis[:, None] ** 2 + axis**2).sqrt().round()
+    sums = [power[:, radii == r].sum(1) for r in range(1, int(radii.max()) + 1)]
+    each = torch.stack(sums, 1)
+    return (each / each.sum(1, keepdim=True)).mean(0)
+
+
+def fourier_penalty(grad: Tensor, favour: str) -> Tensor:
+    """The published penalties, of slices of the shares."""
+    size, shares = grad.shape[-1], published_shares(grad)
+    low, high = size // 6, size // 3
+    if favour == "all":
+        first = shares[: size // 2] / shares[: size // 2].sum()
+        return (first * first.log2()).sum()
+    return {
+        "low": shares[low:].sum(),
+        "middle": shares[:low].sum() + shares[high:].sum(),
+        "high": shares[:high].sum(),
+    }[favour]
+
+
 def grad_align_penalty(clean: Tensor, beside: Tensor, *, detach_clean: bool = True) -> Tensor:
     clean = clean.detach() if detach_clean else clean
     return 1 - F.cosine_similarity(clean.flatten(1), beside.flatten(1), eps=0).mean()

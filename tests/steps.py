@@ -11,6 +11,7 @@ from freqreg import (
     NFGSM,
     PGD,
     AbsoluteFloor,
+    FourierSensitivity,
     GradAlign,
     InputGradientNorm,
     JaFR,
@@ -21,6 +22,7 @@ from freqreg.mixers import Mixer
 from freqreg.regularizers import Regularizer
 from tests.references import (
     clipped,
+    fourier_penalty,
     grad_align_penalty,
     gradient,
     gradient_norm_penalty,
@@ -43,6 +45,13 @@ REGULARIZERS: dict[str, list[Regularizer]] = {
     "grad_align": [ALIGN],
     "grad_align of both": [ALIGN_BOTH],
     "norm": [InputGradientNorm(0.7)],
+    "fourier, low": [FourierSensitivity()],
+    "fourier, high": [FourierSensitivity(0.3, "high")],
+    "fourier, all": [FourierSensitivity(0.1, "all", sync=True)],
+    "fourier, away from low": [FourierSensitivity(-0.3)],
+    "jafr to a target": [JaFR(0.1, floor=NO_FLOOR, target=9.0)],
+    "fourier to a target": [FourierSensitivity(0.5, target=0.2)],
+    "both families": [JaFR(0.1, floor=NO_FLOOR), FourierSensitivity(0.3, "middle")],
     "two together": [JaFR(0.1, floor=NO_FLOOR), ALIGN],
 }
 
@@ -124,7 +133,10 @@ def reference_objective(
                     quadrants=regularizer.quadrants,
                     absolute_floor=1e-5 if isinstance(regularizer.floor, AbsoluteFloor) else 0.0,
                 )
-                total = total + regularizer.lambda_freq * penalty
+                missing = penalty + (regularizer.target or 0)
+                total = total + regularizer.lambda_freq * missing
+            case FourierSensitivity(weight, favour, target=target):
+                total = total + weight * (fourier_penalty(clean, favour) - (target or 0))
             case InputGradientNorm():
                 total = total + regularizer.lambda_norm * gradient_norm_penalty(clean)
             case GradAlign(weight, detach_clean=detach):

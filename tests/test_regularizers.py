@@ -9,6 +9,7 @@ from torch import Tensor
 from freqreg import (
     AbsoluteFloor,
     Every,
+    FourierSensitivity,
     GradAlign,
     InputGradientNorm,
     JaFR,
@@ -27,6 +28,10 @@ ALL: list[Regularizer] = [
     GradAlign(),
     GradAlign(detach_clean=False),
     InputGradientNorm(),
+    FourierSensitivity(),
+    FourierSensitivity(favour="all"),
+    FourierSensitivity(band=(0.2, 0.7), target=0.1),
+    JaFR(target=100.0),
     Every(JaFR(), 4),
     Warmup(GradAlign(), 4),
 ]
@@ -77,7 +82,9 @@ def test_invariant_to_the_scale_of_the_loss(regularizer: Regularizer, exponent: 
     )
 
 
-@pytest.mark.parametrize("regularizer", [JaFR(), GradAlign(), InputGradientNorm()], ids=repr)
+@pytest.mark.parametrize(
+    "regularizer", [JaFR(), GradAlign(), InputGradientNorm(), FourierSensitivity()], ids=repr
+)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_lower_precisions_are_computed_in_single(
     regularizer: Regularizer, dtype: torch.dtype

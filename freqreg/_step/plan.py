@@ -30,7 +30,7 @@ class Term:
 
     def weighted(self, gradients: Sequence[Images], record: RecordFn | None) -> Float[Tensor, ""]:
         """λ · penalty of the gradients at the clean images and at the points."""
-        penalty = self.regularizer.penalty(gradients)
+        penalty, measures = self.regularizer.evaluated(gradients)
         if penalty.ndim != 0 or not penalty.requires_grad:
             raise DeadRegularizerError(
                 f"The penalty of {self.regularizer} has shape {tuple(penalty.shape)} and "
@@ -39,8 +39,8 @@ class Term:
                 "torch.no_grad() between them."
             )
         if record is not None:
-            for name, value in self.regularizer.measures(penalty.detach()).items():
-                record(name + self.suffix, value)
+            for name, value in measures.items():
+                record(name + self.suffix, value.detach())
         return self.weight * penalty
 
 

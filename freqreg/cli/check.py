@@ -12,7 +12,8 @@ from freqreg.diagnostics import check
 from freqreg.evaluation.inputs.models import build_network, use_differentiable_attention
 from freqreg.evaluation.inputs.opening import chosen_device
 from freqreg.objective import Objective
-from freqreg.regularizers import JaFR
+from freqreg.regularizers import FourierSensitivity, JaFR, Regularizer
+from freqreg.regularizers.fourier_sensitivity import Favour
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,13 @@ class Check:
     On random images, with fresh weights.
 
     freqreg check timm/resnet18
+    freqreg check timm/resnet18 --lambda-fourier 0.5 --favour low
 
     Args:
         model: timm/NAME, or one of freqreg's own networks, such as preact_resnet18.
-        lambda_freq: Weight of JaFR.
+        lambda_freq: Weight of JaFR; 0.001 where no weight is given.
+        lambda_fourier: Weight of FourierSensitivity.
+        favour: The frequencies that it favours.
         batch_size: Images in the batch.
         image_size: Height and width; None: what a model of timm was made for, else 32.
         fused_attention: False sets fused_attn = False in the modules of timm that have it.
@@ -34,7 +38,9 @@ class Check:
     """
 
     model: tyro.conf.Positional[str]
-    lambda_freq: float = 1e-3
+    lambda_freq: float | None = None
+    lambda_fourier: float | None = None
+    favour: Favour = "low"
     batch_size: int = 8
     image_size: int | None = None
     fused_attention: bool = True
@@ -54,4 +60,12 @@ class Check:
             size = [self.image_size] * 2
         x = torch.rand(self.batch_size, channels, *size, device=device)
         y = torch.arange(self.batch_size, device=device) % 10
-        print(check(model, x, y, Objective([JaFR(self.lambda_freq)])))
+        print(check(model, x, y, Objective(self._regularizers())))
+
+    def _regularizers(self) -> list[Regularizer]:
+        found: list[Regularizer] = []
+        if self.lambda_freq is not None:
+            found.append(JaFR(self.lambda_freq))
+        if self.lambda_fourier is not None:
+            found.append(FourierSensitivity(self.lambda_fourier, self.favour))
+        return found or [JaFR()]

@@ -35,7 +35,12 @@ class Corrupt(DataOptions):
         require_writable(self.output_dir)
         clean = self.load(count=self.images)
         write_npy_folder(
-            self.output_dir, clean.pixels, clean.labels, names=self.corruptions, seed=self.seed
+            self.output_dir,
+            clean.pixels,
+            clean.labels,
+            names=self.corruptions,
+            seed=self.seed,
+            index=clean.index,
         )
         print(
             f"{len(self.corruptions)} corruptions of {len(clean.labels)} images: {self.output_dir}"

@@ -27,8 +27,11 @@ from freqreg.evaluation.results.records import (
 from freqreg.evaluation.results.summary import incomparable, mean_accuracy, summary_rows
 
 DEFAULT_SCORES: dict[Preset, tuple[str, ...]] = {
-    "smoke": ("clean", "fgsm", "pgd", "noise", "log_b_low"),
-    "mini": ("clean", "fgsm", "pgd", "cw", "noise", "curve", "log_b_low", "corruptions"),
+    "smoke": ("clean", "fgsm", "pgd", "noise", "log_b_low", "fourier_sensitivity"),
+    "mini": (
+        *("clean", "fgsm", "pgd", "cw", "noise", "curve", "log_b_low", "fourier_sensitivity"),
+        "corruptions",
+    ),
     "paper": (
         "clean",
         "fgsm",
@@ -38,6 +41,7 @@ DEFAULT_SCORES: dict[Preset, tuple[str, ...]] = {
         "noise",
         "curve",
         "log_b_low",
+        "fourier_sensitivity",
         "corruptions",
         "square",
         "autoattack",
@@ -68,8 +72,8 @@ class Evaluate(DataOptions):
         preset: paper: all that the paper and reviewers of defences ask for (a GPU and hours); mini:
             minutes on two cores; smoke: seconds, to see that it works.
         scores: What to measure: clean, fgsm, pgd, pgd-max-loss, cw, autoattack, square, transfer,
-            noise, curve, log_b_low, corruptions, recalibrated, or a single one such as
-            corruption/fog. None given: those of the preset.
+            noise, curve, log_b_low, fourier_sensitivity, corruptions, recalibrated, or a single one
+            such as corruption/fog. None given: those of the preset.
         output_dir: Where the JSON files and scores.csv go.
         replace: Measure anew what is there of other weights, images or settings, instead of
             refusing; what is there of it is lost.

@@ -26,11 +26,16 @@ class Report(DataOptions):
             files of either.
         data: The test set, as for evaluate, to measure spectra and pictures of input gradients
             that have not been kept; None: they are left out.
+        model: The network of models that are files of weights, such as timm/resnet18; None: the one
+            that each file names.
+        ema: Take the averaged weights of checkpoints.
         output_dir: Where report.html, report.md and the latter's figures go.
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     data: str | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+    model: str | None = None
+    ema: bool = False
     output_dir: Path = Path("report")
 
     def __call__(self) -> None:
@@ -43,6 +48,6 @@ class Report(DataOptions):
         require_writable(self.output_dir)
         runs = read_runs(self.runs)
         if self.data is not None:
-            runs = with_portraits(runs, self.load)
+            runs = with_portraits(runs, self.load, network=self.model, ema=self.ema)
         write_report(runs, self.output_dir)
         print(f"{len(runs)} models: {self.output_dir / HTML} and {self.output_dir / MARKDOWN}")

@@ -1,7 +1,7 @@
 """What a regularizer is: a weighted penalty on input gradients."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from jaxtyping import Float
 from torch import Tensor
@@ -10,6 +10,7 @@ from freqreg.errors import SettingError
 from freqreg.pixels import PixelSpace
 
 Images = Float[Tensor, "batch channel height width"]
+Measures = Mapping[str, Float[Tensor, ""]]
 
 
 class Regularizer(ABC):
@@ -62,9 +63,10 @@ class Regularizer(ABC):
         Gradients are ∂loss/∂x of the batch-mean loss, per unit of the model's input.
         """
 
-    def measures(self, penalty: Float[Tensor, ""]) -> dict[str, Tensor]:
-        """What `record` receives in a step, by name."""
-        return {self.name: penalty}
+    def evaluated(self, gradients: Sequence[Images]) -> tuple[Float[Tensor, ""], Measures]:
+        """The penalty, and what `record` receives in a step, by name."""
+        penalty = self.penalty(gradients)
+        return penalty, {self.name: penalty}
 
 
 def require_regularizer(regularizer: object) -> None:

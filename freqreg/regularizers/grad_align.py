@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from freqreg._settings import require_finite, require_positive
-from freqreg._tensors import at_least_single
+from freqreg._tensors import at_least_single, without_scale
 from freqreg.pixels import PixelSpace
 from freqreg.regularizers.base import Images, Regularizer
 
@@ -75,14 +75,7 @@ class GradAlign(Regularizer):
 
 def _cosines(first: Images, second: Images) -> tuple[Float[Tensor, " batch"], Tensor]:
     """Cosine per example, and where it is defined: neither gradient is zero (one may be NaN)."""
-    a, b = _unscaled(first), _unscaled(second)
+    a, b = (without_scale(at_least_single(g).flatten(1)) for g in (first, second))
     squares = a.square().sum(1) * b.square().sum(1)
     defined = squares != 0
     return (a * b).sum(1) / torch.where(defined, squares, 1.0).sqrt(), defined
-
-
-def _unscaled(gradients: Images) -> Float[Tensor, "batch values"]:
-    """Rows with largest element 1, so that no square underflows; a cosine does not change."""
-    rows = at_least_single(gradients).flatten(1)
-    largest = rows.detach().abs().amax(1, keepdim=True)
-    return rows / torch.where(largest > 0, largest, 1.0)

@@ -19,7 +19,8 @@ from freqreg.frequency_bias import (
     require_alpha,
     require_floor,
 )
-from freqreg.regularizers.base import Images, Regularizer
+from freqreg.regularizers.base import Images, Measures, Regularizer
+from freqreg.regularizers.target import beyond_target
 from freqreg.spectrum import magnitude_spectrum, require_quadrants
 
 
@@ -41,6 +42,8 @@ class JaFR(Regularizer):
         sync: average the spectrum over all processes. Then n processes train as one with
             all of their images would; otherwise each process steers its own batch's
             spectrum, and the penalty is the mean of theirs. Relative floor only.
+        target: the log B_low at which the penalty ends: it becomes what is missing to it,
+            max(0, target - log B_low) for λ > 0, and 0 past it. None: no end.
 
     Example:
         >>> opposite = JaFR(lambda_freq=-1e-3)  # JaFR(-)
@@ -54,6 +57,7 @@ class JaFR(Regularizer):
     quadrants: Literal[1, 2] = 1
     floor: Floor = RelativeFloor()
     sync: bool = False
+    target: float | None = None
 
     def __post_init__(self) -> None:
         require_finite(lambda_freq=self.lambda_freq)
@@ -61,6 +65,8 @@ class JaFR(Regularizer):
             object.__setattr__(self, "alpha", require_alpha(self.alpha))
         require_quadrants(self.quadrants)
         require_floor(self.floor)
+        if self.target is not None:
+            require_finite(target=self.target)
         if self.sync and isinstance(self.floor, AbsoluteFloor):
             raise SettingError(
                 "sync=True needs a relative floor: an absolute one depends on the scale of the "
@@ -83,13 +89,16 @@ class JaFR(Regularizer):
         return 5e-3
 
     def penalty(self, gradients: Sequence[Images]) -> Float[Tensor, ""]:
-        """-log B_low of the clean gradient."""
+        """-log B_low of the clean gradient; with a target, what is missing to it."""
+        return self.evaluated(gradients)[0]
+
+    def evaluated(self, gradients: Sequence[Images]) -> tuple[Float[Tensor, ""], Measures]:
+        """The penalty, and with it log B_low."""
         clean = gradients[0]
         spectrum = magnitude_spectrum(clean, quadrants=self.quadrants)
         if self.sync:
             spectrum = averaged_over_processes(spectrum, len(clean))
-        return -log_low_frequency_bias(spectrum, alpha=self.alpha, floor=self.floor)
-
-    def measures(self, penalty: Float[Tensor, ""]) -> dict[str, Tensor]:
-        """The penalty and log B_low, its negative."""
-        return {self.name: penalty, "log_b_low": -penalty}
+        bias = log_low_frequency_bias(spectrum, alpha=self.alpha, floor=self.floor)
+        target = None if self.target is None else -self.target
+        penalty = beyond_target(-bias, target, self.weight)
+        return penalty, {self.name: penalty, "log_b_low": bias}

@@ -10,7 +10,7 @@ from torch import Tensor
 from freqreg._settings import require_count
 from freqreg.errors import SettingError
 from freqreg.pixels import PixelSpace
-from freqreg.regularizers.base import Images, Regularizer, require_regularizer
+from freqreg.regularizers.base import Images, Measures, Regularizer, require_regularizer
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class _Scheduled(Regularizer):
     def penalty(self, gradients: Sequence[Images]) -> Float[Tensor, ""]:
         return self.regularizer.penalty(gradients)
 
-    def measures(self, penalty: Float[Tensor, ""]) -> dict[str, Tensor]:
-        return self.regularizer.measures(penalty)
+    def evaluated(self, gradients: Sequence[Images]) -> tuple[Float[Tensor, ""], Measures]:
+        return self.regularizer.evaluated(gradients)
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args
 
 from freqreg.differentiation import DoubleBackprop, FiniteDifference
 from freqreg.errors import SettingError
 from freqreg.mixers import FGSM, NFGSM, PGD, Mixer
 from freqreg.objective import Objective
-from freqreg.regularizers import GradAlign, InputGradientNorm, JaFR
+from freqreg.regularizers import FourierSensitivity, GradAlign, InputGradientNorm, JaFR
+from freqreg.regularizers.fourier_sensitivity import Favour
 
 MIXERS: dict[str, Callable[[float], Mixer]] = {
     "fgsm": FGSM,
@@ -52,8 +54,12 @@ def _joined(argv: Sequence[str]) -> list[str]:
 
 
 def _objective(options: argparse.Namespace) -> Objective:
+    sync = options.freqreg_sync
     made = {
-        "freqreg_jafr": lambda weight: JaFR(weight, sync=options.freqreg_sync),
+        "freqreg_jafr": lambda weight: JaFR(weight, sync=sync, target=options.freqreg_jafr_target),
+        "freqreg_fourier": lambda weight: FourierSensitivity(
+            weight, options.freqreg_favour, sync=sync, target=options.freqreg_fourier_target
+        ),
         "freqreg_grad_align": lambda weight: GradAlign(weight, options.freqreg_eps),
         "freqreg_input_gradient_norm": InputGradientNorm,
     }
@@ -78,7 +84,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     add, weight = parser.add_argument, {"type": float, "metavar": "WEIGHT"}
     add("--freqreg-jafr", **weight, help="of JaFR; below 0 is JaFR(-): favour high frequencies")
-    add("--freqreg-sync", action="store_true", help="JaFR of the images of all processes together")
+    target = {"type": float, "metavar": "TARGET"}
+    add("--freqreg-jafr-target", **target, help="the log B_low at which JaFR's penalty ends")
+    add("--freqreg-fourier", **weight, help="of FourierSensitivity")
+    favoured = "the frequencies that it favours (default: low)"
+    add("--freqreg-favour", choices=get_args(Favour), default="low", help=favoured)
+    reached = "the share outside at which it ends, or the entropy for all"
+    add("--freqreg-fourier-target", **target, help=reached)
+    together = "JaFR and FourierSensitivity of the images of all processes together"
+    add("--freqreg-sync", action="store_true", help=together)
     add("--freqreg-grad-align", **weight, help="of GradAlign")
     add("--freqreg-input-gradient-norm", **weight, help="of InputGradientNorm")
     add("--freqreg-mixer", choices=MIXERS, help="train on adversarial images that this makes")

@@ -30,8 +30,10 @@ class Arguments:
     """Options of a run."""
 
     method: Method = "jafr"
-    """What is trained: adversarial training and a regularizer, joined by +. A minus sign turns
-    JaFR towards high frequencies."""
+    """What is trained: adversarial training and a regularizer, joined by +. standard, jafr, jafr-
+    (JaFR towards high frequencies), fgsm, pgd and their sums: Chan et al. 2022; fourier-low and
+    fourier-high: Krishnamachari et al. 2022; gradalign: Andriushchenko & Flammarion 2020; nfgsm:
+    de Jorge et al. 2022; pgd2, PGD of 2 steps: Madry et al. 2018."""
     preset: Preset = "mini"
     """paper: exactly the paper's (a GPU and hours); mini: real data on 2 cores, in minutes to an
     hour; smoke: shows in seconds that everything works."""

@@ -22,4 +22,4 @@ def rendered(template: Path, filters: dict[str, Callable[..., Any]], **values: A
 def _table(table: DataFrame) -> str:
     if table.empty:
         return "No cell is there."
-    return markdown_table(list(table.columns), table.astype(str).to_numpy())
+    return markdown_table(list(table.columns), table.astype(str).to_numpy().tolist())

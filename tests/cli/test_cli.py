@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from freqreg.cli import main
 from freqreg.cli.profile import Profile
 from freqreg.evaluation.attacks.isolation import seeded
-from freqreg.evaluation.corruptions import corrupt
+from freqreg.evaluation.corruptions import corrupt, open_corrupted
 from freqreg.evaluation.inputs.images import load_images
 from freqreg.evaluation.inputs.models import build_network, load_model
+from freqreg.evaluation.metrics.fourier_heat_map import fourier_heat_map
 from freqreg.evaluation.metrics.frequency_profile import input_gradients, mixed_points
 from freqreg.evaluation.results.records import ModelScores
 from freqreg.mixers import PGD
@@ -55,7 +56,12 @@ def test_evaluate_prints_every_seed_and_keeps_all_numbers(here, capsys):
     records = {
         name: ModelScores.load(here / "evaluations" / f"{name}.json") for name in ("a0", "a1", "b")
     }
-    assert list(records["b"].scores) == ["clean", "fgsm", "pgd", "noise", "log_b_low"]
+    assert list(records["b"].scores) == [
+        *("clean", "fgsm", "pgd", "noise", "log_b_low", "fourier_sensitivity")
+    ]
+    shares = records["b"].scores["fourier_sensitivity"].values
+    assert shares.keys() == {"low", "middle", "high"}
+    assert sum(shares.values()) == pytest.approx(1)
     assert records["b"].scores["pgd"].settings["eps"] == 4 / 255
     for name in ("a0", "a1"):
         assert f"{records[name].value('log_b_low', 'one quadrant'):.2f}" in printed
@@ -93,6 +99,19 @@ def test_evaluate_relative_to_a_baseline_and_by_transfer(here, capsys):
     (line,) = [line for line in printed.splitlines() if "mCE" in line and "method" not in line][:1]
     assert "100.00" in line
     assert "transfer" in printed
+
+
+def test_some_images_are_corrupted_as_evaluate_does(here):
+    """Of images that lie class by class; random numbers go by their places."""
+    pixels = load_file("test.safetensors")["pixels"]
+    save_file({"pixels": pixels, "labels": torch.arange(len(pixels)) // 10}, "sorted.safetensors")
+    options = ("--data", "sorted.safetensors", "--images", "5")
+    main(["corrupt", *options, "--output-dir", "c", "--corruptions", "gaussian_noise"])
+    found = open_corrupted("c").load("gaussian_noise", 3)[0]
+    some = load_images("sorted.safetensors", count=5)
+    assert some.index.tolist() != [0, 1, 2, 3, 4]
+    expected = corrupt(some.pixels, "gaussian_noise", 3, index=some.index)
+    assert torch.equal(found, (255 * expected).round().byte())
 
 
 def test_evaluate_with_corruptions_from_files_and_new_batch_norm_statistics(here, capsys):
@@ -169,8 +188,32 @@ def test_profile_prints_and_draws(here, capsys, labels):
         assert f"{entry['log_b_low']['one quadrant']:.2f}" in printed
         assert entry["images"] == 16
         assert np.shape(entry["spectrum"]) == (9, 9)
-    for name in ("spectra", "gradients"):
+        assert np.sum(entry["shares"]) == pytest.approx(1)
+        for share in entry["share_by_band"].values():
+            assert f"{100 * share:.1f}" in printed
+    for name in ("spectra", "gradients", "shares"):
         assert (here / "profiles" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_profile_measures_heat_maps_and_goes_on_where_they_stopped(here):
+    def heat_map() -> None:
+        main(["profile", "a0", "b", "--data", "test.safetensors", "--images", "8", "--image-size",
+              "6", "--heat-map", "--heat-map-norm", "1"])  # fmt: skip
+
+    heat_map()
+    drawn = (here / "profiles" / "heat-maps.png").read_bytes()
+    assert drawn.startswith(b"\x89PNG")
+    journal = here / "profiles" / "heat-map-b.jsonl"
+    lines = journal.read_text().splitlines()
+    journal.write_text("".join(f"{line}\n" for line in lines[:2]))
+    (here / "profiles" / "heat-maps.png").unlink()
+    heat_map()
+    assert journal.read_text().splitlines() == lines
+    assert (here / "profiles" / "heat-maps.png").read_bytes() == drawn
+    model, found = load_model("b").model, load_images("test.safetensors", count=8, image_size=6)
+    expected = fourier_heat_map(model, found.pixels, found.labels, norm=1, batch_size=64)
+    errors = {name: error for line in lines[1:] for name, error in json.loads(line).items()}
+    assert errors["1,2"] == expected[3 + 1, 3 + 2]
 
 
 def test_models_of_the_same_folder_name_are_told_apart(here, capsys):
@@ -220,6 +263,18 @@ def test_check_reports_on_a_model_of_timm(capsys, flag, blocked):
     assert ("fused attention in blocks.0.attn (Attention)" in printed) == blocked
 
 
+@pytest.mark.parametrize(
+    ("weights", "checked"),
+    [
+        ("--lambda-fourier 0.5 --favour high", "fourier_sensitivity"),
+        ("--lambda-freq 1 --lambda-fourier 0.5", "jafr and fourier_sensitivity"),
+    ],
+)
+def test_check_takes_the_weights_of_both_families(capsys, weights, checked):
+    main(["check", "timm/test_vit", "--batch-size", "2", "--device", "cpu", *weights.split()])
+    assert f", {checked}\n" in capsys.readouterr().out.splitlines(keepends=True)[0]
+
+
 def test_profile_of_data_alone(here, capsys):
     main(["profile", "--data", "test.safetensors"])
     assert "images" in capsys.readouterr().out
@@ -231,7 +286,7 @@ def test_profile_of_data_alone(here, capsys):
     [
         (["evaluate", "--data", "test.safetensors"], "No model was given"),
         (["evaluate", "nowhere", "--data", "test.safetensors"], r"There is no nowhere.config.json"),
-        (["evaluate", "b", "--data", "other.safetensors"], "other.safetensors cannot be read"),
+        (["evaluate", "b", "--data", "other.safetensors"], "There are no images at other.safetensors"),
         (["evaluate", "b", "--data", "test.safetensors", "--scores", "x"], "There is no score 'x'"),
         (["evaluate", "b", "--data", "test.safetensors", "--eps-255", "-1"], "eps is -0.0"),
         (["evaluate", "b", "--data", "test.safetensors", "--eps-255", "0.03"], r"give 7\.65"),
@@ -260,6 +315,7 @@ def test_profile_of_data_alone(here, capsys):
         (["profile", "--data", "test.safetensors", "--batch-size", "0"], "batch_size is 0"),
         (["profile", "b", "--data", "test.safetensors", "--points", "random",
           "--eps-255", "0.03"], r"give 7\.65"),
+        (["profile", "--data", "test.safetensors", "--heat-map"], "name a model"),
         (["check", "timm/test_vit", "--device", "nowhere"], "'nowhere' cannot be used"),
         (["corrupt", "--data", "test.safetensors", "--output-dir", "c", "--corruptions", "fogg"],
          "Did you mean fog"),

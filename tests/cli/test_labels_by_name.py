@@ -13,8 +13,11 @@ from safetensors.torch import save_file
 from timm.data.config import resolve_model_data_config
 from timm.data.imagenet_info import ImageNetInfo
 from timm.data.transforms_factory import create_transform
+from torch.testing import assert_close
 
 from freqreg.cli import main
+from freqreg.evaluation import ModelScores, load_images, load_model
+from freqreg.evaluation.report.portrait import Portrait, portrait_file
 from freqreg.networks import OneConvNet
 
 WNIDS = ("n01440764", "n02102040", "n02979186")  # of the classes 0, 217, 482
@@ -74,6 +77,20 @@ def test_folders_that_are_no_class_of_the_model(here, command):
     with pytest.raises(SystemExit, match=r"4 classes .* m has 1000 .*are none .*: unsorted"):
         main([command, "m", "--data", "folders", "--device", "cpu"])
     assert not list(here.glob("evaluations/*.json"))
+
+
+def test_the_gradients_of_a_report_are_of_the_models_classes(here):
+    _save_folders(here / "folders", WNIDS)
+    _constant_run(here / "m")
+    main([*EVALUATE, "--scores", "clean"])
+    main(["report", "evaluations", "--data", "folders"])
+    classes = torch.tensor([0, 217, 482]).repeat_interleave(4)
+    pixels = load_images(here / "folders").pixels
+    expected = Portrait.measure(load_model("m").model, pixels, classes)
+    file = here / "evaluations" / "m.json"
+    found = Portrait.load(portrait_file(file), of=ModelScores.load(file))
+    assert found is not None
+    assert_close(found.spectrum, expected.spectrum)
 
 
 def test_classes_in_another_order(here):

@@ -4,14 +4,15 @@ Each is the relative difference to one process on the joined batch, what was rai
 """
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from freqreg import FGSM, FiniteDifference, JaFR, Objective
+from freqreg import FGSM, FiniteDifference, FourierSensitivity, JaFR, Objective, Regularizer
+from freqreg.regularizers.fourier_sensitivity import Favour
 from tests.integrations.process_parts import (
     LOCAL_BATCH,
     alone,
@@ -24,6 +25,7 @@ from tests.integrations.process_parts import (
     sharded,
 )
 
+FAVOURS = get_args(Favour)
 SYNCED = Objective([JaFR(0.1, sync=True)])
 DIFFERENCES = Objective([JaFR(0.1, sync=True)], differentiation=FiniteDifference(1e-3))
 
@@ -35,16 +37,31 @@ def local_batch() -> tuple[Tensor, Tensor]:
     return x[mine], y[mine]
 
 
-def unequal_batches() -> float:
-    """Penalty gradients where the processes have 3 and 5 images."""
+UNEQUAL: dict[str, Regularizer] = {
+    "JaFR": JaFR(sync=True),
+    "JaFR to a target": JaFR(sync=True, target=20),
+    **{f"fourier {favour}": FourierSensitivity(favour=favour, sync=True) for favour in FAVOURS},
+    "fourier to a target": FourierSensitivity(target=0.1, sync=True),
+}
+
+
+def unequal_batches(regularizer: Regularizer) -> float:
+    """Penalty gradients where the processes have 3 and 5 images, one of them with no gradient."""
     x, y = batches()[0]
-    objective = Objective([JaFR(sync=True)])
+    objective = Objective([regularizer])
     local = slice(0, 3) if distributed.get_rank() == 0 else slice(3, None)
+    counts = torch.ones(len(x), dtype=x.dtype)
+    counts[1] = 0
     net = DistributedDataParallel(model())
-    objective.penalties(lambda z: F.cross_entropy(net(z), y[local]), x[local]).backward()
+
+    def mean(z: Tensor) -> Tensor:
+        losses = F.cross_entropy(net(z), y[local], reduction="none")
+        return (losses * counts[local]).mean()
+
+    objective.penalties(mean, x[local]).backward()
 
     def mean_of_means(z: Tensor) -> Tensor:
-        losses = F.cross_entropy(reference(z), y, reduction="none")
+        losses = F.cross_entropy(reference(z), y, reduction="none") * counts
         return (losses[:3].sum() / 3 + losses[3:].sum() / 5) / 2
 
     reference = model()
@@ -153,7 +170,7 @@ def kept_unsharded() -> str:
 
 def cases() -> dict[str, Any]:
     return {
-        "unequal batches": unequal_batches(),
+        **{f"unequal batches, {name}": unequal_batches(r) for name, r in UNEQUAL.items()},
         **going_around(),
         "without a wrapper": without_wrapper(),
         "within DDP": within_the_wrapper(),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integrations.distributed_cases import UNEQUAL
 from tests.integrations.distributed_matrix import DIFFERENTIATIONS, OBJECTIVES, WRAPPERS
 from tests.integrations.distributed_table import PAGE, table
 from tests.integrations.timm_parts import TASKS
@@ -113,8 +114,11 @@ def test_sharded_parameters_that_stay_gathered_are_refused(
     assert "FiniteDifference()" in str(results["FSDP2, not resharded"])
 
 
-def test_processes_with_more_images_weigh_more(results: dict[str, float | str]) -> None:
-    assert float(results["unequal batches"]) < 1e-10
+@pytest.mark.parametrize("regularizer", UNEQUAL)
+def test_processes_with_more_images_weigh_more(
+    regularizer: str, results: dict[str, float | str]
+) -> None:
+    assert float(results[f"unequal batches, {regularizer}"]) < 1e-10
 
 
 @pytest.mark.parametrize("kind", TASKS)

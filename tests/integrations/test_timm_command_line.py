@@ -9,6 +9,7 @@ from freqreg import (
     NFGSM,
     PGD,
     FiniteDifference,
+    FourierSensitivity,
     GradAlign,
     InputGradientNorm,
     JaFR,
@@ -28,6 +29,12 @@ MEANT = {
     "--freqreg-jafr 1e-3": Objective([JaFR(1e-3)]),
     "--freqreg-jafr -1e-3": Objective([JaFR(-1e-3)]),
     "--freqreg-jafr=-0.01 --freqreg-sync": Objective([JaFR(-0.01, sync=True)]),
+    "--freqreg-jafr 1 --freqreg-jafr-target 14": Objective([JaFR(1, target=14)]),
+    "--freqreg-fourier 0.5": Objective([FourierSensitivity(0.5)]),
+    "--freqreg-fourier 2 --freqreg-favour high --freqreg-fourier-target 0.3": Objective(
+        [FourierSensitivity(2, "high", target=0.3)]
+    ),
+    "--freqreg-fourier 1 --freqreg-sync": Objective([FourierSensitivity(1, sync=True)]),
     "--freqreg-grad-align 0.2": Objective([GradAlign(0.2)]),
     "--freqreg-grad-align 0.2 --freqreg-eps 0.1": Objective([GradAlign(0.2, 0.1)]),
     "--freqreg-input-gradient-norm 2": Objective([InputGradientNorm(2)]),
@@ -53,6 +60,8 @@ WRONG = {
     "--freqreg-jafr much": "invalid float value: 'much'",
     "--freqreg-jaf 1": "--freqreg-jaf",
     "--freqreg-mixer cw": "choose from",
+    "--freqreg-fourier 1 --freqreg-favour lowest": "choose from",
+    "--freqreg-fourier 1 --freqreg-fourier-target 30": "a share lies in",
     "--freqreg-mixer fgsm --freqreg-eps 8": "Give it in units of that range",
     "--freqreg-jafr nan": "must be a finite number",
 }

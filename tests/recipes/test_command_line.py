@@ -119,6 +119,9 @@ def test_help_reads_like_documentation(
     assert "= 0.1 (preset)" in printed
     for option in ("--method", "--resume", "--stream", "--mixed-precision", "--data-dir"):
         assert option in printed
+    words = " ".join(printed.replace("│", " ").split())
+    for source in ("fourier-high: Krishnamachari et al. 2022", "nfgsm: de Jorge et al. 2022"):
+        assert source in words
 
 
 def test_settings_are_shown_and_nothing_runs(

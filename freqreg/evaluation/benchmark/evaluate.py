@@ -20,6 +20,7 @@ from freqreg.evaluation.inputs.class_names import labels_for
 from freqreg.evaluation.inputs.examples import Examples, count_classes, device_of
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
+from freqreg.evaluation.metrics.accuracy import logits_of, require_answers
 from freqreg.evaluation.results.digests import digest, digest_of_model
 from freqreg.evaluation.results.environment import versions
 from freqreg.evaluation.results.records import Entry, ModelScores
@@ -83,6 +84,7 @@ def evaluate(
     if isinstance(transfer_source, LoadedModel):
         _require_same_classes(transfer_source, test, shown)
     Examples.checked(loaded.model, shown.pixels, shown.labels, index=shown.index)
+    require_answers(logits_of(loaded.model, shown.pixels[:1], shown.labels[:1]))
     task = EvaluationTask(
         loaded.model,
         shown,

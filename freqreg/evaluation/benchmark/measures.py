@@ -24,7 +24,7 @@ from freqreg.evaluation.metrics.accuracy import (
 )
 from freqreg.evaluation.metrics.calibration import expected_calibration_error, mean_cross_entropy
 from freqreg.evaluation.metrics.filtered_noise import band_noise, sign_noise
-from freqreg.evaluation.metrics.frequency_profile import gradient_profile
+from freqreg.evaluation.metrics.frequency_profile import FrequencyProfile, gradient_profile
 from freqreg.evaluation.results.records import Values
 
 
@@ -64,9 +64,12 @@ def noise(task: EvaluationTask, settings: EvaluationSettings) -> Values:
 
 def log_b_low(task: EvaluationTask, settings: EvaluationSettings) -> Values:
     """Low-frequency bias of the input gradients."""
-    profiled = task.test.first(settings.profiled_images)
-    batches = ((some.pixels, some.labels) for some in _batches(profiled, settings.batch_size))
-    return gradient_profile(task.model, batches).log_b_low_by_quadrant()
+    return _gradients(task, settings).log_b_low_by_quadrant()
+
+
+def fourier_sensitivity(task: EvaluationTask, settings: EvaluationSettings) -> Values:
+    """Share of the input gradients' power at low, middle and high radii."""
+    return _gradients(task, settings).share_by_band()
 
 
 def corruption(name: str) -> Measure:
@@ -160,6 +163,12 @@ def _corrupted(
         )
         for severity in SEVERITIES
     }
+
+
+def _gradients(task: EvaluationTask, settings: EvaluationSettings) -> FrequencyProfile:
+    profiled = task.test.first(settings.profiled_images)
+    batches = ((some.pixels, some.labels) for some in _batches(profiled, settings.batch_size))
+    return gradient_profile(task.model, batches)
 
 
 def _batches(test: LabelledImages, size: int) -> Iterator[LabelledImages]:

@@ -124,6 +124,7 @@ SCORES: dict[str, Score] = {
     "noise": Score(measures.noise, ("eps", "seed", "noise_rms")),
     "curve": Score(measures.curve, ("seed", "curve_images", "curve_steps")),
     "log_b_low": Score(measures.log_b_low, ("profiled_images",)),
+    "fourier_sensitivity": Score(measures.fourier_sensitivity, ("profiled_images",)),
     **{
         f"corruption/{name}": Score(
             measures.corruption(name),

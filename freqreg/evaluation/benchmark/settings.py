@@ -26,7 +26,7 @@ class EvaluationSettings:
         curve_steps: steps of the PGD, with one restart, behind accuracy and loss against ε.
         curve_images: images behind them.
         noise_rms: strength of low- and high-frequency noise, in pixels of [0, 1].
-        profiled_images: images behind log B_low.
+        profiled_images: images behind log B_low and fourier_sensitivity.
         corrupted_images: images of each corruption and severity, wherever they come from.
         recalibration_images: train images behind recalibrated batch norm statistics.
         corruptions_from: where corrupted images come from: made here, or a folder or repository.

@@ -71,7 +71,14 @@ class HubCorruptions(CorruptedData):
             raise ImportError(
                 'Reading from the hub needs datasets: pip install "freqreg[eval]".'
             ) from error
-        rows = concatenate_datasets(list(load_dataset(self.repository).values()))
+        try:
+            rows = concatenate_datasets(list(load_dataset(self.repository).values()))
+        except (OSError, ValueError) as error:
+            raise CorruptedDataError(
+                f"The corrupted images of {self.repository} cannot be read: {error}. Name a folder "
+                "that is there, or connect to the Hugging Face hub (or to a mirror, with "
+                "HF_ENDPOINT)."
+            ) from error
         missing = [column for column in COLUMNS if column not in rows.column_names]
         if missing:
             raise CorruptedDataError(

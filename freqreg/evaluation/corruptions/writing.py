@@ -113,7 +113,13 @@ def _settle_origin(path: Path, origin: dict[str, Any]) -> None:
         with atomic_write(path) as unfinished:
             unfinished.write_text(json.dumps(origin, indent=2) + "\n")
         return
-    before = json.loads(path.read_text())
+    try:
+        before = json.loads(path.read_text())
+    except ValueError as error:
+        raise CorruptedDataError(
+            f"{path} is no JSON ({error}), so it is not known what {path.parent} was written from. "
+            "Name another folder, or delete that one."
+        ) from error
     if before != origin:
         raise CorruptedDataError(
             f"{path.parent} was written from {before}, now asked for is {origin}: other images, "

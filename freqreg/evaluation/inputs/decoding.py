@@ -17,6 +17,7 @@ from freqreg.evaluation.inputs.transforms import PictureTransform
 
 CHUNK = 250  # images decoded by a thread at a time
 ORIENTATION = 0x0112  # the tag of EXIF
+BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # tags of TIFF, and a value
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -98,6 +99,11 @@ def _shown(
         elif transform is None or (source.prepared and content.shape[:2] == transform.size):
             yield name, content.transpose(2, 0, 1)
             continue
+        elif content.shape[2] not in (1, 3):
+            raise ImagesError(
+                f"{name} has {content.shape[2]} channels: only grey and RGB can be resized. Store "
+                "the images at the size that is needed."
+            )
         else:
             picture = Image.fromarray(content.squeeze(2) if content.shape[2] == 1 else content)
         image = np.array(picture).transpose(2, 0, 1) if transform is None else transform(picture)
@@ -107,7 +113,7 @@ def _shown(
 def _rgb(picture: Image.Image) -> Image.Image:
     mode = picture.mode
     if mode.startswith("I;16") or (mode == "I" and picture.format in ("PNG", "PPM")):
-        return Image.fromarray(_eight_bits(np.asarray(picture))).convert("RGB")
+        return Image.fromarray(_eight_bits(picture)).convert("RGB")
     if mode in ("I", "F"):
         raise ValueError(f"its mode {mode} does not say how bright white is; save it with 16 bits")
     if picture.has_transparency_data:
@@ -116,9 +122,15 @@ def _rgb(picture: Image.Image) -> Image.Image:
     return picture if mode == "RGB" else picture.convert("RGB")
 
 
-def _eight_bits(levels: np.ndarray) -> np.ndarray:
-    """From 0..65535 to the nearest of 0..255."""
-    return ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+def _eight_bits(picture: Image.Image) -> np.ndarray:
+    """From 0..65535 to the nearest of 0..255; the level that is transparent to white."""
+    levels, tags = np.asarray(picture), getattr(picture, "tag_v2", {})
+    white = 2 ** tags.get(BITS, (16,))[0] - 1
+    shown = (levels.astype(np.uint32) * 255 + white // 2) // white
+    if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+        shown = 255 - shown
+    shown[levels == picture.info.get("transparency", -1)] = 255
+    return shown.astype(np.uint8)
 
 
 def _orientation(picture: Image.Image) -> int:

@@ -63,7 +63,8 @@ def load_images(
         ImagesError: there are no such images, they have no labels, or they have different sizes.
         SettingError: both image_size and transform are given, or one is out of range.
     """
-    require_count(count=1 if count is None else count, image_size=image_size or 1)
+    given = {"count": count, "image_size": image_size}
+    require_count(**{name: number for name, number in given.items() if number is not None})
     if image_size is not None:
         if transform is not None:
             raise SettingError("Both image_size and transform are given. Leave one out.")
@@ -117,11 +118,12 @@ def _parts(source: str | Path, wanted: base.Wanted) -> base.Parts | None:
         parts = next((parts for parts in found if parts is not None), None)
         inside = ", ".join(sorted(path.name for path in place.iterdir())[:8]) or "nothing"
         return parts or _missing(f"{place}, which holds: {inside}")
-    if place.suffix in FILES:
+    if place.suffix in FILES and place.is_file():
         return {base.UNNAMED: partial(FILES[place.suffix], place)}
     if place.suffix == parquet.ENDING and place.is_file():
         return parquet.parts(place, wanted)
-    is_path = place.exists() or place.is_absolute() or len(place.parts) > 2
+    is_file = place.suffix in (*FILES, parquet.ENDING)
+    is_path = is_file or place.exists() or place.is_absolute() or len(place.parts) > 2
     return _missing(source) if is_path else None
 
 

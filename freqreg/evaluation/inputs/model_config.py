@@ -40,7 +40,7 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{WEIGHTS}, or timm/NAME or hf-hub:OWNER/NAME for a model of timm."
         )
     try:
-        config = json.loads(path.read_text())
+        config = json.loads(path.read_text("utf-8-sig"))
     except ValueError as error:
         raise CheckpointError(f"{path} is no JSON: {error}. Was the run stopped early?") from error
     if not isinstance(config, dict):
@@ -63,6 +63,8 @@ def require_run(config: Mapping[str, Any], path: Path) -> None:
         raise CheckpointError(
             f'{path}: "kwargs" is {config["kwargs"]!r}; needed are arguments by name.'
         )
+    if config.get("seed") is not None and type(config["seed"]) is not int:
+        raise CheckpointError(f'{path}: "seed" is {config["seed"]!r}; needed is a whole number.')
 
 
 def normalisation(
@@ -113,8 +115,9 @@ def stated_transform(config: Mapping[str, Any], path: Path) -> EvalTransform | N
             k: tuple(v) if isinstance(v, list) else v for k, v in stated.items()
         }
         transform = EvalTransform(**values)
-        height, width = transform.size
-        is_meant = height >= 1 <= width and 0 < transform.crop_share <= 1
+        is_size = len(transform.size) == 2 and all(type(n) is int and n > 0 for n in transform.size)
+        is_colour = len(transform.fill) == 3 and all(0 <= level <= 1 for level in transform.fill)
+        is_meant = is_size and is_colour and 0 < transform.crop_share <= 1
         known = {"interpolation": INTERPOLATIONS, "crop_mode": CROP_MODES}
         if is_meant and all(getattr(transform, name) in ways for name, ways in known.items()):
             return transform

@@ -34,8 +34,9 @@ def build_network(name: str, **kwargs: Any) -> nn.Module:
         raise CheckpointError(f"There is no network {name!r}; known are {known}.")
     try:
         return make(**kwargs)
-    except (TypeError, RuntimeError) as error:
-        raise CheckpointError(f"{name} cannot be built with {kwargs}: {error}.") from error
+    except Exception as error:  # of many kinds, by what the network does with them
+        reason = str(error).rstrip(".") or repr(error)
+        raise CheckpointError(f"{name} cannot be built with {kwargs}: {reason}.") from error
 
 
 def use_differentiable_attention(model: nn.Module) -> None:

@@ -76,7 +76,8 @@ def images_for(
         source: as of `load_images`, like count and image_size.
         which: split, config and columns, as of `load_images`.
     """
-    require_count(images=1 if count is None else count, image_size=image_size or 1)
+    given = {"images": count, "image_size": image_size}
+    require_count(**{name: number for name, number in given.items() if number is not None})
     known = next((model.transform for model in models if model.transform), None)
     transform = known if image_size is None else None
     state, named = _state_of(source), tuple(which.items())

@@ -1,4 +1,4 @@
-"""Frequency profiles: mean spectrum and log B_low of images and of a model's input gradients."""
+"""Frequency profiles of images and of a model's input gradients: spectra, log B_low, shares."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from freqreg.frequency_bias import Floor, RelativeFloor, log_low_frequency_bias
 from freqreg.input_gradients import value_and_input_grad
 from freqreg.mixers.base import Mixer
 from freqreg.pixels import PixelSpace
+from freqreg.radial import BANDS, Band, radii_within, shares_and_count
 from freqreg.spectrum import magnitude_spectrum
 
 if TYPE_CHECKING:
@@ -44,12 +45,16 @@ class FrequencyProfile:
     Args:
         spectrum: what B_low looks at: waves along one diagonal (`magnitude_spectrum`).
         flipped: the same of the images mirrored left to right: waves along the other diagonal.
+        shares: of power, by radius from 1 up (`radial_shares`).
         images: how many the means are over.
+        size: pixels of their shorter side.
     """
 
     spectrum: Float64[Tensor, "rows columns"]
     flipped: Float64[Tensor, "rows columns"]
+    shares: Float64[Tensor, " radii"]
     images: int
+    size: int
 
     def log_b_low(self, floor: Floor = RelativeFloor()) -> float:
         """Low-frequency bias as the paper prints it: log B_low, of one quadrant."""
@@ -70,6 +75,14 @@ class FrequencyProfile:
             "flipped": self.log_b_low_flipped(),
             "both quadrants": self.log_b_low_both(),
         }
+
+    def share_by_band(self) -> dict[str, float]:
+        """The share of power at "low", "middle" and "high" radii, as `FourierSensitivity` has."""
+        return {name: self._share_within(band) for name, band in BANDS.items()}
+
+    def _share_within(self, band: Band) -> float:
+        radii = radii_within(band, len(self.shares), self.size)
+        return self.shares[torch.tensor(radii)].sum().item()
 
 
 def image_profile(
@@ -157,22 +170,33 @@ def _gradient(model: Classifier, x: Pixels, labels: Labels) -> Pixels:
 
 
 def _profile(batches: Iterable[Pixels], accelerator: "Accelerator | None") -> FrequencyProfile:
-    count, total = 0, None
+    total, size = None, 0
     for images in batches:
-        spectra = _both_diagonals(images).cpu().double() * len(images)
-        total = spectra if total is None else total + spectra
-        count += len(images)
+        sums, size = _sums(images), min(images.shape[-2:])
+        total = sums if total is None else [t + s for t, s in zip(total, sums, strict=True)]
     if total is None:
         raise InputError("There was no batch to take the spectrum of. Was an iterator used twice?")
     if accelerator is not None:
-        count = _sum_over_processes(torch.tensor(count), accelerator).item()
-        total = _sum_over_processes(total, accelerator)
-    spectrum, flipped = total / count
-    return FrequencyProfile(spectrum, flipped, int(count))
+        total = [_sum_over_processes(values, accelerator) for values in total]
+    if not all(values.isfinite().all() for values in total):
+        raise InputError(
+            "The spectrum has NaN or infinite values: so have the images, or the model's input "
+            "gradients. Look for NaN among its weights."
+        )
+    spectra, count, shares, with_shares = total
+    spectrum, flipped = spectra / count
+    return FrequencyProfile(spectrum, flipped, shares / with_shares, int(count), size)
 
 
-def _both_diagonals(images: Pixels) -> Float[Tensor, "2 rows columns"]:
-    return torch.stack([magnitude_spectrum(images), magnitude_spectrum(images.flip(-1))])
+def _sums(images: Pixels) -> list[Tensor]:
+    """Spectra along both diagonals, how many images; shares by radius, how many have any."""
+    spectra = torch.stack([magnitude_spectrum(images), magnitude_spectrum(images.flip(-1))])
+    shares, count = shares_and_count(images)
+    # Where no image has any, all batches weigh alike.
+    weight = count.clamp_min(1e-30).cpu().double()
+    of_spectra = torch.tensor(len(images), dtype=torch.float64)
+    means = spectra.cpu().double(), shares.cpu().double()
+    return [means[0] * of_spectra, of_spectra, means[1] * weight, weight]
 
 
 def _sum_over_processes(values: Tensor, accelerator: "Accelerator") -> Tensor:

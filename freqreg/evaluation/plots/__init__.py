@@ -4,6 +4,7 @@ Drawn off screen, without pyplot; readable in greyscale and with a colour-vision
 """
 
 from freqreg.evaluation.plots.robustness import robustness_figure, tradeoff_figure
+from freqreg.evaluation.plots.shares import shares_figure
 from freqreg.evaluation.plots.spectra import (
     GradientPanel,
     gradient_figure,
@@ -18,6 +19,7 @@ __all__ = [
     "heat_map_figure",
     "png",
     "robustness_figure",
+    "shares_figure",
     "spectra_figure",
     "svg",
     "tradeoff_figure",

@@ -125,11 +125,11 @@ def _draw_scale(figure: Figure, norm: Normalize, label: str, **where: Any) -> No
 
 def _relative(spectrum: ArrayLike) -> NDArray[np.float64]:
     values = np.asarray(spectrum, dtype=np.float64)
-    return values / values.mean()
+    return values / (values.mean() or 1.0)
 
 
 def _shared_norm(spectra: Sequence[NDArray[np.float64]]) -> LogNorm:
-    high = max(spectrum.max() for spectrum in spectra)
+    high = max(spectrum.max() for spectrum in spectra) or 1.0
     low = min(spectrum.min() for spectrum in spectra)
     return LogNorm(max(low, high / _SPAN), high, clip=True)
 

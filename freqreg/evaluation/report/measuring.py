@@ -2,13 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from freqreg.errors import SettingError
+from freqreg.evaluation.inputs.class_names import labels_for
+from freqreg.evaluation.inputs.examples import Examples, count_classes
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.opening import load_models
 from freqreg.evaluation.report.groups import first_portrayed, grouped
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
 from freqreg.evaluation.report.runs import ReportedRun
+from freqreg.evaluation.results.digests import digest_of_model
 
 IMAGES = 1000
 """The first so many, as the paper's Table 2 has."""
@@ -16,7 +21,9 @@ IMAGES = 1000
 Load = Callable[..., LabelledImages]
 
 
-def with_portraits(runs: Sequence[ReportedRun], load: Load) -> list[ReportedRun]:
+def with_portraits(
+    runs: Sequence[ReportedRun], load: Load, *, network: str | None = None, ema: bool = False
+) -> list[ReportedRun]:
     """The runs, of which the first of each method and setting has a portrait.
 
     Those that are missing are measured, and kept beside the runs' JSON files.
@@ -24,9 +31,11 @@ def with_portraits(runs: Sequence[ReportedRun], load: Load) -> list[ReportedRun]
     Args:
         runs: of one data set.
         load: gives so many of its test images, as the models are shown them.
+        network: of models that are files of weights; None: the one that each names.
+        ema: take the averaged weights of these files.
 
     Raises:
-        SettingError: the runs are of several data sets.
+        SettingError: the runs are of several data sets, or a model has other weights now.
     """
     datasets = dict.fromkeys(run.dataset for run in runs)
     if len(datasets) > 1:
@@ -38,12 +47,23 @@ def with_portraits(runs: Sequence[ReportedRun], load: Load) -> list[ReportedRun]
     alike = ([run for run in runs if run.preset == preset] for preset in presets)
     groups = (group for members in alike for group in grouped(members))
     wanted = {id(group.runs[0]) for group in groups if first_portrayed(group) is None}
-    return [_with_portrait(run, load) if id(run) in wanted else run for run in runs]
+    return [
+        _with_portrait(run, load, network=network, ema=ema) if id(run) in wanted else run
+        for run in runs
+    ]
 
 
-def _with_portrait(run: ReportedRun, load: Load) -> ReportedRun:
-    (loaded,) = load_models((run.record.model,), None)
+def _with_portrait(run: ReportedRun, load: Load, **of_files: Any) -> ReportedRun:
+    source, weights = run.record.model, run.record.about.get("weights")
+    (loaded,) = load_models((source,), None, **(of_files if Path(source).is_file() else {}))
+    if weights not in (None, digest_of_model(loaded.model)):
+        raise SettingError(
+            f"{source} has other weights now than when it was evaluated. Evaluate it again (with "
+            "--replace), or leave out --data."
+        )
     found = load([loaded], count=IMAGES)
-    portrait = Portrait.measure(loaded.model, found.pixels, found.labels)
+    labels = labels_for(loaded, found, count_classes(loaded.model, found.pixels))
+    examples = Examples.checked(loaded.model, found.pixels, labels)
+    portrait = Portrait.measure(loaded.model, found.pixels, examples.labels)
     portrait.save(portrait_file(run.files[0]), of=run.record)
     return replace(run, portrait=portrait)

@@ -11,7 +11,7 @@ from freqreg.errors import SettingError
 from freqreg.evaluation.inputs.models import CONFIG, RESULTS
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
 from freqreg.evaluation.results.paper import DATASETS
-from freqreg.evaluation.results.records import Entry, ModelScores, RecordError
+from freqreg.evaluation.results.records import Entry, ModelScores, RecordError, is_record
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def read_runs(places: Iterable[Path]) -> list[ReportedRun]:
     found: dict[Path, dict[Path, ModelScores]] = {}
     for path in _json_files(places):
         content = _content(path)
-        if {"about", "scores"} <= content.keys():
+        if is_record(content):
             record = ModelScores.load(path)
             found.setdefault(Path(record.model).resolve(), {})[path] = record
         elif path.name == RESULTS and content.keys() >= _FINISHED:

@@ -98,6 +98,8 @@ class ModelScores:
         """
         try:
             content = json.loads(path.read_text())
+            if not is_record(content):
+                raise ValueError("it does not say which model it is about")
             scores = {name: Entry(**entry) for name, entry in content["scores"].items()}
             return cls(content["about"], scores)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -166,16 +168,22 @@ def load_all(folder: Path) -> list[ModelScores]:
     Raises:
         RecordError: a file begins as a record does, and is not a whole one.
     """
-    return [ModelScores.load(path) for path in sorted(folder.glob("*.json")) if _is_record(path)]
+    return [ModelScores.load(path) for path in sorted(folder.glob("*.json")) if _holds_record(path)]
 
 
-def _is_record(path: Path) -> bool:
-    text = path.read_text(errors="replace")
+def is_record(content: Any) -> bool:
+    """Whether what a JSON file holds tells scores of a model."""
+    is_like = isinstance(content, dict) and {"about", "scores"} <= content.keys()
+    about = content["about"] if is_like else None
+    return isinstance(about, dict) and {"model", "method", "training_seed"} <= about.keys()
+
+
+def _holds_record(path: Path) -> bool:
+    text = path.read_text(errors="replace") if path.is_file() else ""
     try:
-        content = json.loads(text)
+        return is_record(json.loads(text))
     except ValueError:
         return re.match(r'\s*{\s*"about":', text) is not None  # cut off
-    return isinstance(content, dict) and {"about", "scores"} <= content.keys()
 
 
 def differences(

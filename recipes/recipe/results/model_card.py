@@ -14,6 +14,10 @@ from recipe.settings.experiment import Settings
 CARD, TEMPLATE = "README.md", Path(__file__).with_name("model_card.md")
 PAPER = "Chan, Ong & Tan, IJCAI 2022, [arXiv:2205.04533](https://arxiv.org/abs/2205.04533)"
 JAFR = f"JaFR, L_cls + λ·L_freq with L_freq = -log B_low: {PAPER}, equations 10 to 12"
+FOURIER = (
+    "FourierSensitivity, L_cls + λ · the share of the input gradient's power outside of a band: "
+    "Krishnamachari, Ng & Foo, TMLR 2022, [openreview](https://openreview.net/forum?id=VmTYgjYloM)"
+)
 GOODFELLOW = "Goodfellow et al., ICLR 2015, [arXiv:1412.6572](https://arxiv.org/abs/1412.6572)"
 MADRY = "Madry et al., ICLR 2018, [arXiv:1706.06083](https://arxiv.org/abs/1706.06083)"
 
@@ -22,6 +26,8 @@ PARTS: Mapping[str, str] = {
     "jafr": f"{JAFR}; λ > 0 favours low frequencies.",
     "jafr-": f"{JAFR}; λ < 0 favours high frequencies.",
     "fgsm": f"Adversarial training by FGSM from a zero start: {GOODFELLOW}.",
+    "fourier-low": f"{FOURIER}; the band of low frequencies.",
+    "fourier-high": f"{FOURIER}; the band of high frequencies.",
     "gradalign": "GradAlign: Andriushchenko & Flammarion, NeurIPS 2020, "
     "[arXiv:2007.02617](https://arxiv.org/abs/2007.02617).",
     "pgd": f"Adversarial training by PGD from a zero start: {MADRY}.",

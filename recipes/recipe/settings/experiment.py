@@ -15,12 +15,15 @@ Method = Literal[
     "standard",
     "jafr",
     "jafr-",
+    "fourier-low",
+    "fourier-high",
     "fgsm",
     "fgsm+jafr",
     "fgsm+jafr-",
     "fgsm+gradalign",
     "pgd",
     "nfgsm",
+    "nfgsm+fourier-low",
     "pgd2",
 ]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -106,6 +109,8 @@ class Settings:
     nfgsm_noise: From[float]  # N-FGSM's noise in units of the radius
     lambda_align: From[float]  # Weight of GradAlign
     lambda_freq: From[float]  # Size of JaFR's λ; its sign is the method's
+    lambda_fourier: From[float]  # Weight of FourierSensitivity
+    penalty_target: From[float | None]  # Penalties end at this log B_low or share; None: never
     absolute_floor: From[float | None]  # Of magnitudes; None: relative to their mean
     alpha_shift: From[float]  # Added to each exponent of B_low
     batch_norm: From[Literal["main pass", "every pass"]]  # Updates running statistics

@@ -1,6 +1,6 @@
 """What the paper's experiments on all data sets have in common, and what smaller presets change."""
 
-from recipe.settings.experiment import Changes, our_choice, paper, preset, published_code
+from recipe.settings.experiment import Changes, Method, our_choice, paper, preset, published_code
 
 SETUP: Changes = {
     "batch_size": published_code(128, "the incomplete last batch is dropped"),
@@ -17,6 +17,8 @@ SETUP: Changes = {
     "pgd2_steps": our_choice(2, "of ε/2: a baseline of our own, from a zero start as PGD"),
     "nfgsm_alpha": our_choice(1.0, "de Jorge et al. 2022; not a method of the paper"),
     "nfgsm_noise": our_choice(2.0, "de Jorge et al. 2022; not a method of the paper"),
+    "lambda_fourier": our_choice(0.5, "Krishnamachari et al. 2022; not a method of the paper"),
+    "penalty_target": paper(None, "penalties act in full; else log B_low, or the share outside"),
     "absolute_floor": published_code(1e-5, "added to the mean magnitude; None: relative, 1e-8"),
     "alpha_shift": published_code(1e-5, "equation 8 has 0"),
     "batch_norm": published_code("every pass", "the library's default is the main pass"),
@@ -41,6 +43,13 @@ def negative(like: str, rate: float, size: float) -> Changes:
         "max_learning_rate": our_choice(rate, f"as {like}"),
         "lambda_freq": our_choice(size, note),
     }
+
+
+def fourier(rate: float, adversarial_rate: float) -> dict[Method, Changes]:
+    """The methods with FourierSensitivity, at the rates of JaFR and of N-FGSM."""
+    alone = {"max_learning_rate": our_choice(rate, "as JaFR")}
+    beside = {"max_learning_rate": our_choice(adversarial_rate, "as N-FGSM")}
+    return {"fourier-low": alone, "fourier-high": alone, "nfgsm+fourier-low": beside}
 
 
 LIBRARY_DEFAULTS = preset(

@@ -1,4 +1,4 @@
-"""Each method of the paper as an `Objective`."""
+"""Each method as an `Objective`."""
 
 from typing import Literal
 
@@ -8,6 +8,7 @@ from freqreg import (
     PGD,
     AbsoluteFloor,
     Every,
+    FourierSensitivity,
     GradAlign,
     JaFR,
     Objective,
@@ -68,6 +69,12 @@ def _regularizer(part: str, settings: Settings, image_size: int) -> Regularizer 
             return _jafr(+1, settings, image_size)
         case "jafr-":
             return _jafr(-1, settings, image_size)
+        case "fourier-low" | "fourier-high":
+            return FourierSensitivity(
+                settings.lambda_fourier.value,
+                "low" if part == "fourier-low" else "high",
+                target=settings.penalty_target.value,
+            )
         case "gradalign":
             return GradAlign(settings.lambda_align.value, settings.eps_255.value / 255)
         case _:
@@ -84,4 +91,5 @@ def _jafr(sign: Literal[-1, 1], settings: Settings, image_size: int) -> JaFR:
         sign * size,
         alpha=(alpha, alpha) if shift else None,
         floor=RelativeFloor() if floor is None else AbsoluteFloor(floor),
+        target=settings.penalty_target.value,
     )

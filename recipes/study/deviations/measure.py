@@ -63,7 +63,7 @@ def measured(scene: Scene, seeds: Sequence[int]) -> tuple[Effect, dict[str, Effe
     """Our figures, and the effect of each deviation by its name."""
     ours = figures([scene.result("ours", seed) for seed in seeds])
     trained = {
-        name: (figures([scene.result(name, seed) for seed in seeds]) - ours).to_dict("list")
+        name: by_name(figures([scene.result(name, seed) for seed in seeds]) - ours)
         for name in PUBLISHED
     }
     runs = [scene.run("ours", seed) for seed in seeds]
@@ -72,7 +72,12 @@ def measured(scene: Scene, seeds: Sequence[int]) -> tuple[Effect, dict[str, Effe
     biases = [bias_effects(model, scene.test, settings) for model in models]
     rules = [selection_effect(model, scene.test, settings) for model in models]
     reported = {name: {"log_b_low": [bias[name] for bias in biases]} for name in biases[0]}
-    return ours.to_dict("list"), {**trained, **reported, "attack_select": {"pgd": rules}}
+    return by_name(ours), {**trained, **reported, "attack_select": {"pgd": rules}}
+
+
+def by_name(found: DataFrame) -> Effect:
+    """Each column, as a list."""
+    return {str(name): column.tolist() for name, column in found.items()}
 
 
 def figures(results: Sequence[Results]) -> DataFrame:

@@ -59,8 +59,8 @@ def choices(experiment: Experiment) -> DataFrame:
         for name, item in vars(experiment.settings(method, "paper")).items()
         if item.source == Source.OURS
     ]
-    grouped = DataFrame(rows).groupby(["setting", "value", "why"], sort=False, as_index=False)
-    return grouped.methods.agg(_listed)[["setting", "value", "methods", "why"]]
+    methods = DataFrame(rows).groupby(["setting", "value", "why"], sort=False).methods.agg(_listed)
+    return methods.reset_index()[["setting", "value", "methods", "why"]]
 
 
 def changes(experiment: Experiment, effects: Mapping[str, Effect]) -> DataFrame:

@@ -306,6 +306,7 @@ def test_images_without_a_gradient_are_counted(loss):
     attack = dataclasses.replace(PGD, loss=loss)
     with pytest.warns(AttackWarning, match=r"of 25.0% of the images is exactly zero.*AutoAttack"):
         attacked = attack.run(hiding, images, labels)
+    assert attacked.zero_gradient is not None
     assert attacked.zero_gradient.tolist() == [True] * 10 + [False] * 30
     assert attacked.correct[:10].all()
 
@@ -317,4 +318,5 @@ def test_a_margin_at_its_bound_is_not_a_hidden_gradient():
     by_far = dataclasses.replace(PGD, loss="margin", confidence=1e-6)
     attacked = by_far.run(model, images, wrong)
     assert attacked.accuracy == 0
+    assert attacked.zero_gradient is not None
     assert not attacked.zero_gradient.any()

@@ -16,6 +16,7 @@ from freqreg.evaluation.benchmark.scores import SCORES
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.corruptions import CorruptedOnTheFly, write_npy_folder
 from freqreg.evaluation.corruptions.corrupted_data import Stored
+from freqreg.evaluation.corruptions.npy_folder import NpyFolder
 from freqreg.evaluation.results.records import RecordError
 from freqreg.networks import OneConvNet
 
@@ -117,6 +118,14 @@ def test_images_that_do_not_fit_the_model(
         evaluate(model, change(_test()), ["clean"])
 
 
+@pytest.mark.parametrize("score", ["fgsm", "noise", "log_b_low", "corruption/fog"])
+@pytest.mark.usefixtures("untouched")
+def test_a_model_that_answers_nan(model, score):
+    model.head.bias.data[0] = torch.nan
+    with pytest.raises(FreqregError, match="clean images with NaN"):
+        evaluate(model, _test(), [score])
+
+
 @pytest.mark.usefixtures("untouched")
 def test_a_grey_test_set_cannot_be_corrupted():
     grey = dataclasses.replace(_test(), pixels=_test().pixels[:, :1])
@@ -214,9 +223,9 @@ def test_corrupted_images_are_those_that_are_there_now(model, tmp_path):
 def test_corrupted_images_are_read_once_for_their_score_and_their_digest(model, tmp_path):
     """But for the size of the first of each severity."""
     _write(tmp_path, _test())
-    data, read = open_corrupted(tmp_path), []
+    read = []
 
-    class Counted(type(data)):
+    class Counted(NpyFolder):
         def find(self, name: str, severity: int) -> Stored:
             stored = super().find(name, severity)
 
@@ -271,7 +280,7 @@ def _folders(place, test: LabelledImages, names: tuple[str, ...] = NAMES) -> Non
         hidden = place / "fog" / str(severity) / ".ipynb_checkpoints"
         hidden.mkdir()
         (hidden / "00.png").write_bytes(b"")
-        (folder / "._00.png").write_bytes(b"")
+        (place / "fog" / str(severity) / names[0] / "._00.png").write_bytes(b"")
 
 
 def _accuracy(model: nn.Module, test: LabelledImages, place) -> float:
@@ -352,7 +361,7 @@ def test_gradients_that_are_zero_are_counted_kept_and_warned_of(model, score):
     with pytest.warns(UserWarning, match=r"100.0% of the images .* margin loss .* AutoAttack"):
         found = evaluate(flat, test, [score], settings=SETTINGS)
     assert found.value(score, "zero gradient") == 1
-    assert found.value(score) == 1 > sound.value(score)
+    assert found.value(score) == 1 > sound.scores[score].values["accuracy"]
     margins = evaluate(flat, test, ["cw"], settings=SETTINGS)
     assert margins.value("cw") == sound.value("cw")
     assert margins.value("cw", "zero gradient") == 0

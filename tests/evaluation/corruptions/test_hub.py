@@ -62,6 +62,16 @@ def test_other_columns_are_refused(tmp_path):
         HubCorruptions(str(tmp_path)).load("fog", 1)
 
 
+@pytest.mark.parametrize("error", [ConnectionError("offline"), ValueError("no such set")])
+def test_what_is_out_of_reach_is_told(error, monkeypatch):
+    def load_dataset(_):
+        raise error
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    with pytest.raises(CorruptedDataError, match=rf"images of owner/none cannot be read: {error}"):
+        HubCorruptions("owner/none").load("fog", 1)
+
+
 def test_a_name_with_an_owner_is_a_repository(tmp_path):
     assert open_corrupted("robro/cifar10-c-parquet") == HubCorruptions("robro/cifar10-c-parquet")
     with pytest.raises(CorruptedDataError, match="neither a folder nor a hub repository"):

@@ -79,6 +79,13 @@ def test_a_folder_is_of_one_test_set_and_one_seed(other, images, tmp_path):
     assert json.loads((tmp_path / "origin.json").read_text())["seed"] == 0
 
 
+def test_an_origin_that_is_cut_off_is_told(images, tmp_path):
+    write_npy_folder(tmp_path, images, LABELS, names=NAMES[:1])
+    (tmp_path / "origin.json").write_text('{"seed": ')
+    with pytest.raises(CorruptedDataError, match=r"origin.json is no JSON .*another folder"):
+        write_npy_folder(tmp_path, images, LABELS, names=NAMES)
+
+
 def test_bad_input_is_refused_before_anything_is_written(images, tmp_path, unchecked_shapes):
     with pytest.raises(SettingError, match="Did you mean fog"):
         write_npy_folder(tmp_path / "new", images, LABELS, names=["fogg"])

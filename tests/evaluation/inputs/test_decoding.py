@@ -112,6 +112,27 @@ def test_a_transparent_colour_or_level_is_white() -> None:
     assert np.array_equal(levels(png(0, 8, rows_of(GREY), 5, (b"tRNS", level))), expected)
 
 
+def test_a_transparent_level_of_sixteen_bits_is_white() -> None:
+    expected = three(np.where(DEEP[2, 3] == DEEP, 255, np.rint(DEEP / 257)))
+    chosen = struct.pack(">H", DEEP[2, 3])
+    encoded = png(0, 16, rows_of(DEEP.astype(">u2")), 5, (b"tRNS", chosen))
+    assert np.array_equal(levels(encoded), expected)
+
+
+def test_tiffs_whose_zero_is_white_and_of_twelve_bits() -> None:
+    scaled = three(np.rint(DEEP / 257))
+    inverted = saved(Image.fromarray(DEEP), "TIFF", tiffinfo={262: 0})
+    assert np.array_equal(levels(inverted), 255 - scaled)
+    twelve = DEEP[:, :4] >> 4
+    bits = "".join(f"{level:012b}" for level in twelve.ravel())
+    content = int(bits, 2).to_bytes(len(bits) // 8, "big")
+    tags = {256: 4, 257: 6, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 6, 279: len(content)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = b"II*\0" + struct.pack("<I", 8 + len(content)) + content
+    encoded = head + struct.pack("<H", len(tags)) + entries + bytes(4)
+    assert np.array_equal(levels(encoded), three(np.rint(twelve / 4095 * 255)))
+
+
 @pytest.mark.parametrize("alphas", [b"", b"\x00", b"\xff\x80\x00\x01"])
 def test_palettes(alphas: bytes) -> None:
     palette, places = RNG.integers(0, 256, (16, 3), dtype=np.uint8), GREY % 16

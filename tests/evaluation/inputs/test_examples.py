@@ -82,7 +82,7 @@ def test_a_constant_answer_is_no_probability():
 
 def test_a_size_that_the_model_asserts_is_named_in_one_line():
     model = timm.create_model("test_vit", num_classes=4).eval()
-    with pytest.raises(InputError, match=r"\(3, 12, 12\): Input height .*\. Give images"):
+    with pytest.raises(InputError, match=r"3 x 12 x 12 pixels \(Input height .*32 x 32"):
         accuracy(model, **_images())
 
 

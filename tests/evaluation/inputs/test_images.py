@@ -1,5 +1,6 @@
 """Counts, sizes and the cache, whatever the source; columns and layouts are in `test_sources`."""
 
+import json
 import os
 from pathlib import Path
 
@@ -67,6 +68,11 @@ def test_prepared_pixels_of_a_models_size_stay_as_they_are(tmp_path):
     save_file(grey, file)
     assert load_images(file).pixels.shape == (2, 1, 8, 8)
     assert load_images(file, image_size=4).pixels.shape == (2, 1, 4, 4)
+    with pytest.raises(SettingError, match="image_size is 0"):
+        load_images(file, image_size=0)
+    save_file({**grey, "pixels": torch.zeros(2, 4, 8, 8, dtype=torch.uint8)}, file)
+    with pytest.raises(ImagesError, match="row 0 has 4 channels: only grey and RGB"):
+        load_images(file, image_size=4)
 
 
 def test_images_of_different_sizes(tmp_path):
@@ -88,19 +94,25 @@ def test_images_of_different_sizes(tmp_path):
         ({"pixels": torch.zeros(2, 3, 4, 4).byte(), "labels": torch.arange(3)}, r"int64 \[3\]"),
         (b"", "uint8 pixels"),
         (b"\x00" * 50, "uint8 pixels"),
-        (None, "FileNotFound"),
+        ({"pixels": torch.zeros(2, 8, 4, 3).byte(), "labels": torch.arange(2)}, "come last"),
+        (["a", 2], "class_names are no list of texts"),
+        ({"0": "a", "1": "b"}, "class_names are no list of texts"),
+        (None, "There are no images at"),
     ],
 )
 def test_a_file_that_is_not_as_it_should_be(content, said: str, tmp_path):
     path = tmp_path / "test.safetensors"
-    if isinstance(content, dict):
+    if isinstance(content, list) or content == {"0": "a", "1": "b"}:
+        images = {"pixels": torch.zeros(2, 3, 4, 4).byte(), "labels": torch.arange(2)}
+        save_file(images, path, {"class_names": json.dumps(content)})
+    elif isinstance(content, dict):
         save_file(content, path)
     elif content is not None:
         path.write_bytes(content)
     with pytest.raises(ImagesError, match=said):
         load_images(path)
     if content is None:
-        with pytest.raises(ImagesError, match="FileNotFound"):
+        with pytest.raises(ImagesError, match=said):
             load_images(path, count=3)
 
 
@@ -108,8 +120,9 @@ def test_names_of_the_parts(tmp_path):
     copies.saved(tmp_path / "two")
     copies.saved_part(tmp_path / "one")
     copies.class_folders(tmp_path / "folders")
+    copies.safetensors(tmp_path)
     assert split_names(tmp_path / "two") == ["train", "test"]
-    for unnamed in ("one", "folders", "a.safetensors"):
+    for unnamed in ("one", "folders", "test.safetensors"):
         assert split_names(tmp_path / unnamed) == []
     with pytest.raises(ImagesError, match=r"no split 'validation'; it has train, test.*--split"):
         load_images(tmp_path / "two", "validation")

@@ -74,6 +74,7 @@ def test_a_range_alone_and_one_number_for_all(tmp_path):
         ({"notes": "x"}, "unknown entry 'notes'. Take it out; known are model, kwargs"),
         ({"model": 3}, '"model" is missing, or no name'),
         ({"kwargs": [4]}, r"arguments by name"),
+        ({"seed": "0"}, "\"seed\" is '0'; needed is a whole number"),
         ({"kwargs": {"classes": 4}}, r"one_conv cannot be built with \{'classes': 4\}"),
         ({"class_names": "abcd"}, '"class_names" is no list of texts'),
         ({"class_names": ["a", "b"]}, '2 "class_names" for 4 classes'),
@@ -81,6 +82,13 @@ def test_a_range_alone_and_one_number_for_all(tmp_path):
         ({"transform": {"size": 8}}, r'Needed is \{"size"'),
         ({"transform": {"size": [8, 8], "crop_mode": "centre"}}, r"\(center, squash, border\)"),
         ({"transform": {"size": [8, 8], "crop_share": 87.5}}, "up to 1"),
+        ({"transform": {"size": [8.5, 8]}}, r'Needed is \{"size"'),
+        ({"transform": {"size": [8, 8], "fill": "white"}}, r'Needed is \{"size"'),
+        ({"transform": {"size": [8, 8], "fill": [0.5]}}, r'Needed is \{"size"'),
+        (
+            {"model": "timm/test_resnet", "kwargs": {"checkpoint_path": "/nowhere"}},
+            "timm/test_resnet cannot be built with .*nowhere'}: FileNotFoundError",
+        ),
         ({"transform": 8}, r'Needed is \{"size"'),
     ],
 )
@@ -88,6 +96,13 @@ def test_what_cannot_be_meant_is_refused(tmp_path, config, complaint):
     _saved(tmp_path, **config)
     with pytest.raises(CheckpointError, match=complaint):
         load_model(tmp_path)
+
+
+def test_a_config_that_begins_with_a_mark_of_byte_order(tmp_path):
+    _saved(tmp_path, method="jafr")
+    path = tmp_path / "config.json"
+    path.write_text(path.read_text(), "utf-8-sig")
+    assert load_model(tmp_path).method == "jafr"
 
 
 def test_transform_and_class_names_are_read(tmp_path):

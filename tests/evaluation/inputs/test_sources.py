@@ -51,7 +51,7 @@ def test_the_same_images_from_the_hub(monkeypatch) -> None:
 @pytest.mark.parametrize("copy", [copies.npy, copies.corrupted_folders])
 def test_the_same_images_from_corrupted_copies(copy, tmp_path: Path) -> None:
     copy(tmp_path)
-    pixels, labels = open_corrupted(tmp_path, NAMES).load("fog", 1)
+    pixels, labels = open_corrupted(tmp_path).numbered_by(NAMES).load("fog", 1)
     assert torch.equal(pixels, EXPECTED)
     assert labels.tolist() == LABELS
 
@@ -208,9 +208,12 @@ def test_configurations_that_a_card_declares(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(CARD)
     assert len(load_images(tmp_path, config="small")) == 10
     assert split_names(tmp_path, "all") == ["test"]
-    (tmp_path / "README.md").write_text(CARD.replace("- config_name: small", "- {: small"))
-    with pytest.raises(ImagesError, match=r"README.md \(\d+ bytes\) cannot be read"):
-        load_images(tmp_path)
+    for wrong in (CARD.replace("- config_name: small", "- {: small"), CARD.replace("path", "pat")):
+        (tmp_path / "README.md").write_text(wrong)
+        with pytest.raises(ImagesError, match=r"README.md \(\d+ bytes\) cannot be read"):
+            load_images(tmp_path)
+    (tmp_path / "README.md").write_text(CARD.replace("- config_name: small\n ", "-"))
+    assert len(load_images(tmp_path, config="default")) == 10
 
 
 def test_parquet_files_that_are_damaged_are_named(tmp_path: Path) -> None:
@@ -219,6 +222,17 @@ def test_parquet_files_that_are_damaged_are_named(tmp_path: Path) -> None:
     content = file.read_bytes()
     file.write_bytes(content[:4] + bytes(4000) + content[4004:])
     with pytest.raises(ImagesError, match=r"test.parquet"):
+        load_images(tmp_path)
+
+
+def test_a_missing_shard_is_told(tmp_path: Path) -> None:
+    shards = [tmp_path / f"test-0000{number}-of-00002.parquet" for number in (0, 1)]
+    table(PIXELS[:3], [0, 1, 2]).to_parquet(shards[0])
+    with pytest.raises(ImagesError, match="one of 2 files of its split; 1 are there"):
+        load_images(tmp_path)
+    assert len(load_images(shards[0])) == 3
+    table(PIXELS[:3], [2, 1, 0]).cast_column("label", Value("int8")).to_parquet(shards[1])
+    with pytest.raises(ImagesError, match=r"00001-of-00002.parquet .* cannot be read"):
         load_images(tmp_path)
 
 
@@ -365,7 +379,7 @@ def test_the_hub_says_its_splits(monkeypatch) -> None:
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    for place in (tmp_path / "nowhere", tmp_path):
+    for place in (tmp_path / "nowhere", tmp_path, tmp_path / "a.mat", "a.mat", "a.safetensors"):
         with pytest.raises(ImagesError, match="There are no images at"):
             load_images(place)
     with pytest.raises(ImagesError, match="There are no images at"):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from freqreg import FGSM, PGD, AbsoluteFloor, log_low_frequency_bias
+from freqreg import FGSM, PGD, AbsoluteFloor, log_low_frequency_bias, radial_shares
 from freqreg.errors import InputError
 from freqreg.evaluation.metrics.frequency_profile import (
     gradient_profile,
@@ -64,6 +64,15 @@ def test_profile_of_images_against_numpy(height: int, width: int):
     assert np.allclose(profile.flipped, numpy_spectrum(images[..., ::-1]), rtol=1e-5)
     both = (numpy_spectrum(images) + numpy_spectrum(images[..., ::-1])) / 2
     expected = [numpy_spectrum(images), numpy_spectrum(images[..., ::-1]), both]
+    assert np.allclose(profile.shares, radial_shares(torch.from_numpy(images)), rtol=1e-5)
+    size = min(height, width)
+    assert profile.share_by_band() == pytest.approx(
+        {
+            "low": profile.shares[: size // 6].sum().item(),
+            "middle": profile.shares[size // 6 : size // 3].sum().item(),
+            "high": profile.shares[size // 3 :].sum().item(),
+        }
+    )
     got = [profile.log_b_low(), profile.log_b_low_flipped(), profile.log_b_low_both()]
     assert got == pytest.approx([numpy_log_b_low(spectrum) for spectrum in expected], abs=1e-4)
 
@@ -73,7 +82,17 @@ def test_profile_does_not_depend_on_the_batches(cuts: set[int]):
     images = torch.from_numpy(pink(20, 8, 8))
     edges = [0, *sorted(cuts), 20]
     cut = image_profile(images[start:stop] for start, stop in pairwise(edges))
-    assert torch.allclose(cut.spectrum, image_profile([images]).spectrum, rtol=1e-6)
+    whole = image_profile([images])
+    assert torch.allclose(cut.spectrum, whole.spectrum, rtol=1e-6)
+    assert torch.allclose(cut.shares, whole.shares, rtol=1e-6)
+
+
+def test_images_without_power_weigh_in_spectra_and_not_in_shares():
+    images, zero = torch.from_numpy(pink(3, 8, 8)), torch.zeros(5, 3, 8, 8)
+    alone, beside = image_profile([images]), image_profile([images, zero, zero])
+    assert torch.allclose(beside.shares, alone.shares)
+    assert torch.allclose(beside.spectrum * 13, alone.spectrum * 3)
+    assert image_profile([zero]).shares.sum().item() == pytest.approx(1)
 
 
 def test_bytes_are_pixels_in_the_unit_range():
@@ -176,6 +195,14 @@ def test_training_mode_is_refused():
         gradient_profile(model.train(), [(x, labels)])
 
 
+def test_a_model_that_answers_nan_has_no_profile():
+    def model(x):
+        return torch.log(x.flatten(1)[:, :2] - 2)
+
+    with pytest.raises(InputError, match="spectrum has NaN"):
+        gradient_profile(model, [(torch.rand(2, 3, 8, 8), torch.zeros(2, dtype=torch.int64))])
+
+
 def test_no_batches_is_an_error():
     with pytest.raises(InputError, match="no batch"):
         image_profile([])
@@ -194,6 +221,7 @@ assert profile.images == len(images)
 expected = image_profile([images])
 torch.testing.assert_close(profile.spectrum, expected.spectrum)
 torch.testing.assert_close(profile.flipped, expected.flipped)
+torch.testing.assert_close(profile.shares, expected.shares)
 """
 
 

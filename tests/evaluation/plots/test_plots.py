@@ -18,6 +18,7 @@ from freqreg.evaluation.plots import (
     heat_map_figure,
     png,
     robustness_figure,
+    shares_figure,
     spectra_figure,
     tradeoff_figure,
 )
@@ -41,6 +42,15 @@ def panels() -> list[GradientPanel]:
         GradientPanel(name, spectrum, number + 0.126, RNG.normal(size=(3, 8, 8)))
         for number, (name, spectrum) in enumerate(SPECTRA.items())
     ]
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_flat_spectra_are_drawn(level):
+    """A model that answers alike everywhere has no gradient."""
+    flat = np.full((5, 5), level)
+    assert png(gradient_figure([GradientPanel("flat", flat, 1.8, np.zeros((3, 8, 8)))]))
+    assert png(spectra_figure({"J": {"flat": flat, "a": SPECTRA["a"]}}))
+    assert png(spectra_figure({"J": {"flat": flat}}))
 
 
 def test_gradient_figure_shows_spectra_on_one_logarithmic_scale():
@@ -98,6 +108,21 @@ def test_heat_map_figure_puts_the_constant_at_zero(height: int, width: int):
     assert np.array_equal(np.asarray(image.norm(np.array([0, 100]))), [0, 1])
     assert np.asarray(image.get_array()).max() == 100
     assert isinstance(image.norm, Normalize)
+
+
+def test_shares_figure_has_a_line_a_model_and_the_bands_of_the_penalty():
+    shares = {"standard": np.full(23, 1 / 23), "low": np.eye(23)[1]}
+    (axes,) = shares_figure(shares, size=32).axes
+    standard, low, *edges = axes.get_lines()
+    assert [line.get_label() for line in (standard, low)] == ["standard", "low"]
+    radii, percent = (np.asarray(data) for data in low.get_data())
+    assert np.array_equal(radii, np.arange(1, 24))
+    assert percent.max() == 100
+    assert percent.argmax() == 1
+    starts = [np.asarray(edge.get_xdata())[0] for edge in edges]
+    assert starts == pytest.approx([0, 16 / 3, 32 / 3])
+    assert [text.get_text() for text in axes.texts] == ["low", "middle", "high"]
+    assert standard.get_linestyle() != low.get_linestyle()
 
 
 NAMES = ["gaussian_noise", "shot_noise", "fog", "frost", "jpeg_compression"]

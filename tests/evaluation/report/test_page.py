@@ -245,6 +245,24 @@ def test_portraits_are_measured_once(evaluated, monkeypatch):
     assert again == (evaluated / "report" / "report.html").read_text()
 
 
+def test_weights_that_were_changed_since_are_told(evaluated):
+    save_file(
+        build_network("preact_resnet18", num_classes=4, width=4).state_dict(),
+        evaluated / "jafr" / "model.safetensors",
+    )
+    with pytest.raises(SystemExit, match="jafr has other weights now than when it was evaluated"):
+        main(["report", "evaluations", "--data", "test.safetensors"])
+
+
+def test_the_network_of_a_file_of_weights_can_be_named(evaluated, capsys):
+    network = build_network("preact_resnet18", num_classes=4, width=4)
+    torch.save(network.state_dict(), evaluated / "last.pth")
+    given = ("--data", "test.safetensors", "--model", "preact_resnet18")
+    main(["evaluate", "last.pth", *given, "--preset", "smoke", "--scores", "clean"])
+    main(["report", "evaluations", *given])
+    assert "3 models: report/report.html" in capsys.readouterr().out
+
+
 def test_without_data_portraits_are_missing_and_said_so(evaluated):
     main(["report", "evaluations"])
     page = (evaluated / "report" / "report.html").read_text()

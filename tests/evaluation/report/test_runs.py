@@ -72,6 +72,8 @@ def test_other_files_are_passed_over(tmp_path):
     save_run(tmp_path, "jafr", 0)
     (tmp_path / "list.json").write_text("[1, 2]")
     (tmp_path / "profile.json").write_text('{"spectrum": []}')
+    (tmp_path / "other.json").write_text('{"about": {}, "scores": [3]}')
+    (tmp_path / "folder.json").mkdir()
     for seed in range(2):  # as the study keeps them: many models in one folder
         save_results(tmp_path / "cells", seed=seed).rename(tmp_path / "cells" / f"seed{seed}.json")
     assert len(read_runs([tmp_path])) == 1

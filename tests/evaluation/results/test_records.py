@@ -1,4 +1,5 @@
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,7 @@ def test_the_table_has_one_row_for_each_number(tmp_path):
 OTHERS = {
     "cut-off.json": '{"rows": [',
     "list.json": "[]",
+    "of-no-model.json": '{"about": {}, "scores": {"a": {"x": 1}}}',
     "config.json": '{"model": "one_conv", "scores": "no"}',
     "about.json": '{"about": "me"}',
     "log.json": '{"loss": 1}\n{"loss": 2}\n',
@@ -108,12 +110,18 @@ def test_other_files_of_a_folder_are_left_alone(tmp_path):
         (tmp_path / name).write_text(content)
     (tmp_path / "b.json").write_bytes(b"\xff\x00")
     _record().save(tmp_path / "mine.json")
+    (tmp_path / "folder.json").mkdir()
     assert load_all(tmp_path) == [_record()]
     assert {name: (tmp_path / name).read_text() for name in OTHERS} == OTHERS
 
 
 @pytest.mark.parametrize(
-    "content", ['{"about": {}', '{"about": {}, "scores": {"a": {"x": 1}}}', '{\n "about": {"mod']
+    "content",
+    [
+        '{"about": {}',
+        json.dumps({"about": ABOUT, "scores": {"a": {"x": 1}}}),
+        '{\n "about": {"mod',
+    ],
 )
 def test_a_damaged_record_is_refused(tmp_path, content):
     path = tmp_path / "a.json"

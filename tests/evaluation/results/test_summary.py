@@ -57,7 +57,7 @@ def test_mce_is_the_published_one(method, published):
 def _changed(record: ModelScores, about: dict, **settings: object) -> ModelScores:
     entry = record.scores["corruption/fog"]
     scores = record.scores | {"corruption/fog": replace(entry, settings=settings)}
-    return ModelScores(record.about | about, scores)
+    return ModelScores({**record.about, **about}, scores)
 
 
 @pytest.mark.parametrize(

@@ -147,5 +147,5 @@ def test_each_method_is_told_with_its_source(method: str) -> None:
     text = of_card(results(method=method))
     for part in method.split("+"):
         assert PARTS[part] in text
-        assert "arxiv.org/abs" in PARTS[part]
+        assert re.search(r"\]\(https://(arxiv\.org/abs|openreview\.net/forum)", PARTS[part])
     assert ("equations 10 to 12" in text) == ("jafr" in method)

@@ -37,6 +37,8 @@ EVERYWHERE: dict[str, tuple[Any, str]] = {
     "pgd2_steps": (2, OURS),
     "nfgsm_alpha": (1.0, OURS),
     "nfgsm_noise": (2.0, OURS),
+    "lambda_fourier": (0.5, OURS),
+    "penalty_target": (None, PAPER),
     "absolute_floor": (0.00001, CODE),
     "alpha_shift": (0.00001, CODE),
     "batch_norm": ("every pass", CODE),
@@ -88,12 +90,20 @@ PUBLISHED: tuple[Method, ...] = (
     "fgsm+gradalign",
     "pgd",
 )
-UNPUBLISHED: tuple[Method, ...] = ("jafr-", "fgsm+jafr-", "nfgsm", "pgd2")
+UNPUBLISHED: tuple[Method, ...] = (
+    "jafr-",
+    "fgsm+jafr-",
+    "nfgsm",
+    "nfgsm+fourier-low",
+    "pgd2",
+    "fourier-low",
+    "fourier-high",
+)
 RATES: dict[str, tuple[float, ...]] = {  # PUBLISHED, then UNPUBLISHED
-    "cifar10": (0.2, 0.2, 0.2, 0.3, 0.3, 0.3, 0.2, 0.3, 0.3, 0.3),
-    "cifar100": (0.2, 0.1, 0.3, 0.3, 0.3, 0.3, 0.1, 0.3, 0.3, 0.3),
-    "svhn": (0.05,) * 10,
-    "tiny_imagenet": (0.2, 0.1, 0.3, 0.3, 0.3, 0.3, 0.1, 0.3, 0.3, 0.3),
+    "cifar10": (0.2, 0.2, 0.2, 0.3, 0.3, 0.3, 0.2, 0.3, 0.3, 0.3, 0.3, 0.2, 0.2),
+    "cifar100": (0.2, 0.1, 0.3, 0.3, 0.3, 0.3, 0.1, 0.3, 0.3, 0.3, 0.3, 0.1, 0.1),
+    "svhn": (0.05,) * 13,
+    "tiny_imagenet": (0.2, 0.1, 0.3, 0.3, 0.3, 0.3, 0.1, 0.3, 0.3, 0.3, 0.3, 0.1, 0.1),
 }
 LAMBDAS: dict[str, tuple[float, float]] = {  # JaFR, FGSM AT + JaFR
     "cifar10": (0.001, 0.001),

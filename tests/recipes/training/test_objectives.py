@@ -6,7 +6,17 @@ from recipe.settings.experiment import METHODS, Method
 from recipe.training.objectives import objective
 from tiny_experiment import run
 
-from freqreg import FGSM, NFGSM, PGD, AbsoluteFloor, GradAlign, JaFR, Objective, RelativeFloor
+from freqreg import (
+    FGSM,
+    NFGSM,
+    PGD,
+    AbsoluteFloor,
+    FourierSensitivity,
+    GradAlign,
+    JaFR,
+    Objective,
+    RelativeFloor,
+)
 from freqreg.errors import SettingError
 from freqreg.mixers.base import ascend
 from freqreg.pixels import UNIT_PIXELS
@@ -16,12 +26,15 @@ EXPECTED: dict[Method, Objective] = {
     "standard": Objective(),
     "jafr": Objective([JaFR(0.01)]),
     "jafr-": Objective([JaFR(-0.01)]),
+    "fourier-low": Objective([FourierSensitivity(0.5)]),
+    "fourier-high": Objective([FourierSensitivity(0.5, "high")]),
     "fgsm": Objective(mixer=FGSM(EPS, alpha=1.25)),
     "fgsm+jafr": Objective([JaFR(0.01)], mixer=FGSM(EPS, alpha=1.25)),
     "fgsm+jafr-": Objective([JaFR(-0.01)], mixer=FGSM(EPS, alpha=1.25)),
     "fgsm+gradalign": Objective([GradAlign(0.2, EPS)], mixer=FGSM(EPS, alpha=1.25)),
     "pgd": Objective(mixer=PGD(EPS, steps=2, step_size=4 / 255, start="zero")),
     "nfgsm": Objective(mixer=NFGSM(EPS, alpha=1.0, noise=2.0)),
+    "nfgsm+fourier-low": Objective([FourierSensitivity(0.5)], NFGSM(EPS, alpha=1.0, noise=2.0)),
     "pgd2": Objective(mixer=PGD(EPS, steps=2, step_size=EPS / 2, start="zero")),
 }
 
@@ -51,6 +64,18 @@ def test_published_details_reach_the_objective(tmp_path) -> None:
     assert isinstance(ours, JaFR)
     assert ours.floor == RelativeFloor()
     assert ours.alpha is None
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "expected"),
+    [
+        ("fourier-low", 0.4, FourierSensitivity(0.5, target=0.4)),
+        ("jafr", 14.0, JaFR(0.01, target=14.0)),
+    ],
+)
+def test_a_target_reaches_either_family(tmp_path, method: Method, target: float, expected) -> None:
+    settings = run(tmp_path, penalty_target=target).settings
+    assert objective(method, settings, 8).regularizers == (expected,)
 
 
 def test_the_size_of_lambda_has_no_sign(tmp_path) -> None:

@@ -56,10 +56,8 @@ def class_names(places: Sequence[Path]) -> tuple[str, ...]:
 
 
 def source(place: Path, classes: tuple[str, ...]) -> base.LazySource:
-    """The pictures of a split, in torchvision's order or in that of a list of classes."""
-    found = _annotated(place) or [
-        (file, folder.name) for folder in _folders(place) for file in _pictures(folder)
-    ]
+    """The pictures of a split, numbered by `classes`."""
+    found = files_by_class(place)
 
     def read(rows: Sequence[int]) -> Iterator[tuple[str, Path]]:
         return ((str(found[row][0]), found[row][0]) for row in rows)
@@ -68,6 +66,13 @@ def source(place: Path, classes: tuple[str, ...]) -> base.LazySource:
     return base.LazySource(
         str(place), labels, classes, read, base.stamps(file for file, _ in found)
     )
+
+
+def files_by_class(place: Path) -> list[tuple[Path, str]]:
+    """Each picture and its class; in torchvision's order or in that of a list of classes."""
+    return _annotated(place) or [
+        (file, folder.name) for folder in _folders(place) for file in _pictures(folder)
+    ]
 
 
 def _classes(place: Path) -> set[str]:

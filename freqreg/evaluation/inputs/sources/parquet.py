@@ -18,6 +18,7 @@ from freqreg.evaluation.inputs.sources.tables import Table, parts_of
 Files = dict[str, list[Path]]
 """By split."""
 ENDING, DEPTH = ".parquet", 4
+SHARD = re.compile(r"(.+?)-\d{5}-of-(\d{5})")
 WITHOUT_NAME = (".", "data", "default")
 """Configurations of data sets that have one only."""
 
@@ -56,15 +57,16 @@ def _declared(place: Path, files: Sequence[Path]) -> dict[str, Files]:
     from huggingface_hub import metadata_load
 
     card, found = place / "README.md", {}
+    if not card.is_file():
+        return found
     with _named([card]):
-        declared = (metadata_load(card) if card.is_file() else None) or {}
-    for config in declared.get("configs") or ():
-        for entry in _list(config.get("data_files") or []):
-            named = entry if isinstance(entry, dict) else {"path": entry}
-            held = [f for f in files if _matches(f.relative_to(place), _list(named["path"]))]
-            splits = {named["split"]: held} if "split" in named else _by_split(held)
-            if held:
-                found.setdefault(config["config_name"], {}).update(splits)
+        for config in (metadata_load(card) or {}).get("configs") or ():
+            for entry in _list(config.get("data_files") or []):
+                named = entry if isinstance(entry, dict) else {"path": entry}
+                held = [f for f in files if _matches(f.relative_to(place), _list(named["path"]))]
+                splits = {named["split"]: held} if "split" in named else _by_split(held)
+                if held:
+                    found.setdefault(config.get("config_name", "default"), {}).update(splits)
     return found
 
 
@@ -91,7 +93,7 @@ def _by_folder(place: Path, files: Sequence[Path]) -> dict[str, Files]:
 def _by_split(files: Sequence[Path]) -> Files:
     found: Files = {}
     for file in files:
-        shard = re.fullmatch(r"(.+?)-\d{5}-of-\d{5}.*", file.stem)
+        shard = SHARD.match(file.stem)
         names = (re.sub(r"[-_.]?\d*$", "", file.stem), file.parent.name)
         split = shard[1] if shard else next(filter(base.is_split, names), base.UNNAMED)
         found.setdefault(split, []).append(file)
@@ -102,6 +104,8 @@ def _table(place: Path, paths: Sequence[Path]) -> Table:
     from datasets import Features
     from pyarrow import chunked_array
 
+    if place.is_dir():
+        _require_all_shards(paths)
     files = [_opened(path) for path in paths]
     schema, lock = files[0].schema_arrow, Lock()
     groups = [(file, group) for file in files for group in range(file.num_row_groups)]
@@ -124,9 +128,21 @@ def _table(place: Path, paths: Sequence[Path]) -> Table:
     def column(name: str) -> Any:
         with _named(paths):
             chunks = [chunk for file in files for chunk in file.read(columns=[name])[name].chunks]
-        return chunked_array(chunks, schema.field(name).type)
+            return chunked_array(chunks, schema.field(name).type)
 
     return Table(str(place), Features.from_arrow_schema(schema), column, cells, base.stamps(paths))
+
+
+def _require_all_shards(paths: Sequence[Path]) -> None:
+    """Raise where a file's name says that there are more than are here."""
+    for path in paths:
+        shard = SHARD.match(path.stem)
+        beside = [other for other in paths if shard and other.name.startswith(f"{shard[1]}-")]
+        if shard and len(beside) < int(shard[2]):
+            raise base.ImagesError(
+                f"{path} is one of {int(shard[2])} files of its split; {len(beside)} are there. "
+                "Fetch the others too."
+            )
 
 
 def _opened(path: Path) -> Any:

@@ -74,11 +74,15 @@ def tensors(file: Path) -> base.LazySource:
             names = json.loads((content.metadata() or {}).get("class_names", "null"))
     except (OSError, SafetensorError, ValueError) as error:
         raise _unfit(file, repr(error)) from error
+    if names is not None and not (isinstance(names, list) and all(type(n) is str for n in names)):
+        raise _unfit(file, f"its class_names are no list of texts, but {names!r:.80}")
     integers = not labels.is_floating_point() and labels.dtype != torch.bool
     fits = pixels.dtype == torch.uint8 and pixels.ndim == 4 and labels.shape == pixels.shape[:1]
     if not (integers and fits):
         found = f"{pixels.dtype} pixels {list(pixels.shape)}, {labels.dtype} {list(labels.shape)}"
         raise _unfit(file, found)
+    if pixels.shape[1] > 4 >= pixels.shape[3]:
+        raise _unfit(file, f"channels come last in {list(pixels.shape)}")
     held, classes = pixels.movedim(1, -1).numpy(), tuple(names) if names else None
     return _held(str(file), held, labels.long(), classes, prepared=True)
 

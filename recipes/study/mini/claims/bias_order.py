@@ -76,11 +76,12 @@ def _spread(rows: DataFrame) -> DataFrame:
             "": label,
             "files": files,
             "models": f"{runs.is_model.sum()} of {len(runs)}",
-            **runs.log_b_low[runs.is_model]
-            .agg(mean="mean", least="min", largest="max")
-            .map(lambda figure: number(figure, 2)),
+            "mean": number(biases.mean(), 2),
+            "least": number(biases.min(), 2),
+            "largest": number(biases.max(), 2),
         }
         for label, files, runs in kinds(rows)
+        for biases in [runs.log_b_low[runs.is_model]]
     )
 
 

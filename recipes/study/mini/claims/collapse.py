@@ -75,7 +75,7 @@ def confirmed(fgsm: DataFrame, jafr: DataFrame) -> Outcome:
 
 def counts(runs: DataFrame) -> str:
     """How many collapsed, with an interval, and how many are no model."""
-    count, total = runs.collapsed.sum(), runs.found.sum()
+    count, total = int(runs.collapsed.sum()), int(runs.found.sum())
     share = proportion(count, total)
     none = f", {_no_model(runs)} no model" if _no_model(runs) else ""
     return f"{count} of {total} collapsed ({percent(share.low)} to {percent(share.high)} %){none}"

@@ -1,0 +1,69 @@
+"""What `freqreg profile` prints and writes of the profiles that it measured."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+
+from rich.table import Table
+from torch import Tensor
+
+from freqreg.evaluation.metrics.frequency_profile import FrequencyProfile
+from freqreg.radial import BANDS
+
+Profiles = dict[tuple[str, str], FrequencyProfile]
+"""By what they are of (images, or J at some points) and the source of the data or model."""
+
+IMAGES = "images"
+
+
+def short_names(profiles: Profiles) -> dict[str, str]:
+    """The shortest end of each source that no other has."""
+    parts = {source: PurePath(source).parts for _, source in profiles}
+    return {source: str(PurePath(*_distinct_end(source, parts))) for source in parts}
+
+
+def _distinct_end(source: str, parts: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    own, others = parts[source], [other for name, other in parts.items() if name != source]
+    ends = (own[-length:] for length in range(1, len(own)))
+    return next((end for end in ends if all(o[-len(end) :] != end for o in others)), own)
+
+
+def curves(profiles: Profiles, names: Mapping[str, str]) -> dict[str, Tensor]:
+    """A line for each model and kind of points; of the images where no model is given."""
+    of_models = {key: p for key, p in profiles.items() if key[0] != IMAGES} or profiles
+    several = len({of for of, _ in of_models}) > 1
+    return {
+        f"{names[source]} ({of})" if several else names[source]: profile.shares
+        for (of, source), profile in of_models.items()
+    }
+
+
+def tables(profiles: Profiles) -> Iterator[Table]:
+    """Log B_low, and shares of power, a row for each profile."""
+    biases = Table("log B_low of", "", "as in the paper", "flipped", "both quadrants")
+    shares = Table("share of power (%) of", "", *(f"{name} radii" for name in BANDS))
+    names = short_names(profiles)
+    for (of, source), profile in profiles.items():
+        found = profile.log_b_low_by_quadrant().values()
+        biases.add_row(names[source], of, *(f"{bias:.2f}" for bias in found))
+        within = profile.share_by_band().values()
+        shares.add_row(names[source], of, *(f"{100 * share:.1f}" for share in within))
+    yield from (biases, shares)
+
+
+def as_json(profiles: Profiles) -> str:
+    """Everything that was measured."""
+    content = [
+        {
+            "of": of,
+            "whose": source,
+            "images": profile.images,
+            "log_b_low": profile.log_b_low_by_quadrant(),
+            "share_by_band": profile.share_by_band(),
+            "shares": profile.shares.tolist(),
+            "spectrum": profile.spectrum.tolist(),
+            "flipped_spectrum": profile.flipped.tolist(),
+        }
+        for (of, source), profile in profiles.items()
+    ]
+    return json.dumps(content) + "\n"

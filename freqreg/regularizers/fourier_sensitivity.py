@@ -1,0 +1,149 @@
+"""Regularization of Fourier sensitivity: the share of the gradient's power in a band."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import lru_cache
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from freqreg._collectives import averaged_over_processes
+from freqreg._settings import require_finite
+from freqreg._tensors import constant
+from freqreg.errors import InputError, SettingError
+from freqreg.radial import BANDS, Band, radii_within, shares_and_count
+from freqreg.regularizers.base import Images, Measures, Regularizer
+from freqreg.regularizers.target import beyond_target
+
+Favour = Literal["low", "middle", "high", "all"]
+
+
+@dataclass(frozen=True)
+class FourierSensitivity(Regularizer):
+    r"""Fourier-sensitivity regularization: steers input gradients into a band of frequencies.
+
+    The penalty is the share of the power of $J = \partial L / \partial x$ whose radius lies
+    outside of the favoured band, from 0 to 1: `radial_shares` has the shares. With
+    `favour="all"` it is minus the entropy, in bits, of the radii up to the Nyquist frequency,
+    so that J spreads over all of them. It does not change with the scale of the loss or the
+    size of the batch. `record` receives `fourier_sensitivity` (the penalty) and `share_outside`, or
+    `radial_entropy`.
+
+    Args:
+        lambda_fourier: λ; 0.5 is the authors'. Below 0 it steers away from the band.
+        favour: "low", "middle" or "high": radii up to 1/3 of the Nyquist frequency, from there
+            to 2/3, and above, the corners of the plane included; or "all".
+        band: any other band (from, to), as fractions of the Nyquist frequency of the shorter
+            side: radii above the first and up to the second. The corner of square images lies at
+            √2; `math.inf` leaves the band open.
+        target: the share outside at which the penalty ends, or for "all" the entropy: it is what
+            is missing to the target, and 0 past it.
+        sync: average the shares over all processes, each weighted by its images. It changes the
+            gradient only for "all", with a target, or where processes have unequal batches.
+
+    Example:
+        >>> half_of_it = FourierSensitivity(2.0, "low", target=0.5)
+
+    References: Krishnamachari, Ng & Foo, Transactions on Machine Learning Research 2022,
+        https://openreview.net/forum?id=VmTYgjYloM.
+    """
+
+    lambda_fourier: float = 0.5
+    favour: Favour = "low"
+    _: KW_ONLY
+    band: Band | None = None
+    target: float | None = None
+    sync: bool = False
+
+    def __post_init__(self) -> None:
+        require_finite(lambda_fourier=self.lambda_fourier)
+        if self.favour not in get_args(Favour):
+            raise SettingError(f"favour is {self.favour!r}; choose of {get_args(Favour)}.")
+        if self.band is not None:
+            self._require_band(self.band)
+            object.__setattr__(self, "band", tuple(self.band))
+        if self.target is not None:
+            self._require_target(self.target)
+
+    @property
+    def name(self) -> str:
+        """`fourier_sensitivity`."""
+        return "fourier_sensitivity"
+
+    @property
+    def weight(self) -> float:
+        """λ."""
+        return self.lambda_fourier
+
+    def penalty(self, gradients: Sequence[Images]) -> Float[Tensor, ""]:
+        """The share outside of the band, or minus the entropy; with a target, what is missing."""
+        return self.evaluated(gradients)[0]
+
+    def evaluated(self, gradients: Sequence[Images]) -> tuple[Float[Tensor, ""], Measures]:
+        """The penalty, and with it the share outside, or the entropy."""
+        clean = gradients[0]
+        shares, count = shares_and_count(clean)
+        if self.sync:
+            # Where no process has an image with a gradient, all weigh alike.
+            shares = averaged_over_processes(shares, count.clamp_min(1e-30))
+        size, sign = min(clean.shape[-2:]), -1 if self._spreads else 1
+        measure = _entropy(shares, size) if self._spreads else self._share_outside(shares, size)
+        target = None if self.target is None else sign * self.target
+        penalty = beyond_target(sign * measure, target, self.weight)
+        named = "radial_entropy" if self._spreads else "share_outside"
+        return penalty, {self.name: penalty, named: measure}
+
+    @property
+    def _spreads(self) -> bool:
+        return self.favour == "all" and self.band is None
+
+    def _share_outside(self, shares: Float[Tensor, " radii"], size: int) -> Float[Tensor, ""]:
+        band = BANDS[self.favour] if self.band is None else self.band
+        return (shares * constant(_outside(band, len(shares), size), shares)).sum()
+
+    def _require_band(self, band: Band) -> None:
+        low, high = band if len(band) == 2 else (math.nan, math.nan)
+        if not 0 <= low < high:
+            raise SettingError(
+                f"band is {band!r}; give (from, to) with 0 <= from < to, as fractions of the "
+                "Nyquist frequency."
+            )
+        if self.favour != "low":
+            raise SettingError(f"Give favour={self.favour!r} or band={band!r}, not both.")
+
+    def _require_target(self, target: float) -> None:
+        require_finite(target=target)
+        if target < 0 or (not self._spreads and target > 1):
+            raise SettingError(
+                f"target is {target}; a share lies in [0, 1], and an entropy is not below 0."
+            )
+
+
+@lru_cache
+def _outside(band: Band, radii: int, size: int) -> tuple[float, ...]:
+    """1 for each radius outside of the band, 0 for each within."""
+    within = radii_within(band, radii, size)
+    if len(set(within)) == 1:
+        low, high = (edge * size / 2 for edge in band)
+        raise InputError(
+            f"Of images whose shorter side has {size} pixels, the band above {low:.3g} and up to "
+            f"{high:.3g} cycles holds {'every' if within[0] else 'no'} radius of 1 to {radii}. "
+            "Give larger images or another band."
+        )
+    return tuple(float(not inside) for inside in within)
+
+
+def _entropy(shares: Float[Tensor, " radii"], size: int) -> Float[Tensor, ""]:
+    """In bits, of the radii up to the Nyquist frequency among themselves."""
+    if size < 4:
+        raise InputError(
+            f"Images whose shorter side has {size} pixels have one radius up to the Nyquist "
+            'frequency, so no entropy. favour="all" needs 4 pixels or more.'
+        )
+    least = torch.finfo(shares.dtype).tiny
+    within = shares[: size // 2]
+    parts = within / within.sum().clamp_min(least)
+    return -(parts * parts.clamp_min(least).log2()).sum()
