@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from freqreg import (
     Every,
     FiniteDifference,
+    FourierSensitivity,
     GradAlign,
     InputGradientNorm,
     JaFR,
@@ -44,7 +45,9 @@ def penalty_gradient(regularizers: Sequence[Regularizer], scale: float = 1, **se
     return torch.cat([g.flatten() for g in torch.autograd.grad(penalty, [*model.parameters()])])
 
 
-@pytest.mark.parametrize("regularizer", [JaFR(), GradAlign(), InputGradientNorm()], ids=repr)
+@pytest.mark.parametrize(
+    "regularizer", [JaFR(), FourierSensitivity(), GradAlign(), InputGradientNorm()], ids=repr
+)
 def test_the_default_holds_on_a_fitted_network(regularizer: Regularizer) -> None:
     exact = penalty_gradient([regularizer])
     found = penalty_gradient([regularizer], differentiation=FiniteDifference())

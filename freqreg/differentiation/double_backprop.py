@@ -79,9 +79,10 @@ def _penalties(terms: Sequence[Term], step: Step, clean: _CleanPass) -> list[Ten
 
 
 def _penalty(term: Term, step: Step, clean: _CleanPass) -> Float[Tensor, ""]:
+    at_images = clean.differentiable_grad  # first, as whoever asks for `aux` expects
     beside = [_differentiable(step.passes.probe, point)[1] for point in term.points]
     step.passes.wrappers.require_double_backprop()
-    penalty = term.weighted([clean.differentiable_grad, *beside], step.record)
+    penalty = term.weighted([at_images, *beside], step.record)
 
     def examine() -> None:
         require_second_derivatives(penalty, lean(step.passes.probe), step.x)

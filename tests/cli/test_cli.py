@@ -286,7 +286,7 @@ def test_profile_of_data_alone(here, capsys):
     [
         (["evaluate", "--data", "test.safetensors"], "No model was given"),
         (["evaluate", "nowhere", "--data", "test.safetensors"], r"There is no nowhere.config.json"),
-        (["evaluate", "b", "--data", "other.safetensors"], "There are no images at other.safetensors"),
+        (["evaluate", "b", "--data", "other.safetensors"], "no images at other.safetensors"),
         (["evaluate", "b", "--data", "test.safetensors", "--scores", "x"], "There is no score 'x'"),
         (["evaluate", "b", "--data", "test.safetensors", "--eps-255", "-1"], "eps is -0.0"),
         (["evaluate", "b", "--data", "test.safetensors", "--eps-255", "0.03"], r"give 7\.65"),
