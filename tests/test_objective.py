@@ -355,6 +355,6 @@ def test_penalties_give_back_what_belongs_to_their_images() -> None:
 def test_a_closure_without_what_is_asked_for(unchecked_shapes: None) -> None:
     problem = Problem()
     with pytest.raises(InputGradientError, match="return loss, logits"):
-        Objective()(problem.loss, problem.x, has_aux=True)  # pyright: ignore[reportCallIssue]
+        Objective()(problem.loss, problem.x, has_aux=True)  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputGradientError, match="has_aux=True"):
         Objective()(lambda x: (problem.loss(x), None), problem.x)  # pyright: ignore[reportArgumentType]
