@@ -1,5 +1,6 @@
 import weakref
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 import torch
@@ -353,8 +354,8 @@ def test_penalties_give_back_what_belongs_to_their_images() -> None:
 
 
 def test_a_closure_without_what_is_asked_for(unchecked_shapes: None) -> None:
-    problem = Problem()
+    problem, objective = Problem(), cast(Any, Objective())
     with pytest.raises(InputGradientError, match="return loss, logits"):
-        Objective()(problem.loss, problem.x, has_aux=True)  # pyright: ignore[reportArgumentType]
+        objective(problem.loss, problem.x, has_aux=True)
     with pytest.raises(InputGradientError, match="has_aux=True"):
-        Objective()(lambda x: (problem.loss(x), None), problem.x)  # pyright: ignore[reportArgumentType]
+        objective(lambda x: (problem.loss(x), None), problem.x)
