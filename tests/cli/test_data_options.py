@@ -54,7 +54,9 @@ def test_configurations_and_splits(here: Path, capsys) -> None:
     assert about(here / "o")["images"] == 20
     with pytest.raises(SystemExit, match=r"no split 'test'; it has train, valid.*--split"):
         main(["report", "evaluations", "--data", "tiny"])
-    main(["report", "evaluations", "--data", "svhn", "--config", "cropped_digits"])
+    with pytest.raises(SystemExit, match="was evaluated on other images"):
+        main(["report", "evaluations", "--data", "svhn", "--config", "cropped_digits"])
+    main(["report", "evaluations", "--data", "svhn", "--config", "full_numbers"])
     main(["report", "o", "--data", "tiny", "--split", "valid"])
     main(["profile", "--data", "svhn", "--config", "cropped_digits", "--images", "9"])
     options = ["--split", "valid", "--output-dir", "c", "--corruptions", "contrast"]
