@@ -10,13 +10,14 @@ from pandas import DataFrame
 from freqreg.evaluation.benchmark.scores import SCORES
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.report.blocks import NOTHING, Table, TableCell
-from freqreg.evaluation.report.groups import Group, first_portrayed
+from freqreg.evaluation.report.groups import Group, first_portrayed, lacks_curve
 from freqreg.evaluation.report.numbers import ALL_19, ATTACKS, BIASES, SECONDS
 from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.results.records import Entry
 
 TITLES = {quantity.score: quantity.title for quantity in (*ATTACKS, BIASES[0])} | {
     "curve": "against ε",
+    "fourier_sensitivity": "shares of power",
     "corruption": "corruptions",
     "recalibrated": "corruptions, recalibrated",
 }
@@ -24,6 +25,9 @@ TITLES = {quantity.score: quantity.title for quantity in (*ATTACKS, BIASES[0])} 
 
 _PUBLISHED = ("fgsm", "pgd", "pgd-max-loss", "cw", "autoattack", "log_b_low", "corruption")
 """Scores that the paper has as well, from settings which are the defaults here."""
+
+_NO_ACCURACIES = ("log_b_low", "fourier_sensitivity")
+"""Scores whose sampling error is not that of an accuracy."""
 
 _PAPER = {
     name: value
@@ -59,7 +63,7 @@ def condition_table(groups: Sequence[Group]) -> Table:
         labels = alike.groupby(["settings", "images"], sort=False, dropna=False)["label"]
         conditions = labels.agg(lambda each: ", ".join(each.unique())).reset_index()
         for settings, images, label in conditions.itertuples(index=False):
-            error = NOTHING if kind == "log_b_low" else f"± {98 / sqrt(images):.1f}"
+            error = NOTHING if kind in _NO_ACCURACIES else f"± {98 / sqrt(images):.1f}"
             known = (NOTHING, NOTHING) if isnan(images) else (f"{images:,.0f}", error)
             below = label if len(conditions) > 1 else ""
             head = TableCell(TITLES.get(str(kind), str(kind)), below=below)
@@ -77,6 +81,7 @@ def missing_lines(groups: Sequence[Group]) -> tuple[str, ...]:
     run = [group for group in groups if group.runs]
     lists = {what: _lacking(columns, run) for what, columns in _EXPECTED.items()} | {
         "spectra and pictures of J": [g.label for g in run if first_portrayed(g) is None],
+        "shares of power by radius": [g.label for g in run if lacks_curve(g)],
         "methods of the paper": [group.label for group in groups if not group.runs],
     }
     return tuple(f"{what}: {', '.join(names)}" for what, names in lists.items() if names)

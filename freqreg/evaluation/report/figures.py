@@ -10,13 +10,14 @@ from freqreg.evaluation.plots import (
     GradientPanel,
     gradient_figure,
     robustness_figure,
+    shares_figure,
     spectra_figure,
     svg,
     tradeoff_figure,
 )
 from freqreg.evaluation.report.blocks import Picture
 from freqreg.evaluation.report.curves import curves
-from freqreg.evaluation.report.groups import Group, first_portrayed
+from freqreg.evaluation.report.groups import Group, first_portrayed, has_shares
 from freqreg.evaluation.report.numbers import STANDARD
 from freqreg.evaluation.report.portrait import Portrait
 from freqreg.evaluation.report.runs import ReportedRun
@@ -55,6 +56,18 @@ def gradients_picture(name: str, groups: Sequence[Group]) -> Picture | None:
     figure = gradient_figure([_panel(*each) for each in shown], image=shown[0][-1].image)
     alt = "Mean magnitude spectrum of the input gradients, and the gradient of one image, by method"
     return Picture(name, svg(_fit(figure)), alt)
+
+
+def shares_picture(name: str, groups: Sequence[Group]) -> Picture | None:
+    """Share of J's power against radius, a line for each method that has them as a score."""
+    found = {g.label: first_portrayed(g) for g in groups if has_shares(g)}
+    portraits = {label: portrayed[1] for label, portrayed in found.items() if portrayed}
+    shown = {label: p.shares for label, p in portraits.items() if p.shares is not None}
+    if not shown:
+        return None
+    size = min(min(portrait.image.shape[-2:]) for portrait in portraits.values())
+    alt = "Share of the input gradients' power against radius of frequency, by method"
+    return Picture(name, svg(shares_figure(shown, size=size)), alt)
 
 
 def tradeoff_picture(name: str, comparison: Comparison) -> Picture:

@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from pandas import DataFrame
 
-from freqreg.evaluation.report.numbers import STANDARD, numbers
+from freqreg.evaluation.report.numbers import SHARES, STANDARD, numbers
 from freqreg.evaluation.report.portrait import Portrait
 from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.results.paper import METHODS, published
@@ -72,6 +72,17 @@ def baseline_of(group: Group, groups: Sequence[Group]) -> Group | None:
 def first_portrayed(group: Group) -> tuple[ReportedRun, Portrait] | None:
     """The group's first run that has a portrait, and the portrait."""
     return next(((run, run.portrait) for run in group.runs if run.portrait is not None), None)
+
+
+def has_shares(group: Group) -> bool:
+    """Whether shares of power by radius were measured of one of its runs."""
+    return bool(group.numbers[SHARES[0].title].count())
+
+
+def lacks_curve(group: Group) -> bool:
+    """Whether shares of power were measured, and no portrait shown has them radius by radius."""
+    found = first_portrayed(group)
+    return has_shares(group) and (found is None or found[1].shares is None)
 
 
 def _settings(group: Group) -> set[tuple[str, str]]:

@@ -10,7 +10,7 @@ from freqreg.evaluation.inputs.class_names import labels_for
 from freqreg.evaluation.inputs.examples import Examples, count_classes
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.opening import load_models
-from freqreg.evaluation.report.groups import first_portrayed, grouped
+from freqreg.evaluation.report.groups import first_portrayed, grouped, lacks_curve
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
 from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.results.digests import digest_of_images, digest_of_model
@@ -26,7 +26,8 @@ def with_portraits(
 ) -> list[ReportedRun]:
     """The runs, of which the first of each method and setting has a portrait.
 
-    Those that are missing are measured, and kept beside the runs' JSON files.
+    Those that are missing are measured, and kept beside the runs' JSON files; so are those
+    without shares of power, where the runs have these as a score.
 
     Args:
         runs: of one data set.
@@ -46,7 +47,11 @@ def with_portraits(
     presets = {run.preset for run in runs}
     alike = ([run for run in runs if run.preset == preset] for preset in presets)
     groups = (group for members in alike for group in grouped(members))
-    wanted = {id(group.runs[0]) for group in groups if first_portrayed(group) is None}
+    wanted = {
+        id(group.runs[0])
+        for group in groups
+        if first_portrayed(group) is None or lacks_curve(group)
+    }
     return [
         _with_portrait(run, load, network=network, ema=ema) if id(run) in wanted else run
         for run in runs

@@ -11,6 +11,7 @@ from freqreg.evaluation.corruptions.names import MAIN
 from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW, RELATIVE_COST
 from freqreg.evaluation.results.summary import corruption_accuracy, has_collapsed
+from freqreg.radial import BANDS
 
 STANDARD = "standard"
 
@@ -48,10 +49,12 @@ ATTACKS = (
 )
 SECONDS = Quantity("seconds a step", published="seconds", is_share=False, digits=3)
 RELATIVE = Quantity("× standard", published=RELATIVE_COST, is_share=False)
+SHARES = tuple(Quantity(f"{band} radii", "fourier_sensitivity", band) for band in BANDS)
 BIASES = (
     Quantity("log B_low", "log_b_low", "one quadrant", "log_b_low", is_share=False),
     Quantity("of the mirrored J", "log_b_low", "flipped", is_share=False),
     Quantity("of both", "log_b_low", "both quadrants", is_share=False),
+    *SHARES,
 )
 TRUST = (
     Quantity("calibration error", "clean", "ece"),

@@ -25,12 +25,14 @@ class Portrait:
         images_spectrum: that of the images themselves.
         gradient: J of the example.
         image: the example, in [0, 1].
+        shares: of J's power, by radius from 1 up; None in files of before they were kept.
     """
 
     spectrum: Float64[Tensor, "rows columns"]
     images_spectrum: Float64[Tensor, "rows columns"]
     gradient: Float[Tensor, "channel height width"]
     image: Float[Tensor, "channel height width"]
+    shares: Float64[Tensor, " radii"] | None = None
 
     @classmethod
     def measure(
@@ -51,18 +53,23 @@ class Portrait:
         """
         batches = zip(images.split(batch_size), labels.split(batch_size), strict=True)
         (gradient,) = input_gradients(model, [(images[:1], labels[:1])])
+        profile = gradient_profile(model, batches)
         return cls(
-            spectrum=gradient_profile(model, batches).spectrum,
+            spectrum=profile.spectrum,
             images_spectrum=image_profile(images.split(batch_size)).spectrum,
             gradient=gradient[0].float().cpu(),
             image=unit_range(images[:1])[0].float().cpu(),
+            shares=profile.shares,
         )
 
     def save(self, path: Path, *, of: ModelScores) -> None:
         """Write it, with the digest of the weights that it is of."""
         from safetensors.torch import save_file
 
-        tensors = {field.name: getattr(self, field.name).contiguous() for field in fields(self)}
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        tensors = {
+            name: tensor.contiguous() for name, tensor in found.items() if tensor is not None
+        }
         with atomic_write(path) as beside:
             save_file(tensors, beside, {"weights": of.about.get("weights", "")})
 
@@ -75,7 +82,8 @@ class Portrait:
             return None
         with safe_open(path, framework="pt") as file:
             kept = (file.metadata() or {}).get("weights", "")
-            tensors = {field.name: file.get_tensor(field.name) for field in fields(cls)}
+            names = {field.name for field in fields(cls)} - ({"shares"} - {*file.keys()})
+            tensors = {name: file.get_tensor(name) for name in names}
         return cls(**tensors) if kept == of.about.get("weights", "") else None
 
 

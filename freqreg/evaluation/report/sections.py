@@ -9,9 +9,10 @@ from freqreg.evaluation.report.conditions import condition_table, missing_lines,
 from freqreg.evaluation.report.figures import (
     gradients_picture,
     robustness_picture,
+    shares_picture,
     tradeoff_picture,
 )
-from freqreg.evaluation.report.groups import Group, grouped, with_published
+from freqreg.evaluation.report.groups import Group, grouped, has_shares, with_published
 from freqreg.evaluation.report.numbers import STANDARD
 from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.report.tables import (
@@ -47,7 +48,11 @@ def chapter(name: str, runs: Sequence[ReportedRun]) -> Chapter:
     )
     blocks = {
         "attacked": (*_warnings(dataset, runs[0].preset), attack_table(groups, dataset)),
-        "bias": (gradients_picture(f"{name}-gradients", own), bias_table(groups, dataset)),
+        "bias": (
+            gradients_picture(f"{name}-gradients", own),
+            *_shares(f"{name}-shares", own),
+            bias_table(groups, dataset),
+        ),
         "corrupted": (corruption_table(groups, dataset),),
         "tradeoff": (*tradeoffs, tradeoff_table(compared)),
         "robustness": (robustness_picture(f"{name}-robustness", own),),
@@ -73,6 +78,12 @@ def _warnings(dataset: str, preset: str) -> Iterator[Text]:
     yield Text(NOTES["collapsed"])
     if published(dataset, STANDARD, "seconds") is not None:
         yield Text(NOTES["costs"])
+
+
+def _shares(name: str, groups: Sequence[Group]) -> Iterator[Block | None]:
+    if any(map(has_shares, groups)):
+        yield Text(NOTES["shares"])
+        yield shares_picture(name, groups)
 
 
 def _footing(groups: Sequence[Group]) -> Iterator[Block]:

@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
+from freqreg import radial_shares
 from freqreg.evaluation.benchmark.scores import SCORES
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
@@ -57,7 +60,16 @@ def portrait_of(seed: int) -> Portrait:
     generator = torch.Generator().manual_seed(seed)
     spectra = torch.rand(2, 17, 17, generator=generator, dtype=torch.float64) + 0.1
     gradient, image = torch.rand(2, 3, 32, 32, generator=generator)
-    return Portrait(spectra[0], spectra[1], gradient - 0.5, image)
+    shares = radial_shares(gradient[None]).double()
+    return Portrait(spectra[0], spectra[1], gradient - 0.5, image, shares)
+
+
+def without_shares(path: Path) -> None:
+    """Make a portrait one of before it had shares."""
+    with safe_open(path, framework="pt") as file:
+        kept = {name: file.get_tensor(name) for name in [*file.keys()] if name != "shares"}
+        metadata = file.metadata()
+    save_file(kept, path, metadata)
 
 
 def save_results(folder: Path, method: str = "jafr", seed: int = 0, **settings: Any) -> Path:

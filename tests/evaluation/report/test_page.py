@@ -29,7 +29,7 @@ from freqreg.evaluation.report.markdown import as_markdown, figures_of
 from freqreg.evaluation.report.page import build, write_report
 from freqreg.evaluation.report.portrait import portrait_file
 from freqreg.evaluation.report.runs import read_runs
-from tests.evaluation.report.reported import save_run, scores_of_the_paper
+from tests.evaluation.report.reported import save_run, scores_of_the_paper, without_shares
 
 VOID = {"meta", "img", "br"}
 
@@ -61,6 +61,7 @@ def runs(tmp_path):
     losses = {"loss at 0.000000": 0.1, "loss at 0.500000": 2.0}
     rest = {
         "log_b_low": {"one quadrant": 5.0, "flipped": 4.0, "both quadrants": 4.5},
+        "fourier_sensitivity": {"low": 0.125, "middle": 0.25, "high": 0.625},
         "curve": curve | losses,
         "noise": {"low": 0.5, "high": 0.6, "sign": 0.7},
     }
@@ -111,7 +112,7 @@ def test_presets_are_apart_and_a_smaller_one_is_no_reproduction(tmp_path):
 def test_the_page_needs_nothing_but_itself(runs, tmp_path):
     write_report(runs, tmp_path / "report")
     outline = Outline((tmp_path / "report" / "report.html").read_text())
-    assert outline.tags.count("img") == 4 + 2
+    assert outline.tags.count("img") == 5 + 2
     assert not {"script", "link", "iframe", "object"} & set(outline.tags)
     for reference in outline.references:
         assert reference.startswith(("data:image/svg+xml;base64,", "#"))
@@ -132,7 +133,7 @@ def test_the_same_runs_give_the_same_bytes(runs, tmp_path):
     for name in ("a", "b"):
         write_report(runs, tmp_path / name)
     files = [path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.*")]
-    assert len(files) == 2 + 6
+    assert len(files) == 2 + 7
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
@@ -144,6 +145,7 @@ def test_markdown_refers_to_files_that_are_there(runs, tmp_path):
     assert named == [f"figures/{picture.name}.svg" for picture in figures_of(page)]
     assert [Path(name).stem for name in named] == [
         "cifar-10-preset-paper-gradients",
+        "cifar-10-preset-paper-shares",
         "cifar-10-preset-paper-tradeoff-1",  # JaFR, standard being what both are compared with
         "cifar-10-preset-paper-tradeoff-2",  # FGSM AT
         "cifar-10-preset-paper-robustness",
@@ -230,7 +232,7 @@ def test_evaluate_and_report_from_a_line_each(evaluated, capsys):
     page = (evaluated / "report" / "report.html").read_text()
     record = json.loads((evaluated / "evaluations" / "jafr.json").read_text())
     assert f"{record['scores']['log_b_low']['values']['one quadrant']:.2f}" in page
-    assert Outline(page).tags.count("img") == 2
+    assert Outline(page).tags.count("img") == 3
 
 
 def test_portraits_are_measured_once(evaluated, monkeypatch):
@@ -243,6 +245,39 @@ def test_portraits_are_measured_once(evaluated, monkeypatch):
     assert kept.read_bytes() == first
     again = (evaluated / "again" / "report.html").read_text()
     assert again == (evaluated / "report" / "report.html").read_text()
+
+
+def test_runs_without_the_score_have_no_part_of_shares(runs):
+    page = build([run for run in runs if run.dataset == "photos"])
+    assert all(run.portrait.shares is not None for run in runs if run.portrait)
+    text = as_markdown(page, figures="figures")
+    assert "shares" not in text
+    assert "radii" not in text
+
+
+def test_shares_stand_in_picture_table_and_conditions(runs):
+    text = as_markdown(build(runs), figures="figures")
+    assert text.count("Low, middle and high radii") == 1
+    assert "| low radii | middle radii | high radii |" in text
+    assert "12.50 ± 0.00 | 25.00 ± 0.00 | 62.50 ± 0.00 |" in text
+    (svg,) = (p.svg.decode() for p in figures_of(build(runs)) if p.name.endswith("-shares"))
+    for label in ("standard", "JaFR", "FGSM AT"):
+        assert f"<!-- {label} -->" in svg
+
+
+def test_a_portrait_of_before_shares_is_measured_again(evaluated):
+    main(["report", "evaluations", "--data", "test.safetensors"])
+    kept = portrait_file(evaluated / "evaluations" / "jafr.json")
+    first = kept.read_bytes()
+    without_shares(kept)
+    main(["report", "evaluations", "--output-dir", "old"])
+    old = (evaluated / "old" / "report.md").read_text()
+    assert "shares of power by radius: JaFR" in old
+    assert "spectra and pictures of J:" not in old
+    main(["report", "evaluations", "--data", "test.safetensors", "--output-dir", "again"])
+    assert kept.read_bytes() == first
+    for name in ("report.md", "report.html"):
+        assert (evaluated / "again" / name).read_text() == (evaluated / "report" / name).read_text()
 
 
 def test_weights_that_were_changed_since_are_told(evaluated):

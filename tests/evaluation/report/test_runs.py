@@ -9,7 +9,7 @@ from freqreg.evaluation.report.groups import baseline_of, grouped, with_publishe
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
 from freqreg.evaluation.report.runs import read_runs
 from freqreg.evaluation.results.records import ModelScores, RecordError
-from tests.evaluation.report.reported import portrait_of, save_results, save_run
+from tests.evaluation.report.reported import portrait_of, save_results, save_run, without_shares
 
 
 def test_a_record_is_read_with_what_its_run_folder_says(tmp_path):
@@ -102,6 +102,14 @@ def test_a_portrait_of_other_weights_is_not_shown(tmp_path):
     path.write_text(json.dumps(content))
     assert Portrait.load(portrait_file(path), of=ModelScores.load(path)) is None
     assert read_runs([path])[0].portrait is None
+
+
+def test_a_portrait_of_before_shares_is_read_without_them(tmp_path):
+    path = save_run(tmp_path, "jafr", 0, portrait=True)
+    without_shares(portrait_file(path))
+    portrait = read_runs([path])[0].portrait
+    assert portrait.shares is None
+    assert torch.equal(portrait.spectrum, portrait_of(0).spectrum)
 
 
 def test_runs_that_differ_in_their_seed_alone_are_a_group(tmp_path):

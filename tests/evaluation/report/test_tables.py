@@ -232,6 +232,13 @@ def test_conditions_are_beside_the_paper_s(tmp_path):
     assert "paper" not in curve[1].text
 
 
+def test_what_is_no_accuracy_has_no_sampling_error(tmp_path):
+    shares = {"low": 0.5, "middle": 0.25, "high": 0.25}
+    save_run(tmp_path, "jafr", 0, scores={"fourier_sensitivity": shares})
+    (row,) = condition_table(groups_in(tmp_path)).rows
+    assert [cell.text for cell in row] == ["shares of power", "profiled images 1000", "1,000", "–"]
+
+
 def test_runs_under_different_conditions_are_told_apart(tmp_path):
     save_run(tmp_path, "jafr", 0, scores={"pgd": {"accuracy": 0.5}})
     few = EvaluationSettings(attack_steps=20)
