@@ -11,6 +11,7 @@ from study.mini.claims.corruption_shifts import FAMILIES
 from study.mini.results import read, select
 from study.mini.runs import BAND, LOW, StudyRun
 from study.mini.verdict import Outcome
+from study.mini.write_page import Arguments, main
 from synthetic_cells import MODEL, NO_MODEL, Scores, under_corruptions, write, write_stage
 
 from freqreg.evaluation.corruptions.names import CORRUPTIONS
@@ -96,6 +97,13 @@ def test_h_shows_jafr_of_stage_2_beside(tmp_path: Path) -> None:
     assert row["noise and blur, points"].startswith("+3.89"), "(4 * 5 + 5 * 3) / 9"
     assert len(claim.shown["accuracies"]) == len(CORRUPTIONS)
     assert set(claim.figures) == {"mini-bands"}
+
+
+def test_the_page_has_the_picture_as_soon_as_there_are_cells(tmp_path: Path) -> None:
+    write_bands(tmp_path, TRADE, REVERSE)
+    main(Arguments(tmp_path, tmp_path))
+    assert "](images/mini-bands.svg)" in (tmp_path / "results.md").read_text()
+    assert (tmp_path / "images" / "mini-bands.svg").exists()
 
 
 def gaining(
