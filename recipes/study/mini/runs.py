@@ -31,10 +31,7 @@ STAGE_3 = {"lambda_freq": 0.01}
 BAND = {"lambda_fourier": 0.5}
 """The authors' λ: either band is favoured at it."""
 
-LOW: tuple[Mapping[str, Any], ...] = (
-    *({"lambda_fourier": 0.1}, {"lambda_fourier": 0.2}, BAND),
-    {**BAND, "penalty_target": 0.5},
-)
+LOW = ({"lambda_fourier": 0.1}, {"lambda_fourier": 0.2}, BAND, {**BAND, "penalty_target": 0.5})
 """Ways of favouring low frequencies."""
 
 MEASURED = (

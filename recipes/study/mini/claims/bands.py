@@ -2,6 +2,7 @@
 
 from pandas import DataFrame, concat
 
+from study.mini.claims.clean_accuracy import POINTS
 from study.mini.claims.corruption_shifts import (
     BESIDE,
     DIFFERENCE,
@@ -29,8 +30,6 @@ from study.mini.verdict import (
     within,
 )
 
-POINTS = 1.0
-"""Of clean accuracy, by which it may differ where it is called equal."""
 CODED = "coded as JPEG before they were corrupted"
 
 
