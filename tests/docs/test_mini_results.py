@@ -37,11 +37,11 @@ def test_without_cells_everything_is_undecided(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     page = written(tmp_path / "none", tmp_path)
     found: list[Claim] = claims(read(tmp_path / "none"), tmp_path / "none")
-    assert [claim.letter for claim in found] == list("abcdefg")
+    assert [claim.letter for claim in found] == list("abcdefghijk")
     assert {part.outcome for claim in found for part in claim.parts} == {"undecided"}
     assert "0 of 6 cells are there" in page
     assert "<br>no model" not in page
-    assert "Of 7 claims 7 are undecided (a, b, c, d, e, f, g).\n" in page
+    assert "Of 11 claims 11 are undecided (a, b, c, d, e, f, g, h, i, j, k).\n" in page
 
 
 def test_a_page_with_costs_names_their_machine(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_the_page_begins_with_the_count_of_outcomes() -> None:
     )
 
 
-@pytest.mark.parametrize("letter", "abcdefg")
+@pytest.mark.parametrize("letter", "abcdefghijk")
 def test_each_claim_tells_how_its_images_were_coded(letter: str) -> None:
     page = (ROOT / "docs" / "results.md").read_text()
     (chapter,) = re.findall(rf"^## \({letter}\).*?(?=^## )", page, re.MULTILINE | re.DOTALL)

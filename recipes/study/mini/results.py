@@ -19,7 +19,7 @@ from study.mini.scores import collapsed
 A_MODEL = 0.15
 """Clean accuracy below which a run is no model."""
 
-FULL = {"penalty_every": 1, "penalty_share": 1.0}
+FULL = {"penalty_every": 1, "penalty_share": 1.0, "penalty_target": None}
 """All of a penalty."""
 
 NOT_FOUND = {
@@ -66,7 +66,7 @@ def select(study: DataFrame, stage: Stage, *methods: Method, **settings: Any) ->
     """
     rows = study.loc[study.stage == stage]
     for name, value in (FULL | settings).items():
-        rows = rows.loc[rows[name] == value]
+        rows = rows.loc[rows[name].isna() if value is None else rows[name] == value]
     absent = ", ".join(method for method in methods if method not in set(rows.method))
     if absent:
         raise LookupError(

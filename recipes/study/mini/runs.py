@@ -8,7 +8,7 @@ from recipe.settings.experiment import Changes, Method, preset
 
 from freqreg.evaluation.results.paper import METHODS
 
-Stage = Literal[1, 2, 3]
+Stage = Literal[1, 2, 3, 4]
 
 Kind = tuple[Method, Mapping[str, Any]]
 """A method, and what it changes in its stage's settings; its runs differ in their seeds alone."""
@@ -27,6 +27,12 @@ LESS_AT_LAMBDA = 0.02
 STAGE_2 = {"lambda_freq": 0.003}
 STAGE_3 = {"lambda_freq": 0.01}
 """Chosen on seed 100, as rules.md says."""
+
+BAND = {"lambda_fourier": 0.5}
+"""The authors' λ: either band is favoured at it."""
+
+LOW = ({"lambda_fourier": 0.1}, {"lambda_fourier": 0.2}, BAND, {**BAND, "penalty_target": 0.5})
+"""Ways of favouring low frequencies."""
 
 MEASURED = (
     preset(penalty_every=1, penalty_share=1.0, best_every=0, noise_rms=0.1)
@@ -53,6 +59,7 @@ class Plan:
 
 
 RESIDUAL = MEASURED | preset(width=16, batch_size=64, max_learning_rate=0.1, epochs=10)
+FREQUENCY = RESIDUAL | preset(train_images=20_000, eps_255=8)
 
 STAGES: dict[Stage, Plan] = {
     1: Plan(
@@ -68,7 +75,7 @@ STAGES: dict[Stage, Plan] = {
         ),
     ),
     2: Plan(
-        RESIDUAL | preset(train_images=20_000, eps_255=8),
+        FREQUENCY,
         range(3),
         (
             *(("standard", {}), ("jafr", STAGE_2), ("jafr-", STAGE_2)),
@@ -81,10 +88,17 @@ STAGES: dict[Stage, Plan] = {
         (("fgsm", {}), ("nfgsm", {}), ("fgsm+jafr", STAGE_3)),
         once=(("fgsm+jafr-", STAGE_3), ("fgsm+gradalign", {}), ("pgd2", {})),
     ),
+    4: Plan(
+        FREQUENCY,
+        range(3),
+        (("standard", {}), *(("fourier-low", low) for low in LOW), ("fourier-high", BAND)),
+    ),
 }
 
 _WORDS = {
     "lambda_freq": "λ {minus}{}",
+    "lambda_fourier": "λ {}",
+    "penalty_target": "target {}",
     "penalty_every": "at each {}th step",
     "penalty_share": "on {} of each batch",
 }

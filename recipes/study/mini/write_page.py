@@ -14,6 +14,8 @@ from pandas import DataFrame, Series
 from freqreg._files import write_text
 from freqreg.evaluation.report.blocks import NOTHING
 from freqreg.evaluation.results.paper import SOURCE
+from study.mini.claims.band_share import band_share
+from study.mini.claims.bands import equal_accuracy, favouring_high, favouring_low
 from study.mini.claims.bias_order import bias_order
 from study.mini.claims.clean_accuracy import clean_accuracy
 from study.mini.claims.collapse import collapse
@@ -71,7 +73,9 @@ def main(arguments: Arguments) -> None:
 def claims(study: DataFrame, folder: Path) -> list[Claim]:
     """All of them; `folder` has the benchmark's file."""
     judges = (bias_order, collapse, corruptions, clean_accuracy)
-    return [*(judge(study) for judge in judges), cost(folder), masking(study), doing_less(study)]
+    ours = (doing_less, favouring_low, favouring_high, equal_accuracy, band_share)
+    theirs = [*(judge(study) for judge in judges), cost(folder), masking(study)]
+    return [*theirs, *(judge(study) for judge in ours)]
 
 
 def in_a_sentence(found: Sequence[Claim]) -> str:

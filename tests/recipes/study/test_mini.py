@@ -10,14 +10,14 @@ from recipe.settings.experiment import preset
 from study.mini import run as mini
 from study.mini import scores as mini_scores
 from study.mini.run import Arguments
-from study.mini.runs import CHOOSING, LAMBDAS, LESS, STAGES, Stage, StudyRun, cells
+from study.mini.runs import BAND, CHOOSING, LAMBDAS, LESS, STAGES, Stage, StudyRun, cells
 from study.mini.scores import collapsed, score_names
 from tiny_experiment import EXPERIMENT, images
 
 from freqreg.errors import SettingError
 
 
-@pytest.mark.parametrize(("stage", "count"), [(1, 100), (2, 15), (3, 12)])
+@pytest.mark.parametrize(("stage", "count"), [(1, 100), (2, 15), (3, 12), (4, 18)])
 def test_stages_have_their_cells_seed_by_seed(stage: Stage, count: int) -> None:
     found = cells(stage)
     assert len({cell.name for cell in found}) == len(found) == count
@@ -32,6 +32,13 @@ def test_a_cell_is_named_by_what_it_changes() -> None:
     less |= {"fgsm+jafr-lambda_freq=0.02-penalty_share=0.25-seed0"}
     assert names - less == {f"fgsm+jafr-lambda_freq={size}-seed0" for size in LAMBDAS}
     assert less < names
+
+
+def test_the_bands_have_the_settings_and_seeds_of_the_frequencies() -> None:
+    assert (STAGES[4].settings, STAGES[4].seeds) == (STAGES[2].settings, STAGES[2].seeds)
+    labels = ["standard", *(f"Fourier low, λ {size}" for size in (0.1, 0.2, 0.5))]
+    labels += ["Fourier low, λ 0.5, target 0.5", "Fourier high, λ 0.5"]
+    assert [cell.label for cell in cells(4, (0,))] == labels
 
 
 def test_seeds_that_choose_are_measured_on_train_images_held_out(
@@ -78,6 +85,8 @@ def test_scores_are_those_of_the_stage() -> None:
     assert score_names(StudyRun(3, "fgsm", CHOOSING), measures()) == ()
     assert "corruptions" in score_names(StudyRun(2, "jafr", 0), measures())
     assert score_names(StudyRun(2, "jafr", 0, {"lambda_freq": 1, **LESS[0]}), measures()) == ()
+    of_bands = score_names(StudyRun(4, "fourier-high", 0, BAND), measures())
+    assert of_bands == (*score_names(StudyRun(2, "jafr", 0), measures()), "fourier_sensitivity")
     assert "autoattack" in score_names(StudyRun(3, "fgsm", 0), measures())
     assert "autoattack" not in score_names(StudyRun(3, "fgsm", 0), broken)
     assert "transfer" in score_names(StudyRun(3, "fgsm", 0), broken)

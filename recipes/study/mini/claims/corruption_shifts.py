@@ -93,6 +93,10 @@ def _noise_minus(found: Numbers, drawn: Columns) -> float:
     return float(found[FAMILIES["noise"]].mean() - found[drawn].mean())
 
 
+def _mean(found: Numbers, drawn: Columns) -> float:
+    return float(found[drawn].mean())
+
+
 def _correlation(found: Numbers, drawn: Columns) -> float:
     return rank_correlation(BIAS[drawn], found[drawn])
 
@@ -101,6 +105,8 @@ WEATHER_AND_DIGITAL = (FAMILIES["weather"], FAMILIES["digital"])
 BUT_NOISE = [columns for family, columns in FAMILIES.items() if family != "noise"]
 
 DIFFERENCE = Statistic("noise minus weather and digital, points", WEATHER_AND_DIGITAL, _noise_minus)
+NOISE_AND_BLUR = Statistic("noise and blur, points", (FAMILIES["noise"], FAMILIES["blur"]), _mean)
+OTHERS = Statistic("weather and digital, points", WEATHER_AND_DIGITAL, _mean)
 TRENDS = (
     Statistic("Spearman with log B_low", tuple(FAMILIES.values()), _correlation),
     Statistic("Spearman without the noises", BUT_NOISE, _correlation),

@@ -38,21 +38,22 @@ def corruptions(study: DataFrame) -> Claim:
     standard = select(of_2, 2, "standard")
     jafr, minus = pairs = [(select(of_2, 2, method), standard) for method in BESIDE]
     parts = (
-        _verdict(f"JaFR's change is higher {_WHERE}", jafr, above, [DIFFERENCE]),
-        _verdict(f"JaFR(-)'s change is lower {_WHERE}", minus, below, [DIFFERENCE]),
-        _verdict("JaFR's change falls with log B_low of the corruption", jafr, below, TRENDS),
-        _verdict("JaFR(-)'s change rises with it", minus, above, TRENDS),
+        shift_verdict(f"JaFR's change is higher {_WHERE}", jafr, above, [DIFFERENCE]),
+        shift_verdict(f"JaFR(-)'s change is lower {_WHERE}", minus, below, [DIFFERENCE]),
+        shift_verdict("JaFR's change falls with log B_low of the corruption", jafr, below, TRENDS),
+        shift_verdict("JaFR(-)'s change rises with it", minus, above, TRENDS),
     )
     shown = {
         "statistics": DataFrame(map(_row, pairs)),
-        "accuracies": _accuracies(select(of_2, 2, "standard", *BESIDE)),
+        "accuracies": accuracies_under(select(of_2, 2, "standard", *BESIDE)),
     }
     title = "JaFR moves accuracy towards noise, JaFR(-) towards weather and digital corruptions"
     images = "coded as JPEG before they were corrupted"
-    return Claim("c", title, images, parts, shown, _figures(pairs))
+    return Claim("c", title, images, parts, shown, shifts_figure("mini-corruptions", pairs))
 
 
-def _verdict(claim: str, pair: Pair, side: Side, statistics: Sequence[Statistic]) -> Verdict:
+def shift_verdict(claim: str, pair: Pair, side: Side, statistics: Sequence[Statistic]) -> Verdict:
+    """Whether all statistics of a method's changes lie on a side."""
     found = {statistic.name: statistic.estimate(changes(*pair)) for statistic in statistics}
     reason = "; ".join(f"{name} {with_interval(each, 2)}" for name, each in found.items())
     return judged(claim, pair, together(map(side, found.values())), reason + left_out(pair))
@@ -76,17 +77,18 @@ def _beside(statistic: Statistic, found: DataFrame, theirs: Numbers) -> str:
     return f"{ours}<br>by seed {seeds}<br>paper {paper}"
 
 
-def _figures(pairs: Sequence[Pair]) -> dict[str, Figure]:
+def shifts_figure(name: str, pairs: Sequence[Pair]) -> dict[str, Figure]:
+    """Changes by the frequency of the corruption; none where no two cells can be compared."""
     found = {method.label.iloc[0]: changes(method, standard) for method, standard in pairs}
     means = {label: seeds.mean() for label, seeds in found.items() if len(seeds)}
     if not means:
         return {}
     categories, baseline = [CATEGORIES[name] for name in CORRUPTIONS], METHODS["standard"]
     figure = tradeoff_figure(CORRUPTIONS, BIAS, means, categories=categories, baseline=baseline)
-    return {"mini-corruptions": figure}
+    return {name: figure}
 
 
-def _accuracies(rows: DataFrame) -> DataFrame:
+def accuracies_under(rows: DataFrame) -> DataFrame:
     """Mean over the models of each kind."""
     return DataFrame(
         {
