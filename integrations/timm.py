@@ -57,8 +57,8 @@ class RegularizedTask(TrainingTask):
     ) -> dict[str, Tensor]:
         """The task's results on the images of the main pass, with the objective as the loss.
 
-        In evaluation, that is without gradients or with the trained module in eval mode, these
-        are the task's own results on `input`.
+        Without gradients these are the task's own results on `input`. The modules' modes do not
+        matter: a model in eval mode trains as well (FixRes, frozen batch norm).
 
         Args:
             input: as timm's loaders give them, normalised.
@@ -72,7 +72,7 @@ class RegularizedTask(TrainingTask):
             InputError: `input` is a NaFlex batch of patches.
             SettingError: a schedule needs `step`.
         """
-        if not self._trains:
+        if not torch.is_grad_enabled():
             return super().forward(input, target)
         _require_images(input)
         self._require_step(step)
@@ -86,12 +86,6 @@ class RegularizedTask(TrainingTask):
                 record=results.record,
             )
         return results.main | results.parts
-
-    @property
-    def _trains(self) -> bool:
-        """train.py switches the trained module between modes, not the task."""
-        model = self.get_trainable_module()
-        return torch.is_grad_enabled() and model is not None and model.training
 
     def _require_step(self, step: int | None) -> None:
         try:

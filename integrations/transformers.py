@@ -14,7 +14,7 @@ from freqreg.objective import Objective, require_objective
 from freqreg.regularizers.base import Regularizer
 
 try:
-    from transformers import Trainer
+    from transformers import Trainer, TrainerCallback
 
     from freqreg.integrations._meter import Meter
     from freqreg.integrations._transformers.loss_scale import Count, LossShare, Share
@@ -50,10 +50,23 @@ class RegularizedTrainerMixin(_Base):
         **kwargs: the Trainer's.
 
     Raises:
-        SettingError: `objective` is not an Objective, or the processor does not tell its pixels.
+        SettingError: `objective` is not an Objective, or the processor does not tell its pixels;
+            a class comes before the mixin that is a Trainer already; or, at the end of the first
+            step, a subclass's `compute_loss` or `training_step` went around the objective.
     """
 
     objective: Objective
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        order = cls.__mro__
+        if Trainer in order and order.index(Trainer) < order.index(RegularizedTrainerMixin):
+            before = next(base.__name__ for base in cls.__bases__ if issubclass(base, Trainer))
+            raise SettingError(
+                f"{cls.__name__} has {before} before RegularizedTrainerMixin, and would train "
+                f"without the objective. Put the mixin first: class {cls.__name__}("
+                f"RegularizedTrainerMixin, {before})."
+            )
 
     def __init__(self, *args: Any, objective: Objective | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -62,6 +75,8 @@ class RegularizedTrainerMixin(_Base):
         processor = getattr(self, "processing_class", None)
         self.objective = _in_pixels_of(processor, objective or Objective())
         self._meter, self._loss_share = Meter(), LossShare(self)
+        self._was_asked = False
+        self.add_callback(_AskedBeforeTheFirstUpdate(self))
 
     def add_regularizer(self, regularizer: Regularizer) -> "RegularizedTrainerMixin":
         """Minimise `regularizer` as well from the next step on."""
@@ -77,6 +92,9 @@ class RegularizedTrainerMixin(_Base):
     ) -> Any:
         """The objective in training, with the outputs of its main pass; else the Trainer's loss.
 
+        A subclass that overrides it must call it. Training is wherever gradients are enabled
+        within `train()`, or the model is in training mode.
+
         Args:
             model: maps `pixel_values` [batch, channel, height, width] to outputs.
             inputs: a batch with `pixel_values`.
@@ -86,8 +104,11 @@ class RegularizedTrainerMixin(_Base):
         Raises:
             InputError: the batch has no `pixel_values`.
         """
-        if not (model.training and torch.is_grad_enabled()):
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        if not (torch.is_grad_enabled() and (model.training or self.is_in_train)):
+            return super().compute_loss(
+                model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch
+            )
+        self._was_asked = True
         self._require_one_device()
         images = _images_of(inputs)
         share = self._share_of(model, inputs, num_items_in_batch)
@@ -115,7 +136,8 @@ class RegularizedTrainerMixin(_Base):
         self, model: nn.Module, inputs: dict[str, Any], count: Count
     ) -> tuple[Tensor, Any]:
         """The Trainer's loss, and the model's outputs."""
-        return cast(tuple[Tensor, Any], super().compute_loss(model, inputs, True, count))
+        loss = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=count)
+        return cast(tuple[Tensor, Any], loss)
 
     def _share_of(self, model: nn.Module, inputs: dict[str, Any], count: Count) -> Share:
         if not self.objective.regularizers:
@@ -133,9 +155,41 @@ class RegularizedTrainerMixin(_Base):
                 "CUDA_VISIBLE_DEVICES=0."
             )
 
+    def _require_asked(self) -> None:
+        changes = self.objective.regularizers or self.objective.mixer is not None
+        if self._was_asked or not changes:
+            return
+        overrides = ", ".join(_overrides(self)) or "The Trainer"
+        raise SettingError(
+            f"{overrides} computed the step without the objective: no penalty, no mixer. An "
+            "overriding compute_loss must call super().compute_loss(...), a training_step "
+            "self.compute_loss(...). To replace the Trainer's loss, override it in a class of "
+            "Trainer, here called Mine, and put the mixin before that: "
+            "class Regularized(RegularizedTrainerMixin, Mine)."
+        )
+
 
 class RegularizedTrainer(RegularizedTrainerMixin, Trainer):
     """The transformers Trainer, with an `Objective`: the mixin says how."""
+
+
+class _AskedBeforeTheFirstUpdate(TrainerCallback):
+    """Raise before the optimizer's first update if no micro-batch asked for the objective."""
+
+    def __init__(self, trainer: RegularizedTrainerMixin) -> None:
+        self._trainer = trainer
+
+    def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:
+        self._trainer._require_asked()
+
+
+def _overrides(trainer: RegularizedTrainerMixin) -> list[str]:
+    """What the Trainer can have gone to instead of the mixin: Class.method."""
+    order = type(trainer).__mro__
+    before = order[: order.index(RegularizedTrainerMixin)]
+    at = [(owner, "training_step") for owner in order if owner is not Trainer]
+    at += [(owner, "compute_loss") for owner in before]
+    return [f"{owner.__name__}.{method}" for owner, method in at if method in vars(owner)]
 
 
 @contextmanager

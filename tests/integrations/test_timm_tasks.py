@@ -24,6 +24,8 @@ from tests.integrations.timm_parts import (
     network,
     task_of,
 )
+from tests.references import jafr_penalty
+from tests.steps import NO_FLOOR
 
 
 def unregularized(result: dict[str, Tensor]) -> bool:
@@ -38,21 +40,24 @@ def test_evaluation_passes_through() -> None:
         assert unregularized(regularized(x, y))
     with torch.inference_mode():
         assert unregularized(regularized(x, y))
-    regularized.eval()
-    assert_close(regularized(x, y)["loss"], task(x, y)["loss"])
-    assert unregularized(regularized(x, y))
 
 
-def test_the_trained_module_alone_says_whether_it_trains() -> None:
-    """As in train.py, which never calls train() or eval() of the task."""
-    regularized = regularize(task_of("ClassificationTask"), Objective([JaFR(0.1)]))
+@pytest.mark.parametrize("whole_task", [False, True])
+def test_a_model_in_eval_mode_trains_with_the_penalty(whole_task: bool) -> None:
+    """Fine-tuning with frozen batch norm and dropout, as FixRes does."""
+    model = network(WITH_BATCH_NORM, drop_rate=0.5).double()
+    task = ClassificationTask(model, verbose=False)
+    regularized = regularize(task, Objective([JaFR(0.3, floor=NO_FLOOR)]))
+    (regularized if whole_task else model).eval()
     x, y = batch(dtype=torch.float64)
-    model = regularized.get_trainable_module()
-    assert model is not None
-    model.eval()
-    assert unregularized(regularized(x, y))
-    model.train()
-    assert "jafr" in regularized(x, y)
+    buffers = copy.deepcopy(dict(model.named_buffers()))
+    result = regularized(x, y)
+    leaf = x.clone().requires_grad_()
+    main = F.cross_entropy(model(leaf), y)
+    (gradient,) = torch.autograd.grad(main, leaf, create_graph=True)
+    expected = main + 0.3 * jafr_penalty(gradient)
+    assert_close(grads_of(model, result["loss"]), grads_of(model, expected), rtol=1e-6, atol=1e-10)
+    assert_close(dict(model.named_buffers()), buffers, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("kind", TASKS)

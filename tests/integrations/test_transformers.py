@@ -19,8 +19,8 @@ from freqreg import (
 )
 from freqreg.errors import InputError, SecondDerivativeError, SettingError
 from freqreg.integrations.transformers import RegularizedTrainer, RegularizedTrainerMixin
-from tests.integrations.trainer_runs import InOrder, arguments, assert_same, change
-from tests.integrations.vision_transformers import Pictures, small_vit
+from tests.integrations.trainer_runs import InOrder, PlainInOrder, arguments, assert_same, change
+from tests.integrations.vision_transformers import CLASSES, Pictures, small_vit
 
 pytestmark = pytest.mark.usefixtures("unchecked_shapes")
 
@@ -179,3 +179,108 @@ def test_the_mixin_goes_with_other_trainers(tmp_path: Path) -> None:
     )
     run.train()
     assert "jafr" in run.state.log_history[0]
+
+
+def weighted(outputs: Any, labels: Tensor) -> Tensor:
+    return F.cross_entropy(outputs.logits, labels, weight=torch.linspace(0.5, 2, CLASSES).double())
+
+
+class Weighted(InOrder):
+    """As the Trainer's documentation overrides it."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        labels = inputs.pop("labels")
+        outputs = model(**inputs)
+        loss = weighted(outputs, labels)
+        return (loss, outputs) if return_outputs else loss
+
+
+class WeightedAnyhow(InOrder):
+    """With what else the Trainer may give."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, **kwargs):  # pyright: ignore[reportIncompatibleMethodOverride]
+        return Weighted.compute_loss(self, model, inputs, return_outputs)  # pyright: ignore[reportArgumentType]
+
+
+class PlainWeighted(PlainInOrder):
+    """Not regularized yet."""
+
+    compute_loss = Weighted.compute_loss
+
+
+class PlainWeightedAnyhow(PlainInOrder):
+    """Not regularized yet."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, **kwargs):  # pyright: ignore[reportIncompatibleMethodOverride]
+        return Weighted.compute_loss(self, model, inputs, return_outputs)  # pyright: ignore[reportArgumentType]
+
+
+class OwnStep(InOrder):
+    """A step of its own."""
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        model(**inputs).loss.backward()
+        return torch.zeros(())
+
+
+class TestOverriddenLoss:
+    """A subclass's loss is regularized, or refused before the first update."""
+
+    def run(self, kind: type, folder: Path, objective: Objective, model: Any = None) -> Any:
+        data = Pictures(8, torch.float64)
+        model = model or small_vit().double()
+        return kind(model, arguments(folder), train_dataset=data, objective=objective)
+
+    @pytest.mark.parametrize("objective", [OBJECTIVES["JaFR"], Objective(mixer=FGSM())], ids=str)
+    @pytest.mark.parametrize("kind", [Weighted, WeightedAnyhow, OwnStep])
+    def test_what_goes_around_the_objective_is_refused(
+        self, kind: type, objective: Objective, tmp_path: Path
+    ) -> None:
+        class Below(kind): ...
+
+        run = self.run(Below, tmp_path, objective)
+        before = {name: value.clone() for name, value in run.model.named_parameters()}
+        method = "training_step" if kind is OwnStep else "compute_loss"
+        with pytest.raises(SettingError, match=rf"^{kind.__name__}\.{method} computed .*super\(\)"):
+            run.train()
+        assert_same(dict(run.model.named_parameters()), before, 0.0)
+
+    @pytest.mark.parametrize("kind", [Weighted, WeightedAnyhow, OwnStep])
+    def test_without_objective_it_trains_and_with_one_it_evaluates(
+        self, kind: type, tmp_path: Path
+    ) -> None:
+        self.run(kind, tmp_path, Objective()).train()
+        run, data = self.run(kind, tmp_path, OBJECTIVES["JaFR"]), Pictures(8, torch.float64)
+        assert "eval_loss" in run.evaluate(data)
+        assert run.predict(data).predictions.shape == (8, CLASSES)
+
+    @pytest.mark.parametrize("plain", [PlainWeighted, PlainWeightedAnyhow])
+    def test_a_mixin_before_the_loss_regularizes_it(self, plain: type, tmp_path: Path) -> None:
+        class Mixed(RegularizedTrainerMixin, plain): ...
+
+        change_of = change(self.run(Mixed, tmp_path, OBJECTIVES["JaFR"]))
+        weight = torch.linspace(0.5, 2, CLASSES).double()
+        expected = by_hand(
+            OBJECTIVES["JaFR"], lambda logits, y: F.cross_entropy(logits, y, weight=weight), 1
+        )
+        assert_same(change_of, expected)
+
+    def test_a_loss_that_calls_the_mixin_s_is_regularized(self, tmp_path: Path) -> None:
+        class Doubled(InOrder):
+            def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+                return 2 * super().compute_loss(*args, **kwargs)
+
+        found = change(self.run(Doubled, tmp_path, OBJECTIVES["JaFR"]))
+        once = by_hand(OBJECTIVES["JaFR"], F.cross_entropy, 1)
+        assert_same(found, {name: 2 * value for name, value in once.items()})
+
+    def test_a_mixin_after_a_trainer_is_refused(self) -> None:
+        with pytest.raises(SettingError, match=r"Late\(RegularizedTrainerMixin, PlainWeighted\)"):
+
+            class Late(PlainWeighted, RegularizedTrainerMixin): ...
+
+    def test_a_model_that_stays_in_eval_mode_is_regularized(self, tmp_path: Path) -> None:
+        model = small_vit().double().eval()
+        model.train = lambda mode=True: model
+        found = change(self.run(InOrder, tmp_path, OBJECTIVES["JaFR"], model))
+        assert_same(found, by_hand(OBJECTIVES["JaFR"], F.cross_entropy, 1))
