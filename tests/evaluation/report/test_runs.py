@@ -108,6 +108,7 @@ def test_a_portrait_of_before_shares_is_read_without_them(tmp_path):
     path = save_run(tmp_path, "jafr", 0, portrait=True)
     without_shares(portrait_file(path))
     portrait = read_runs([path])[0].portrait
+    assert portrait is not None
     assert portrait.shares is None
     assert torch.equal(portrait.spectrum, portrait_of(0).spectrum)
 
