@@ -1,6 +1,7 @@
 """The trainer in two processes, on one node and, after a kill, on two."""
 
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -43,6 +44,15 @@ def weights_in(path: Path) -> dict[str, Tensor]:
     return torch.load(path)
 
 
+def free_port() -> int:
+    """Below those that the system gives to connections: another test's may take one of these."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as tried:
+            if tried.connect_ex(("127.0.0.1", port)):
+                return port
+    raise OSError("No port of a hundred is free.")
+
+
 PROGRAM = ("-m", "tests.integrations.accelerate_processes")
 
 
@@ -62,11 +72,8 @@ def resumed(killed: Path) -> Path:
 
     Rehearsed with two launchers that meet at a port, as the documentation shows.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    meeting = f"--nnodes 2 --nproc_per_node 1 --master_addr 127.0.0.1 --master_port {port}".split()
-    rest = (*meeting, *PROGRAM, str(killed), "resumed")
+    meeting = f"--nnodes 2 --nproc_per_node 1 --master_addr 127.0.0.1 --master_port {free_port()}"
+    rest = (*meeting.split(), *PROGRAM, str(killed), "resumed")
     assert ended([launcher("--node_rank", rank, *rest) for rank in "01"]) == ["", ""]
     return killed
 
