@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pandas import DataFrame
 
-from freqreg.evaluation.report.markdown import markdown_table
+from freqreg.evaluation.report.rendering import markdown_table
 
 
 def rendered(template: Path, filters: dict[str, Callable[..., Any]], **values: Any) -> str:

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 
-from freqreg.evaluation.report.blocks import Block, Chapter, Points, Section, Table, Text
+from freqreg.evaluation.report.blocks import Block, Chapter, Picture, Section, Table
 from freqreg.evaluation.report.conditions import condition_table, missing_lines, version_lines
 from freqreg.evaluation.report.figures import (
     gradients_picture,
@@ -72,17 +72,17 @@ def chapter_title(run: ReportedRun) -> str:
     return f"{title}, preset {run.preset}" if run.preset else title
 
 
-def _warnings(dataset: str, preset: str) -> Iterator[Text]:
+def _warnings(dataset: str, preset: str) -> Iterator[str]:
     if dataset in DATASETS and preset not in ("", "paper"):
-        yield Text(NOTES["smaller"].format(preset=preset))
-    yield Text(NOTES["collapsed"])
+        yield NOTES["smaller"].format(preset=preset)
+    yield NOTES["collapsed"]
     if published(dataset, STANDARD, "seconds") is not None:
-        yield Text(NOTES["costs"])
+        yield NOTES["costs"]
 
 
 def _shares(name: str, groups: Sequence[Group]) -> Iterator[Block | None]:
     if any(map(has_shares, groups)):
-        yield Text(NOTES["shares"])
+        yield NOTES["shares"]
         yield shares_picture(name, groups)
 
 
@@ -90,7 +90,7 @@ def _footing(groups: Sequence[Group]) -> Iterator[Block]:
     lists = {"Measured with:": version_lines(groups), "Missing:": missing_lines(groups)}
     for title, lines in lists.items():
         if lines:
-            yield from (Text(title), Points(lines))
+            yield from (title, lines)
 
 
 def _section(
@@ -103,8 +103,8 @@ def _section(
 ) -> Section | None:
     """The section, with the numbers of the paper's tables; None where nothing has numbers."""
     told = [b for b in blocks if b is not None and not (isinstance(b, Table) and not b.rows)]
-    if all(isinstance(block, Text | Points) for block in told):
+    if not any(isinstance(block, Table | Picture) for block in told):
         return None
     own = ", ".join(str(number) for number in tables_of(dataset) if number in tables)
-    texts = [Text(" ".join(note.split()))] if note else []
+    texts = [" ".join(note.split())] if note else []
     return Section(f"{title} (Table {own})" if own else title, (*texts, *told))
