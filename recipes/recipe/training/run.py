@@ -23,10 +23,10 @@ from recipe.results.files import RESULTS, BestModel, Results, begin
 from recipe.results.measures import Measures, measures_of
 from recipe.results.model_card import CARD, card
 from recipe.settings.experiment import Method, Settings
-from recipe.training.best_model import BEST, BestKeepingTrainer, selection
+from recipe.training.best_model import BEST, selection
 from recipe.training.networks import network_kwargs
 from recipe.training.objectives import objective
-from recipe.training.optimizer import make_optimizer
+from recipe.training.trainer import RecipeTrainer, make_optimizer
 
 WATCHED_IMAGES = 1000
 
@@ -119,7 +119,7 @@ def perform(
 
 
 def measured(
-    run: Run, trainer: BestKeepingTrainer, test: LabelledImages, config: dict[str, Any]
+    run: Run, trainer: RecipeTrainer, test: LabelledImages, config: dict[str, Any]
 ) -> Results:
     """The results of a trained run, of the weights in its folder."""
     progress = trainer.progress
@@ -137,7 +137,7 @@ def measured(
 
 
 def best_model(
-    run: Run, trainer: BestKeepingTrainer, test: LabelledImages, last: Measures
+    run: Run, trainer: RecipeTrainer, test: LabelledImages, last: Measures
 ) -> BestModel | None:
     """The figures of the best model, which may be the last."""
     best, selection = trainer.best, trainer.selection
@@ -154,7 +154,7 @@ def best_model(
 
 
 def _measures(
-    run: Run, folder: Path, test: LabelledImages, trainer: BestKeepingTrainer
+    run: Run, folder: Path, test: LabelledImages, trainer: RecipeTrainer
 ) -> Measures:
     loaded = load_model(folder, device=trainer.accelerator.device)
     return measures_of(loaded, test, run.settings)
@@ -162,7 +162,7 @@ def _measures(
 
 def make_trainer(
     run: Run, train: LabelledImages, test: LabelledImages, accelerator: Accelerator
-) -> BestKeepingTrainer:
+) -> RecipeTrainer:
     """The trainer of a run, with a model of fresh weights.
 
     Args:
@@ -181,11 +181,10 @@ def make_trainer(
         drop_last=True,
         collate_fn=lambda batch: batch,
     )
-    return BestKeepingTrainer(
-        selection(model, train, settings, accelerator.device),
+    return RecipeTrainer(
+        settings,
         lambda strength: objective(run.method, settings, train.pixels.shape[-1], strength=strength),
-        settings.warmup_epochs.value,
-        settings.penalty_share.value,
+        selection(model, train, settings, accelerator.device),
         model,
         make_optimizer(model, settings),
         loader,
