@@ -153,9 +153,7 @@ def best_model(
     )
 
 
-def _measures(
-    run: Run, folder: Path, test: LabelledImages, trainer: RecipeTrainer
-) -> Measures:
+def _measures(run: Run, folder: Path, test: LabelledImages, trainer: RecipeTrainer) -> Measures:
     loaded = load_model(folder, device=trainer.accelerator.device)
     return measures_of(loaded, test, run.settings)
 
