@@ -64,10 +64,6 @@ From = Annotated[
 ]
 """A value that --help shows with its source."""
 
-paper = Source.PAPER
-"""What the paper states; it wins over its published code."""
-published_code = Source.CODE
-"""What the code published with the paper has, where the paper is silent."""
 our_choice = Source.OURS
 """What neither states; the note says why it is so."""
 
