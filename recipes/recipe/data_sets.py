@@ -16,22 +16,16 @@ Load = Callable[[Path | None], tuple[LabelledImages, LabelledImages]]
 
 @dataclass(frozen=True)
 class HubDataset:
-    """Where a data set lies on the Hugging Face hub, and how its table is laid out.
-
-    Args:
-        test_splits: names of the split that is tested on; the hub's first, then what local
-            copies call it.
-        config: the hub repository's configuration, where it has several.
-        torchvision: where torchvision puts the same images, where it has them.
-    """
+    """Where a data set lies on the Hugging Face hub, and how its table is laid out."""
 
     repository: str
     classes: int
     image_column: str
     label_column: str
+    # names of the split that is tested on; the hub's first, then what local copies call it
     test_splits: tuple[str, ...] = ("test",)
-    config: str | None = None
-    torchvision: str | None = None
+    config: str | None = None  # the hub repository's configuration, where it has several
+    torchvision: str | None = None  # where torchvision puts the same images, where it has them
 
     def names_of(self, split: Split) -> tuple[str, ...]:
         """What the split may be called, the hub's name first."""

@@ -18,20 +18,13 @@ from freqreg.evaluation.results.records import ModelScores
 
 @dataclass(frozen=True, eq=False)
 class Portrait:
-    """The frequencies of a model's input gradients J and of its images, and one J.
+    """The frequencies of a model's input gradients J and of its images, and one J."""
 
-    Args:
-        spectrum: mean magnitude spectrum of J, DC first.
-        images_spectrum: that of the images themselves.
-        gradient: J of the example.
-        image: the example, in [0, 1].
-        shares: of J's power, by radius from 1 up; None in files of before they were kept.
-    """
-
-    spectrum: Float64[Tensor, "rows columns"]
-    images_spectrum: Float64[Tensor, "rows columns"]
-    gradient: Float[Tensor, "channel height width"]
-    image: Float[Tensor, "channel height width"]
+    spectrum: Float64[Tensor, "rows columns"]  # mean magnitude spectrum of J, DC first
+    images_spectrum: Float64[Tensor, "rows columns"]  # that of the images themselves
+    gradient: Float[Tensor, "channel height width"]  # J of the example
+    image: Float[Tensor, "channel height width"]  # the example, in [0, 1]
+    # of J's power, by radius from 1 up; None in files of before they were kept
     shares: Float64[Tensor, " radii"] | None = None
 
     @classmethod

@@ -16,21 +16,14 @@ from freqreg.evaluation.results.records import Entry, ModelScores, RecordError, 
 
 @dataclass(frozen=True)
 class ReportedRun:
-    """A trained model and what was measured of it.
+    """A trained model and what was measured of it."""
 
-    Args:
-        record: its scores; of those in both files, the ones of `freqreg evaluate`.
-        files: where they are from.
-        config: config.json of its run; empty where there is none.
-        seconds_per_step: of its training, where known.
-        portrait: its spectrum and input gradient, where they were kept.
-    """
-
-    record: ModelScores
-    files: tuple[Path, ...]
+    record: ModelScores  # its scores; of those in both files, the ones of `freqreg evaluate`
+    files: tuple[Path, ...]  # where they are from
+    # config.json of its run; empty where there is none
     config: Mapping[str, Any] = field(default_factory=dict)
-    seconds_per_step: float | None = None
-    portrait: Portrait | None = None
+    seconds_per_step: float | None = None  # of its training, where known
+    portrait: Portrait | None = None  # its spectrum and input gradient, where they were kept
 
     @property
     def dataset(self) -> str:

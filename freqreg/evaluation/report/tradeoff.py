@@ -21,17 +21,12 @@ PAPER = "the paper's"
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """A method and what it is compared with, both by their labels.
+    """A method and what it is compared with, both by their labels."""
 
-    Args:
-        method: the label of one.
-        baseline: the label of the other.
-        changes: accuracy minus the baseline's in points, of means over seeds: a row for each of at
-            least two corruptions, a column for ours, and one for the paper's where it has them.
-    """
-
-    method: str
-    baseline: str
+    method: str  # the label of one
+    baseline: str  # the label of the other
+    # accuracy minus the baseline's in points, of means over seeds: a row for each of at least two
+    # corruptions, a column for ours, and one for the paper's where it has them
     changes: DataFrame
 
 

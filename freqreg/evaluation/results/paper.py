@@ -49,34 +49,21 @@ CORRUPTION_LOG_B_LOW: dict[str, float] = _CONTENT["corruption_log_b_low"]
 
 @dataclass(frozen=True)
 class Published:
-    """A figure of the paper.
+    """A figure of the paper."""
 
-    Args:
-        table: its number.
-        mean: over seeds; accuracies and mCE in percent.
-        std: over seeds, where printed.
-    """
-
-    table: int
-    mean: float
-    std: float | None = None
+    table: int  # its number
+    mean: float  # over seeds; accuracies and mCE in percent
+    std: float | None = None  # over seeds, where printed
 
 
 @dataclass(frozen=True)
 class Erratum:
-    """What seems to be misprinted.
+    """What seems to be misprinted."""
 
-    Args:
-        where: in the paper.
-        note: what is wrong with it.
-        score: of the figures concerned, if they are figures.
-        methods: whose.
-    """
-
-    where: str
-    note: str
-    score: str | None = None
-    methods: tuple[str, ...] = ()
+    where: str  # in the paper
+    note: str  # what is wrong with it
+    score: str | None = None  # of the figures concerned, if they are figures
+    methods: tuple[str, ...] = ()  # whose
 
     def concerns(self, figure: Published, method: str, score: str) -> bool:
         """Whether this figure is in doubt."""

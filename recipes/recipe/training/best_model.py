@@ -25,22 +25,15 @@ Weights = Mapping[str, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """By what models of a run are compared: accuracy under PGD on the same images each time.
+    """By what models of a run are compared: accuracy under PGD on the same images each time."""
 
-    Args:
-        model: a copy of the network, whose weights are overwritten: the one in training, its
-            modes and statistics are left alone.
-        images: as they are, not augmented.
-        held_out: whether they are kept out of training.
-        attack: drawn from the same seed each time.
-        every: optimizer steps between comparisons; the last step has one as well.
-    """
-
+    # a copy of the network, whose weights are overwritten: the one in training, its modes and
+    # statistics are left alone
     model: nn.Module
-    images: LabelledImages
-    held_out: bool
-    attack: PGDAttack
-    every: int
+    images: LabelledImages  # as they are, not augmented
+    held_out: bool  # whether they are kept out of training
+    attack: PGDAttack  # drawn from the same seed each time
+    every: int  # optimizer steps between comparisons; the last step has one as well
 
     def is_due(self, step: int, *, last: int) -> bool:
         """Whether the model after `step` optimizer steps, of `last`, is compared."""

@@ -18,8 +18,7 @@ from freqreg.evaluation.inputs.models import build_network, load_model, use_diff
 from freqreg.evaluation.metrics.accuracy import accuracy
 from freqreg.evaluation.results.environment import versions
 from recipe.data.augment import RandomCropAndFlip
-from recipe.results.commit import current_commit
-from recipe.results.files import RESULTS, BestModel, Results, begin
+from recipe.results.files import RESULTS, BestModel, Results, begin, current_commit
 from recipe.results.measures import Measures, measures_of
 from recipe.results.model_card import CARD, card
 from recipe.settings.experiment import Method, Settings
@@ -35,27 +34,20 @@ logger = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Run:
-    """What is trained, how, and where it goes.
+    """What is trained, how, and where it goes."""
 
-    Args:
-        experiment: name of the data set's recipe.
-        streamed: train by `objective.losses`, one graph alive at a time.
-        checkpoint_every: optimizer steps between checkpoints.
-        published: the method's settings in the preset paper, which the model's card compares
-            with; None where there are none.
-        keep_freed_memory: as of the trainer.
-    """
-
-    experiment: str
+    experiment: str  # name of the data set's recipe
     method: Method
     settings: Settings
     seed: int
     folder: Path
     preset: str = ""
-    streamed: bool = False
-    checkpoint_every: int = 200
+    streamed: bool = False  # train by `objective.losses`, one graph alive at a time
+    checkpoint_every: int = 200  # optimizer steps between checkpoints
+    # the method's settings in the preset paper, which the model's card compares with; None where
+    # there are none
     published: Settings | None = None
-    keep_freed_memory: bool = True
+    keep_freed_memory: bool = True  # as of the trainer
 
     def network(self, train: LabelledImages) -> dict[str, Any]:
         """Name and arguments for `build_network`, as they stand in config.json."""
