@@ -15,29 +15,10 @@ _CONTENT: dict[str, Any] = json.loads(
 
 SOURCE: str = _CONTENT["source"]
 
-DATASETS = {
-    "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100",
-    "svhn": "SVHN",
-    "tiny_imagenet": "Tiny ImageNet",
-}
+DATASETS: dict[str, str] = _CONTENT["datasets"]
 """The data sets of the paper, as people call them."""
 
-METHODS = {
-    "standard": "standard",
-    "jafr": "JaFR",
-    "jafr-": "JaFR(-)",
-    "fourier-low": "Fourier low",
-    "fourier-high": "Fourier high",
-    "fgsm": "FGSM AT",
-    "fgsm+jafr-": "FGSM AT + JaFR(-)",
-    "fgsm+jafr": "FGSM AT + JaFR",
-    "fgsm+gradalign": "FGSM AT + GradAlign",
-    "nfgsm": "N-FGSM AT",
-    "nfgsm+fourier-low": "N-FGSM AT + Fourier low",
-    "pgd2": "PGD-2 AT",
-    "pgd": "PGD AT",
-}
+METHODS: dict[str, str] = _CONTENT["methods"]
 """The recipes' methods as people call them, in the paper's order."""
 
 RELATIVE_COST = "relative cost"
