@@ -8,9 +8,9 @@ from pandas import DataFrame, Series
 from freqreg.evaluation.corruptions.names import GROUPS
 from freqreg.evaluation.metrics.rank_correlation import rank_correlation
 from freqreg.evaluation.report.blocks import Table, TableCell
-from freqreg.evaluation.report.cells import signed
 from freqreg.evaluation.report.groups import Group, baseline_of
 from freqreg.evaluation.report.numbers import CORRUPTION_ROWS
+from freqreg.evaluation.report.tables import signed
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW, published
 
 CATEGORIES = {name: category for category, names in GROUPS.items() for name in names}

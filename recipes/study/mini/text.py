@@ -6,7 +6,7 @@ from math import isnan
 from pandas import DataFrame, Series
 
 from freqreg.evaluation.report.blocks import NOTHING
-from freqreg.evaluation.report.cells import number, signed
+from freqreg.evaluation.report.tables import number, signed
 from study.mini.intervals import Estimate
 
 
