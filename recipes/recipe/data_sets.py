@@ -48,14 +48,9 @@ TINY_IMAGENET = HubDataset("zh-plus/tiny-imagenet", 200, "image", "label", ("val
 def load_split(dataset: HubDataset, split: Split, data_dir: Path | None = None) -> LabelledImages:
     """One split, decoded into memory; the next start finds it decoded in the user's cache.
 
-    Args:
-        dataset: one of the paper's.
-        split: train or test.
-        data_dir: a local copy. None: the hub.
-
     Raises:
-        ImagesError: the hub is out of reach, or the copy is not what the data set should be; with
-            the ways out.
+        ImagesError: the hub, which is asked where `data_dir` is None, is out of reach, or the copy
+            is not what the data set should be; with the ways out.
     """
     try:
         images = load_images(

@@ -20,11 +20,7 @@ HTML, MARKDOWN, FIGURES = "report.html", "report.md", "figures"
 def write_report(runs: Sequence[ReportedRun], folder: Path) -> Page:
     """Write report.html, which needs no other file, report.md, and figures/ for the latter.
 
-    The same runs give the same bytes.
-
-    Args:
-        runs: from `read_runs`.
-        folder: made where missing.
+    The same runs give the same bytes. The folder is made where missing.
     """
     page = build(runs)
     write_text(folder / HTML, as_html(page))

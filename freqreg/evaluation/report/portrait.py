@@ -36,14 +36,7 @@ class Portrait:
         *,
         batch_size: int = 64,
     ) -> "Portrait":
-        """The portrait of a model in eval mode; the example is the first image.
-
-        Args:
-            model: maps images in [0, 1] to logits.
-            images: uint8, or floats in [0, 1].
-            labels: their classes.
-            batch_size: images in one pass.
-        """
+        """The portrait of a model in eval mode; the example is the first image."""
         batches = zip(images.split(batch_size), labels.split(batch_size), strict=True)
         (gradient,) = input_gradients(model, [(images[:1], labels[:1])])
         profile = gradient_profile(model, batches)

@@ -51,9 +51,8 @@ class ReportedRun:
 def read_runs(places: Iterable[Path]) -> list[ReportedRun]:
     """All models that files in these places tell of, each once.
 
-    Args:
-        places: JSON files, or folders with such at any depth: records of `freqreg evaluate`, and
-            results.json of recipes. Other files are passed over.
+    Places are JSON files, or folders with such at any depth: records of `freqreg evaluate`, and
+    results.json of recipes. Other files are passed over.
 
     Raises:
         SettingError: a place does not exist, none has anything to report, or two files tell

@@ -33,12 +33,7 @@ NOTES = {name: " ".join(text.split()) for name, text in _CONTENT["notes"].items(
 
 
 def chapter(name: str, runs: Sequence[ReportedRun]) -> Chapter:
-    """All about the runs on one data set of one preset.
-
-    Args:
-        name: begins the names of figure files.
-        runs: with the same `dataset` and `preset`.
-    """
+    """All about the runs on one data set of one preset; `name` begins the names of figure files."""
     dataset = runs[0].dataset
     own = grouped(runs)
     groups, compared = with_published(own, dataset), comparisons(own, dataset)

@@ -45,12 +45,7 @@ def comparisons(groups: Sequence[Group], dataset: str) -> list[Comparison]:
 
 
 def correlation(changes: Series, *, without: Iterable[str] = ()) -> float:
-    """Spearman's rank correlation of changes with the corruptions' own log B_low.
-
-    Args:
-        changes: by corruption.
-        without: corruptions to leave out.
-    """
+    """Spearman's rank correlation of changes with the corruptions' own log B_low."""
     kept = changes.dropna().drop(list(without), errors="ignore")
     return rank_correlation([CORRUPTION_LOG_B_LOW[name] for name in kept.index], kept)
 

@@ -17,12 +17,7 @@ def card(
 ) -> str:
     """The card as Markdown, with what the hub wants to know in its head.
 
-    Args:
-        results: of the finished run.
-        train_images: how many it was trained on.
-        test_images: how many there are.
-        published: the method's settings in the preset paper; None: it is no experiment of the
-            paper.
+    `published` has the method's settings in the preset paper, if it is an experiment of the paper.
     """
     config, best = results.config, results.best
     last = {"last, reported": results.measures}

@@ -17,13 +17,10 @@ from recipe.settings.experiment import Settings
 def save_spectra(
     folders: Mapping[str, Path], test: LabelledImages, settings: Settings, path: Path
 ) -> None:
-    """Draw spectrum, log B_low and the first image's input gradient of each finished run.
+    """Draw spectrum, log B_low and the first image's input gradient of finished runs, by method.
 
-    Args:
-        folders: of the runs, by method.
-        test: the images that the gradients are taken at.
-        settings: say at how many.
-        path: of the picture; its ending names the format.
+    The gradients are taken at as many test images as the settings say. The ending of `path` names
+    the format.
     """
     shown = test.first(settings.profiled_images.value)
     images = (shown.pixels, shown.labels)

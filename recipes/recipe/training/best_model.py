@@ -51,12 +51,8 @@ def selection(
 ) -> Selection | None:
     """How the best model is chosen; None where the settings switch that off.
 
-    Args:
-        model: the network; it is copied.
-        train: all train images, those that the settings leave out of training too. The first
-            of these are chosen by where there are enough, else the first that are trained on,
-            as in the published code.
-        device: where the copy is attacked.
+    Of all train images the first that are not trained on choose where there are enough, else the
+    first that are, as in the published code. The network is copied to the device.
     """
     if not settings.best_every.value:
         return None

@@ -153,11 +153,7 @@ def _measures(run: Run, folder: Path, test: LabelledImages, trainer: RecipeTrain
 def make_trainer(
     run: Run, train: LabelledImages, test: LabelledImages, accelerator: Accelerator
 ) -> RecipeTrainer:
-    """The trainer of a run, with a model of fresh weights.
-
-    Args:
-        train: all train images; the settings say how many are trained on.
-    """
+    """The trainer of a run, with a model of fresh weights; the settings take of all train images."""
     settings = run.settings
     accelerator.free_memory()  # of an earlier run: it would be saved with this one
     set_seed(run.seed, device_specific=True)

@@ -66,13 +66,9 @@ def unplanned(folder: Path) -> list[str]:
 
 
 def select(study: DataFrame, stage: Stage, *methods: Method, **settings: Any) -> DataFrame:
-    """The rows of some methods, one after the other.
+    """The rows of some methods in a stage, one after the other.
 
-    Args:
-        study: as `read` returns it.
-        stage: theirs.
-        methods: theirs.
-        settings: theirs, as a StudyRun changes them; the full penalty's where not given.
+    The settings are those of the full penalty, but for what is given, as a StudyRun changes them.
 
     Raises:
         LookupError: there are no such runs of a method.
