@@ -50,10 +50,7 @@ def catastrophic_overfitting(
 def corruption_accuracy(record: ModelScores, name: str, *, kind: str = CORRUPTION) -> float | None:
     """Accuracy under a corruption, mean over severities; None where it was not measured.
 
-    Args:
-        record: of a model.
-        name: one of `CORRUPTIONS`.
-        kind: `CORRUPTION`, or `RECALIBRATED` for recalibrated batch norm statistics.
+    `kind` is `CORRUPTION`, or `RECALIBRATED` for recalibrated batch norm statistics.
     """
     entry = record.scores.get(f"{kind}/{name}")
     return None if entry is None else fmean(entry.values.values())
@@ -124,9 +121,7 @@ def _shared(record: ModelScores, other: ModelScores) -> list[str]:
 def summary(record: ModelScores, baseline: ModelScores | None = None) -> Values:
     """The headline numbers of a model that were measured; accuracies from 0 to 1.
 
-    Args:
-        record: of the model.
-        baseline: what mCE is relative to, which is left out where they cannot be compared.
+    mCE, relative to the baseline, is left out where the two cannot be compared.
     """
     attacks = ("fgsm", "pgd", "pgd-max-loss", "cw", "autoattack", "square", "transfer")
     found: dict[str, float | None] = {

@@ -113,9 +113,22 @@ def perform(
 def measured(
     run: Run, trainer: RecipeTrainer, test: LabelledImages, config: dict[str, Any]
 ) -> Results:
-    """The results of a trained run, of the weights in its folder."""
-    progress = trainer.progress
-    last = _measures(run, run.folder, test, trainer)
+    """The results of a trained run, of the weights in its folder; the best may be the last."""
+
+    def measures(folder: Path) -> Measures:
+        loaded = load_model(folder, device=trainer.accelerator.device)
+        return measures_of(loaded, test, run.settings)
+
+    progress, best, chosen_by = trainer.progress, trainer.best, trainer.selection
+    last, kept = measures(run.folder), None
+    if best is not None and chosen_by is not None:
+        kept = BestModel(
+            step=best.step,
+            pgd=best.correct / len(chosen_by.images),
+            images=len(chosen_by.images),
+            held_out=chosen_by.held_out,
+            measures=last if best.step == progress.step else measures(run.folder / BEST),
+        )
     return Results(
         method=run.method,
         measures=last,
@@ -124,36 +137,14 @@ def measured(
         history=progress.history,
         config=config,
         commit=current_commit(),
-        best=best_model(run, trainer, test, last),
+        best=kept,
     )
-
-
-def best_model(
-    run: Run, trainer: RecipeTrainer, test: LabelledImages, last: Measures
-) -> BestModel | None:
-    """The figures of the best model, which may be the last."""
-    best, selection = trainer.best, trainer.selection
-    if best is None or selection is None:
-        return None
-    is_last = best.step == trainer.progress.step
-    return BestModel(
-        step=best.step,
-        pgd=best.correct / len(selection.images),
-        images=len(selection.images),
-        held_out=selection.held_out,
-        measures=last if is_last else _measures(run, run.folder / BEST, test, trainer),
-    )
-
-
-def _measures(run: Run, folder: Path, test: LabelledImages, trainer: RecipeTrainer) -> Measures:
-    loaded = load_model(folder, device=trainer.accelerator.device)
-    return measures_of(loaded, test, run.settings)
 
 
 def make_trainer(
     run: Run, train: LabelledImages, test: LabelledImages, accelerator: Accelerator
 ) -> RecipeTrainer:
-    """The trainer of a run, with a model of fresh weights; the settings take of all train images."""
+    """The trainer of a run on so many of all train images as it says, with fresh weights."""
     settings = run.settings
     accelerator.free_memory()  # of an earlier run: it would be saved with this one
     set_seed(run.seed, device_specific=True)
