@@ -1,6 +1,14 @@
 """What a report consists of, whatever it is written in."""
 
+import tomllib
 from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+WORDS: dict[str, Any] = tomllib.loads(
+    files("freqreg.evaluation.report").joinpath("words.toml").read_text(encoding="utf-8")
+)
+"""What a report says beside its numbers; line breaks in it do not count."""
 
 NOTHING = "–"
 

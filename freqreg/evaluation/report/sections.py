@@ -1,10 +1,8 @@
 """What a report says of one data set, section by section; one without numbers is left out."""
 
-import tomllib
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.resources import files
 
-from freqreg.evaluation.report.blocks import Block, Chapter, Picture, Section, Table
+from freqreg.evaluation.report.blocks import WORDS, Block, Chapter, Picture, Section, Table
 from freqreg.evaluation.report.conditions import condition_table, missing_lines, version_lines
 from freqreg.evaluation.report.figures import (
     gradients_picture,
@@ -25,10 +23,7 @@ from freqreg.evaluation.report.tables import (
 from freqreg.evaluation.report.tradeoff import comparisons, tradeoff_table
 from freqreg.evaluation.results.paper import DATASETS, published, tables_of
 
-_CONTENT = tomllib.loads(
-    files("freqreg.evaluation.report").joinpath("sections.toml").read_text(encoding="utf-8")
-)
-NOTES = {name: " ".join(text.split()) for name, text in _CONTENT["notes"].items()}
+NOTES = {name: " ".join(text.split()) for name, text in WORDS["notes"].items()}
 """What is said beside the numbers, of several sections or under conditions."""
 
 
@@ -55,9 +50,7 @@ def chapter(name: str, runs: Sequence[ReportedRun]) -> Chapter:
         "seeds": seed_tables(own),
         "conditions": (condition_table(own), *_footing(groups)),
     }
-    sections = (
-        _section(blocks[key], dataset, **about) for key, about in _CONTENT["sections"].items()
-    )
+    sections = (_section(blocks[key], dataset, **about) for key, about in WORDS["sections"].items())
     return Chapter(chapter_title(runs[0]), tuple(s for s in sections if s is not None))
 
 
