@@ -27,10 +27,6 @@ class HubDataset:
     config: str | None = None  # the hub repository's configuration, where it has several
     torchvision: str | None = None  # where torchvision puts the same images, where it has them
 
-    def names_of(self, split: Split) -> tuple[str, ...]:
-        """What the split may be called, the hub's name first."""
-        return ("train",) if split == "train" else self.test_splits
-
 
 CIFAR10 = HubDataset("uoft-cs/cifar10", 10, "img", "label", torchvision="cifar-10-batches-py")
 CIFAR100 = HubDataset("uoft-cs/cifar100", 100, "img", "fine_label", torchvision="cifar-100-python")
@@ -73,7 +69,7 @@ def loader(dataset: HubDataset) -> Load:
 
 
 def _place(dataset: HubDataset, split: Split, data_dir: Path | None) -> tuple[str | Path, str]:
-    names = dataset.names_of(split)
+    names = ("train",) if split == "train" else dataset.test_splits
     if data_dir is None:
         return dataset.repository, names[0]
     if dataset.torchvision and (data_dir / dataset.torchvision.format(split=split)).exists():

@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 from pandas import DataFrame, Series
 
 from freqreg.evaluation.plots import (
-    GradientPanel,
     gradient_figure,
     robustness_figure,
     shares_figure,
@@ -18,12 +17,9 @@ from freqreg.evaluation.plots import (
 from freqreg.evaluation.report.blocks import Picture
 from freqreg.evaluation.report.groups import Group, first_portrayed, has_shares
 from freqreg.evaluation.report.numbers import STANDARD
-from freqreg.evaluation.report.portrait import Portrait
-from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.report.tradeoff import CATEGORIES, Comparison
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
 from freqreg.evaluation.results.records import ModelScores
-from freqreg.frequency_bias import log_low_frequency_bias
 
 _PAGE, _TITLES = 13.0, 0.8
 """Inches: width of the page, and room for titles that does not shrink with it."""
@@ -53,7 +49,11 @@ def gradients_picture(name: str, groups: Sequence[Group]) -> Picture | None:
     shown = [(group.label, *found) for group in groups if (found := first_portrayed(group))]
     if not shown:
         return None
-    figure = gradient_figure([_panel(*each) for each in shown], image=shown[0][-1].image)
+    panels = [
+        portrait.panel(label.replace(" + ", "\n+ "), run.record.value("log_b_low", "one quadrant"))
+        for label, run, portrait in shown
+    ]
+    figure = gradient_figure(panels, image=shown[0][-1].image)
     alt = "Mean magnitude spectrum of the input gradients, and the gradient of one image, by method"
     return Picture(name, svg(_fit(figure)), alt)
 
@@ -128,14 +128,6 @@ def _curve_of(record: ModelScores, part: str) -> dict[float, float]:
 
 def _columns(frame: DataFrame) -> dict[str, Series]:
     return {str(name): values for name, values in frame.items()}
-
-
-def _panel(label: str, run: ReportedRun, portrait: Portrait) -> GradientPanel:
-    bias = run.record.value("log_b_low", "one quadrant")
-    if bias is None:
-        bias = log_low_frequency_bias(portrait.spectrum).item()
-    title = label.replace(" + ", "\n+ ")
-    return GradientPanel(title, portrait.spectrum, bias, portrait.gradient)
 
 
 def _double_equally(axes: Axes, radii: Sequence[float]) -> None:

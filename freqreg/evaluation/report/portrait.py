@@ -13,7 +13,9 @@ from freqreg.evaluation.metrics.frequency_profile import (
     image_profile,
     input_gradients,
 )
+from freqreg.evaluation.plots import GradientPanel
 from freqreg.evaluation.results.records import ModelScores
+from freqreg.frequency_bias import log_low_frequency_bias
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,11 @@ class Portrait:
             image=unit_range(images[:1])[0].float().cpu(),
             shares=profile.shares,
         )
+
+    def panel(self, name: str, log_b_low: float | None = None) -> GradientPanel:
+        """Its column in a figure; None: the log B_low that its spectrum has."""
+        bias = log_low_frequency_bias(self.spectrum).item() if log_b_low is None else log_b_low
+        return GradientPanel(name, self.spectrum, bias, self.gradient)
 
     def save(self, path: Path, *, of: ModelScores) -> None:
         """Write it, with the digest of the weights that it is of."""

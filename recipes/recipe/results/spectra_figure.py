@@ -6,10 +6,9 @@ from pathlib import Path
 from freqreg.evaluation.inputs.examples import unit_range
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import load_model
-from freqreg.evaluation.plots import GradientPanel, gradient_figure
+from freqreg.evaluation.plots import gradient_figure
 from freqreg.evaluation.report.portrait import Portrait
 from freqreg.evaluation.results.paper import METHODS
-from freqreg.frequency_bias import log_low_frequency_bias
 from recipe.results.measures import PROFILED_AT_ONCE
 from recipe.settings.experiment import Settings
 
@@ -23,19 +22,11 @@ def save_spectra(
     the format.
     """
     shown = test.first(settings.profiled_images.value)
-    images = (shown.pixels, shown.labels)
-    portraits = {
-        METHODS.get(method, method): Portrait.measure(
-            load_model(folder).model, *images, batch_size=PROFILED_AT_ONCE
-        )
-        for method, folder in folders.items()
-    }
-    panels = [
-        GradientPanel(
-            name, found.spectrum, log_low_frequency_bias(found.spectrum).item(), found.gradient
-        )
-        for name, found in portraits.items()
-    ]
+    panels = []
+    for method, folder in folders.items():
+        images, size = (shown.pixels, shown.labels), PROFILED_AT_ONCE
+        portrait = Portrait.measure(load_model(folder).model, *images, batch_size=size)
+        panels.append(portrait.panel(METHODS.get(method, method)))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure = gradient_figure(panels, image=unit_range(shown.pixels[:1])[0])
     figure.savefig(path, dpi=150, bbox_inches="tight")
