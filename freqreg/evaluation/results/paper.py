@@ -67,17 +67,13 @@ def published(dataset: str, method: str, score: str) -> Published | None:
             V100), `RELATIVE_COST`, or "corruption/NAME".
     """
     if score == RELATIVE_COST:
-        return _relative_cost(dataset, method)
+        own, plain = (published(dataset, of, "seconds") for of in (method, "standard"))
+        return own and plain and Published(own.table, own.mean / plain.mean)
     for table in _CONTENT["tables"]:
         figure = table["methods"].get(method, {}).get(score)
         if table["dataset"] == dataset and figure is not None:
             return Published(table["table"], *figure)
     return None
-
-
-def _relative_cost(dataset: str, method: str) -> Published | None:
-    own, plain = (published(dataset, of, "seconds") for of in (method, "standard"))
-    return None if own is None or plain is None else Published(own.table, own.mean / plain.mean)
 
 
 def tables_of(dataset: str) -> dict[int, str]:

@@ -105,17 +105,14 @@ def mean_corruption_error(record: ModelScores, baseline: ModelScores) -> float |
 def incomparable(record: ModelScores, other: ModelScores) -> list[str]:
     """In what the conditions of two records differ: images, and settings of corruptions."""
     images = [{name: r.about.get(name) for name in ("images", "data")} for r in (record, other)]
+    names = [f"{CORRUPTION}/{name}" for name in CORRUPTIONS]
     pairs = [
         (record.scores[name].settings, other.scores[name].settings)
-        for name in _shared(record, other)
+        for name in names
+        if name in record.scores and name in other.scores
     ]
     texts = [differences(*pair, between=" and ") for pair in (images, *pairs)]
     return list(dict.fromkeys(chain.from_iterable(texts)))
-
-
-def _shared(record: ModelScores, other: ModelScores) -> list[str]:
-    names = (f"{CORRUPTION}/{name}" for name in CORRUPTIONS)
-    return [name for name in names if name in record.scores and name in other.scores]
 
 
 def summary(record: ModelScores, baseline: ModelScores | None = None) -> Values:

@@ -5,7 +5,7 @@ from functools import partial
 from math import isnan
 
 import numpy as np
-from pandas import DataFrame, Series, concat
+from pandas import DataFrame, concat
 from recipe.settings.experiment import Method
 
 from freqreg.evaluation.results.records import RecordError
@@ -43,9 +43,12 @@ def bias_order(study: DataFrame) -> Claim:
     )
     rows = concat([select(study, 2, "standard", "jafr", "jafr-"), select(study, 3, *ADVERSARIAL)])
     theirs = [number(_published_bias(method), 2) for method in rows.method.unique()]
+    each = seeds_table(
+        rows, lambda run: f"{number(run.log_b_low, 2)} ({number(run.log_b_low_flipped, 2)})"
+    )
     shown = {
         "pairs": DataFrame(map(_pair_row, [*terms, *order])),
-        "each": seeds_table(rows, _biases).assign(**{"Table 2": theirs}),
+        "each": each.assign(**{"Table 2": theirs}),
         "stage_1": _spread(select(study, 1, "fgsm", "nfgsm", "fgsm+gradalign", "fgsm+jafr")),
     }
     return Claim(parts, shown)
@@ -134,10 +137,6 @@ def _spread(rows: DataFrame) -> DataFrame:
         for label, files, runs in kinds(rows)
         for biases in [runs.log_b_low[runs.is_model]]
     )
-
-
-def _biases(run: Series) -> str:
-    return f"{number(run.log_b_low, 2)} ({number(run.log_b_low_flipped, 2)})"
 
 
 def _published_bias(method: Method) -> float:
