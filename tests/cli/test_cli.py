@@ -214,6 +214,9 @@ def test_profile_measures_heat_maps_and_goes_on_where_they_stopped(here):
     expected = fourier_heat_map(model, found.pixels, found.labels, norm=1, batch_size=64)
     errors = {name: error for line in lines[1:] for name, error in json.loads(line).items()}
     assert errors["1,2"] == expected[3 + 1, 3 + 2]
+    *_, kept = json.loads((here / "profiles" / "heat-maps.json").read_text())
+    assert (kept["model"], kept["images"], kept["norm"]) == ("b", 8, 1)
+    assert kept["errors"] == expected.tolist()
 
 
 def test_models_of_the_same_folder_name_are_told_apart(here, capsys):
