@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from freqreg.cli import main
 from freqreg.cli.profile import Profile
+from freqreg.cli.shared import file_name
 from freqreg.evaluation.attacks.isolation import seeded
 from freqreg.evaluation.corruptions import corrupt, open_corrupted
 from freqreg.evaluation.inputs.images import load_images
@@ -193,6 +194,14 @@ def test_profile_prints_and_draws(here, capsys, labels):
             assert f"{100 * share:.1f}" in printed
     for name in ("spectra", "gradients", "shares"):
         assert (here / "profiles" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [("runs/jafr", "runs-jafr"), ("runs/jafr-/", "runs-jafr-"), ("../x/b", "x-b"), ("~/x", "x")],
+)
+def test_files_are_named_after_what_they_are_about(source, name):
+    assert file_name(source) == name
 
 
 def test_profile_measures_heat_maps_and_goes_on_where_they_stopped(here):
