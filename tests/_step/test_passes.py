@@ -24,7 +24,7 @@ from freqreg import (
     Objective,
     is_probe,
 )
-from freqreg._step.passes import RandomState, same_randomness
+from freqreg._step.passes import RandomState, Replay
 from freqreg.differentiation import Differentiation
 from freqreg.mixers import Mixer
 
@@ -211,7 +211,7 @@ def test_randomness_returns_even_after_an_error(x: Tensor) -> None:
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        same_randomness(failing, start)(x)
+        Replay(start)(failing, x)
     assert torch.equal(torch.get_rng_state(), before)
 
 
