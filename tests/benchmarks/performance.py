@@ -12,7 +12,7 @@ from tests.benchmarks.machine import OtherWork, environment, machine, versions
 from tests.benchmarks.performance_page import page
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
-SUBJECT = ("model", "memory_format", "width", "batch_size", "image_size", "axis")
+SUBJECT = ("model", "memory_format", "precision", "width", "batch_size", "image_size", "axis")
 """The settings that tell one run of a program from another."""
 
 

@@ -5,6 +5,7 @@ GPU would make the host wait for, and what it would refuse, is noted with the li
 """
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -34,6 +35,9 @@ SIZED_BY_VALUES = {
 
 ANSWERS = {aten._local_scalar_dense.default, aten.equal.default}
 """They return a number or a truth value to the host."""
+
+REFUSED = 2
+"""torch's mode "error"."""
 
 INDEXED = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default}
 COPIES = {aten._to_copy.default, aten.copy_.default}
@@ -88,7 +92,13 @@ _pinned: dict[int, Tensor] = {}
 
 
 def note(what: str) -> None:
-    """One more of what a real GPU would wait for or refuse."""
+    """One more of what a real GPU would wait for or refuse.
+
+    Raises:
+        RuntimeError: as torch does where it was told so by `torch.cuda.set_sync_debug_mode`.
+    """
+    if torch.cuda.get_sync_debug_mode() == REFUSED and not what.startswith("generator"):
+        raise RuntimeError(f"called a synchronizing CUDA operation: {what} at {_where()}")
     events[what, _where()] += 1
 
 
@@ -238,10 +248,25 @@ def _noting(what: str, then: Callable[..., Any] = lambda *_, **__: None) -> Call
     return noted
 
 
+class Event:
+    """A mark in a stream whose work is done at once."""
+
+    def __init__(self, **_: object) -> None:
+        self._time = 0.0
+
+    def record(self) -> None:
+        """Set the mark."""
+        self._time = time.perf_counter()
+
+    def elapsed_time(self, end: "Event") -> float:
+        """Milliseconds."""
+        return 1000 * (end._time - self._time)
+
+
 def pretend() -> None:
     """From here on this process has a GPU. The driver must have been loaded before Python."""
     if not torch.cuda.is_available():
-        sys.exit("Start me by tests.fake_cuda.launch: the driver is not loaded.")
+        sys.exit("The driver is not loaded: python -m tests.fake_cuda MODULE")
     cuda: Any = torch.cuda
     cuda._initialized = True
     replaced = {
@@ -254,14 +279,16 @@ def pretend() -> None:
         "manual_seed": _generator.manual_seed,
         "manual_seed_all": _generator.manual_seed,
         "memory_allocated": lambda *_: 0,
-        "max_memory_allocated": lambda *_: 0,
+        "max_memory_allocated": lambda *_: 2**20,
         "reset_peak_memory_stats": lambda *_: None,
         "empty_cache": lambda: None,
+        "Event": Event,
     }
     for name, function in replaced.items():
         setattr(cuda, name, function)
     torch.accelerator.synchronize = cuda.synchronize
     torch.__future__.set_swap_module_params_on_conversion(True)
     torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(..., device=) goes by way of the CPU
+    torch.compile = lambda model, **_: model
     torch.backends.cudnn.enabled = False  # its kernels have no like on the CPU
     PretendedGPU().__enter__()
