@@ -14,6 +14,7 @@ from pandas import DataFrame, Series
 from freqreg._files import write_text
 from freqreg.evaluation.report.blocks import NOTHING
 from freqreg.evaluation.results.paper import SOURCE
+from study import on_gpu
 from study.mini.claims.band_share import band_share
 from study.mini.claims.bands import equal_accuracy, favouring_high, favouring_low
 from study.mini.claims.bias_order import bias_order
@@ -66,6 +67,8 @@ def main(arguments: Arguments) -> None:
         runs=runs(study, versions),
         versions=versions,
         others=unplanned(arguments.results_dir),
+        on_gpu=on_gpu.runs(arguments.results_dir.parent / "gpu"),
+        machines=on_gpu.machines(arguments.results_dir.parent / "gpu"),
     )
     write_text(arguments.docs_dir / "results.md", text)
 
