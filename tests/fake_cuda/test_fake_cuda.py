@@ -2,11 +2,18 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+pytestmark = pytest.mark.skipif(
+    torch.version.cuda is None or shutil.which("cc") is None,
+    reason="needs a build of torch for CUDA, though no GPU, and a C compiler",
+)
 
 ROOT = Path(__file__).parents[2]
 Events = dict[str, int]
