@@ -68,6 +68,12 @@ class OnGPU(Tensor):
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self.on_cpu.__reduce_ex__(protocol)
 
+    def storage(self) -> Any:
+        return self.on_cpu.storage()
+
+    def untyped_storage(self) -> torch.UntypedStorage:
+        return self.on_cpu.untyped_storage()
+
     def tolist(self) -> Any:
         note("wait: tolist")
         return self.on_cpu.tolist()
@@ -276,6 +282,8 @@ def pretend() -> None:
         "synchronize": _noting("wait: synchronize"),
         "get_rng_state": _noting("generator: read", lambda *_: _generator.get_state()),
         "set_rng_state": _noting("generator: write", lambda s, *_: _generator.set_state(s)),
+        "get_rng_state_all": lambda: [_generator.get_state()],
+        "set_rng_state_all": lambda states: _generator.set_state(states[0]),
         "manual_seed": _generator.manual_seed,
         "manual_seed_all": _generator.manual_seed,
         "memory_allocated": lambda *_: 0,
