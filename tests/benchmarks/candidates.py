@@ -101,6 +101,9 @@ CANDIDATES: dict[str, Candidate] = {
     ),
     "JaFR": Candidate(summed(Objective([JaFR()])), _JAFR, published=PUBLISHED["JaFR"]),
     "FourierSensitivity": Candidate(summed(Objective([FourierSensitivity()])), _JAFR),
+    "JaFR + FourierSensitivity": Candidate(
+        summed(Objective([JaFR(), FourierSensitivity()])), _JAFR
+    ),
     "Every(JaFR, 4)": Candidate(
         summed(Objective([Every(JaFR(), 4)])), Alternating(_JAFR, plain=3), steps=4, rarely=True
     ),
