@@ -39,13 +39,18 @@ def require_parameters(penalty: Tensor, inputs: tuple[Tensor, ...]) -> None:
     Raises:
         DeadRegularizerError: no parameter is reached.
     """
-    ours = {x.data_ptr() for x in inputs}
+    ours = {_memory(x) for x in inputs}
     leaves = (leaf(node) for node in nodes(penalty))
-    if all(tensor is None or tensor.data_ptr() in ours for tensor in leaves):
+    if all(tensor is None or _memory(tensor) in ours for tensor in leaves):
         raise DeadRegularizerError(
             "The penalty reaches no parameter: it would change nothing. Unfreeze some "
             "(parameter.requires_grad_()), and look for .detach() or torch.no_grad() in loss_fn."
         )
+
+
+def _memory(tensor: Tensor) -> int:
+    """What tells one tensor's memory from another's, also where it has no address."""
+    return tensor.untyped_storage()._cdata
 
 
 def require_second_derivatives(penalty: Tensor, probe: LossFn, x: Tensor) -> None:

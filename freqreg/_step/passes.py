@@ -1,5 +1,6 @@
 """The passes of one step: the main one runs live, every other one leaves no trace."""
 
+import pickle
 import random
 import sys
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ def is_probe() -> bool:
     return _PROBING.get()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RandomState:
     """The state of the global generators: torch's on the CPU and on devices, Python's, numpy's."""
 
@@ -50,6 +51,15 @@ class RandomState:
         """The same of torch's generators alone."""
         return cls({device: _rng_state(device) for device in devices | {torch.device("cpu")}})
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RandomState) and (
+            all(torch.equal(state, other.states[at]) for at, state in self.states.items())
+            and self.python == other.python
+            and pickle.dumps(self.numpy) == pickle.dumps(other.numpy)
+        )
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
+
     def restore(self) -> None:
         """Go back to this state."""
         for device, state in self.states.items():
@@ -61,18 +71,34 @@ class RandomState:
             numpy.set_state(self.numpy)
 
 
-def same_randomness(loss_fn: LossFn, start: RandomState) -> LossFn:
-    """`loss_fn` with the random numbers that follow `start`; the generators stay as they are."""
+class Replay:
+    """Passes of one closure on the random numbers after `start`; the generators stay as they are.
 
-    def replayed(x: Tensor) -> Tensor:
-        after = RandomState.now(frozenset(start.states))
-        start.restore()
+    The first tells whether the closure draws any. If not, the generators are left alone.
+    """
+
+    def __init__(self, start: RandomState) -> None:
+        self._start = start
+        self._draws: bool | None = None
+
+    def __call__(self, loss_fn: LossFn, x: Tensor) -> Tensor:
+        """`loss_fn(x)`."""
+        if self._draws is False:
+            return loss_fn(x)
+        before = self._now()
+        moved = before != self._start
+        if moved:
+            self._start.restore()
         try:
             return loss_fn(x)
         finally:
-            after.restore()
+            if self._draws is None:
+                self._draws = self._now() != self._start
+            if moved or self._draws:
+                before.restore()
 
-    return replayed
+    def _now(self) -> RandomState:
+        return RandomState.now(frozenset(self._start.states))
 
 
 class Passes:
@@ -104,7 +130,7 @@ class Passes:
         self._probe = frozen_batch_norm(self._probed, model) if freeze_probes else self._probed
         self._devices = devices
         self.wrappers = Wrappers(model)
-        self._start: RandomState | None = None
+        self._replay: Replay | None = None
         self._aux: Any = None
         self._awaits_aux = has_aux and not trains
 
@@ -118,7 +144,7 @@ class Passes:
     def probe(self, x: Tensor) -> Tensor:
         """The loss elsewhere, with the main pass's masks and no trace."""
         with self.wrappers.watching(), _probing():
-            return same_randomness(self._probe, self._mark_start())(x)
+            return self._mark_start()(self._probe, x)
 
     def take_aux(self) -> Any:
         """What the closure returned beside the loss; None before, and after it was taken."""
@@ -131,10 +157,10 @@ class Passes:
             self._aux, self._awaits_aux = aux, False
         return loss
 
-    def _mark_start(self) -> RandomState:
-        if self._start is None:
-            self._start = RandomState.now(self._devices)
-        return self._start
+    def _mark_start(self) -> Replay:
+        if self._replay is None:
+            self._replay = Replay(RandomState.now(self._devices))
+        return self._replay
 
 
 def _parts_of(loss_fn: Callable[[Tensor], Any], has_aux: bool) -> AuxLossFn:

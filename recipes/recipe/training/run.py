@@ -157,7 +157,9 @@ def make_trainer(
         shuffle=True,
         drop_last=True,
         collate_fn=lambda batch: batch,
+        pin_memory=accelerator.device.type == "cuda",
     )
+    accelerator.dataloader_config.non_blocking = True
     return RecipeTrainer(
         settings,
         lambda strength: objective(run.method, settings, train.pixels.shape[-1], strength=strength),

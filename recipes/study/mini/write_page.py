@@ -14,6 +14,7 @@ from pandas import DataFrame, Series
 from freqreg._files import write_text
 from freqreg.evaluation.report.blocks import NOTHING
 from freqreg.evaluation.results.paper import SOURCE
+from study import on_gpu
 from study.mini.claims import corruptions, differences
 from study.mini.claims.collapse import collapse
 from study.mini.claims.cost import cost
@@ -62,6 +63,8 @@ def main(arguments: Arguments) -> None:
         runs=runs(study, versions),
         versions=versions,
         others=unplanned(arguments.results_dir),
+        on_gpu=on_gpu.runs(arguments.results_dir.parent / "gpu"),
+        machines=on_gpu.machines(arguments.results_dir.parent / "gpu"),
     )
     write_text(arguments.docs_dir / "results.md", text)
     write_text(arguments.docs_dir / "snippets" / "steering.md", as_table(steering(study)) + "\n")
