@@ -23,9 +23,9 @@ EXPERIMENT = Experiment(
     base=Settings(
         **SETUP,
         train_images=paper(100_000, "all of them"),
-        flip=our_choice(True, "as on CIFAR-100; no commands were published"),
+        flip=published_code(True),
         epochs=paper(30, "as on CIFAR-100"),
-        warmup_epochs=our_choice(0, "as on CIFAR-100; no commands were published"),
+        warmup_epochs=published_code(0),
         max_learning_rate=paper(0.3, "cyclic; by the code it peaks at floor(2/5 of the epochs)"),
         lambda_align=our_choice(0.2, "as on CIFAR-100; no commands were published"),
         lambda_freq=paper(0.002),

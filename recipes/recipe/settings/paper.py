@@ -15,6 +15,7 @@ SETUP: Changes = {
     "pgd_steps": published_code(10, "from a zero start"),
     "pgd_step_255": published_code(2),
     "pgd2_steps": our_choice(2, "of ε/2: a baseline of our own, from a zero start as PGD"),
+    "limits_stay": published_code(True, "by PyTorch 1.4's derivative of its clamp; today 1/2"),
     "nfgsm_alpha": our_choice(1.0, "de Jorge et al. 2022; not a method of the paper"),
     "nfgsm_noise": our_choice(2.0, "de Jorge et al. 2022; not a method of the paper"),
     "lambda_fourier": our_choice(0.5, "Krishnamachari et al. 2022; not a method of the paper"),
@@ -53,7 +54,11 @@ def fourier(rate: float, adversarial_rate: float) -> dict[Method, Changes]:
 
 
 LIBRARY_DEFAULTS = preset(
-    absolute_floor=None, alpha_shift=0.0, batch_norm="main pass", attack_select="broken"
+    limits_stay=False,
+    absolute_floor=None,
+    alpha_shift=0.0,
+    batch_norm="main pass",
+    attack_select="broken",
 )
 
 MINI: Changes = LIBRARY_DEFAULTS | preset(
