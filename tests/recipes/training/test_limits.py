@@ -24,7 +24,7 @@ class ClampOf14(torch.autograd.Function):
         return torch.max(torch.min(x, torch.ones_like(x)), torch.zeros_like(x))
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         (x,) = ctx.saved_tensors
         lower = torch.min(x, torch.ones_like(x))
         return grad.masked_fill(lower <= 0, 0).masked_fill(x >= 1, 0)
@@ -44,7 +44,7 @@ def network() -> torch.nn.Module:
 
 def attacked(model: Any, x: Tensor, y: Tensor, *, step: float, steps: int) -> tuple[Tensor, Tensor]:
     """The published attack from a zero start: the perturbation, and its last gradient."""
-    delta = torch.zeros_like(x)
+    delta = grad = torch.zeros_like(x)
     for _ in range(steps):
         delta = delta.detach().requires_grad_()
         loss = F.cross_entropy(model(ClampOf14.apply(x + delta)), y)
