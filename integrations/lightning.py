@@ -166,7 +166,7 @@ def _without_trace(trainer: Trainer, module: LightningModule) -> Iterator[None]:
     before: list[tuple[dict[str, Any], dict[str, Any]]] = []
     trainer.loggers = [_Unwritten(logger) for logger in loggers]  # pyright: ignore[reportAttributeAccessIssue]
     for part in module.modules():
-        if isinstance(part, LightningModule):
+        if hasattr(part, "log_dict"):  # a LightningModule, of pytorch_lightning or of lightning
             meanwhile: dict[str, Any] = {"log": _nothing, "log_dict": _nothing}
         elif isinstance(part, Metric | MetricCollection):
             states = vars(part).keys() - _OF_ANY_MODULE

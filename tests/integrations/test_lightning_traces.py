@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import lightning as L
 import pytest
+import pytorch_lightning
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.loggers import CSVLogger
@@ -177,6 +178,42 @@ def test_a_module_may_log_the_names_that_the_objective_records(
     trainer.fit(Clash())
     assert trainer.callback_metrics["main_loss"] == 7
     assert trainer.callback_metrics["freqreg/main_loss"] != 7
+
+
+def test_modules_and_trainers_of_pytorch_lightning_work_alike(tmp_path: Path) -> None:
+    """The same library under its other name has other classes."""
+
+    class Logging(pytorch_lightning.LightningModule):
+        """Holds the network, and logs its loss."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Classifier()
+
+        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+            """The loss."""
+            loss = self.inner.training_step(batch, batch_idx)
+            self.log("train_loss", loss, on_step=False, on_epoch=True)
+            return loss
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            """At the same rate."""
+            return self.inner.configure_optimizers()
+
+    module = Logging()
+    trainer = pytorch_lightning.Trainer(
+        default_root_dir=tmp_path,
+        max_epochs=1,
+        limit_train_batches=1,
+        accelerator="cpu",
+        callbacks=[RegularizerCallback(MIXED)],  # pyright: ignore[reportArgumentType]
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    )
+    trainer.fit(module, module.inner.train_dataloader())
+    logged = trainer.callback_metrics
+    torch.testing.assert_close(logged["train_loss"], logged["freqreg/main_loss"])
 
 
 class Copying(L.Callback):
