@@ -91,7 +91,7 @@ def evaluate(
         classes,
         None if transfer_source is None else _loaded(transfer_source).model,
         train_images,
-        None if corrupted is None else CorruptedTestSet.of(corrupted, test, shown.labels),
+        None if corrupted is None else CorruptedTestSet(corrupted, test, shown.labels.cpu()),
     )
     for name in names:
         SCORES[name].require(task)

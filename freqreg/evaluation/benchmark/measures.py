@@ -1,6 +1,6 @@
 """How scores are measured. Each function takes a task and settings, and returns numbers by name."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ from freqreg.evaluation.attacks.pgd import PGDAttack
 from freqreg.evaluation.attacks.robustness_curve import robustness_curve
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.benchmark.task import EvaluationTask, Measure
+from freqreg.evaluation.corruptions.corruption import corrupt
 from freqreg.evaluation.corruptions.names import SEVERITIES
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.metrics.accuracy import (
@@ -153,13 +154,20 @@ def _values(attacked: Attacked) -> Values:
 def _corrupted(
     model: nn.Module, name: str, task: EvaluationTask, settings: EvaluationSettings
 ) -> Values:
-    corrupted, count = task.corruptions(settings), settings.corrupted_images
+    corrupted, size = task.corrupted, settings.batch_size
+    test = task.test.first(settings.corrupted_images)
+
+    def batches(severity: int) -> Iterable[tuple[Tensor, Tensor]]:
+        if corrupted is not None:
+            return corrupted.batches(name, severity, size, settings.corrupted_images)
+        return (
+            (corrupt(x.pixels, name, severity, seed=settings.seed, index=x.index), x.labels)
+            for x in _batches(test, size)
+        )
+
     return {
         str(severity): accuracy_over(
-            model,
-            corrupted.batches(name, severity, settings.batch_size, count),
-            total=min(count or len(task.test), len(task.test)),
-            label=f"{name} {severity}",
+            model, batches(severity), total=len(test), label=f"{name} {severity}"
         )
         for severity in SEVERITIES
     }

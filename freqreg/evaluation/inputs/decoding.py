@@ -97,7 +97,7 @@ def _shown(
         if not isinstance(content, np.ndarray):
             picture = decode(name, content)
         elif transform is None or (source.prepared and content.shape[:2] == transform.size):
-            yield name, content.transpose(2, 0, 1)
+            yield name, np.array(content.transpose(2, 0, 1))  # of its own, as torch needs it
             continue
         elif content.shape[2] not in (1, 3):
             raise ImagesError(
