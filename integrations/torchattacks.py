@@ -93,9 +93,6 @@ class TorchAttack(Attack):
             lambda batch, random: self._perturbed(
                 batch.x, batch.labels, int(random.integers(0, 2**16, "seed", 1)[0])
             ),
-            restarts=1,
-            select="broken",
-            early_exit=True,
             seed=seed,
             batch_size=batch_size,
             label=self.attack.attack,

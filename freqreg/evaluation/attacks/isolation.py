@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from freqreg._step.passes import RandomState
+from freqreg.evaluation.inputs.examples import Classifier
 
 
 @contextmanager
@@ -30,8 +31,9 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def untouched(module: nn.Module) -> Iterator[None]:
+def untouched(model: Classifier) -> Iterator[None]:
     """The modes of all submodules, and `requires_grad` and `.grad` of all parameters, are kept."""
+    module = model if isinstance(model, nn.Module) else nn.Module()
     modes = [(part, part.training) for part in module.modules()]
     parameters = [(p, p.requires_grad, p.grad) for p in module.parameters()]
     for parameter, _, _ in parameters:

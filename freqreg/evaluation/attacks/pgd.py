@@ -3,21 +3,20 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from freqreg._settings import require_count, require_positive
-from freqreg.errors import SettingError
-from freqreg.evaluation.attacks.base import Attack, Attacked, AttackWarning
-from freqreg.evaluation.attacks.restarts import Select, require_select, run_restarts
+from freqreg._settings import require_choice, require_count, require_positive
+from freqreg.evaluation.attacks.base import Attacked, AttackWarning, LinfAttack
+from freqreg.evaluation.attacks.restarts import Select, run_restarts
 from freqreg.evaluation.corruptions.randomness import CounterRNG
 from freqreg.evaluation.inputs.examples import Batch, Classifier, Examples, Pixels
 from freqreg.input_gradients import value_and_input_grad
-from freqreg.mixers.base import ascend, require_start
+from freqreg.mixers.base import Start, ascend
 from freqreg.pixels import UNIT_PIXELS
 
 AttackLoss = Literal["cross-entropy", "margin"]
@@ -35,14 +34,8 @@ Logits = Float[Tensor, "batch classes"]
 Targets = Int64[Tensor, " batch"]
 
 
-def require_radius(eps: float) -> None:
-    """Raise unless a ball of this radius in [0, 1] can be meant."""
-    require_positive(eps=eps)
-    UNIT_PIXELS.require_radius(eps)
-
-
 @dataclass(frozen=True)
-class FGSMAttack(Attack):
+class FGSMAttack(LinfAttack):
     """Fast gradient sign method: one step of ε from the clean image.
 
     References: Goodfellow et al., ICLR 2015, arXiv:1412.6572.
@@ -50,11 +43,6 @@ class FGSMAttack(Attack):
     Args:
         eps: radius of the L∞ ball, in pixels.
     """
-
-    eps: float = 8 / 255
-
-    def __post_init__(self) -> None:
-        require_radius(self.eps)
 
     def attacked(
         self, model: Classifier, examples: Examples, *, seed: int, batch_size: int
@@ -65,7 +53,7 @@ class FGSMAttack(Attack):
 
 
 @dataclass(frozen=True)
-class PGDAttack(Attack):
+class PGDAttack(LinfAttack):
     """Projected gradient descent: signed steps in the ε-ball, from several random starts.
 
     The defaults are the paper's: 50 steps of ε/4, 10 restarts. Images that a restart has broken
@@ -91,25 +79,23 @@ class PGDAttack(Attack):
         arXiv:1608.04644.
     """
 
-    eps: float = 8 / 255
     steps: int = 50
     step_size: float | None = None
     restarts: int = 10
     loss: AttackLoss = "cross-entropy"
     confidence: float = 50.0
     select: Select = "broken"
-    start: Literal["random", "zero"] = "random"
+    start: Start = "random"
     early_exit: bool = True
 
     def __post_init__(self) -> None:
-        require_radius(self.eps)
+        super().__post_init__()
         require_positive(step_size=self._step_size, confidence=self.confidence)
         UNIT_PIXELS.require_radius(self._step_size, "step_size")
         require_count(steps=self.steps, restarts=self.restarts)
-        require_start(self.start)
-        require_select(self.select)
-        if self.loss not in get_args(AttackLoss):
-            raise SettingError(f"loss is {self.loss!r}; choose 'cross-entropy' or 'margin'.")
+        require_choice(Start, start=self.start)
+        require_choice(Select, select=self.select)
+        require_choice(AttackLoss, loss=self.loss)
 
     def attacked(
         self, model: Classifier, examples: Examples, *, seed: int, batch_size: int

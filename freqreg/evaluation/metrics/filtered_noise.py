@@ -1,13 +1,12 @@
 """Random noise: filtered to a band of frequencies, or as large as an adversarial perturbation."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from freqreg._settings import require_positive
-from freqreg.errors import SettingError
+from freqreg._settings import require_choice, require_positive
 from freqreg.evaluation.corruptions.randomness import CELLS, CounterRNG
 from freqreg.evaluation.inputs.examples import Images, Pixels, require_pixels, unit_range
 
@@ -41,8 +40,7 @@ def band_noise(
     References: low- and high-pass filtered noise as in Yin et al., NeurIPS 2019,
         arXiv:1906.08988, section 4.
     """
-    if band not in get_args(Band):
-        raise SettingError(f"band is {band!r}; choose 'low' or 'high'.")
+    require_choice(Band, band=band)
     require_positive(rms=rms)
     x = _pixels(images)
     white = _random(f"{seed}/{band} noise", x, index).normal("noise", *x.shape[1:]).to(x.dtype)
