@@ -8,19 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from freqreg._extras import extra
 from freqreg._step.passes import is_probe
 from freqreg.errors import InputError, SettingError
 from freqreg.objective import Objective, require_objective
 from freqreg.regularizers.base import Regularizer
 
-try:
+with extra("lightning", "freqreg.integrations.lightning needs lightning"):
     from lightning.pytorch import Callback, LightningModule, Trainer
     from torchmetrics import Metric, MetricCollection
-except ImportError as error:
-    raise ImportError(
-        f"freqreg.integrations.lightning needs lightning ({error}). "
-        'Install it with: pip install "freqreg[lightning]"'
-    ) from error
 
 TrainingStep = Callable[..., Any]
 

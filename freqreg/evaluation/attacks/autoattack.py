@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
+from freqreg._extras import extra
 from freqreg.errors import InputError
 from freqreg.evaluation.attacks.base import Attacked, AttackWarning, LinfAttack
 from freqreg.evaluation.attacks.isolation import untouched
@@ -92,13 +93,8 @@ def require_targets(classes: int) -> None:
 
 def require_package() -> Any:
     """The package pyautoattack, or an error that names its extra."""
-    try:
+    with extra("autoattack", "AutoAttack and Square need pyautoattack"):
         import pyautoattack
-    except ImportError as error:
-        raise ImportError(
-            f"AutoAttack and Square need pyautoattack ({error}). "
-            'Install it with: pip install "freqreg[autoattack]"'
-        ) from error
     return pyautoattack
 
 

@@ -5,17 +5,10 @@ References: Hendrycks & Dietterich, ICLR 2019, arXiv:1903.12261.
 
 from io import BytesIO
 
+import numpy as np
 import torch
 from einops import rearrange
-
-try:
-    import numpy as np
-    from PIL import Image
-except ImportError as error:
-    raise ImportError(
-        f"The JPEG corruption needs numpy and Pillow ({error}). Install them with: "
-        'pip install "freqreg[eval]"'
-    ) from error
+from PIL import Image
 
 from freqreg.evaluation.corruptions.levels import ExactLevels, Levels, rounded
 from freqreg.evaluation.corruptions.linear_maps import (

@@ -6,6 +6,7 @@ import numpy as np
 
 from freqreg.evaluation.corruptions.corrupted_data import CorruptedDataError, StoredCorruptions
 from freqreg.evaluation.inputs.sources.base import LazySource, Wanted
+from freqreg.evaluation.inputs.sources.datasets_library import datasets_library
 from freqreg.evaluation.inputs.sources.tables import Table
 
 COLUMNS = ("image", "label", "corruption_name", "corruption_level")
@@ -32,14 +33,9 @@ class HubCorruptions(StoredCorruptions):
     @cached_property
     def _whole(self) -> tuple[LazySource, np.ndarray, np.ndarray]:
         """All images, and the corruption and severity of each."""
+        library = datasets_library()
         try:
-            from datasets import concatenate_datasets, load_dataset
-        except ImportError as error:
-            raise ImportError(
-                'Reading from the hub needs datasets: pip install "freqreg[eval]".'
-            ) from error
-        try:
-            rows = concatenate_datasets(list(load_dataset(self.source).values()))
+            rows = library.concatenate_datasets(list(library.load_dataset(self.source).values()))
         except (OSError, ValueError) as error:
             raise CorruptedDataError(
                 f"The corrupted images of {self.place} cannot be read: {error}. Name a folder "

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from freqreg._extras import extra
 from freqreg.evaluation.inputs.loaded_model import CheckpointError
 from freqreg.networks import OneConvNet, PreActResNet18
 
@@ -48,12 +49,8 @@ def use_differentiable_attention(model: nn.Module) -> None:
 
 def timm_library(name: str) -> Any:
     """The package timm, for the model `name`."""
-    try:
+    with extra("timm", f"{name} needs timm"):
         import timm
-    except ImportError as error:
-        raise ImportError(
-            f'{name} needs timm ({error}). Install it with: pip install "freqreg[timm]"'
-        ) from error
     return timm
 
 

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from freqreg._extras import extra
 from freqreg._image_processors import AffinePixels, affine_pixels
 from freqreg.errors import SettingError
 from freqreg.evaluation.inputs.loaded_model import CheckpointError, LoadedModel, Normalized
@@ -103,13 +104,8 @@ def from_folder(folder: Path, config: Mapping[str, Any]) -> LoadedModel:
 
 
 def _classifier(folder: Path) -> Any:
-    try:
+    with extra("transformers", f"{folder} needs transformers"):
         from transformers import AutoModelForImageClassification
-    except ImportError as error:
-        raise ImportError(
-            f"{folder} needs transformers ({error}). "
-            'Install it with: pip install "freqreg[transformers]"'
-        ) from error
     try:
         model, found = AutoModelForImageClassification.from_pretrained(
             folder,
