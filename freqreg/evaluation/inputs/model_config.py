@@ -94,10 +94,17 @@ def normalisation(
         raise CheckpointError(f"{where} spans {low} to {high}; low must be a number below high.")
     if (low, high) == ([0], [1]) and "mean" not in pixels:
         return None
-    span, channels = high[0] - low[0], _channels(network)
+    convolutions = (m.in_channels for m in network.modules() if isinstance(m, nn.Conv2d))
+    span, channels = high[0] - low[0], next(convolutions, None)
     mean = [(m - low[0]) / span for m in _numbers(pixels.get("mean", 0), where, channels)]
     std = [s / span for s in _numbers(pixels.get("std", 1), where, channels)]
-    _require_possible(mean, std, where)
+    if any(not 0 <= m <= 1 for m in mean) or any(not 0 < s <= 1 for s in std):
+        found = [[round(value, 4) for value in values] for values in (mean, std)]
+        raise CheckpointError(
+            f"{where} comes to mean {found[0]} and std {found[1]} for pixels in [0, 1]: a mean "
+            "must lie in [0, 1], a std above 0 and not above 1. If they are for pixels in 0..255, "
+            'divide them by 255, or add "low": 0, "high": 255.'
+        )
     return mean, std
 
 
@@ -150,19 +157,16 @@ def stated_class_names(config: Mapping[str, Any], path: Path) -> tuple[str, ...]
 
 
 def _require_keys(found: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
-    unknown = next((key for key in found if key not in known), None)
-    if unknown is None:
-        return
-    close = difflib.get_close_matches(unknown, known, n=1)
-    about_pixels = any(word in unknown.lower() for word in ("mean", "std", "norm", "rescale"))
-    way_out = (
-        RIGHT_PLACE
-        if about_pixels
-        else f"Did you mean {close[0]!r}?"
-        if close
-        else f"Take it out; known are {', '.join(known)}."
-    )
-    raise CheckpointError(f"{where} has the unknown entry {unknown!r}. {way_out}")
+    for unknown in (key for key in found if key not in known):
+        close = difflib.get_close_matches(unknown, known, n=1)
+        way_out = (
+            f"Did you mean {close[0]!r}?"
+            if close
+            else f"Take it out; known are {', '.join(known)}."
+        )
+        if any(word in unknown.lower() for word in ("mean", "std", "norm", "rescale")):
+            way_out = RIGHT_PLACE
+        raise CheckpointError(f"{where} has the unknown entry {unknown!r}. {way_out}")
 
 
 def _numbers(value: Any, where: str, channels: int | None = None) -> list[float]:
@@ -176,22 +180,3 @@ def _numbers(value: Any, where: str, channels: int | None = None) -> list[float]
             "for each channel, or a single number that is no list."
         )
     return list(values)
-
-
-def _require_possible(mean: list[float], std: list[float], where: str) -> None:
-    if any(not 0 <= m <= 1 for m in mean) or any(not 0 < s <= 1 for s in std):
-        raise CheckpointError(
-            f"{where} comes to mean {_rounded(mean)} and std {_rounded(std)} for pixels in [0, 1]: "
-            "a mean must lie in [0, 1], a std above 0 and not above 1. If they are for pixels in "
-            '0..255, divide them by 255, or add "low": 0, "high": 255.'
-        )
-
-
-def _rounded(values: list[float]) -> list[float]:
-    return [round(value, 4) for value in values]
-
-
-def _channels(network: nn.Module) -> int | None:
-    """How many channels the first convolution takes."""
-    convolutions = (m.in_channels for m in network.modules() if isinstance(m, nn.Conv2d))
-    return next(convolutions, None)

@@ -8,7 +8,6 @@ import torch
 
 from freqreg.evaluation.inputs import timm_models, transformers_models
 from freqreg.evaluation.inputs.checkpoints import (
-    Checkpoint,
     load_weights,
     read_checkpoint,
     read_safetensors,
@@ -76,8 +75,8 @@ def load_model(
         loaded = _from_file(path, model, ema=ema)
     elif model is not None or ema:
         raise CheckpointError(
-            f"{name} is no file of weights: a network (--model) and averaged weights (--ema) are "
-            "chosen for checkpoints only. Leave them out, or give the file."
+            f"{name} is no file of weights: --model and --ema are for checkpoints only. Leave them "
+            "out, or give the file."
         )
     elif name.startswith(timm_models.SOURCES):
         loaded = timm_models.pretrained(name)
@@ -89,7 +88,7 @@ def load_model(
 
 def _from_folder(folder: Path) -> LoadedModel:
     config = read_config(folder)
-    if transformers_models.is_transformers(config):
+    if "model_type" in config or "transformers_version" in config:
         return transformers_models.from_folder(folder, config)
     if "architecture" in config:
         return timm_models.pretrained(f"{timm_models.LOCAL}{folder}")
@@ -116,7 +115,13 @@ def _from_run(folder: Path, config: Mapping[str, Any]) -> LoadedModel:
 
 def _from_file(path: Path, model: str | None, *, ema: bool) -> LoadedModel:
     found = read_checkpoint(path, ema=ema)
-    name = model or _named_network(found, path)
+    if model is None and found.arch is None:
+        raise CheckpointError(
+            f"{path} does not say which network it is of. Name it: --model timm/NAME, or one of "
+            f"{', '.join(NETWORKS)} (in Python: load_model(path, model=...))."
+        )
+    own = found.arch in NETWORKS
+    name = str(model or (found.arch if own else f"{TIMM}{str(found.arch).removeprefix(TIMM)}"))
     if name.startswith(TIMM):
         return timm_models.from_checkpoint(str(path), name, found)
     network = build_network(name)
@@ -124,12 +129,3 @@ def _from_file(path: Path, model: str | None, *, ema: bool) -> LoadedModel:
     network = build_network(name, **sizes_from(network, state))
     load_weights(network, state, path)
     return LoadedModel(str(path), network, {"model": name})
-
-
-def _named_network(found: Checkpoint, path: Path) -> str:
-    if found.arch is None:
-        raise CheckpointError(
-            f"{path} does not say which network it is of. Name it: --model timm/NAME, or one of "
-            f"{', '.join(NETWORKS)} (in Python: load_model(path, model=...))."
-        )
-    return found.arch if found.arch in NETWORKS else f"{TIMM}{found.arch.removeprefix(TIMM)}"

@@ -40,7 +40,7 @@ def pretrained(source: str) -> LoadedModel:
             f"{source} gives features, no classes: its weights come without a classifier. Train "
             "one, or take a variant that has one (timm.list_pretrained())."
         )
-    return as_timm_shows(source, network, {"model": source}, known=registered)
+    return _as_timm_shows(source, network, source, {}, known=registered)
 
 
 def from_checkpoint(source: str, name: str, found: Checkpoint) -> LoadedModel:
@@ -59,48 +59,34 @@ def from_checkpoint(source: str, name: str, found: Checkpoint) -> LoadedModel:
     if sizes != {"num_classes": network.num_classes}:
         network = timm.create_model(bare, **kwargs, **sizes)
     load_weights(network, state, Path(source))
-    return as_timm_shows(source, network, {"model": name}, args)
+    return _as_timm_shows(source, network, name, args, known=False)
 
 
-def as_timm_shows(
-    source: str,
-    network: Any,
-    config: Mapping[str, Any],
-    args: Mapping[str, Any] | None = None,
-    *,
-    known: bool = False,
+def _as_timm_shows(
+    source: str, network: Any, name: str, args: Mapping[str, Any], *, known: bool
 ) -> LoadedModel:
-    """A network behind the normalisation and the transform that timm evaluates it by.
-
-    Args:
-        source: what it was loaded by.
-        network: of timm.
-        config: what is known of it.
-        args: options of timm's train.py, which come before the network's own.
-        known: the weights are timm's own, so that the number of classes tells the data set.
-    """
-    data = data_config(network, args)
+    """Behind the normalisation and transform of timm; `known` are weights of timm's own."""
+    transform, data = transform_and_data(network, args)
     normalized = Normalized(network, data["mean"], data["std"])
     names = _class_names(network, known=known)
-    return LoadedModel(source, normalized, config, transform_of(data), names)
+    return LoadedModel(source, normalized, {"model": name}, transform, names)
 
 
-def data_config(network: nn.Module, args: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """How timm evaluates the network: input_size, crop_pct, mean, ..."""
+def transform_and_data(
+    network: nn.Module, args: Mapping[str, Any]
+) -> tuple[EvalTransform, dict[str, Any]]:
+    """How timm evaluates the network: its transform, and mean, std, ... behind it.
+
+    Args:
+        network: of timm.
+        args: options of timm's train.py, which come before the network's own.
+    """
     from timm.data.config import resolve_model_data_config
 
-    return resolve_model_data_config(network, args=dict(args or {}))
-
-
-def transform_of(data: Mapping[str, Any]) -> EvalTransform:
-    """The transform that timm's data configuration asks for."""
-    return EvalTransform(
-        tuple(data["input_size"][-2:]),
-        data["crop_pct"],
-        data["interpolation"],
-        data["crop_mode"],
-        tuple(data["mean"]),
-    )
+    data = resolve_model_data_config(network, args=dict(args))
+    size, fill = tuple(data["input_size"][-2:]), tuple(data["mean"])
+    way = data["crop_pct"], data["interpolation"], data["crop_mode"]
+    return EvalTransform(size, *way, fill), data
 
 
 def _class_names(network: Any, *, known: bool) -> tuple[str, ...] | None:
@@ -129,4 +115,4 @@ def transform_if_pretrained_classes(
     """
     if network.num_classes != network.pretrained_cfg.get("num_classes"):
         return None
-    return transform_of(data_config(network, {"mean": pixels[0]} if pixels else None))
+    return transform_and_data(network, {"mean": pixels[0]} if pixels else {})[0]

@@ -68,11 +68,6 @@ class ProcessorTransform:
         return (shown * 255).round().clamp(0, 255).byte()[torch.tensor(order).argsort()]
 
 
-def is_transformers(config: Mapping[str, Any]) -> bool:
-    """Whether a folder's config.json is of transformers."""
-    return "model_type" in config or "transformers_version" in config
-
-
 def from_folder(folder: Path, config: Mapping[str, Any]) -> LoadedModel:
     """The classifier in a folder, shown images as its image processor does.
 
