@@ -6,12 +6,13 @@ References: Hendrycks & Dietterich, ICLR 2019, arXiv:1903.12261.
 import math
 
 import torch
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from freqreg.evaluation.corruptions.levels import ExactLevels, Levels, rounded
 from freqreg.evaluation.corruptions.linear_maps import (
+    ExactLevels,
+    Levels,
     apply,
     apply_sparse,
     exact,
@@ -20,10 +21,11 @@ from freqreg.evaluation.corruptions.linear_maps import (
     gaussian_weights,
     mirrored_about_edge,
     nearest,
+    rounded,
     summed_zooms,
 )
 from freqreg.evaluation.corruptions.randomness import CounterRNG
-from freqreg.evaluation.corruptions.sampling import gathered
+from freqreg.evaluation.corruptions.sampling import Images, gathered
 
 Places = Int64[Tensor, "batch height width"]
 
@@ -76,19 +78,26 @@ def zoom_blur(levels: Levels, random: CounterRNG, step: float, count: int) -> Ex
 
 
 def motion_blurred(
-    levels: Float32[Tensor, "batch channel height width"],
-    angle: Float32[Tensor, " batch"],
-    radius: int,
-    deviation: float,
-) -> Float32[Tensor, "batch channel height width"]:
+    levels: Images, angle: Float32[Tensor, " batch"], radius: int, deviation: float
+) -> Images:
     """Each image smeared along its `angle` in degrees, rounded to whole levels.
 
     One-sided, with weights that fall as half a Gaussian, over 2 · radius + 1 nearest pixels;
     beyond the edge lies the edge (ImageMagick's motion blur). Exact: weights are multiples of
     2^-16, and those that round to zero are left out.
     """
+    height, width = levels.shape[-2:]
     weights = _half_gaussian(deviation, 2 * int(radius) + 1)
-    places = _smear_places(angle, len(weights), *levels.shape[-2:])
+    taps, radians = torch.arange(len(weights), device=angle.device), angle.double().deg2rad()
+    rows, columns = (
+        nearest(
+            (taps * slope[:, None] - 0.5).ceil().long()[..., None]
+            + torch.arange(size, device=angle.device),
+            size,
+        )
+        for slope, size in ((radians.sin(), height), (radians.cos(), width))
+    )
+    places = rows[..., :, None] * width + columns[..., None, :]
     total = torch.zeros_like(levels)
     for weight, place in zip(weights, places.unbind(1), strict=True):
         total += gathered(levels, place) * weight
@@ -150,22 +159,3 @@ def _half_gaussian(deviation: float, taps: int) -> list[float]:
     steps = (torch.softmax(-squares / (2 * deviation**2), 0) * _TAP_STEPS).round()
     steps[0] += _TAP_STEPS - steps.sum()
     return (steps[steps > 0] / _TAP_STEPS).tolist()
-
-
-def _smear_places(
-    angle: Float32[Tensor, " batch"], taps: int, height: int, width: int
-) -> Int64[Tensor, "batch taps height width"]:
-    """The pixel that each tap reads for each output pixel."""
-    steps = torch.arange(taps, device=angle.device)
-    radians = torch.deg2rad(angle.double())[:, None]
-    rows, columns = (
-        nearest(
-            _nearest_whole(steps * slope)[..., None] + torch.arange(size, device=angle.device), size
-        )
-        for slope, size in ((radians.sin(), height), (radians.cos(), width))
-    )
-    return rows[..., :, None] * width + columns[..., None, :]
-
-
-def _nearest_whole(lengths: Float64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
-    return (lengths - 0.5).ceil().long()

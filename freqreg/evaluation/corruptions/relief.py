@@ -3,6 +3,7 @@
 All on single-channel maps of integer levels.
 """
 
+from itertools import chain, product
 from typing import Literal
 
 import torch
@@ -23,12 +24,11 @@ BOX: Kernel = ((1, 1, 1),) * 3
 
 def filtered(levels: Maps, kernel: Kernel, beyond: Literal["reflect", "replicate"]) -> Maps:
     """Correlation with a 3 x 3 kernel of integers."""
-    padded = F.pad(levels[:, None], (1, 1, 1, 1), mode=beyond)[:, 0]
+    windows = _windows(F.pad(levels[:, None], (1, 1, 1, 1), mode=beyond)[:, 0])
     total = torch.zeros_like(levels)
-    for row, weights in enumerate(kernel):
-        for column, weight in enumerate(weights):
-            if weight:
-                total += _window(padded, row, column) * weight
+    for weight, window in zip(chain(*kernel), windows, strict=True):
+        if weight:
+            total += window * weight
     return total
 
 
@@ -66,21 +66,17 @@ def equalized(levels: Maps) -> Maps:
     return spread.gather(1, places).view_as(levels).float()
 
 
-def _window(padded: Float32[Tensor, "batch rows columns"], row: int, column: int) -> Maps:
-    """What lies (row - 1, column - 1) from each pixel of the map inside a margin of 1."""
+def _windows(padded: Float32[Tensor, "batch rows columns"]) -> list[Maps]:
+    """What lies upper left, above, ..., lower right of each pixel inside a margin of 1."""
     height, width = (size - 2 for size in padded.shape[1:])
-    return padded[:, row : row + height, column : column + width]
+    corners = product(range(3), repeat=2)
+    return [padded[:, row : row + height, left : left + width] for row, left in corners]
 
 
 def _ridges(size: Maps, across: Maps, down: Maps) -> Mask:
     """Where a gradient is the largest along its own direction, to the nearest 45 degrees."""
-    padded = F.pad(size, (1, 1, 1, 1))
-    upper_left, above, upper_right, left, right, lower_left, below, lower_right = (
-        _window(padded, row, column)
-        for row in range(3)
-        for column in range(3)
-        if (row, column) != (1, 1)
-    )
+    windows = _windows(F.pad(size, (1, 1, 1, 1)))
+    upper_left, above, upper_right, left, _, right, lower_left, below, lower_right = windows
     falling = (size > upper_left) & (size > lower_right)
     rising = (size > upper_right) & (size > lower_left)
     ridges = torch.where((across < 0) == (down < 0), falling, rising)
