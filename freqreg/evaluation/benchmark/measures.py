@@ -1,6 +1,6 @@
 """How scores are measured. Each function takes a task and settings, and returns numbers by name."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -20,8 +20,8 @@ from freqreg.evaluation.metrics.accuracy import (
     accuracy,
     accuracy_over,
     logits_of,
-    predictions,
     require_answers,
+    share_right,
 )
 from freqreg.evaluation.metrics.calibration import expected_calibration_error, mean_cross_entropy
 from freqreg.evaluation.metrics.filtered_noise import band_noise, sign_noise
@@ -36,7 +36,7 @@ def clean(task: EvaluationTask, settings: EvaluationSettings) -> Values:
     require_answers(logits)
     labels = test.labels.to(logits.device)
     return {
-        "accuracy": (predictions(logits) == labels).double().mean().item(),
+        "accuracy": share_right(logits, labels),
         "loss": mean_cross_entropy(logits, labels),
         "ece": expected_calibration_error(logits, labels),
     }
@@ -44,21 +44,13 @@ def clean(task: EvaluationTask, settings: EvaluationSettings) -> Values:
 
 def noise(task: EvaluationTask, settings: EvaluationSettings) -> Values:
     """Accuracy under noise of low and high frequencies, and under random signs times ε."""
-    noises: dict[str, Callable[..., Tensor]] = {
+    noises = {
         "low": partial(band_noise, band="low", rms=settings.noise_rms),
         "high": partial(band_noise, band="high", rms=settings.noise_rms),
         "sign": partial(sign_noise, eps=settings.eps),
     }
     return {
-        part: accuracy_over(
-            task.model,
-            (
-                (noise(some.pixels, seed=settings.seed, index=some.index), some.labels)
-                for some in _batches(task.test, settings.batch_size)
-            ),
-            total=len(task.test),
-            label=f"{part} noise",
-        )
+        part: _accuracy_under(task.model, noise, task.test, settings, f"{part} noise")
         for part, noise in noises.items()
     }
 
@@ -73,14 +65,30 @@ def fourier_sensitivity(task: EvaluationTask, settings: EvaluationSettings) -> V
     return _gradients(task, settings).share_by_band()
 
 
-def corruption(name: str) -> Measure:
-    """Accuracy under a corruption, by severity."""
-    return lambda task, settings: _corrupted(task.model, name, task, settings)
+def corruption(name: str, *, recalibrated: bool = False) -> Measure:
+    """Accuracy under a corruption, by severity.
 
+    Args:
+        name: of the corruption.
+        recalibrated: with batch norm statistics estimated anew on clean train images.
+    """
 
-def recalibrated_corruption(name: str) -> Measure:
-    """The same with batch norm statistics estimated anew on clean train images."""
-    return lambda task, settings: _corrupted(task.recalibrated_model, name, task, settings)
+    def score(task: EvaluationTask, settings: EvaluationSettings) -> Values:
+        model = task.recalibrated_model if recalibrated else task.model
+        count, accuracies = settings.corrupted_images, {}
+        test = task.test.first(count)
+        for severity in SEVERITIES:
+            label = f"{name} {severity}"
+            if task.corrupted is None:
+                change = partial(corrupt, name=name, severity=severity)
+                found = _accuracy_under(model, change, test, settings, label)
+            else:
+                batches = task.corrupted.batches(name, severity, settings.batch_size, count)
+                found = accuracy_over(model, batches, total=len(test), label=label)
+            accuracies[str(severity)] = found
+        return accuracies
+
+    return score
 
 
 def under(
@@ -151,26 +159,18 @@ def _values(attacked: Attacked) -> Values:
     return {"accuracy": attacked.accuracy} | parts
 
 
-def _corrupted(
-    model: nn.Module, name: str, task: EvaluationTask, settings: EvaluationSettings
-) -> Values:
-    corrupted, size = task.corrupted, settings.batch_size
-    test = task.test.first(settings.corrupted_images)
-
-    def batches(severity: int) -> Iterable[tuple[Tensor, Tensor]]:
-        if corrupted is not None:
-            return corrupted.batches(name, severity, size, settings.corrupted_images)
-        return (
-            (corrupt(x.pixels, name, severity, seed=settings.seed, index=x.index), x.labels)
-            for x in _batches(test, size)
-        )
-
-    return {
-        str(severity): accuracy_over(
-            model, batches(severity), total=len(test), label=f"{name} {severity}"
-        )
-        for severity in SEVERITIES
-    }
+def _accuracy_under(
+    model: nn.Module,
+    change: Callable[..., Tensor],
+    test: LabelledImages,
+    settings: EvaluationSettings,
+    label: str,
+) -> float:
+    changed = (
+        (change(some.pixels, seed=settings.seed, index=some.index), some.labels)
+        for some in _batches(test, settings.batch_size)
+    )
+    return accuracy_over(model, changed, total=len(test), label=label)
 
 
 def _gradients(task: EvaluationTask, settings: EvaluationSettings) -> FrequencyProfile:

@@ -20,7 +20,7 @@ from freqreg.evaluation.inputs.examples import (
     Pixels,
 )
 from freqreg.evaluation.inputs.progress import progress_bar
-from freqreg.evaluation.metrics.accuracy import logits_of, predictions
+from freqreg.evaluation.metrics.accuracy import logits_of, predictions, require_answers
 from freqreg.evaluation.results.digests import digest
 from freqreg.evaluation.results.journal import Journal
 
@@ -64,14 +64,15 @@ def fourier_heat_map(
     require_positive(norm=norm)
     height, width = images.shape[-2:]
     noise = BasisNoise(height, width, norm, seed)
-    predicted = logits_of(model, images, labels, batch_size=batch_size).argmax(1)
+    logits = logits_of(model, images, labels, batch_size=batch_size)
+    require_answers(logits)
     journal = Journal(
         file,
         {
             "norm": norm,
             "seed": seed,
             "images": digest((images,)),
-            "predicted": digest((predicted,)),
+            "predicted": digest((logits.argmax(1),)),
         },
     )
     examples = Examples.checked(model, images, labels)

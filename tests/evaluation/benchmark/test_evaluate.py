@@ -90,6 +90,15 @@ def test_a_model_that_answers_nan_is_refused(task):
     assert [point.accuracy for point in points] == [1.0, 0.0]
 
 
+@pytest.mark.parametrize("name", ["noise", "corruption/fog"])
+def test_nan_is_looked_for_in_every_batch(task, name):
+    """Here all images are changed, and so all of each batch are answered with NaN."""
+    broken = Overflowing(task.model, task.test.pixels / 255).eval()
+    settings = dataclasses.replace(SETTINGS, batch_size=8)
+    with pytest.raises(InputError, match=r"answers 8 of 8 images of .* with NaN"):
+        _measured(name, dataclasses.replace(task, model=broken), settings)
+
+
 @pytest.mark.parametrize(
     ("name", "attack", "count"),
     [
