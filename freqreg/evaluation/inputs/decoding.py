@@ -80,7 +80,12 @@ def decoded(
     def fill(start: int, chunk: Sequence[int]) -> int:
         for place, (other, image) in enumerate(_shown(source, chunk, transform), start):
             if image.shape != first.shape:
-                raise _different((name, first), (other, image))
+                known, found = (f"{shown.shape[1]}×{shown.shape[2]}" for shown in (first, image))
+                raise ImagesError(
+                    f"The images have at least 2 different sizes, {known} pixels ({name}) and "
+                    f"{found} pixels ({other}); one is needed. Choose it by image_size (on the "
+                    "command line --image-size), or resize the images once."
+                )
             pixels[place] = torch.from_numpy(image)
         return len(chunk)
 
@@ -94,20 +99,19 @@ def _shown(
     source: LazySource, rows: Sequence[int], transform: PictureTransform | None
 ) -> Iterator[tuple[str, np.ndarray]]:
     for name, content in source.read(rows):
-        if not isinstance(content, np.ndarray):
-            picture = decode(name, content)
-        elif transform is None or (source.prepared and content.shape[:2] == transform.size):
-            yield name, np.array(content.transpose(2, 0, 1))  # of its own, as torch needs it
+        picture = content if isinstance(content, np.ndarray) else decode(name, content)
+        shape = picture.shape[:2] if isinstance(picture, np.ndarray) else None
+        if transform is None or (source.prepared and shape == transform.size):
+            yield name, np.array(picture).transpose(2, 0, 1)
             continue
-        elif content.shape[2] not in (1, 3):
-            raise ImagesError(
-                f"{name} has {content.shape[2]} channels: only grey and RGB can be resized. Store "
-                "the images at the size that is needed."
-            )
-        else:
-            picture = Image.fromarray(content.squeeze(2) if content.shape[2] == 1 else content)
-        image = np.array(picture).transpose(2, 0, 1) if transform is None else transform(picture)
-        yield name, np.asarray(image)
+        if isinstance(picture, np.ndarray):
+            if picture.shape[2] not in (1, 3):
+                raise ImagesError(
+                    f"{name} has {picture.shape[2]} channels: only grey and RGB can be resized. "
+                    "Store the images at the size that is needed."
+                )
+            picture = Image.fromarray(picture.squeeze(2) if picture.shape[2] == 1 else picture)
+        yield name, np.asarray(transform(picture))
 
 
 def _rgb(picture: Image.Image) -> Image.Image:
@@ -138,11 +142,3 @@ def _orientation(picture: Image.Image) -> int:
         return picture.getexif().get(ORIENTATION, 1)
     except Exception:  # metadata that cannot be read do not hide the picture
         return 1
-
-
-def _different(*images: tuple[str, np.ndarray]) -> ImagesError:
-    sizes = [f"{image.shape[1]}×{image.shape[2]} pixels ({name})" for name, image in images]
-    return ImagesError(
-        f"The images have at least 2 different sizes, {' and '.join(sizes)}; one is needed. Choose "
-        "it by image_size (on the command line --image-size), or resize the images once."
-    )

@@ -84,13 +84,7 @@ def first_rows(labels: Int64[Tensor, " images"], count: int | None) -> Int64[Ten
     """
     if count is None or count >= len(labels):
         return torch.arange(len(labels))
-    if _lie_class_by_class(labels):
-        return torch.arange(count) * len(labels) // count
-    return torch.arange(count)
-
-
-def _lie_class_by_class(labels: Int64[Tensor, " images"]) -> bool:
     total, sizes = len(labels), labels.unique(return_counts=True)[1].double()
-    runs = 1 + int((labels.diff() != 0).sum())
-    expected = 1 + total - float((sizes**2).sum()) / total
-    return len(sizes) > 1 and runs - 1 <= (expected - 1) / 2
+    changes, expected = int((labels.diff() != 0).sum()), total - float((sizes**2).sum()) / total
+    is_class_by_class = len(sizes) > 1 and changes <= expected / 2
+    return torch.arange(count) * total // count if is_class_by_class else torch.arange(count)

@@ -127,9 +127,8 @@ def parts_of(tables: Mapping[str, Callable[[], Table]], wanted: base.Wanted) -> 
 
 
 def _content(cell: Any) -> bytes | Path:
-    if isinstance(cell, dict):
-        return cell["bytes"] or (Path(cell["path"]) if cell.get("path") else b"")
-    return cell or b""
+    content = cell if isinstance(cell, dict) else {"bytes": cell}
+    return content["bytes"] or (Path(content["path"]) if content.get("path") else b"")
 
 
 def _may_be_pictures(kind: Any) -> bool:
