@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -120,9 +121,8 @@ def _numbers(values: PerChannel) -> float | tuple[float, ...]:
     return float(listed) if isinstance(listed, int | float) else tuple(float(v) for v in listed)
 
 
-def _each(values: PerChannel) -> tuple[float, ...]:
-    numbers = _numbers(values)
-    return numbers if isinstance(numbers, tuple) else (numbers,)
+def _each(values: Any) -> tuple[float, ...]:
+    return values if isinstance(values, tuple) else (values,)
 
 
 def _per_channel(values: PerChannel, x: Images) -> Float[Tensor, "values 1 1"]:

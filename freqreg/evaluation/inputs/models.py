@@ -122,10 +122,14 @@ def _from_file(path: Path, model: str | None, *, ema: bool) -> LoadedModel:
         )
     own = found.arch in NETWORKS
     name = str(model or (found.arch if own else f"{TIMM}{str(found.arch).removeprefix(TIMM)}"))
-    if name.startswith(TIMM):
-        return timm_models.from_checkpoint(str(path), name, found)
-    network = build_network(name)
+    is_timm = name.startswith(TIMM)
+    kwargs = timm_models.arguments(name, found.args) if is_timm else {}
+    network: Any = build_network(name, **kwargs)
     state = without_prefixes(found.state, network, path)
-    network = build_network(name, **sizes_from(network, state))
+    sizes = sizes_from(network, state)
+    if not is_timm or sizes != {"num_classes": network.num_classes}:
+        network = build_network(name, **(kwargs | sizes))
     load_weights(network, state, path)
+    if is_timm:
+        return timm_models.as_timm_shows(str(path), network, name, found.args)
     return LoadedModel(str(path), network, {"model": name})

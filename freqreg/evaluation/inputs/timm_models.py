@@ -1,14 +1,12 @@
 """Models of timm: pretrained, exported, or trained by its train.py; shown images as timm does."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from freqreg.evaluation.inputs.checkpoints import Checkpoint, load_weights, without_prefixes
 from freqreg.evaluation.inputs.loaded_model import CheckpointError, LoadedModel, Normalized
-from freqreg.evaluation.inputs.networks import TIMM, sizes_from, timm_library, timm_name
+from freqreg.evaluation.inputs.networks import TIMM, timm_library, timm_name
 from freqreg.evaluation.inputs.transforms import EvalTransform
 
 SOURCES = (TIMM, "hf-hub:", "hf_hub:", "local-dir:")
@@ -40,30 +38,20 @@ def pretrained(source: str) -> LoadedModel:
             f"{source} gives features, no classes: its weights come without a classifier. Train "
             "one, or take a variant that has one (timm.list_pretrained())."
         )
-    return _as_timm_shows(source, network, source, {}, known=registered)
+    return as_timm_shows(source, network, source, {}, known=registered)
 
 
-def from_checkpoint(source: str, name: str, found: Checkpoint) -> LoadedModel:
-    """A network of timm with weights of its train.py, or with any state dict."""
-    timm, bare, args = timm_library(name), timm_name(name), found.args
-    kwargs = {
-        **{key: args[key] for key in ("in_chans",) if args.get(key)},
-        **({"global_pool": args["gp"]} if args.get("gp") else {}),
-        **(args.get("model_kwargs") or {}),
-    }
-    if args.get("img_size") and timm.get_pretrained_cfg(bare).fixed_input_size:
-        kwargs.setdefault("img_size", args["img_size"])
-    network = timm.create_model(bare, **kwargs)
-    state = without_prefixes(found.state, network, Path(source))
-    sizes = sizes_from(network, state)
-    if sizes != {"num_classes": network.num_classes}:
-        network = timm.create_model(bare, **kwargs, **sizes)
-    load_weights(network, state, Path(source))
-    return _as_timm_shows(source, network, name, args, known=False)
+def arguments(name: str, args: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments by which timm's train.py, with these options, made the network."""
+    given = {"in_chans": args.get("in_chans"), "global_pool": args.get("gp")}
+    if timm_library(name).get_pretrained_cfg(timm_name(name)).fixed_input_size:
+        given["img_size"] = args.get("img_size")
+    stated = {key: value for key, value in given.items() if value}
+    return stated | (args.get("model_kwargs") or {})
 
 
-def _as_timm_shows(
-    source: str, network: Any, name: str, args: Mapping[str, Any], *, known: bool
+def as_timm_shows(
+    source: str, network: Any, name: str, args: Mapping[str, Any], *, known: bool = False
 ) -> LoadedModel:
     """Behind the normalisation and transform of timm; `known` are weights of timm's own."""
     transform, data = transform_and_data(network, args)
