@@ -20,7 +20,8 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         seed: the seed within.
         device: whose generator is in use, besides the CPU's.
     """
-    state = RandomState.now(frozenset({device, *_started_gpus()}))
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    state = RandomState.now(frozenset({device, *(torch.device("cuda", i) for i in gpus)}))
     try:
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
@@ -45,8 +46,3 @@ def untouched(model: Classifier) -> Iterator[None]:
             part.training = mode
         for parameter, requires_grad, grad in parameters:
             parameter.requires_grad_(requires_grad).grad = grad
-
-
-def _started_gpus() -> list[torch.device]:
-    started = torch.cuda.is_initialized()
-    return [torch.device("cuda", i) for i in range(torch.cuda.device_count())] if started else []

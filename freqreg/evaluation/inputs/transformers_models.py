@@ -76,11 +76,19 @@ def from_folder(folder: Path, config: Mapping[str, Any]) -> LoadedModel:
     Raises:
         CheckpointError: weights or image processor are missing or do not fit.
     """
-    model, processor = _classifier(folder), _processor(folder)
+    model = _classifier(folder)
+    from transformers import AutoImageProcessor
+
     try:
+        processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
         pixels = affine_pixels(processor, SAVE)
     except SettingError as error:
         raise CheckpointError(f"{folder}: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{folder} has no image processor, which says how images are resized and normalised. "
+            + SAVE
+        ) from error
     if pixels.std.max() < 0.01 and getattr(processor, "do_normalize", False):
         logger.warning(
             f"{folder}: the image processor normalises pixels in 0..255, as do_rescale is False."
@@ -122,18 +130,6 @@ def _classifier(folder: Path) -> Any:
             f"{lacking[0]}: they would be random. Was it saved as a classifier, and trained?"
         )
     return model
-
-
-def _processor(folder: Path) -> Any:
-    from transformers import AutoImageProcessor
-
-    try:
-        return AutoImageProcessor.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{folder} has no image processor, which says how images are resized and normalised. "
-            + SAVE
-        ) from error
 
 
 def _transform(processor: Any, pixels: AffinePixels) -> ProcessorTransform | None:
