@@ -1,13 +1,12 @@
 """Gradient attacks within an L∞ ball, on images in [0, 1]."""
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from freqreg._settings import require_choice, require_count, require_positive
@@ -108,9 +107,26 @@ class PGDAttack(LinfAttack):
         zero = torch.zeros(len(examples), dtype=torch.bool)
 
         def perturb(batch: Batch, random: CounterRNG) -> Pixels:
-            images, at_rest = self._perturbed(model, batch, random)
-            zero[batch.rows] |= at_rest.cpu()
-            return images
+            def losses(at: Pixels) -> Float[Tensor, " batch"]:
+                if self.loss == "margin":
+                    return margin(model(at), batch.labels, self.confidence)
+                return F.cross_entropy(model(at), batch.labels, reduction="none")
+
+            x = point = batch.x
+            if self.start == "random":
+                noise = random.uniform(-1, 1, "start", *x.shape[1:]).to(x.dtype)
+                point = UNIT_PIXELS.project(x, x + noise * UNIT_PIXELS.scaled(self.eps, x))
+            for step in range(self.steps):
+                with torch.enable_grad():  # summed: an image's does not depend on its batch
+                    gradient = value_and_input_grad(lambda at: losses(at).sum(), point)[1]
+                if step == 0:
+                    at_rest = (gradient == 0).flatten(1).all(1)
+                    if at_rest.any():  # but for those of a margin that has reached its bound
+                        with torch.no_grad():
+                            at_rest &= losses(point) < self.confidence
+                    zero[batch.rows] |= at_rest.cpu()
+                point = ascend(x, point, gradient, UNIT_PIXELS, step=self._step_size, eps=self.eps)
+            return point
 
         attacked = run_restarts(
             model,
@@ -132,36 +148,6 @@ class PGDAttack(LinfAttack):
     def _step_size(self) -> float:
         return self.eps / 4 if self.step_size is None else self.step_size
 
-    def _perturbed(
-        self, model: Classifier, batch: Batch, random: CounterRNG
-    ) -> tuple[Pixels, Bool[Tensor, " batch"]]:
-        """The last iterate, and for which images the first gradient was exactly zero."""
-        x = batch.x
-        point = x if self.start == "zero" else _start(x, random, self.eps)
-        losses = self._losses(model, batch.labels)
-        at_rest = torch.zeros(len(x), dtype=torch.bool)
-        for step in range(self.steps):
-            with torch.enable_grad():  # summed: an image's gradient does not depend on its batch
-                gradient = value_and_input_grad(lambda at: losses(at).sum(), point)[1]
-            if step == 0:
-                at_rest = _at_rest(gradient, lambda at=point: losses(at) < self.confidence)
-            point = ascend(x, point, gradient, UNIT_PIXELS, step=self._step_size, eps=self.eps)
-        return point, at_rest
-
-    def _losses(self, model: Classifier, labels: Targets) -> Callable[[Tensor], Tensor]:
-        if self.loss == "margin":
-            return lambda x: margin(model(x), labels, self.confidence)
-        return lambda x: F.cross_entropy(model(x), labels, reduction="none")
-
-
-@torch.no_grad()
-def _at_rest(
-    gradient: Pixels, is_below: Callable[[], Bool[Tensor, " batch"]]
-) -> Bool[Tensor, " batch"]:
-    """Which gradients are zero, but for those of a margin that has reached its bound."""
-    zero = (gradient == 0).flatten(1).all(1)
-    return zero & is_below() if zero.any() else zero
-
 
 def margin(logits: Logits, labels: Targets, confidence: float) -> Float[Tensor, " batch"]:
     """By how much the best wrong logit exceeds the right one, at most `confidence`.
@@ -171,9 +157,3 @@ def margin(logits: Logits, labels: Targets, confidence: float) -> Float[Tensor, 
     right = F.one_hot(labels, logits.shape[1]).bool()
     best_wrong = logits.masked_fill(right, -torch.inf).amax(1)
     return (best_wrong - logits[right]).clamp(max=confidence)
-
-
-def _start(x: Pixels, random: CounterRNG, eps: float) -> Pixels:
-    """A uniform point of the ε-ball, within the pixel range."""
-    noise = random.uniform(-1, 1, "start", *x.shape[1:]).to(x.dtype)
-    return UNIT_PIXELS.project(x, x + noise * UNIT_PIXELS.scaled(eps, x))

@@ -58,7 +58,8 @@ def run_restarts(
             bar.update(len(examples) - len(rows))
             for batch in examples.batches(batch_size, rows):
                 images = perturb(batch, CounterRNG(f"{seed}/restart {restart}", batch.index))
-                worst.update(batch, images, _logits(model, images))
+                with torch.no_grad():
+                    worst.update(batch, images, model(images))
                 bar.update(len(batch))
                 bar.set_postfix_str(f"accuracy {worst.accuracy():.1%}", refresh=False)
     return Attacked(worst.images, worst.correct)
@@ -95,8 +96,3 @@ class _Worst:
     def accuracy(self) -> float:
         """Among the images attacked so far."""
         return self.correct[self._loss > -torch.inf].double().mean().item()
-
-
-@torch.no_grad()
-def _logits(model: Classifier, images: Pixels) -> Float[Tensor, "batch classes"]:
-    return model(images)

@@ -67,20 +67,31 @@ def require_run(config: Mapping[str, Any], path: Path) -> None:
         raise CheckpointError(f'{path}: "seed" is {config["seed"]!r}; needed is a whole number.')
 
 
-def normalisation(
+def stated(
     config: Mapping[str, Any], network: nn.Module, path: Path
-) -> tuple[Values, Values] | None:
-    """Mean and std of the network's inputs, for pixels in [0, 1]; None where there are none.
+) -> tuple[tuple[Values, Values] | None, EvalTransform | None, tuple[str, ...] | None]:
+    """What config.json says of inputs and classes; None where it says nothing.
+
+    Mean and std come for pixels in [0, 1]. "pixels" may give those of pixels in [low, high], each
+    a number or one for each channel.
 
     Args:
-        config: "pixels" may give mean and std of pixels in [low, high], each a number or one for
-            each channel.
+        config: its content.
         network: whose channels are counted.
         path: of config.json, for errors.
 
+    Returns:
+        Mean and std of the inputs; how pictures are shown; the classes' names by logit.
+
     Raises:
-        CheckpointError: they stand elsewhere, or cannot be meant.
+        CheckpointError: something stands elsewhere, or cannot be meant.
     """
+    return _normalisation(config, network, path), _transform(config, path), _names(config, path)
+
+
+def _normalisation(
+    config: Mapping[str, Any], network: nn.Module, path: Path
+) -> tuple[Values, Values] | None:
     pixels, where = config.get("pixels"), f'{path}: "pixels"'
     if pixels is None:
         return None
@@ -108,12 +119,7 @@ def normalisation(
     return mean, std
 
 
-def stated_transform(config: Mapping[str, Any], path: Path) -> EvalTransform | None:
-    """How config.json says that pictures are shown.
-
-    Raises:
-        CheckpointError: it says what `EvalTransform` does not take.
-    """
+def _transform(config: Mapping[str, Any], path: Path) -> EvalTransform | None:
     stated = config.get("transform")
     if stated is None:
         return None
@@ -137,12 +143,7 @@ def stated_transform(config: Mapping[str, Any], path: Path) -> EvalTransform | N
     )
 
 
-def stated_class_names(config: Mapping[str, Any], path: Path) -> tuple[str, ...] | None:
-    """The names of the classes, in the order of the logits.
-
-    Raises:
-        CheckpointError: they are no list of texts, or of another number than the classes.
-    """
+def _names(config: Mapping[str, Any], path: Path) -> tuple[str, ...] | None:
     names = config.get("class_names")
     if names is None:
         return None

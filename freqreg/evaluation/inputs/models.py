@@ -18,11 +18,9 @@ from freqreg.evaluation.inputs.model_config import (
     CONFIG,
     RESULTS,
     WEIGHTS,
-    normalisation,
     read_config,
     require_run,
-    stated_class_names,
-    stated_transform,
+    stated,
 )
 from freqreg.evaluation.inputs.networks import (
     NETWORKS,
@@ -104,11 +102,9 @@ def _from_run(folder: Path, config: Mapping[str, Any]) -> LoadedModel:
             f"There is no {folder / WEIGHTS}: the run has not ended. Resume it first."
         )
     load_weights(network, read_safetensors(folder / WEIGHTS), folder / WEIGHTS)
-    pixels = normalisation(config, network, path)
-    transform = stated_transform(config, path)
+    pixels, transform, names = stated(config, network, path)
     if "transform" not in config and config["model"].startswith(TIMM):
         transform = timm_models.transform_if_pretrained_classes(network, pixels)
-    names = stated_class_names(config, path)
     shown = Normalized(network, *pixels) if pixels else network
     return LoadedModel(str(folder), shown, config, transform, names)
 

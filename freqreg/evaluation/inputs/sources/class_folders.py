@@ -46,7 +46,13 @@ def parts(folder: Path, _wanted: base.Wanted) -> base.Parts | None:
             f"The images of {folder} lie in {_names(others)} alone, in folders: one class, if "
             f"these are none. Give {others[0]}."
         )
-    classes = class_names([folder, *_siblings(folder)])
+    beside = _folders(folder.absolute().parent) if base.is_split(folder.name) else []
+    siblings = [
+        other
+        for other in beside
+        if base.is_split(other.name) and _classes(other) & _classes(folder)
+    ]
+    classes = class_names([folder, *siblings])  # of other splits of the same classes too
     return {base.UNNAMED: partial(source, folder, classes)} if outer else None
 
 
@@ -90,14 +96,6 @@ def files_by_class(place: Path) -> list[tuple[Path, str]]:
 def _classes(place: Path) -> set[str]:
     folders = [f for f in _folders(place) if f.name != UNSORTED or has_pictures(f)]
     return {name for _, name in _annotated(place)} or {folder.name for folder in folders}
-
-
-def _siblings(place: Path) -> list[Path]:
-    """Other splits of the same classes, beside a folder that is named as a split."""
-    beside = _folders(place.absolute().parent) if base.is_split(place.name) else []
-    return [
-        other for other in beside if base.is_split(other.name) and _classes(other) & _classes(place)
-    ]
 
 
 def _holds_classes(place: Path) -> bool:
