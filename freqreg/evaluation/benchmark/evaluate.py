@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from freqreg._files import require_writable
+from freqreg._settings import require_choice
 from freqreg.errors import InputError
 from freqreg.evaluation.benchmark.scores import SCORES, score_names
-from freqreg.evaluation.benchmark.settings import EvaluationSettings, Preset, preset_of
+from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings, Preset
 from freqreg.evaluation.benchmark.task import EvaluationTask
 from freqreg.evaluation.corruptions.corrupted_data import CorruptedData
 from freqreg.evaluation.corruptions.of_test_set import CorruptedTestSet
@@ -78,7 +79,8 @@ def evaluate(
         RecordError: the file is something else, or has such scores and `replace` is False.
     """
     loaded, names = _loaded(model), score_names(scores)
-    settings = settings or preset_of(preset)
+    require_choice(Preset, preset=preset)
+    settings = settings or PRESETS[preset]
     if corrupted is not None:
         settings = changed(settings, corruptions_from=corrupted.source)
     classes = count_classes(loaded.model, test.pixels)

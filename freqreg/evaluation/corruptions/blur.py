@@ -42,7 +42,15 @@ def defocus_blur(
     levels: Levels, random: CounterRNG, radius: float, antialiasing: float
 ) -> ExactLevels:
     """A lens out of focus: the mean over a disk whose rim is smoothed a little."""
-    total, count = _disk_sums(levels, radius)
+    (height, width), reach = levels.shape[-2:], int(radius)
+    before = F.pad(F.pad(levels.double(), (reach,) * 4, mode="reflect").cumsum(-1), (1, 0))
+    total, count = torch.zeros(levels.shape, dtype=torch.float64, device=levels.device), 0
+    for row in range(-reach, reach + 1):
+        half = int(math.sqrt(radius**2 - row**2))
+        lines = before[..., reach + row : reach + row + height, :]
+        last, first = reach + half + 1, reach - half
+        total += lines[..., last : last + width] - lines[..., first : first + width]
+        count += 2 * half + 1
     weights = gaussian_weights(antialiasing, radius=1 if radius <= _LARGE_DISK else 2)
     rows, columns = (
         exact(filter_matrix(weights, size, mirrored_about_edge)).to(levels.device)
@@ -87,7 +95,10 @@ def motion_blurred(
     2^-16, and those that round to zero are left out.
     """
     height, width = levels.shape[-2:]
-    weights = _half_gaussian(deviation, 2 * int(radius) + 1)
+    squares = torch.arange(2 * int(radius) + 1, dtype=torch.float64).square()
+    steps = (torch.softmax(-squares / (2 * deviation**2), 0) * _TAP_STEPS).round()
+    steps[0] += _TAP_STEPS - steps.sum()
+    weights = (steps[steps > 0] / _TAP_STEPS).tolist()
     taps, radians = torch.arange(len(weights), device=angle.device), angle.double().deg2rad()
     rows, columns = (
         nearest(
@@ -102,22 +113,6 @@ def motion_blurred(
     for weight, place in zip(weights, places.unbind(1), strict=True):
         total += gathered(levels, place) * weight
     return rounded(total)
-
-
-def _disk_sums(levels: Levels, radius: float) -> tuple[ExactLevels, int]:
-    """Sums of integer levels over a disk, row by row of it, and its number of pixels."""
-    height, width = levels.shape[-2:]
-    reach = int(radius)
-    padded = F.pad(levels.double(), (reach,) * 4, mode="reflect")
-    before = F.pad(padded.cumsum(-1), (1, 0))
-    total, count = torch.zeros(levels.shape, dtype=torch.float64, device=levels.device), 0
-    for row in range(-reach, reach + 1):
-        half = int(math.sqrt(radius**2 - row**2))
-        rows = before[..., reach + row : reach + row + height, :]
-        last, first = reach + half + 1, reach - half
-        total += rows[..., last : last + width] - rows[..., first : first + width]
-        count += 2 * half + 1
-    return total, count
 
 
 def _glass_sources(
@@ -140,22 +135,9 @@ def _glass_sources(
     taken = here + shifts[:, 0] * width + shifts[:, 1]
     if distance == 1:
         return taken  # always from a pixel whose turn is yet to come
-    return _resolved(taken, here)
-
-
-def _resolved(taken: Places, here: Int64[Tensor, "height width"]) -> Places:
-    """Sources in the untouched image, where `taken` counts what was overwritten before."""
-    pixels = here.numel()
     untouched = here + pixels
     following = torch.where(taken > here, taken, taken + pixels)
     chains = torch.stack([following, untouched.expand_as(taken)], 1).flatten(1)
     for _ in range(math.ceil(math.log2(pixels))):
         chains = chains.gather(1, chains)
     return chains[:, :pixels].view_as(taken) - pixels
-
-
-def _half_gaussian(deviation: float, taps: int) -> list[float]:
-    squares = torch.arange(taps, dtype=torch.float64).square()
-    steps = (torch.softmax(-squares / (2 * deviation**2), 0) * _TAP_STEPS).round()
-    steps[0] += _TAP_STEPS - steps.sum()
-    return (steps[steps > 0] / _TAP_STEPS).tolist()

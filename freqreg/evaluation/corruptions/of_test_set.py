@@ -57,11 +57,12 @@ class CorruptedTestSet:
             found = self._find(name, severity)
             own, shape = found.class_names, pixels_at(found, torch.tensor([0])).shape[1:]
             if shape != needed:
+                there, here = (" x ".join(map(str, size)) for size in (shape, needed))
                 raise CorruptedDataError(
-                    f"The images of {name} {severity} in {self.data.source} have "
-                    f"{_size(shape)} pixels, the test set's {_size(needed)}: the same is needed. "
-                    "Name corrupted images of that size, or show the test set at theirs "
-                    "(image_size, on the command line --image-size)."
+                    f"The images of {name} {severity} in {self.data.source} have {there} pixels, "
+                    f"the test set's {here}: the same is needed. Name corrupted images of that "
+                    "size, or show the test set at theirs (image_size, on the command line "
+                    "--image-size)."
                 )
             self._chosen(found, f"{name} {severity}", None)
         names = self.clean.class_names
@@ -124,7 +125,9 @@ class CorruptedTestSet:
             return places[rows], self.classes[rows]
         if not self.data.in_test_order and torch.equal(own.sort()[0], wanted.sort()[0]):
             rows = first_rows(own, count)
-            return rows, self._as_the_model(own[rows])
+            as_the_model = torch.zeros(int(wanted.max()) + 1, dtype=torch.int64)
+            as_the_model[wanted] = self.classes
+            return rows, as_the_model[own[rows]]
         row = int((own[places] != wanted).nonzero()[0])
         raise CorruptedDataError(
             f"The labels of {what} in {self.data.source} are not the test set's: "
@@ -143,13 +146,3 @@ class CorruptedTestSet:
             f"{len(self.clean)}: one for each is needed. Name the corrupted images of this test "
             "set, or fewer test images (on the command line --images)."
         )
-
-    def _as_the_model(self, labels: Tensor) -> Tensor:
-        numbers = torch.zeros(int(self.clean.labels.max()) + 1, dtype=torch.int64)
-        numbers[self.clean.labels] = self.classes
-        return numbers[labels]
-
-
-def _size(shape: torch.Size) -> str:
-    channels, height, width = shape
-    return f"{channels} x {height} x {width}"

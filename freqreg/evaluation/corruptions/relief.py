@@ -42,14 +42,24 @@ def edges(levels: Maps, low: float, high: float) -> Mask:
     across, down = (filtered(levels, kernel, "replicate") for kernel in (SOBEL_ACROSS, SOBEL_DOWN))
     size = across.abs() + down.abs()
     ridges = _ridges(size, across, down)
-    return _connected(seeds=ridges & (size > high), allowed=ridges & (size > low))
+    reached, allowed, before = ridges & (size > high), ridges & (size > low), ~ridges
+    while not torch.equal(reached, before):
+        touching = F.max_pool2d(reached[:, None].float(), 3, stride=1, padding=1)[:, 0] > 0
+        reached, before = touching & allowed, reached
+    return reached
 
 
 def distance_to(mask: Mask, cap: int) -> Maps:
     """Euclidean distance of each pixel to the nearest true one, at most `cap`."""
     squares = torch.where(mask, 0.0, float(cap**2))
     for axis in (1, 2):
-        squares = _least_parabola(squares, axis, cap)
+        least, size = squares.clone(), squares.shape[axis]
+        for step in range(1, min(cap, size)):
+            overlap, beyond = size - step, squares + step**2
+            ahead, behind = least.narrow(axis, 0, overlap), least.narrow(axis, step, overlap)
+            torch.minimum(ahead, beyond.narrow(axis, step, overlap), out=ahead)
+            torch.minimum(behind, beyond.narrow(axis, 0, overlap), out=behind)
+        squares = least
     return squares.sqrt()
 
 
@@ -84,24 +94,3 @@ def _ridges(size: Maps, across: Maps, down: Maps) -> Mask:
     steep, flat = across.abs() < down.abs() * tangent, down.abs() < across.abs() * tangent
     ridges = torch.where(steep, (size > above) & (size >= below), ridges)
     return torch.where(flat, (size > left) & (size >= right), ridges)
-
-
-def _connected(seeds: Mask, allowed: Mask) -> Mask:
-    """All allowed pixels that touch, side or corner, a chain of allowed ones from a seed."""
-    reached, before = seeds, torch.zeros_like(seeds)
-    while not torch.equal(reached, before):
-        neighbourhood = F.max_pool2d(reached[:, None].float(), 3, stride=1, padding=1)[:, 0]
-        reached, before = (neighbourhood > 0) & allowed, reached
-    return reached
-
-
-def _least_parabola(squares: Maps, axis: int, cap: int) -> Maps:
-    """For each pixel, the least of square + distance² along an axis."""
-    least, size = squares.clone(), squares.shape[axis]
-    for step in range(1, min(cap, size)):
-        overlap = size - step
-        beyond = squares + step**2
-        ahead, behind = least.narrow(axis, 0, overlap), least.narrow(axis, step, overlap)
-        torch.minimum(ahead, beyond.narrow(axis, step, overlap), out=ahead)
-        torch.minimum(behind, beyond.narrow(axis, 0, overlap), out=behind)
-    return least

@@ -56,7 +56,18 @@ def labels_for(
     unmatched = [theirs[label] for label in used if places[label] is None]
     twice = [theirs[label] for label in used if places.count(places[label]) > 1]
     if unmatched or twice:
-        raise InputError(_complaint(model, theirs, classes, unmatched, twice))
+        if not unmatched:
+            reason = f"several of the images' are one class of the model's: {_few(twice)}"
+        elif not _in_order(theirs):
+            reason = "the images' are numbers in the order of texts, 10 before 2: write 02, 10"
+        else:
+            reason = f"{len(unmatched)} of the images' are none of the model's: {_few(unmatched)}"
+        raise InputError(
+            f"The images have {len(theirs)} classes ({_few(theirs)}), {model.source} has {classes} "
+            f"({_few(own) if own else 'without names'}); {reason}. Call the images' classes as the "
+            "model does, or say the names of its classes, in order, in its config.json: "
+            '"class_names".'
+        )
     return torch.tensor([-1 if place is None else place for place in places])[images.labels]
 
 
@@ -148,27 +159,6 @@ def _lemma(wnid: str) -> str:
         return _imagenet_info().label_name_to_description(wnid)
     except (ImportError, KeyError):
         return ""
-
-
-def _complaint(
-    model: LoadedModel,
-    theirs: Sequence[str],
-    classes: int,
-    unmatched: Sequence[str],
-    twice: Sequence[str],
-) -> str:
-    own = _few(model.class_names) if model.class_names else "without names"
-    if not unmatched:
-        reason = f"several of the images' are one class of the model's: {_few(twice)}"
-    elif not _in_order(theirs):
-        reason = "the images' are numbers in the order of texts, 10 before 2: write them as 02, 10"
-    else:
-        reason = f"{len(unmatched)} of the images' are none of the model's: {_few(unmatched)}"
-    return (
-        f"The images have {len(theirs)} classes ({_few(theirs)}), {model.source} has {classes} "
-        f"({own}); {reason}. Call the images' classes as the model does, or say the names of "
-        'its classes, in order, in its config.json: "class_names".'
-    )
 
 
 def _few(names: Sequence[str]) -> str:

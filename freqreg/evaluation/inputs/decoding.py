@@ -117,24 +117,20 @@ def _shown(
 def _rgb(picture: Image.Image) -> Image.Image:
     mode = picture.mode
     if mode.startswith("I;16") or (mode == "I" and picture.format in ("PNG", "PPM")):
-        return Image.fromarray(_eight_bits(picture)).convert("RGB")
+        # from 0..65535 to the nearest of 0..255; the level that is transparent to white
+        levels, tags = np.asarray(picture), getattr(picture, "tag_v2", {})
+        white = 2 ** tags.get(BITS, (16,))[0] - 1
+        shown = (levels.astype(np.uint32) * 255 + white // 2) // white
+        if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+            shown = 255 - shown
+        shown[levels == picture.info.get("transparency", -1)] = 255
+        return Image.fromarray(shown.astype(np.uint8)).convert("RGB")
     if mode in ("I", "F"):
         raise ValueError(f"its mode {mode} does not say how bright white is; save it with 16 bits")
     if picture.has_transparency_data:
         white = Image.new("RGBA", picture.size, "white")
         return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
     return picture if mode == "RGB" else picture.convert("RGB")
-
-
-def _eight_bits(picture: Image.Image) -> np.ndarray:
-    """From 0..65535 to the nearest of 0..255; the level that is transparent to white."""
-    levels, tags = np.asarray(picture), getattr(picture, "tag_v2", {})
-    white = 2 ** tags.get(BITS, (16,))[0] - 1
-    shown = (levels.astype(np.uint32) * 255 + white // 2) // white
-    if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
-        shown = 255 - shown
-    shown[levels == picture.info.get("transparency", -1)] = 255
-    return shown.astype(np.uint8)
 
 
 def _orientation(picture: Image.Image) -> int:

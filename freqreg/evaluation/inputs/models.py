@@ -96,15 +96,18 @@ def _from_folder(folder: Path) -> LoadedModel:
 def _from_run(folder: Path, config: Mapping[str, Any]) -> LoadedModel:
     path = folder / CONFIG
     require_run(config, path)
-    network = build_network(config["model"], **config.get("kwargs", {}))
+    network: Any = build_network(config["model"], **config.get("kwargs", {}))
     if not (folder / WEIGHTS).is_file():
         raise CheckpointError(
             f"There is no {folder / WEIGHTS}: the run has not ended. Resume it first."
         )
     load_weights(network, read_safetensors(folder / WEIGHTS), folder / WEIGHTS)
     pixels, transform, names = stated(config, network, path)
-    if "transform" not in config and config["model"].startswith(TIMM):
-        transform = timm_models.transform_if_pretrained_classes(network, pixels)
+    known = getattr(network, "pretrained_cfg", {}).get("num_classes")
+    if "transform" not in config and known and known == network.num_classes:
+        # of timm; with other classes it was trained anew, on images of an unknown size
+        fill = {"mean": pixels[0]} if pixels else {}
+        transform, _ = timm_models.transform_and_data(network, fill)
     shown = Normalized(network, *pixels) if pixels else network
     return LoadedModel(str(folder), shown, config, transform, names)
 

@@ -88,19 +88,3 @@ def _class_names(network: Any, *, known: bool) -> tuple[str, ...] | None:
         return tuple(by_place.get(place, "") for place in range(classes))
     subset = infer_imagenet_subset(config) if known and config["num_classes"] == classes else None
     return tuple(ImageNetInfo(subset).label_names()) if subset else None
-
-
-def transform_if_pretrained_classes(
-    network: Any, pixels: tuple[Any, Any] | None
-) -> EvalTransform | None:
-    """timm's own transform for a network of as many classes as its pretrained weights have.
-
-    With another number of classes it was trained anew, on images of an unknown size.
-
-    Args:
-        network: of timm.
-        pixels: mean and std that it was trained with; the mean fills borders.
-    """
-    if network.num_classes != network.pretrained_cfg.get("num_classes"):
-        return None
-    return transform_and_data(network, {"mean": pixels[0]} if pixels else {})[0]

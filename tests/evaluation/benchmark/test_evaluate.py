@@ -16,7 +16,7 @@ from freqreg.evaluation.attacks.pgd import FGSMAttack, PGDAttack
 from freqreg.evaluation.attacks.robustness_curve import RADII, robustness_curve
 from freqreg.evaluation.benchmark.evaluate import evaluate
 from freqreg.evaluation.benchmark.scores import SCORES, Score, score_names
-from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings, preset_of
+from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings
 from freqreg.evaluation.benchmark.task import EvaluationTask
 from freqreg.evaluation.corruptions import CORRUPTIONS, corrupt
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
@@ -403,9 +403,11 @@ def test_settings_that_cannot_be_meant(wrong):
         EvaluationSettings(**wrong)
 
 
-def test_an_unknown_preset_is_refused():
-    with pytest.raises(SettingError, match="no preset 'small'; known are paper, mini, smoke"):
-        preset_of("small")
+def test_an_unknown_preset_is_refused(task):
+    unknown: Any = "small"
+    told = "preset is 'small'; choose 'paper' or 'mini' or 'smoke'"
+    with pytest.raises(SettingError, match=told):
+        evaluate(task.model, task.test, ["clean"], preset=unknown)
 
 
 def test_the_paper_preset_is_the_papers():
