@@ -403,7 +403,7 @@ def test_settings_that_cannot_be_meant(wrong):
         EvaluationSettings(**wrong)
 
 
-def test_an_unknown_preset_is_refused(task):
+def test_an_unknown_preset_is_refused(task, unchecked_shapes):
     unknown: Any = "small"
     told = "preset is 'small'; choose 'paper' or 'mini' or 'smoke'"
     with pytest.raises(SettingError, match=told):
