@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from freqreg.errors import InputError
 
 Rows = Sequence[int] | Int64[Tensor, " rows"]
+Pixels = UInt8[Tensor, "*rows channel height width"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,14 +49,10 @@ class LabelledImages(Dataset):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(
-        self, row: int
-    ) -> tuple[UInt8[Tensor, "channel height width"], Int64[Tensor, ""]]:
+    def __getitem__(self, row: int) -> tuple[Pixels, Int64[Tensor, ""]]:
         return self.pixels[row], self.labels[row]
 
-    def __getitems__(
-        self, rows: Rows
-    ) -> tuple[UInt8[Tensor, "rows channel height width"], Int64[Tensor, " rows"]]:
+    def __getitems__(self, rows: Rows) -> tuple[Pixels, Int64[Tensor, " rows"]]:
         places = torch.as_tensor(rows)
         return self.pixels[places], self.labels[places]
 

@@ -97,12 +97,16 @@ def from_folder(folder: Path, config: Mapping[str, Any]) -> LoadedModel:
     network = (
         network if pixels.order == [0, 1, 2] else nn.Sequential(Reordered(pixels.order), network)
     )
+    named = {int(place): str(name) for place, name in model.config.id2label.items()}
+    names = tuple(named.get(place, "") for place in range(model.config.num_labels))
+    if all(name == f"LABEL_{place}" for place, name in named.items()):
+        names = None  # the numbers that transformers puts where there are no names
     return LoadedModel(
         str(folder),
         network,
         {"model": config.get("model_type")},
         _transform(processor, pixels),
-        _class_names(model),
+        names,
     )
 
 
@@ -138,11 +142,3 @@ def _transform(processor: Any, pixels: AffinePixels) -> ProcessorTransform | Non
     outputs = (processor(images=blank, return_tensors="pt")["pixel_values"] for blank in blanks)
     sizes = {tuple(output.shape[-2:]) for output in outputs}
     return ProcessorTransform(processor, pixels, sizes.pop()) if len(sizes) == 1 else None
-
-
-def _class_names(model: Any) -> tuple[str, ...] | None:
-    """The names in order; None for the numbers that transformers puts where there are none."""
-    named = {int(place): str(name) for place, name in model.config.id2label.items()}
-    if all(name == f"LABEL_{place}" for place, name in named.items()):
-        return None
-    return tuple(named.get(place, "") for place in range(model.config.num_labels))
