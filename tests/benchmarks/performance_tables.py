@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import Any
 
-from freqreg.evaluation.report.markdown import markdown_table
+from freqreg.evaluation.report.rendering import markdown_table
 
 Run = dict[str, Any]
 Row = dict[str, Any]

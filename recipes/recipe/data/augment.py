@@ -12,13 +12,10 @@ class RandomCropAndFlip:
 
     The draws come from a CPU generator, so that a run repeats on any device; the batch, bytes or
     floats, is indexed once where it lies.
-
-    Args:
-        padding: rows and columns of zeros added on each side before cropping.
-        flip: mirror each image left to right with probability 1/2 (the paper: not on SVHN).
     """
 
-    padding: int = 4
+    padding: int = 4  # rows and columns of zeros added on each side before cropping
+    # mirror each image left to right with probability 1/2 (the paper: not on SVHN)
     flip: bool = True
 
     def __call__(
