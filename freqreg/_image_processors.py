@@ -39,10 +39,12 @@ def affine_pixels(processor: Any, way_out: str) -> AffinePixels:
     tolerance = 1e-3 * spread.abs().max().clamp(min=1).item()
     is_affine = torch.allclose(grey, black + 0.2 * spread, atol=tolerance)
     if not (is_affine and (spread > 0).all() and torch.allclose(shares, expected, atol=tolerance)):
+        dark, middle, bright = (
+            [round(value, 4) for value in levels.tolist()] for levels in (black, grey, white)
+        )
         raise SettingError(
-            f"{type(processor).__name__} maps black to {_listed(black)}, 20 % grey to "
-            f"{_listed(grey)} and white to {_listed(white)}, which is not (pixels - mean) / std. "
-            + way_out
+            f"{type(processor).__name__} maps black to {dark}, 20 % grey to {middle} and white to "
+            f"{bright}, which is not (pixels - mean) / std. {way_out}"
         )
     return AffinePixels(order.tolist(), -black / spread, 1 / spread)
 
@@ -62,7 +64,3 @@ def _processed(processor: Any, colour: tuple[int, ...], way_out: str) -> Float[T
             f"[channel, height, width]. {way_out}"
         )
     return output[:, output.shape[1] // 2, output.shape[2] // 2].float()
-
-
-def _listed(values: Tensor) -> list[float]:
-    return [round(value, 4) for value in values.flatten().tolist()]

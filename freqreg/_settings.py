@@ -1,6 +1,7 @@
 """Checks of numbers that users type."""
 
 import math
+from typing import Any, get_args
 
 from freqreg.errors import SettingError
 
@@ -32,3 +33,11 @@ def require_count(**values: int) -> None:
     for name, value in values.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise SettingError(f"{name} is {value!r}; it must be a whole number, 1 or more.")
+
+
+def require_choice(kind: Any, **values: object) -> None:
+    """Raise unless every value is one that a `Literal` has."""
+    for name, value in values.items():
+        if value not in get_args(kind):
+            known = " or ".join(map(repr, get_args(kind)))
+            raise SettingError(f"{name} is {value!r}; choose {known}.")

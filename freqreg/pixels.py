@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -82,7 +83,12 @@ class PixelSpace:
             InputError: more than a quarter lies outside: normalised, or in [0, 255], and
                 undeclared; or all are plain pixels, declared as normalised.
         """
-        outside, least, most, low, high = self._spread(x).tolist()
+        lows, highs = self._bounds(x)
+        slack = 0.01 * (highs - lows)
+        beyond = ((x < lows - slack) | (x > highs + slack)).float().mean()
+        ends = (x.min(), x.max(), lows.min(), highs.max())
+        found = torch.stack([beyond, *(value.float() for value in ends)])
+        outside, least, most, low, high = found.tolist()
         span = f"[{least:.3g}, {most:.3g}]"
         if outside > 0.25:
             raise InputError(
@@ -96,15 +102,6 @@ class PixelSpace:
                 "If the model or loss_fn normalises by itself, leave pixels= out; if nobody does, "
                 "normalise them."
             )
-
-    def _spread(self, x: Images) -> Float[Tensor, "5"]:
-        """Share outside of the range, least and largest value, and the range of all channels."""
-        low, high = self._bounds(x)
-        slack = 0.01 * (high - low)
-        outside = ((x < low - slack) | (x > high + slack)).float().mean()
-        return torch.stack(
-            [outside, *(v.float() for v in (x.min(), x.max(), low.min(), high.max()))]
-        )
 
     def _bounds(self, x: Images) -> tuple[Tensor, Tensor]:
         mean = _per_channel(self.mean, x)
@@ -120,9 +117,8 @@ def _numbers(values: PerChannel) -> float | tuple[float, ...]:
     return float(listed) if isinstance(listed, int | float) else tuple(float(v) for v in listed)
 
 
-def _each(values: PerChannel) -> tuple[float, ...]:
-    numbers = _numbers(values)
-    return numbers if isinstance(numbers, tuple) else (numbers,)
+def _each(values: Any) -> tuple[float, ...]:
+    return values if isinstance(values, tuple) else (values,)
 
 
 def _per_channel(values: PerChannel, x: Images) -> Float[Tensor, "values 1 1"]:

@@ -15,13 +15,14 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
 from freqreg import _allocator
+from freqreg._extras import extra
 from freqreg._settings import require_count
 from freqreg.errors import InputError, SettingError
 from freqreg.input_gradients import LossFn
 from freqreg.objective import Objective, require_objective
 from freqreg.regularizers.base import Regularizer
 
-try:
+with extra("accelerate", "freqreg.integrations.accelerate needs accelerate, safetensors and tqdm"):
     from accelerate import Accelerator
     from accelerate.logging import get_logger
 
@@ -37,11 +38,6 @@ try:
     from freqreg.integrations._accelerate.schedule import cyclic_schedule, require_steps_alone
     from freqreg.integrations._accelerate.weights import save_weights
     from freqreg.integrations._meter import Meter
-except ImportError as error:
-    raise ImportError(
-        f"freqreg.integrations.accelerate needs accelerate, safetensors and tqdm ({error}). "
-        'Install them with: pip install "freqreg[accelerate]"'
-    ) from error
 
 logger = get_logger(__name__)
 

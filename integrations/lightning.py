@@ -8,20 +8,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from freqreg._extras import extra
 from freqreg._step.passes import is_probe
 from freqreg.errors import InputError, SettingError
 from freqreg.objective import Objective, require_objective
 from freqreg.regularizers.base import Regularizer
 
-try:
+with extra("lightning", "freqreg.integrations.lightning needs lightning"):
     from lightning.pytorch import Callback, LightningModule, Trainer
     from lightning.pytorch.loggers.logger import DummyLogger
     from torchmetrics import Metric, MetricCollection
-except ImportError as error:
-    raise ImportError(
-        f"freqreg.integrations.lightning needs lightning ({error}). "
-        'Install it with: pip install "freqreg[lightning]"'
-    ) from error
 
 _OF_ANY_MODULE = vars(nn.Module()).keys()
 _ABSENT = object()

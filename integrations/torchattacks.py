@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from freqreg._extras import extra
 from freqreg._step.frozen_batch_norm import frozen_batch_norm
 from freqreg.errors import SettingError
 from freqreg.evaluation.attacks.base import Attack, Attacked
@@ -18,13 +19,8 @@ from freqreg.evaluation.inputs.examples import Classifier, Examples
 from freqreg.mixers.base import GradAt
 from freqreg.pixels import PerChannel, PixelSpace
 
-try:
+with extra("torchattacks", "freqreg.integrations.torchattacks needs torchattacks"):
     from torchattacks.attack import Attack as ForeignAttack
-except ImportError as error:
-    raise ImportError(
-        f"This module needs torchattacks ({error}). "
-        'Install it with: pip install "freqreg[torchattacks]"'
-    ) from error
 
 Images = Float[Tensor, "batch channel height width"]
 Targets = Int64[Tensor, " batch"]
@@ -93,9 +89,6 @@ class TorchAttack(Attack):
             lambda batch, random: self._perturbed(
                 batch.x, batch.labels, int(random.integers(0, 2**16, "seed", 1)[0])
             ),
-            restarts=1,
-            select="broken",
-            early_exit=True,
             seed=seed,
             batch_size=batch_size,
             label=self.attack.attack,

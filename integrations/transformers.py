@@ -8,21 +8,17 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
+from freqreg._extras import extra
 from freqreg.errors import InputError, SettingError
 from freqreg.objective import Objective, require_objective
 from freqreg.regularizers.base import Regularizer
 
-try:
+with extra("transformers", "freqreg.integrations.transformers needs transformers and accelerate"):
     from transformers import Trainer, TrainerCallback
 
     from freqreg.integrations._meter import Meter
     from freqreg.integrations._transformers.loss_scale import Count, LossShare, Share
     from freqreg.integrations._transformers.pixels import pixel_space_of
-except ImportError as error:
-    raise ImportError(
-        f"freqreg.integrations.transformers needs transformers and accelerate ({error}). "
-        'Install them with: pip install "freqreg[transformers]"'
-    ) from error
 
 if TYPE_CHECKING:
     _Base = Trainer  # or a subclass: the class that the mixin is put before

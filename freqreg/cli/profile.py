@@ -44,6 +44,8 @@ from freqreg.evaluation.results.digests import digest_of_model
 from freqreg.mixers import PGD
 
 Where = Literal["clean", "random", "adversarial"]
+Shown = dict[LoadedModel, LabelledImages]
+"""The images as each model is shown them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,23 +106,24 @@ class Profile(DataOptions):
         require_writable(self.output_dir)
         models = load_models(self.models, self.device, network=self.model, ema=self.ema)
         found = self.load(models, count=self.images)
-        profiles = self.profiles(models, found)
+        shown = {loaded: self.load([loaded, *models], count=self.images) for loaded in models}
+        profiles = self.profiles(shown, found)
         Console().print(*tables(profiles))
         write_text(self.output_dir / "profile.json", as_json(profiles))
-        self._draw(profiles, models, found)
+        self._draw(profiles, shown, found)
         if self.heat_map:
-            self._draw_heat_maps(profiles, models, found)
+            self._draw_heat_maps(profiles, shown)
         print(f"Figures and numbers are in {self.output_dir}.")
 
-    def profiles(self, models: list[LoadedModel], found: LabelledImages) -> Profiles:
-        """Profiles of the images, and of each model's J at each kind of points."""
+    def profiles(self, shown: Shown, found: LabelledImages) -> Profiles:
+        """Profiles of the images as `found`, and of each model's J at each kind of points."""
         of_images = image_profile(found.pixels.split(self.batch_size))
         profiles: Profiles = {(IMAGES, self.data): of_images}
-        for loaded in models:
-            labels = self._labels(loaded, found)
+        for loaded, images in shown.items():
+            labels = self._labels(loaded, images)
             for where in self.points:
                 point = self._point(where, loaded)
-                split = (each.split(self.batch_size) for each in (found.pixels, labels))
+                split = (each.split(self.batch_size) for each in (images.pixels, labels))
                 batches = zip(*split, strict=True)
                 with seeded(self.seed, torch.device("cpu")):
                     profile = gradient_profile(loaded.model, batches, point=point)
@@ -146,7 +149,7 @@ class Profile(DataOptions):
         }
         return makers[where]()
 
-    def _draw(self, profiles: Profiles, models: list[LoadedModel], found: LabelledImages) -> None:
+    def _draw(self, profiles: Profiles, shown: Shown, found: LabelledImages) -> None:
         rows: dict[str, dict[str, Tensor]] = {}
         names = short_names(profiles)
         for (of, source), profile in profiles.items():
@@ -154,14 +157,12 @@ class Profile(DataOptions):
         self._write("spectra.png", spectra_figure(rows))
         size = min(found.pixels.shape[-2:])
         self._write("shares.png", shares_figure(curves(profiles, names), size=size))
-        if models:
-            panels = [self._panel(loaded, profiles, found) for loaded in models]
+        if shown:
+            panels = [self._panel(loaded, profiles, images) for loaded, images in shown.items()]
             self._write("gradients.png", gradient_figure(panels, image=found.pixels[0] / 255))
 
-    def _draw_heat_maps(
-        self, profiles: Profiles, models: list[LoadedModel], found: LabelledImages
-    ) -> None:
-        maps = [self._heat_map(loaded, found) for loaded in models]
+    def _draw_heat_maps(self, profiles: Profiles, shown: Shown) -> None:
+        maps = [self._heat_map(loaded, images) for loaded, images in shown.items()]
         heat_maps.save(maps, self.output_dir)
         names = short_names(profiles)
         figure = heat_map_figure({names[each.model]: each.errors for each in maps})

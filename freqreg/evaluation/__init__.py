@@ -3,7 +3,9 @@
 Needs the extra `eval`.
 """
 
-try:
+from freqreg._extras import extra
+
+with extra("eval", "Evaluation needs its extra"):
     from freqreg.evaluation.attacks.pgd import PGDAttack
     from freqreg.evaluation.benchmark.evaluate import evaluate
     from freqreg.evaluation.corruptions.corruption import corrupt
@@ -14,12 +16,6 @@ try:
     from freqreg.evaluation.metrics.fourier_heat_map import fourier_heat_map
     from freqreg.evaluation.metrics.frequency_profile import gradient_profile, image_profile
     from freqreg.evaluation.results.records import ModelScores
-except ImportError as error:
-    if "freqreg[" in str(error):
-        raise
-    raise ImportError(
-        f'Evaluation needs its extra ({error}). Install it with: pip install "freqreg[eval]"'
-    ) from error
 
 __all__ = [
     "LabelledImages",

@@ -1,7 +1,7 @@
 """What a mixer is: it turns clean images into those that the main pass trains on."""
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -11,6 +11,7 @@ from freqreg.errors import SettingError
 from freqreg.pixels import PixelSpace
 
 Images = Float[Tensor, "batch channel height width"]
+Start = Literal["zero", "random"]
 GradAt = Callable[[Images], Images]
 """Gradient of the loss at a point; at the clean images themselves it is shared and free."""
 
@@ -34,12 +35,6 @@ def require_mixer(mixer: object) -> None:
     """Raise unless it can be called with a batch, as a class cannot."""
     if not callable(mixer) or isinstance(mixer, type):
         raise SettingError(f"{mixer!r} is no mixer; give e.g. FGSM(eps=8 / 255).")
-
-
-def require_start(start: str) -> None:
-    """Raise unless `start` is one of the two that there are."""
-    if start not in ("zero", "random"):
-        raise SettingError(f"start is {start!r}; choose 'zero' or 'random'.")
 
 
 def random_start(x: Images, pixels: PixelSpace, eps: float) -> Images:

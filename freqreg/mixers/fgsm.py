@@ -1,11 +1,10 @@
 """Single-step adversarial examples."""
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Literal
 
-from freqreg._settings import require_positive
+from freqreg._settings import require_choice, require_positive
 from freqreg.errors import SettingError
-from freqreg.mixers.base import GradAt, Images, ascend, random_start, require_start
+from freqreg.mixers.base import GradAt, Images, Start, ascend, random_start
 from freqreg.pixels import PixelSpace
 
 
@@ -29,11 +28,11 @@ class FGSM:
     eps: float = 8 / 255
     _: KW_ONLY
     alpha: float = 1.25
-    start: Literal["zero", "random"] = "zero"
+    start: Start = "zero"
 
     def __post_init__(self) -> None:
         require_positive(eps=self.eps, alpha=self.alpha)
-        require_start(self.start)
+        require_choice(Start, start=self.start)
         if self.alpha < 0.1:
             raise SettingError(
                 f"alpha is {self.alpha:.3g}, as a multiple of eps: with a step of "

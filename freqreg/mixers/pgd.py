@@ -1,10 +1,9 @@
 """Multi-step adversarial examples."""
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Literal
 
-from freqreg._settings import require_count, require_positive
-from freqreg.mixers.base import GradAt, Images, ascend, random_start, require_start
+from freqreg._settings import require_choice, require_count, require_positive
+from freqreg.mixers.base import GradAt, Images, Start, ascend, random_start
 from freqreg.pixels import PixelSpace
 
 
@@ -25,12 +24,12 @@ class PGD:
     _: KW_ONLY
     steps: int = 10
     step_size: float = 2 / 255
-    start: Literal["zero", "random"] = "random"
+    start: Start = "random"
 
     def __post_init__(self) -> None:
         require_positive(eps=self.eps, step_size=self.step_size)
         require_count(steps=self.steps)
-        require_start(self.start)
+        require_choice(Start, start=self.start)
 
     def __call__(self, x: Images, grad_at: GradAt, pixels: PixelSpace) -> Images:
         """The adversarial images."""

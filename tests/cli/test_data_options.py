@@ -115,6 +115,24 @@ def test_a_model_is_shown_images_through_its_whole_transform(here: Path) -> None
     assert options.load([plain], count=2).pixels.shape == (2, 3, 40, 60)
 
 
+def test_a_profile_shows_each_model_images_through_its_own_transform(here: Path) -> None:
+    for number in range(4):
+        write(here / "set" / str(number % 2) / f"{number}.png", encoded(PIXELS[number]))
+    for side in (16, 24):
+        save_model(here / str(side), OneConvNet(2, image_size=side), "one_conv", image_size=side,
+                   num_classes=2)  # fmt: skip
+        config = json.loads((here / str(side) / "config.json").read_text())
+        config["transform"] = {"size": [side, side]}
+        (here / str(side) / "config.json").write_text(json.dumps(config))
+    shares = {}
+    for models in (["16"], ["24"], ["16", "24"]):
+        main(["profile", *models, "--data", "set", "--device", "cpu", "--heat-map"])
+        _, *found = json.loads((here / "profiles" / "profile.json").read_text())
+        shares[len(models)] = shares.get(len(models), []) + [model["shares"] for model in found]
+    assert shares[1] == shares[2]
+    assert len(shares[2][0]) < len(shares[2][1])
+
+
 def test_corrupted_class_folders_are_numbered_by_the_clean_sets_names(here: Path) -> None:
     for name, level in (("a", 0), ("b", 100), ("c", 200)):
         level = np.full((32, 32, 3), level, np.uint8)

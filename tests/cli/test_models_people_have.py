@@ -133,5 +133,7 @@ def test_an_export_of_timm(tmp_path, photographs, pictures, network, monkeypatch
 
 def test_a_network_for_no_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit, match="--model and --ema are for files of weights"):
+    with pytest.raises(
+        SystemExit, match="no file of weights: --model and --ema are for checkpoints only"
+    ):
         main(["evaluate", "runs", "--data", "x", "--model", MODEL])

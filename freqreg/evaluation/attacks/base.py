@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from freqreg._settings import require_positive
 from freqreg.evaluation.attacks.isolation import seeded
 from freqreg.evaluation.inputs.examples import (
     BATCH_SIZE,
@@ -16,6 +17,7 @@ from freqreg.evaluation.inputs.examples import (
     Labels,
     device_of,
 )
+from freqreg.pixels import UNIT_PIXELS
 
 
 class AttackWarning(UserWarning):
@@ -78,3 +80,14 @@ class Attack(ABC):
         self, model: Classifier, examples: Examples, *, seed: int, batch_size: int
     ) -> Attacked:
         """Attack checked examples: what `run` does within its care."""
+
+
+@dataclass(frozen=True)
+class LinfAttack(Attack):
+    """An attack within the L∞ ball of radius `eps`, in pixels of [0, 1]."""
+
+    eps: float = 8 / 255
+
+    def __post_init__(self) -> None:
+        require_positive(eps=self.eps)
+        UNIT_PIXELS.require_radius(self.eps)

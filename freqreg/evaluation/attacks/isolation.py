@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from freqreg._step.passes import RandomState
+from freqreg.evaluation.inputs.examples import Classifier
 
 
 @contextmanager
@@ -19,7 +20,8 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         seed: the seed within.
         device: whose generator is in use, besides the CPU's.
     """
-    state = RandomState.now(frozenset({device, *_started_gpus()}))
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    state = RandomState.now(frozenset({device, *(torch.device("cuda", i) for i in gpus)}))
     try:
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
@@ -30,8 +32,9 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def untouched(module: nn.Module) -> Iterator[None]:
+def untouched(model: Classifier) -> Iterator[None]:
     """The modes of all submodules, and `requires_grad` and `.grad` of all parameters, are kept."""
+    module = model if isinstance(model, nn.Module) else nn.Module()
     modes = [(part, part.training) for part in module.modules()]
     parameters = [(p, p.requires_grad, p.grad) for p in module.parameters()]
     for parameter, _, _ in parameters:
@@ -43,8 +46,3 @@ def untouched(module: nn.Module) -> Iterator[None]:
             part.training = mode
         for parameter, requires_grad, grad in parameters:
             parameter.requires_grad_(requires_grad).grad = grad
-
-
-def _started_gpus() -> list[torch.device]:
-    started = torch.cuda.is_initialized()
-    return [torch.device("cuda", i) for i in range(torch.cuda.device_count())] if started else []

@@ -1,23 +1,21 @@
 """Gradient attacks within an L∞ ball, on images in [0, 1]."""
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from freqreg._settings import require_count, require_positive
-from freqreg.errors import SettingError
-from freqreg.evaluation.attacks.base import Attack, Attacked, AttackWarning
-from freqreg.evaluation.attacks.restarts import Select, require_select, run_restarts
+from freqreg._settings import require_choice, require_count, require_positive
+from freqreg.evaluation.attacks.base import Attacked, AttackWarning, LinfAttack
+from freqreg.evaluation.attacks.restarts import Select, run_restarts
 from freqreg.evaluation.corruptions.randomness import CounterRNG
 from freqreg.evaluation.inputs.examples import Batch, Classifier, Examples, Pixels
 from freqreg.input_gradients import value_and_input_grad
-from freqreg.mixers.base import ascend, require_start
+from freqreg.mixers.base import Start, ascend
 from freqreg.pixels import UNIT_PIXELS
 
 AttackLoss = Literal["cross-entropy", "margin"]
@@ -35,14 +33,8 @@ Logits = Float[Tensor, "batch classes"]
 Targets = Int64[Tensor, " batch"]
 
 
-def require_radius(eps: float) -> None:
-    """Raise unless a ball of this radius in [0, 1] can be meant."""
-    require_positive(eps=eps)
-    UNIT_PIXELS.require_radius(eps)
-
-
 @dataclass(frozen=True)
-class FGSMAttack(Attack):
+class FGSMAttack(LinfAttack):
     """Fast gradient sign method: one step of ε from the clean image.
 
     References: Goodfellow et al., ICLR 2015, arXiv:1412.6572.
@@ -50,11 +42,6 @@ class FGSMAttack(Attack):
     Args:
         eps: radius of the L∞ ball, in pixels.
     """
-
-    eps: float = 8 / 255
-
-    def __post_init__(self) -> None:
-        require_radius(self.eps)
 
     def attacked(
         self, model: Classifier, examples: Examples, *, seed: int, batch_size: int
@@ -65,7 +52,7 @@ class FGSMAttack(Attack):
 
 
 @dataclass(frozen=True)
-class PGDAttack(Attack):
+class PGDAttack(LinfAttack):
     """Projected gradient descent: signed steps in the ε-ball, from several random starts.
 
     The defaults are the paper's: 50 steps of ε/4, 10 restarts. Images that a restart has broken
@@ -91,25 +78,23 @@ class PGDAttack(Attack):
         arXiv:1608.04644.
     """
 
-    eps: float = 8 / 255
     steps: int = 50
     step_size: float | None = None
     restarts: int = 10
     loss: AttackLoss = "cross-entropy"
     confidence: float = 50.0
     select: Select = "broken"
-    start: Literal["random", "zero"] = "random"
+    start: Start = "random"
     early_exit: bool = True
 
     def __post_init__(self) -> None:
-        require_radius(self.eps)
+        super().__post_init__()
         require_positive(step_size=self._step_size, confidence=self.confidence)
         UNIT_PIXELS.require_radius(self._step_size, "step_size")
         require_count(steps=self.steps, restarts=self.restarts)
-        require_start(self.start)
-        require_select(self.select)
-        if self.loss not in get_args(AttackLoss):
-            raise SettingError(f"loss is {self.loss!r}; choose 'cross-entropy' or 'margin'.")
+        require_choice(Start, start=self.start)
+        require_choice(Select, select=self.select)
+        require_choice(AttackLoss, loss=self.loss)
 
     def attacked(
         self, model: Classifier, examples: Examples, *, seed: int, batch_size: int
@@ -122,9 +107,26 @@ class PGDAttack(Attack):
         zero = torch.zeros(len(examples), dtype=torch.bool)
 
         def perturb(batch: Batch, random: CounterRNG) -> Pixels:
-            images, at_rest = self._perturbed(model, batch, random)
-            zero[batch.rows] |= at_rest.cpu()
-            return images
+            def losses(at: Pixels) -> Float[Tensor, " batch"]:
+                if self.loss == "margin":
+                    return margin(model(at), batch.labels, self.confidence)
+                return F.cross_entropy(model(at), batch.labels, reduction="none")
+
+            x = point = batch.x
+            if self.start == "random":
+                noise = random.uniform(-1, 1, "start", *x.shape[1:]).to(x.dtype)
+                point = UNIT_PIXELS.project(x, x + noise * UNIT_PIXELS.scaled(self.eps, x))
+            for step in range(self.steps):
+                with torch.enable_grad():  # summed: an image's does not depend on its batch
+                    gradient = value_and_input_grad(lambda at: losses(at).sum(), point)[1]
+                if step == 0:
+                    at_rest = (gradient == 0).flatten(1).all(1)
+                    if at_rest.any():  # but for those of a margin that has reached its bound
+                        with torch.no_grad():
+                            at_rest &= losses(point) < self.confidence
+                    zero[batch.rows] |= at_rest.cpu()
+                point = ascend(x, point, gradient, UNIT_PIXELS, step=self._step_size, eps=self.eps)
+            return point
 
         attacked = run_restarts(
             model,
@@ -146,36 +148,6 @@ class PGDAttack(Attack):
     def _step_size(self) -> float:
         return self.eps / 4 if self.step_size is None else self.step_size
 
-    def _perturbed(
-        self, model: Classifier, batch: Batch, random: CounterRNG
-    ) -> tuple[Pixels, Bool[Tensor, " batch"]]:
-        """The last iterate, and for which images the first gradient was exactly zero."""
-        x = batch.x
-        point = x if self.start == "zero" else _start(x, random, self.eps)
-        losses = self._losses(model, batch.labels)
-        at_rest = torch.zeros(len(x), dtype=torch.bool)
-        for step in range(self.steps):
-            with torch.enable_grad():  # summed: an image's gradient does not depend on its batch
-                gradient = value_and_input_grad(lambda at: losses(at).sum(), point)[1]
-            if step == 0:
-                at_rest = _at_rest(gradient, lambda at=point: losses(at) < self.confidence)
-            point = ascend(x, point, gradient, UNIT_PIXELS, step=self._step_size, eps=self.eps)
-        return point, at_rest
-
-    def _losses(self, model: Classifier, labels: Targets) -> Callable[[Tensor], Tensor]:
-        if self.loss == "margin":
-            return lambda x: margin(model(x), labels, self.confidence)
-        return lambda x: F.cross_entropy(model(x), labels, reduction="none")
-
-
-@torch.no_grad()
-def _at_rest(
-    gradient: Pixels, is_below: Callable[[], Bool[Tensor, " batch"]]
-) -> Bool[Tensor, " batch"]:
-    """Which gradients are zero, but for those of a margin that has reached its bound."""
-    zero = (gradient == 0).flatten(1).all(1)
-    return zero & is_below() if zero.any() else zero
-
 
 def margin(logits: Logits, labels: Targets, confidence: float) -> Float[Tensor, " batch"]:
     """By how much the best wrong logit exceeds the right one, at most `confidence`.
@@ -185,9 +157,3 @@ def margin(logits: Logits, labels: Targets, confidence: float) -> Float[Tensor, 
     place = labels[:, None]
     best_wrong = logits.scatter(1, place, -torch.inf).amax(1)
     return (best_wrong - logits.gather(1, place)[:, 0]).clamp(max=confidence)
-
-
-def _start(x: Pixels, random: CounterRNG, eps: float) -> Pixels:
-    """A uniform point of the ε-ball, within the pixel range."""
-    noise = random.uniform(-1, 1, "start", *x.shape[1:]).to(x.dtype)
-    return UNIT_PIXELS.project(x, x + noise * UNIT_PIXELS.scaled(eps, x))

@@ -1,14 +1,13 @@
 """Attacks with random restarts, in which images that are done with leave the batch."""
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from freqreg.errors import SettingError
 from freqreg.evaluation.attacks.base import Attacked
 from freqreg.evaluation.corruptions.randomness import CounterRNG
 from freqreg.evaluation.inputs.examples import Batch, Classifier, Examples, Pixels, unit_range
@@ -22,23 +21,17 @@ Perturb = Callable[[Batch, CounterRNG], Pixels]
 _ROUNDING = 1e-3
 
 
-def require_select(select: str) -> None:
-    """Raise unless `select` is one of the two that there are."""
-    if select not in get_args(Select):
-        raise SettingError(f"select is {select!r}; choose 'broken' or 'max-loss'.")
-
-
 def run_restarts(
     model: Classifier,
     examples: Examples,
     perturb: Perturb,
     *,
-    restarts: int,
-    select: Select,
-    early_exit: bool,
     seed: int,
     batch_size: int,
     label: str,
+    restarts: int = 1,
+    select: Select = "broken",
+    early_exit: bool = True,
 ) -> Attacked:
     """The worst of `restarts` runs of `perturb` for each image.
 
@@ -65,7 +58,8 @@ def run_restarts(
             bar.update(len(examples) - len(rows))
             for batch in examples.batches(batch_size, rows):
                 images = perturb(batch, CounterRNG(f"{seed}/restart {restart}", batch.index))
-                worst.update(batch, images, _logits(model, images))
+                with torch.no_grad():
+                    worst.update(batch, images, model(images))
                 bar.update(len(batch))
                 bar.set_postfix_str(f"accuracy {worst.accuracy():.1%}", refresh=False)
     return Attacked(worst.images, worst.correct)
@@ -102,8 +96,3 @@ class _Worst:
     def accuracy(self) -> float:
         """Among the images attacked so far."""
         return self.correct[self._loss > -torch.inf].double().mean().item()
-
-
-@torch.no_grad()
-def _logits(model: Classifier, images: Pixels) -> Float[Tensor, "batch classes"]:
-    return model(images)

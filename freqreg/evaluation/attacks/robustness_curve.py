@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from jaxtyping import Int64
 from torch import Tensor
 
-from freqreg._tensors import in_double
 from freqreg.evaluation.attacks.pgd import PGDAttack
 from freqreg.evaluation.inputs.examples import BATCH_SIZE, Classifier, Images, Labels
-from freqreg.evaluation.metrics.accuracy import logits_of, predictions
+from freqreg.evaluation.metrics.accuracy import logits_of, share_right
 from freqreg.evaluation.metrics.calibration import mean_cross_entropy
 
 RADII = (0.0, *(2.0**k / 255 for k in range(-1, 8)), 1.0)
@@ -61,7 +60,7 @@ def robustness_curve(
             perturbed = attacked.images
         logits = logits_of(model, perturbed, labels, batch_size=batch_size)
         right = labels.to(logits.device).long()
-        accuracy = in_double(predictions(logits) == right).mean().item()
+        accuracy = share_right(logits, right)
         points.append(CurvePoint(eps, accuracy, mean_cross_entropy(logits, right)))
         if accuracy == 0:
             break

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from freqreg._files import require_writable
+from freqreg._settings import require_choice
 from freqreg.errors import InputError
 from freqreg.evaluation.benchmark.scores import SCORES, score_names
-from freqreg.evaluation.benchmark.settings import EvaluationSettings, Preset, preset_of
+from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings, Preset
 from freqreg.evaluation.benchmark.task import EvaluationTask
 from freqreg.evaluation.corruptions.corrupted_data import CorruptedData
 from freqreg.evaluation.corruptions.of_test_set import CorruptedTestSet
@@ -78,11 +79,20 @@ def evaluate(
         RecordError: the file is something else, or has such scores and `replace` is False.
     """
     loaded, names = _loaded(model), score_names(scores)
-    settings = _complete(settings or preset_of(preset), transfer_source, corrupted)
+    require_choice(Preset, preset=preset)
+    settings = settings or PRESETS[preset]
+    if corrupted is not None:
+        settings = changed(settings, corruptions_from=corrupted.source)
     classes = count_classes(loaded.model, test.pixels)
     shown = changed(test, labels=labels_for(loaded, test, classes))
     if isinstance(transfer_source, LoadedModel):
-        _require_same_classes(transfer_source, test, shown)
+        settings = changed(settings, transfer_from=transfer_source.source)
+        of_source = count_classes(transfer_source.model, test.pixels)
+        if not torch.equal(labels_for(transfer_source, test, of_source), shown.labels):
+            raise InputError(
+                f"{transfer_source.source}, which the score transfer takes images from, has the "
+                "model's classes in another order. Choose a model with the same order."
+            )
     Examples.checked(loaded.model, shown.pixels, shown.labels, index=shown.index)
     require_answers(logits_of(loaded.model, shown.pixels[:1], shown.labels[:1]))
     task = EvaluationTask(
@@ -91,7 +101,7 @@ def evaluate(
         classes,
         None if transfer_source is None else _loaded(transfer_source).model,
         train_images,
-        None if corrupted is None else CorruptedTestSet.of(corrupted, test, shown.labels),
+        None if corrupted is None else CorruptedTestSet(corrupted, test, shown.labels.cpu()),
     )
     for name in names:
         SCORES[name].require(task)
@@ -104,7 +114,11 @@ def evaluate(
         record.require(known, file=path)
     there = {name for name, used in known.items() if record.has(name, used)}
     for name in [] if only_check else [name for name in names if name not in there]:
-        record.scores[name] = _measured(name, task, settings)
+        started, device = time.perf_counter(), device_of(task.model, test.pixels)
+        values = SCORES[name].measure(task, settings)
+        # only now is it known which corrupted images were read
+        used, seconds = SCORES[name].conditions(task, settings), time.perf_counter() - started
+        record.scores[name] = Entry(values, used, versions(device), round(seconds, 2))
         if path is not None:
             record.save(path)
         report(name, record.scores[name])
@@ -113,36 +127,6 @@ def evaluate(
 
 def _loaded(model: LoadedModel | nn.Module) -> LoadedModel:
     return model if isinstance(model, LoadedModel) else LoadedModel(type(model).__name__, model, {})
-
-
-def _require_same_classes(source: LoadedModel, test: LabelledImages, shown: LabelledImages) -> None:
-    labels = labels_for(source, test, count_classes(source.model, test.pixels))
-    if not torch.equal(labels, shown.labels):
-        raise InputError(
-            f"{source.source}, which the score transfer takes images from, has the model's classes "
-            "in another order. Choose a model with the same order."
-        )
-
-
-def _complete(
-    settings: EvaluationSettings,
-    transfer_source: LoadedModel | nn.Module | None,
-    corrupted: CorruptedData | None,
-) -> EvaluationSettings:
-    """With the names of what is given beside them, where it has one."""
-    names = {} if corrupted is None else {"corruptions_from": corrupted.source}
-    if isinstance(transfer_source, LoadedModel):
-        names["transfer_from"] = transfer_source.source
-    return changed(settings, **names)
-
-
-def _measured(name: str, task: EvaluationTask, settings: EvaluationSettings) -> Entry:
-    """Measure a score; only then is it known which corrupted images were read."""
-    score, started = SCORES[name], time.perf_counter()
-    values = score.measure(task, settings)
-    seconds = round(time.perf_counter() - started, 2)
-    device = device_of(task.model, task.test.pixels)
-    return Entry(values, score.conditions(task, settings), versions(device), seconds)
 
 
 def _about(loaded: LoadedModel, test: LabelledImages, shown: LabelledImages) -> dict[str, Any]:

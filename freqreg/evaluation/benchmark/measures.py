@@ -13,14 +13,15 @@ from freqreg.evaluation.attacks.pgd import PGDAttack
 from freqreg.evaluation.attacks.robustness_curve import robustness_curve
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.benchmark.task import EvaluationTask, Measure
+from freqreg.evaluation.corruptions.corruption import corrupt
 from freqreg.evaluation.corruptions.names import SEVERITIES
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.metrics.accuracy import (
     accuracy,
     accuracy_over,
     logits_of,
-    predictions,
     require_answers,
+    share_right,
 )
 from freqreg.evaluation.metrics.calibration import expected_calibration_error, mean_cross_entropy
 from freqreg.evaluation.metrics.filtered_noise import band_noise, sign_noise
@@ -35,7 +36,7 @@ def clean(task: EvaluationTask, settings: EvaluationSettings) -> Values:
     require_answers(logits)
     labels = test.labels.to(logits.device)
     return {
-        "accuracy": (predictions(logits) == labels).double().mean().item(),
+        "accuracy": share_right(logits, labels),
         "loss": mean_cross_entropy(logits, labels),
         "ece": expected_calibration_error(logits, labels),
     }
@@ -43,21 +44,13 @@ def clean(task: EvaluationTask, settings: EvaluationSettings) -> Values:
 
 def noise(task: EvaluationTask, settings: EvaluationSettings) -> Values:
     """Accuracy under noise of low and high frequencies, and under random signs times ε."""
-    noises: dict[str, Callable[..., Tensor]] = {
+    noises = {
         "low": partial(band_noise, band="low", rms=settings.noise_rms),
         "high": partial(band_noise, band="high", rms=settings.noise_rms),
         "sign": partial(sign_noise, eps=settings.eps),
     }
     return {
-        part: accuracy_over(
-            task.model,
-            (
-                (noise(some.pixels, seed=settings.seed, index=some.index), some.labels)
-                for some in _batches(task.test, settings.batch_size)
-            ),
-            total=len(task.test),
-            label=f"{part} noise",
-        )
+        part: _accuracy_under(task.model, noise, task.test, settings, f"{part} noise")
         for part, noise in noises.items()
     }
 
@@ -72,14 +65,30 @@ def fourier_sensitivity(task: EvaluationTask, settings: EvaluationSettings) -> V
     return _gradients(task, settings).share_by_band()
 
 
-def corruption(name: str) -> Measure:
-    """Accuracy under a corruption, by severity."""
-    return lambda task, settings: _corrupted(task.model, name, task, settings)
+def corruption(name: str, *, recalibrated: bool = False) -> Measure:
+    """Accuracy under a corruption, by severity.
 
+    Args:
+        name: of the corruption.
+        recalibrated: with batch norm statistics estimated anew on clean train images.
+    """
 
-def recalibrated_corruption(name: str) -> Measure:
-    """The same with batch norm statistics estimated anew on clean train images."""
-    return lambda task, settings: _corrupted(task.recalibrated_model, name, task, settings)
+    def score(task: EvaluationTask, settings: EvaluationSettings) -> Values:
+        model = task.recalibrated_model if recalibrated else task.model
+        count, accuracies = settings.corrupted_images, {}
+        test = task.test.first(count)
+        for severity in SEVERITIES:
+            label = f"{name} {severity}"
+            if task.corrupted is None:
+                change = partial(corrupt, name=name, severity=severity)
+                found = _accuracy_under(model, change, test, settings, label)
+            else:
+                batches = task.corrupted.batches(name, severity, settings.batch_size, count)
+                found = accuracy_over(model, batches, total=len(test), label=label)
+            accuracies[str(severity)] = found
+        return accuracies
+
+    return score
 
 
 def under(
@@ -150,19 +159,18 @@ def _values(attacked: Attacked) -> Values:
     return {"accuracy": attacked.accuracy} | parts
 
 
-def _corrupted(
-    model: nn.Module, name: str, task: EvaluationTask, settings: EvaluationSettings
-) -> Values:
-    corrupted, count = task.corruptions(settings), settings.corrupted_images
-    return {
-        str(severity): accuracy_over(
-            model,
-            corrupted.batches(name, severity, settings.batch_size, count),
-            total=min(count or len(task.test), len(task.test)),
-            label=f"{name} {severity}",
-        )
-        for severity in SEVERITIES
-    }
+def _accuracy_under(
+    model: nn.Module,
+    change: Callable[..., Tensor],
+    test: LabelledImages,
+    settings: EvaluationSettings,
+    label: str,
+) -> float:
+    changed = (
+        (change(some.pixels, seed=settings.seed, index=some.index), some.labels)
+        for some in _batches(test, settings.batch_size)
+    )
+    return accuracy_over(model, changed, total=len(test), label=label)
 
 
 def _gradients(task: EvaluationTask, settings: EvaluationSettings) -> FrequencyProfile:

@@ -136,7 +136,7 @@ SCORES: dict[str, Score] = {
     },
     **{
         f"recalibrated/{name}": Score(
-            measures.recalibrated_corruption(name),
+            measures.corruption(name, recalibrated=True),
             (*_CORRUPTION, "recalibration_images"),
             {
                 "train_data": lambda task, _: task.train_data,

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from freqreg._settings import require_count, require_positive
-from freqreg.errors import SettingError
 
 Preset = Literal["paper", "mini", "smoke"]
 
@@ -85,15 +84,3 @@ PRESETS: dict[Preset, EvaluationSettings] = {
     ),
 }
 """As in the paper; within minutes on two cores; within seconds, to see that it works."""
-
-
-def preset_of(name: str) -> EvaluationSettings:
-    """The settings of a preset.
-
-    Raises:
-        SettingError: there is none of this name.
-    """
-    for known, settings in PRESETS.items():
-        if known == name:
-            return settings
-    raise SettingError(f"There is no preset {name!r}; known are {', '.join(PRESETS)}.")

@@ -7,7 +7,6 @@ from functools import cached_property
 from torch import nn
 
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
-from freqreg.evaluation.corruptions.corrupted_data import CorruptedOnTheFly
 from freqreg.evaluation.corruptions.of_test_set import CorruptedTestSet
 from freqreg.evaluation.inputs.examples import BATCH_SIZE
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
@@ -35,14 +34,6 @@ class EvaluationTask:
     transfer_source: nn.Module | None = None
     train_images: LabelledImages | None = None
     corrupted: CorruptedTestSet | None = None
-
-    def corruptions(self, settings: EvaluationSettings) -> CorruptedTestSet:
-        """The test set corrupted, from where it is given or made on the fly."""
-        if self.corrupted is not None:
-            return self.corrupted
-        test = self.test
-        made = CorruptedOnTheFly(test.pixels, test.labels, settings.seed, test.index)
-        return CorruptedTestSet.of(made, test, test.labels)
 
     @cached_property
     def train_data(self) -> str | None:

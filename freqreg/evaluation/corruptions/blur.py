@@ -6,13 +6,14 @@ References: Hendrycks & Dietterich, ICLR 2019, arXiv:1903.12261.
 import math
 
 import torch
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
 from freqreg._tensors import made_once
-from freqreg.evaluation.corruptions.levels import ExactLevels, Levels, rounded
 from freqreg.evaluation.corruptions.linear_maps import (
+    ExactLevels,
+    Levels,
     Matrix,
     apply,
     apply_sparse,
@@ -22,10 +23,11 @@ from freqreg.evaluation.corruptions.linear_maps import (
     gaussian_weights,
     mirrored_about_edge,
     nearest,
+    rounded,
     summed_zooms,
 )
 from freqreg.evaluation.corruptions.randomness import CounterRNG
-from freqreg.evaluation.corruptions.sampling import gathered
+from freqreg.evaluation.corruptions.sampling import Images, gathered
 
 Places = Int64[Tensor, "batch height width"]
 
@@ -42,10 +44,18 @@ def defocus_blur(
     levels: Levels, random: CounterRNG, radius: float, antialiasing: float
 ) -> ExactLevels:
     """A lens out of focus: the mean over a disk whose rim is smoothed a little."""
-    total, count = _disk_sums(levels, radius)
-    reach = 1 if radius <= _LARGE_DISK else 2
+    (height, width), reach = levels.shape[-2:], int(radius)
+    before = F.pad(F.pad(levels.double(), (reach,) * 4, mode="reflect").cumsum(-1), (1, 0))
+    total, count = torch.zeros(levels.shape, dtype=torch.float64, device=levels.device), 0
+    for row in range(-reach, reach + 1):
+        half = int(math.sqrt(radius**2 - row**2))
+        lines = before[..., reach + row : reach + row + height, :]
+        last, first = reach + half + 1, reach - half
+        total += lines[..., last : last + width] - lines[..., first : first + width]
+        count += 2 * half + 1
+    rim = 1 if radius <= _LARGE_DISK else 2
     rows, columns = (
-        made_once(_rim_matrix, antialiasing, reach, size, like=levels) for size in levels.shape[-2:]
+        made_once(_rim_matrix, antialiasing, rim, size, like=levels) for size in levels.shape[-2:]
     )
     return apply(total, rows, columns) / count
 
@@ -77,39 +87,33 @@ def zoom_blur(levels: Levels, random: CounterRNG, step: float, count: int) -> Ex
 
 
 def motion_blurred(
-    levels: Float32[Tensor, "batch channel height width"],
-    angle: Float32[Tensor, " batch"],
-    radius: int,
-    deviation: float,
-) -> Float32[Tensor, "batch channel height width"]:
+    levels: Images, angle: Float32[Tensor, " batch"], radius: int, deviation: float
+) -> Images:
     """Each image smeared along its `angle` in degrees, rounded to whole levels.
 
     One-sided, with weights that fall as half a Gaussian, over 2 · radius + 1 nearest pixels;
     beyond the edge lies the edge (ImageMagick's motion blur). Exact: weights are multiples of
     2^-16, and those that round to zero are left out.
     """
-    weights = _half_gaussian(deviation, 2 * int(radius) + 1)
-    places = _smear_places(angle, len(weights), *levels.shape[-2:])
+    height, width = levels.shape[-2:]
+    squares = torch.arange(2 * int(radius) + 1, dtype=torch.float64).square()
+    steps = (torch.softmax(-squares / (2 * deviation**2), 0) * _TAP_STEPS).round()
+    steps[0] += _TAP_STEPS - steps.sum()
+    weights = (steps[steps > 0] / _TAP_STEPS).tolist()
+    taps, radians = torch.arange(len(weights), device=angle.device), angle.double().deg2rad()
+    rows, columns = (
+        nearest(
+            (taps * slope[:, None] - 0.5).ceil().long()[..., None]
+            + torch.arange(size, device=angle.device),
+            size,
+        )
+        for slope, size in ((radians.sin(), height), (radians.cos(), width))
+    )
+    places = rows[..., :, None] * width + columns[..., None, :]
     total = torch.zeros_like(levels)
     for weight, place in zip(weights, places.unbind(1), strict=True):
         total += gathered(levels, place) * weight
     return rounded(total)
-
-
-def _disk_sums(levels: Levels, radius: float) -> tuple[ExactLevels, int]:
-    """Sums of integer levels over a disk, row by row of it, and its number of pixels."""
-    height, width = levels.shape[-2:]
-    reach = int(radius)
-    padded = F.pad(levels.double(), (reach,) * 4, mode="reflect")
-    before = F.pad(padded.cumsum(-1), (1, 0))
-    total, count = torch.zeros(levels.shape, dtype=torch.float64, device=levels.device), 0
-    for row in range(-reach, reach + 1):
-        half = int(math.sqrt(radius**2 - row**2))
-        rows = before[..., reach + row : reach + row + height, :]
-        last, first = reach + half + 1, reach - half
-        total += rows[..., last : last + width] - rows[..., first : first + width]
-        count += 2 * half + 1
-    return total, count
 
 
 def _rim_matrix(antialiasing: float, reach: int, size: int) -> Matrix:
@@ -137,41 +141,9 @@ def _glass_sources(
     taken = here + shifts[:, 0] * width + shifts[:, 1]
     if distance == 1:
         return taken  # always from a pixel whose turn is yet to come
-    return _resolved(taken, here)
-
-
-def _resolved(taken: Places, here: Int64[Tensor, "height width"]) -> Places:
-    """Sources in the untouched image, where `taken` counts what was overwritten before."""
-    pixels = here.numel()
     untouched = here + pixels
     following = torch.where(taken > here, taken, taken + pixels)
     chains = torch.stack([following, untouched.expand_as(taken)], 1).flatten(1)
     for _ in range(math.ceil(math.log2(pixels))):
         chains = chains.gather(1, chains)
     return chains[:, :pixels].view_as(taken) - pixels
-
-
-def _half_gaussian(deviation: float, taps: int) -> list[float]:
-    squares = torch.arange(taps, dtype=torch.float64).square()
-    steps = (torch.softmax(-squares / (2 * deviation**2), 0) * _TAP_STEPS).round()
-    steps[0] += _TAP_STEPS - steps.sum()
-    return (steps[steps > 0] / _TAP_STEPS).tolist()
-
-
-def _smear_places(
-    angle: Float32[Tensor, " batch"], taps: int, height: int, width: int
-) -> Int64[Tensor, "batch taps height width"]:
-    """The pixel that each tap reads for each output pixel."""
-    steps = torch.arange(taps, device=angle.device)
-    radians = torch.deg2rad(angle.double())[:, None]
-    rows, columns = (
-        nearest(
-            _nearest_whole(steps * slope)[..., None] + torch.arange(size, device=angle.device), size
-        )
-        for slope, size in ((radians.sin(), height), (radians.cos(), width))
-    )
-    return rows[..., :, None] * width + columns[..., None, :]
-
-
-def _nearest_whole(lengths: Float64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
-    return (lengths - 0.5).ceil().long()

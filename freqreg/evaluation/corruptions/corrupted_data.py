@@ -1,38 +1,28 @@
 """Corrupted images of a test set, wherever they come from."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import Int64, Integer, UInt8
 from torch import Tensor
 
 from freqreg._settings import require_count
-from freqreg.errors import FreqregError, InputError
+from freqreg.errors import InputError
 from freqreg.evaluation.corruptions.corruption import as_bytes, corrupt, require_corruption
+from freqreg.evaluation.inputs.decoding import decoded
 from freqreg.evaluation.inputs.examples import BATCH_SIZE, Images
 from freqreg.evaluation.inputs.labelled_images import first_rows
+from freqreg.evaluation.inputs.sources.base import ImagesError, LazySource
 
-Pictures = UInt8[Tensor, "batch 3 height width"]
-LabelledBatch = tuple[Pictures, Int64[Tensor, " batch"]]
-Rows = Int64[Tensor, " rows"]
+CorruptedDataError = ImagesError
+"""Corrupted images are missing, cut off, of another layout or of another test set."""
 
-Encoded = tuple[str, Any]
-"""Where something was read, and its bytes: whatever has a buffer."""
-
-
-class CorruptedDataError(FreqregError, ValueError):
-    """Corrupted images are missing, cut off, of another layout or of another test set."""
-
-
-@dataclass(frozen=True, eq=False)
-class Stored:
-    """The images of one corruption and severity: their classes, and how rows of them are read."""
-
-    classes: Int64[Tensor, " images"]
-    read: Callable[[Rows], Sequence[Encoded]]
+LabelledBatch = tuple[UInt8[Tensor, "batch 3 height width"], Int64[Tensor, " batch"]]
 
 
 class CorruptedData(ABC):
@@ -47,16 +37,8 @@ class CorruptedData(ABC):
         """What it was opened by."""
 
     @abstractmethod
-    def find(self, name: str, severity: int) -> Stored:
+    def find(self, name: str, severity: int) -> LazySource:
         """The images under a corruption."""
-
-    @abstractmethod
-    def decode(self, stored: Sequence[Encoded]) -> Pictures:
-        """What was read, as uint8 images."""
-
-    def numbered_by(self, class_names: tuple[str, ...] | None) -> "CorruptedData":  # noqa: ARG002
-        """The same, its classes numbered by these names where it has names."""
-        return self
 
     def batches(
         self,
@@ -80,17 +62,32 @@ class CorruptedData(ABC):
         """
         require_corruption(name, severity)
         require_count(batch_size=batch_size, **({} if count is None else {"count": count}))
-        stored = self.find(name, severity)
-        rows = _rows_of(stored.classes, count)
-        return (
-            (self.decode(stored.read(some)), stored.classes[some])
-            for some in rows.split(batch_size)
-        )
+        found = self.find(name, severity)
+        if count is not None and count > len(found.labels):
+            raise CorruptedDataError(
+                f"There are {len(found.labels)} images of a corruption and severity, and {count} "
+                f"are wanted. Ask for {len(found.labels)} (corrupted_images, on the command line "
+                "--corrupted-images), or name the corrupted images of the whole test set."
+            )
+        chunks = first_rows(found.labels, count).split(batch_size)
+        return ((pixels_at(found, rows), found.labels[rows]) for rows in chunks)
 
     def load(self, name: str, severity: int) -> LabelledBatch:
         """The whole test set under one corruption."""
         images, labels = zip(*self.batches(name, severity), strict=True)
         return torch.cat(images), torch.cat(labels)
+
+
+@dataclass(frozen=True)
+class StoredCorruptions(CorruptedData):
+    """A folder of corrupted images, or a repository of the hub."""
+
+    place: str | Path
+
+    @property
+    def source(self) -> str:
+        """The folder or the repository."""
+        return str(self.place)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,27 +119,24 @@ class CorruptedOnTheFly(CorruptedData):
         """They come from nowhere else."""
         return "made here"
 
-    def find(self, name: str, severity: int) -> Stored:
+    def find(self, name: str, severity: int) -> LazySource:
         """They are made as they are read."""
 
-        def read(rows: Rows) -> Sequence[Encoded]:
-            places = rows if self.index is None else self.index[rows]
-            images = self.images[rows.to(self.images.device)]
-            corrupted = corrupt(images, name, severity, seed=self.seed, index=places)
-            return [(f"{name} {severity}", as_bytes(corrupted).contiguous())]
+        def read(rows: Sequence[int]) -> Iterator[tuple[str, np.ndarray]]:
+            some = torch.as_tensor(rows)
+            index = some if self.index is None else self.index[some]
+            made = corrupt(self.images[some], name, severity, seed=self.seed, index=index)
+            pixels = as_bytes(made).movedim(1, -1).cpu().numpy()
+            return (
+                (f"{name} {severity}, row {n}", image)
+                for n, image in zip(rows, pixels, strict=True)
+            )
 
-        return Stored(self.labels.long().cpu(), read)
-
-    def decode(self, stored: Sequence[Encoded]) -> Pictures:
-        """They are images already."""
-        return stored[0][1]
+        return LazySource(self.source, self.labels.long().cpu(), None, read)
 
 
-def _rows_of(labels: Int64[Tensor, " images"], count: int | None) -> Rows:
-    if count is not None and count > len(labels):
-        raise CorruptedDataError(
-            f"There are {len(labels)} images of a corruption and severity, and {count} are wanted. "
-            f"Ask for {len(labels)} (corrupted_images, on the command line --corrupted-images), or "
-            "name the corrupted images of the whole test set."
-        )
-    return first_rows(labels, count)
+def pixels_at(
+    found: LazySource, rows: Int64[Tensor, " rows"]
+) -> UInt8[Tensor, "rows 3 height width"]:
+    """Images of a corruption, read once and decoded."""
+    return decoded(found.fetched(rows.tolist()), range(len(rows)))

@@ -7,15 +7,11 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-import freqreg.evaluation.corruptions.blur as blur
-import freqreg.evaluation.corruptions.digital as digital
-import freqreg.evaluation.corruptions.noise as noise
-import freqreg.evaluation.corruptions.weather as weather
 from freqreg.errors import InputError, SettingError
-from freqreg.evaluation.corruptions.levels import Levels
+from freqreg.evaluation.corruptions import blur, digital, noise, weather
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, SEVERITIES
 from freqreg.evaluation.corruptions.randomness import CounterRNG
-from freqreg.evaluation.corruptions.severities import Constants, constants
+from freqreg.evaluation.corruptions.severities import constants
 from freqreg.evaluation.inputs.examples import Images, Pixels, require_pixels, unit_range
 
 _MODULES = {"noise": noise, "blur": blur, "weather": weather, "digital": digital}
@@ -25,6 +21,7 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
 _LEAST_SIDE = 16
 _VALUES_AT_ONCE = {"cpu": 2**18}
 _VALUES_AT_ONCE_ELSEWHERE = 2**25
+"""As many as stay in the cache, or in the memory of an accelerator."""
 
 
 @torch.no_grad()
@@ -62,13 +59,20 @@ def corrupt(
     """
     require_corruption(name, severity)
     require_corruptible(images)
-    index = _indices(images, index)
+    index = torch.arange(len(images)) if index is None else index
+    if index.shape != images.shape[:1]:
+        raise InputError(
+            f"index has shape {tuple(index.shape)} for {len(images)} images; it needs one integer "
+            "for each image, its place in the data set."
+        )
     settings = constants(name, severity, min(images.shape[-2:]))
-    key, at_once = f"{seed}/{name}/{severity}", _images_at_once(images)
-    corrupted = [
-        _corrupted(part, name, settings, CounterRNG(key, places))
-        for part, places in zip(images.split(at_once), index.split(at_once), strict=True)
-    ]
+    values = _VALUES_AT_ONCE.get(images.device.type, _VALUES_AT_ONCE_ELSEWHERE)
+    at_once = max(1, values // images[0].numel())
+    corrupted = []
+    for part, places in zip(images.split(at_once), index.split(at_once), strict=True):
+        random = CounterRNG(f"{seed}/{name}/{severity}", places.to(images.device))
+        levels = _FUNCTIONS[name](as_bytes(part).float(), random, *settings)
+        corrupted.append(levels.clamp(0, 255).floor().float() / 255)
     return torch.cat(corrupted).to(unit_range(images[:1]).dtype)
 
 
@@ -87,28 +91,6 @@ def require_corruption(name: str, severity: int) -> None:
 def as_bytes(images: Images) -> UInt8[Tensor, "images channel height width"]:
     """Images as uint8, floats in [0, 1] rounded to the nearest k/255."""
     return images if images.dtype == torch.uint8 else (images * 255).round().to(torch.uint8)
-
-
-def _corrupted(images: Images, name: str, settings: Constants, random: CounterRNG) -> Levels:
-    corrupted = _FUNCTIONS[name](as_bytes(images).float(), random, *settings)
-    return corrupted.clamp(0, 255).floor().float() / 255
-
-
-def _images_at_once(images: Images) -> int:
-    """As many as stay in the cache, or in the memory of an accelerator."""
-    values = _VALUES_AT_ONCE.get(images.device.type, _VALUES_AT_ONCE_ELSEWHERE)
-    return max(1, values // images[0].numel())
-
-
-def _indices(images: Images, index: Int64[Tensor, " batch"] | None) -> Int64[Tensor, " batch"]:
-    if index is None:
-        return torch.arange(len(images), device=images.device)
-    if index.shape != images.shape[:1]:
-        raise InputError(
-            f"index has shape {tuple(index.shape)} for {len(images)} images; it needs one integer "
-            "for each image, its place in the data set."
-        )
-    return index.to(images.device)
 
 
 def require_corruptible(images: Images) -> None:

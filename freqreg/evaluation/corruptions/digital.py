@@ -5,33 +5,23 @@ References: Hendrycks & Dietterich, ICLR 2019, arXiv:1903.12261.
 
 from io import BytesIO
 
+import numpy as np
 import torch
 from einops import rearrange
-
-try:
-    import numpy as np
-    from PIL import Image
-except ImportError as error:
-    raise ImportError(
-        f"The JPEG corruption needs numpy and Pillow ({error}). Install them with: "
-        'pip install "freqreg[eval]"'
-    ) from error
+from PIL import Image
 
 from freqreg._tensors import constant, sent
-from freqreg.evaluation.corruptions.levels import ExactLevels, Levels, rounded
 from freqreg.evaluation.corruptions.linear_maps import (
+    ExactLevels,
+    Levels,
     box_memberships,
     gaussian_blurred,
     mirrored,
     mirrored_about_edge,
+    rounded,
 )
 from freqreg.evaluation.corruptions.randomness import CounterRNG
-from freqreg.evaluation.corruptions.sampling import (
-    affine_places,
-    gathered,
-    grid,
-    interpolated,
-)
+from freqreg.evaluation.corruptions.sampling import affine_places, gathered, grid, interpolated
 
 
 def contrast(levels: Levels, random: CounterRNG, remaining: float) -> ExactLevels:
@@ -73,16 +63,11 @@ def jpeg_compression(levels: Levels, random: CounterRNG, quality: int) -> Levels
     stacked = rearrange(levels.to(torch.uint8).cpu(), "b c h w -> (b h) w c").contiguous()
     column = Image.fromarray(stacked.numpy())
     for top in range(0, column.height, height):
-        place = (0, top, width, top + height)
-        column.paste(_through_jpeg(column.crop(place), int(quality)), place)
+        place, encoded = (0, top, width, top + height), BytesIO()
+        column.crop(place).save(encoded, "JPEG", quality=int(quality))
+        column.paste(Image.open(encoded, formats=["JPEG"]), place)
     decoded = sent(torch.from_numpy(np.array(column)), levels.device)
     return rearrange(decoded, "(b h) w c -> b c h w", h=height).float()
-
-
-def _through_jpeg(image: Image.Image, quality: int) -> Image.Image:
-    encoded = BytesIO()
-    image.save(encoded, "JPEG", quality=quality)
-    return Image.open(encoded, formats=["JPEG"])
 
 
 def elastic_transform(

@@ -67,7 +67,10 @@ def _ferns(
         [torch.fft.irfft2(spectrum * _needle_filter(d)) for d in range(_DIRECTIONS)]
     )
     ridges = -_standard(needles).abs()
-    direction = directions[_nearest_cell(centres)]
+    places = torch.arange(SIDE) + 0.5  # distances to the cells' centres are those on a torus
+    far = ((places - centre[:, None]).abs() for centre in centres.unbind(1))
+    rows, columns = (torch.minimum(one, SIDE - one).square() for one in far)
+    direction = directions[(rows[:, :, None] + columns[:, None, :]).argmin(0)]
     return _standard(ridges.gather(0, direction[None])[0])
 
 
@@ -90,18 +93,6 @@ def _frequencies() -> tuple[Float64[Tensor, "side 1"], Float64[Tensor, " half"]]
     """In cycles per pixel."""
     rows = torch.fft.fftfreq(SIDE, dtype=torch.float64)[:, None]
     return rows, torch.fft.rfftfreq(SIDE, dtype=torch.float64)
-
-
-def _nearest_cell(centres: Float32[Tensor, "cells 2"]) -> Int64[Tensor, "side side"]:
-    """The cell of each pixel, on the torus."""
-    places = torch.arange(SIDE) + 0.5
-    rows, columns = (_around(places - centre[:, None]).square() for centre in centres.unbind(1))
-    return (rows[:, :, None] + columns[:, None, :]).argmin(0)
-
-
-def _around(distances: Float32[Tensor, "*shape"]) -> Float32[Tensor, "*shape"]:
-    distances = distances.abs()
-    return torch.minimum(distances, SIDE - distances)
 
 
 def _standard(fields: Float64[Tensor, "*batch side side"]) -> Float64[Tensor, "*batch side side"]:

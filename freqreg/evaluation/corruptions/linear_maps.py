@@ -12,29 +12,39 @@ from functools import lru_cache
 
 import torch
 from einops import rearrange
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
+Levels = Float32[Tensor, "batch 3 height width"]
+"""Images as corruptions compute with them: levels of 0 to 255 as floats."""
+ExactLevels = Float64[Tensor, "batch 3 height width"]
+Images = Float[Tensor, "*batch height width"]
 Matrix = Float64[Tensor, "out size"]
-Boundary = Callable[[Int64[Tensor, "*shape"], int], Int64[Tensor, "*shape"]]
+Places = Int64[Tensor, "*shape"]
+Boundary = Callable[[Places, int], Places]
 """Maps places beyond an axis of the given size to places on it."""
 
 _WEIGHT_STEPS = 2**18
 _VALUE_STEPS = 2**14
 
 
-def nearest(places: Int64[Tensor, "*shape"], size: int) -> Int64[Tensor, "*shape"]:
+def rounded(levels: Float32[Tensor, "*shape"]) -> Float32[Tensor, "*shape"]:
+    """The nearest whole levels, halves up."""
+    return (levels + 0.5).floor_()
+
+
+def nearest(places: Places, size: int) -> Places:
     """Beyond the edge, the edge: a a | a b c."""
     return places.clamp(0, size - 1)
 
 
-def mirrored(places: Int64[Tensor, "*shape"], size: int) -> Int64[Tensor, "*shape"]:
+def mirrored(places: Places, size: int) -> Places:
     """Mirrored between edge and outside: b a | a b c."""
     folded = places.remainder(2 * size)
     return torch.minimum(folded, 2 * size - 1 - folded)
 
 
-def mirrored_about_edge(places: Int64[Tensor, "*shape"], size: int) -> Int64[Tensor, "*shape"]:
+def mirrored_about_edge(places: Places, size: int) -> Places:
     """Mirrored about the outermost pixel: c b | a b c."""
     period = max(2 * size - 2, 1)
     folded = places.remainder(period)
@@ -55,7 +65,7 @@ def exact(matrix: Matrix) -> Matrix:
 
 
 def apply(
-    images: Float[Tensor, "*batch height width"],
+    images: Images,
     rows: Float64[Tensor, "new_height height"],
     columns: Float64[Tensor, "new_width width"],
 ) -> Float64[Tensor, "*batch new_height new_width"]:
@@ -89,10 +99,7 @@ def gaussian_matrix(
 
 
 def gaussian_blurred(
-    images: Float[Tensor, "*batch height width"],
-    deviation: float,
-    boundary: Boundary = nearest,
-    truncate: float = 4.0,
+    images: Images, deviation: float, boundary: Boundary = nearest, truncate: float = 4.0
 ) -> Float64[Tensor, "*batch height width"]:
     """Gaussian blur of integers up to 255 or of values that lie `on_grid`."""
     rows, columns = (
@@ -126,36 +133,27 @@ def summed_zooms(
     factors: tuple[float, ...], height: int, width: int, device: torch.device
 ) -> Float64[Tensor, "pixels pixels"]:
     """The sum of an image's enlargements as one sparse map: far fewer products than one by one."""
-    places, weights = zip(
-        *(
-            _product(zoom_matrix(factor, height, device), zoom_matrix(factor, width, device))
-            for factor in factors
-        ),
-        strict=True,
-    )
+    places, weights = [], []
+    for factor in factors:
+        rows, columns = (zoom_matrix(factor, size, device) for size in (height, width))
+        (row_out, row_in), (column_out, column_in) = (
+            m.nonzero().unbind(1) for m in (rows, columns)
+        )
+        outputs = row_out[:, None] * width + column_out
+        inputs = row_in[:, None] * width + column_in
+        both = rows[row_out, row_in][:, None] * columns[column_out, column_in]
+        places.append(torch.stack([outputs.flatten(), inputs.flatten()]))
+        weights.append(both.flatten())
     pixels = height * width
     return torch.sparse_coo_tensor(
         torch.cat(places, 1), torch.cat(weights), (pixels, pixels), check_invariants=False
     ).coalesce()
 
 
-def apply_sparse(
-    sparse: Float64[Tensor, "pixels pixels"], images: Float64[Tensor, "batch channel height width"]
-) -> Float64[Tensor, "batch channel height width"]:
+def apply_sparse(sparse: Float64[Tensor, "pixels pixels"], images: ExactLevels) -> ExactLevels:
     """Each channel of each image, as a vector of pixels, mapped."""
     columns = rearrange(images, "b c h w -> (h w) (b c)").contiguous()
     return torch.sparse.mm(sparse, columns).T.reshape(images.shape)
-
-
-def _product(
-    rows: Float64[Tensor, "new_height height"], columns: Float64[Tensor, "new_width width"]
-) -> tuple[Int64[Tensor, "2 entries"], Float64[Tensor, " entries"]]:
-    """Where the map of flattened images along both axes has weights (output, input), and which."""
-    (row_out, row_in), (column_out, column_in) = (m.nonzero(as_tuple=True) for m in (rows, columns))
-    outputs = row_out[:, None] * len(columns) + column_out
-    inputs = row_in[:, None] * columns.shape[1] + column_in
-    weights = rows[row_out, row_in][:, None] * columns[column_out, column_in]
-    return torch.stack([outputs.flatten(), inputs.flatten()]), weights.flatten()
 
 
 @lru_cache(maxsize=64)

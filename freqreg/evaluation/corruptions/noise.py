@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from freqreg.evaluation.corruptions.levels import Levels
+from freqreg.evaluation.corruptions.linear_maps import Levels
 from freqreg.evaluation.corruptions.randomness import CELLS, CounterRNG, look_up
 
 _PHOTON_CELLS = 2**14

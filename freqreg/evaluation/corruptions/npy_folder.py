@@ -1,66 +1,44 @@
 """CIFAR-10-C's layout: labels.npy, and NAME.npy with the test set five times, by severity."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from einops import rearrange
 
-from freqreg.evaluation.corruptions.corrupted_data import (
-    CorruptedData,
-    CorruptedDataError,
-    Encoded,
-    Pictures,
-    Stored,
-)
+from freqreg.evaluation.corruptions.corrupted_data import CorruptedDataError, StoredCorruptions
 from freqreg.evaluation.corruptions.names import SEVERITIES
+from freqreg.evaluation.inputs.sources.base import LazySource, held
 
 LABELS = "labels"
 
 
-@dataclass(frozen=True)
-class NpyFolder(CorruptedData):
+class NpyFolder(StoredCorruptions):
     """The official CIFAR-10-C or CIFAR-100-C, or what `write_npy_folder` wrote.
 
     Files are mapped into memory, not read whole.
-
-    Args:
-        folder: where labels.npy and gaussian_noise.npy, shot_noise.npy ... lie.
     """
 
-    folder: Path
-
-    @property
-    def source(self) -> str:
-        """The folder."""
-        return str(self.folder)
-
-    def find(self, name: str, severity: int) -> Stored:
-        """A fifth of each file; what is read is copied."""
-        path = self.folder / f"{name}.npy"
-        images, labels = read_images(path), self._labels()
+    def find(self, name: str, severity: int) -> LazySource:
+        """A fifth of each file."""
+        folder = Path(self.place)
+        images, labels = read_images(folder / f"{name}.npy"), _read_labels(folder)
         if len(labels) != len(images):
             raise CorruptedDataError(
-                f"{self.folder} has {len(labels)} labels for the {len(images)} images of "
+                f"{folder} has {len(labels)} labels for the {len(images)} images of "
                 f"{name}.npy; it needs one for each. The files are of different data sets."
             )
         some, own = (np.split(part, len(SEVERITIES))[severity - 1] for part in (images, labels))
-        return Stored(torch.from_numpy(own), lambda rows: [(str(path), some[rows.numpy()])])
+        return held(f"{folder / name}.npy, severity {severity}", some, torch.from_numpy(own))
 
-    def decode(self, stored: Sequence[Encoded]) -> Pictures:
-        """With channels first."""
-        return rearrange(torch.from_numpy(stored[0][1]), "b h w c -> b c h w")
 
-    def _labels(self) -> np.ndarray:
-        path = self.folder / f"{LABELS}.npy"
-        labels = _mapped(path)
-        if labels.ndim != 1 or labels.dtype.kind not in "iu":
-            raise CorruptedDataError(
-                f"{path} holds {labels.dtype} of shape {labels.shape}, not a row of integers."
-            )
-        return labels.astype(np.int64)
+def _read_labels(folder: Path) -> np.ndarray:
+    path = folder / f"{LABELS}.npy"
+    labels = _mapped(path)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise CorruptedDataError(
+            f"{path} holds {labels.dtype} of shape {labels.shape}, not a row of integers."
+        )
+    return labels.astype(np.int64)
 
 
 def read_images(path: Path) -> np.ndarray:

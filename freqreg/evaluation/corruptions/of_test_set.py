@@ -1,10 +1,10 @@
 """A test set's corrupted images: that they are its own, and what they are known by."""
 
 import hashlib
+import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Int64
@@ -13,14 +13,16 @@ from torch import Tensor
 from freqreg.evaluation.corruptions.corrupted_data import (
     CorruptedData,
     CorruptedDataError,
-    Encoded,
     LabelledBatch,
-    Rows,
-    Stored,
+    pixels_at,
 )
 from freqreg.evaluation.corruptions.names import SEVERITIES
+from freqreg.evaluation.inputs.decoding import decoded
 from freqreg.evaluation.inputs.examples import BATCH_SIZE
 from freqreg.evaluation.inputs.labelled_images import LabelledImages, first_rows
+from freqreg.evaluation.inputs.sources.base import LazySource, numbered
+
+Rows = Int64[Tensor, " rows"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,36 +43,42 @@ class CorruptedTestSet:
     classes: Int64[Tensor, " images"]
     _digests: dict[tuple[str, int, int | None], str] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, data: CorruptedData, clean: LabelledImages, classes: Tensor) -> "CorruptedTestSet":
-        """Corrupted images whose classes are numbered as those of the test set."""
-        return cls(data.numbered_by(clean.class_names), clean, classes.cpu())
-
     def require(self, name: str) -> None:
         """Raise unless the images under a corruption are those of the test set.
 
         Raises:
             CorruptedDataError: their number, labels or size are others.
+
+        Warns:
+            UserWarning: the names of their classes are all others, and count by position.
         """
+        own, needed = None, self.clean.pixels.shape[1:]
         for severity in SEVERITIES:
-            stored = self.data.find(name, severity)
-            found = self.data.decode(stored.read(torch.zeros(1, dtype=torch.int64))).shape[1:]
-            needed = self.clean.pixels.shape[1:]
-            if found != needed:
+            found = self._find(name, severity)
+            own, shape = found.class_names, pixels_at(found, torch.tensor([0])).shape[1:]
+            if shape != needed:
+                there, here = (" x ".join(map(str, size)) for size in (shape, needed))
                 raise CorruptedDataError(
-                    f"The images of {name} {severity} in {self.data.source} have "
-                    f"{_size(found)} pixels, the test set's {_size(needed)}: the same is needed. "
-                    "Name corrupted images of that size, or show the test set at theirs "
-                    "(image_size, on the command line --image-size)."
+                    f"The images of {name} {severity} in {self.data.source} have {there} pixels, "
+                    f"the test set's {here}: the same is needed. Name corrupted images of that "
+                    "size, or show the test set at theirs (image_size, on the command line "
+                    "--image-size)."
                 )
-            self._chosen(stored, f"{name} {severity}", None)
+            self._chosen(found, f"{name} {severity}", None)
+        names = self.clean.class_names
+        if own and names and own != names:
+            warnings.warn(
+                f"The classes of {self.data.source} ({own[0]}, ...) have none of the test set's "
+                f"names ({names[0]}, ...), so they are taken in their order.",
+                stacklevel=2,
+            )
 
     def batches(
         self, name: str, severity: int, batch_size: int, count: int | None
     ) -> Iterator[LabelledBatch]:
         """The first `count` images under a corruption, and their classes as the model has them."""
-        for stored, classes in self._read(name, severity, batch_size, count):
-            yield self.data.decode(stored), classes
+        for found, classes in self._read(name, severity, batch_size, count):
+            yield decoded(found, range(len(classes))), classes
 
     def digest(self, name: str, count: int | None) -> str:
         """What all severities are known by: by what was read last; else it is read now."""
@@ -82,26 +90,44 @@ class CorruptedTestSet:
 
     def _read(
         self, name: str, severity: int, batch_size: int, count: int | None
-    ) -> Iterator[tuple[Sequence[Encoded], Tensor]]:
-        stored = self.data.find(name, severity)
-        rows, classes = self._chosen(stored, f"{name} {severity}", count)
+    ) -> Iterator[tuple[LazySource, Tensor]]:
+        """The images, in memory but not decoded, and their classes as the model has them."""
+        found = self._find(name, severity)
+        rows, classes = self._chosen(found, f"{name} {severity}", count)
         known = hashlib.sha256(classes.numpy().tobytes())
         for some, their in zip(rows.split(batch_size), classes.split(batch_size), strict=True):
-            read = stored.read(some)
-            for _, content in read:
-                known.update(_bytes(content))
-            yield read, their
+            fetched = found.fetched(some.tolist())
+            for _, content in fetched.read(range(len(some))):
+                known.update(bytes(content))
+            yield fetched, their
         self._digests[name, severity, count] = known.hexdigest()
 
-    def _chosen(self, stored: Stored, what: str, count: int | None) -> tuple[Rows, Tensor]:
-        own, wanted = stored.classes, self.clean.labels.cpu()
+    def _find(self, name: str, severity: int) -> LazySource:
+        """The images, classes numbered by the test set's names; by position if all are others."""
+        found = self.data.find(name, severity)
+        own, names = found.class_names, self.clean.class_names
+        if not (own and names) or (len(own) == len(names) and not {*own} & {*names}):
+            return found
+        unknown = [folder for folder in own if folder not in names]
+        if unknown:
+            raise CorruptedDataError(
+                f"{found.name} has {len(own)} classes, of which {len(unknown)} are none of the "
+                f"test set's {len(names)} ({unknown[0]}; the test set has "
+                f"{', '.join(names[:3])}). Name the test set's own corrupted images."
+            )
+        return replace(found, labels=numbered(own, names)[found.labels], class_names=names)
+
+    def _chosen(self, found: LazySource, what: str, count: int | None) -> tuple[Rows, Tensor]:
+        own, wanted = found.labels, self.clean.labels.cpu()
         places = self._places(len(own), what)
         if torch.equal(own[places], wanted):
             rows = first_rows(wanted, count)
             return places[rows], self.classes[rows]
         if not self.data.in_test_order and torch.equal(own.sort()[0], wanted.sort()[0]):
             rows = first_rows(own, count)
-            return rows, self._as_the_model(own[rows])
+            as_the_model = torch.zeros(int(wanted.max()) + 1, dtype=torch.int64)
+            as_the_model[wanted] = self.classes
+            return rows, as_the_model[own[rows]]
         row = int((own[places] != wanted).nonzero()[0])
         raise CorruptedDataError(
             f"The labels of {what} in {self.data.source} are not the test set's: "
@@ -120,17 +146,3 @@ class CorruptedTestSet:
             f"{len(self.clean)}: one for each is needed. Name the corrupted images of this test "
             "set, or fewer test images (on the command line --images)."
         )
-
-    def _as_the_model(self, labels: Tensor) -> Tensor:
-        numbers = torch.zeros(int(self.clean.labels.max()) + 1, dtype=torch.int64)
-        numbers[self.clean.labels] = self.classes
-        return numbers[labels]
-
-
-def _bytes(content: Any) -> Any:
-    return content.cpu().numpy().tobytes() if isinstance(content, Tensor) else content
-
-
-def _size(shape: torch.Size) -> str:
-    channels, height, width = shape
-    return f"{channels} x {height} x {width}"

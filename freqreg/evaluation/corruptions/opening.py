@@ -24,23 +24,19 @@ def open_corrupted(source: str | Path) -> CorruptedData:
         CorruptedDataError: it is none of these.
     """
     folder = Path(source)
+    if (folder / f"{LABELS}.npy").exists():
+        return NpyFolder(folder)
+    if any((folder / name).is_dir() for name in CORRUPTIONS):
+        return ImageFolders(folder)
     if folder.is_dir():
-        return _open_folder(folder)
+        found = sorted(entry.name for entry in folder.iterdir())[:5]
+        raise CorruptedDataError(
+            f"{folder} holds neither {LABELS}.npy nor a folder such as gaussian_noise/; it holds "
+            f"{', '.join(found) or 'nothing'}. Give the folder that directly contains them."
+        )
     if _REPOSITORY.fullmatch(str(source)):
         return HubCorruptions(str(source))
     raise CorruptedDataError(
         f"{source} is neither a folder nor a hub repository (owner/name). Give the folder of "
         "CIFAR-10-C or Tiny ImageNet-C, or e.g. robro/cifar10-c-parquet."
-    )
-
-
-def _open_folder(folder: Path) -> CorruptedData:
-    if (folder / f"{LABELS}.npy").exists():
-        return NpyFolder(folder)
-    if any((folder / name).is_dir() for name in CORRUPTIONS):
-        return ImageFolders(folder)
-    found = sorted(entry.name for entry in folder.iterdir())[:5]
-    raise CorruptedDataError(
-        f"{folder} holds neither {LABELS}.npy nor a folder such as gaussian_noise/; it holds "
-        f"{', '.join(found) or 'nothing'}. Give the folder that directly contains them."
     )

@@ -38,7 +38,8 @@ class CounterRNG:
         """Uniform integers in [0, 65536), independent for each image and purpose."""
         count = math.prod(shape)
         words = -(-count // _DRAWS_PER_WORD)
-        streams = _mixed(self.index * _GAMMA + _hash(f"{self.key}/{purpose}"))
+        digest = hashlib.blake2b(f"{self.key}/{purpose}".encode(), digest_size=8).digest()
+        streams = _mixed(self.index * _GAMMA + int.from_bytes(digest, "little", signed=True))
         counters = torch.arange(1, words + 1, device=self.index.device) * _GAMMA
         bits = _mixed(streams[:, None] + counters).view(torch.int16)
         cells = bits[:, :count].to(torch.int32) & (CELLS - 1)
@@ -76,11 +77,6 @@ def _mixed(words: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
 def _shifted(words: Int64[Tensor, "*shape"], bits: int) -> Int64[Tensor, "*shape"]:
     """A logical right shift; torch's own keeps the sign."""
     return (words >> bits).bitwise_and_(2 ** (64 - bits) - 1)
-
-
-def _hash(text: str) -> int:
-    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)
 
 
 @lru_cache(maxsize=8)

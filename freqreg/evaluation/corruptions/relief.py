@@ -3,6 +3,7 @@
 All on single-channel maps of integer levels.
 """
 
+from itertools import chain, product
 from typing import Literal
 
 import torch
@@ -27,12 +28,11 @@ _GROWN_AT_ONCE_ELSEWHERE = 64
 
 def filtered(levels: Maps, kernel: Kernel, beyond: Literal["reflect", "replicate"]) -> Maps:
     """Correlation with a 3 x 3 kernel of integers."""
-    padded = F.pad(levels[:, None], (1, 1, 1, 1), mode=beyond)[:, 0]
+    windows = _windows(F.pad(levels[:, None], (1, 1, 1, 1), mode=beyond)[:, 0])
     total = torch.zeros_like(levels)
-    for row, weights in enumerate(kernel):
-        for column, weight in enumerate(weights):
-            if weight:
-                total += _window(padded, row, column) * weight
+    for weight, window in zip(chain(*kernel), windows, strict=True):
+        if weight:
+            total += window * weight
     return total
 
 
@@ -46,14 +46,27 @@ def edges(levels: Maps, low: float, high: float) -> Mask:
     across, down = (filtered(levels, kernel, "replicate") for kernel in (SOBEL_ACROSS, SOBEL_DOWN))
     size = across.abs() + down.abs()
     ridges = _ridges(size, across, down)
-    return _connected(seeds=ridges & (size > high), allowed=ridges & (size > low))
+    reached, allowed = ridges & (size > high), ridges & (size > low)
+    before, at_once = reached, _GROWN_AT_ONCE.get(levels.device.type, _GROWN_AT_ONCE_ELSEWHERE)
+    while True:
+        for _ in range(at_once):
+            touching = F.max_pool2d(reached[:, None].float(), 3, stride=1, padding=1)[:, 0] > 0
+            reached, before = touching & allowed, reached
+        if torch.equal(reached, before):
+            return reached
 
 
 def distance_to(mask: Mask, cap: int) -> Maps:
     """Euclidean distance of each pixel to the nearest true one, at most `cap`."""
     squares = torch.where(mask, 0.0, float(cap**2))
     for axis in (1, 2):
-        squares = _least_parabola(squares, axis, cap)
+        least, size = squares.clone(), squares.shape[axis]
+        for step in range(1, min(cap, size)):
+            overlap, beyond = size - step, squares + step**2
+            ahead, behind = least.narrow(axis, 0, overlap), least.narrow(axis, step, overlap)
+            torch.minimum(ahead, beyond.narrow(axis, step, overlap), out=ahead)
+            torch.minimum(behind, beyond.narrow(axis, 0, overlap), out=behind)
+        squares = least
     return squares.sqrt()
 
 
@@ -70,21 +83,17 @@ def equalized(levels: Maps) -> Maps:
     return spread.gather(1, places).view_as(levels).float()
 
 
-def _window(padded: Float32[Tensor, "batch rows columns"], row: int, column: int) -> Maps:
-    """What lies (row - 1, column - 1) from each pixel of the map inside a margin of 1."""
+def _windows(padded: Float32[Tensor, "batch rows columns"]) -> list[Maps]:
+    """What lies upper left, above, ..., lower right of each pixel inside a margin of 1."""
     height, width = (size - 2 for size in padded.shape[1:])
-    return padded[:, row : row + height, column : column + width]
+    corners = product(range(3), repeat=2)
+    return [padded[:, row : row + height, left : left + width] for row, left in corners]
 
 
 def _ridges(size: Maps, across: Maps, down: Maps) -> Mask:
     """Where a gradient is the largest along its own direction, to the nearest 45 degrees."""
-    padded = F.pad(size, (1, 1, 1, 1))
-    upper_left, above, upper_right, left, right, lower_left, below, lower_right = (
-        _window(padded, row, column)
-        for row in range(3)
-        for column in range(3)
-        if (row, column) != (1, 1)
-    )
+    windows = _windows(F.pad(size, (1, 1, 1, 1)))
+    upper_left, above, upper_right, left, _, right, lower_left, below, lower_right = windows
     falling = (size > upper_left) & (size > lower_right)
     rising = (size > upper_right) & (size > lower_left)
     ridges = torch.where((across < 0) == (down < 0), falling, rising)
@@ -92,27 +101,3 @@ def _ridges(size: Maps, across: Maps, down: Maps) -> Mask:
     steep, flat = across.abs() < down.abs() * tangent, down.abs() < across.abs() * tangent
     ridges = torch.where(steep, (size > above) & (size >= below), ridges)
     return torch.where(flat, (size > left) & (size >= right), ridges)
-
-
-def _connected(seeds: Mask, allowed: Mask) -> Mask:
-    """All allowed pixels that touch, side or corner, a chain of allowed ones from a seed."""
-    reached = before = seeds
-    at_once = _GROWN_AT_ONCE.get(seeds.device.type, _GROWN_AT_ONCE_ELSEWHERE)
-    while True:
-        for _ in range(at_once):
-            neighbourhood = F.max_pool2d(reached[:, None].float(), 3, stride=1, padding=1)[:, 0]
-            reached, before = (neighbourhood > 0) & allowed, reached
-        if torch.equal(reached, before):
-            return reached
-
-
-def _least_parabola(squares: Maps, axis: int, cap: int) -> Maps:
-    """For each pixel, the least of square + distance² along an axis."""
-    least, size = squares.clone(), squares.shape[axis]
-    for step in range(1, min(cap, size)):
-        overlap = size - step
-        beyond = squares + step**2
-        ahead, behind = least.narrow(axis, 0, overlap), least.narrow(axis, step, overlap)
-        torch.minimum(ahead, beyond.narrow(axis, step, overlap), out=ahead)
-        torch.minimum(behind, beyond.narrow(axis, 0, overlap), out=behind)
-    return least

@@ -11,8 +11,7 @@ Coordinates = Float32[Tensor, "batch rows columns"]
 
 
 def gathered(
-    images: Float[Tensor, "batch channel height width"],
-    places: Int64[Tensor, "batch rows columns"],
+    images: Float[Tensor, "batch channel height width"], places: Int64[Tensor, "batch rows columns"]
 ) -> Float[Tensor, "batch channel rows columns"]:
     """Each image's pixels at its places, row · width + column."""
     batch, channels = images.shape[:2]
@@ -29,9 +28,12 @@ def interpolated(
     down, right = (rows - top)[:, None], (columns - left)[:, None]
     tops, bottoms = (boundary(top.long() + step, height) * width for step in (0, 1))
     lefts, rights = (boundary(left.long() + step, width) for step in (0, 1))
-    upper = _between(gathered(images, tops + lefts), gathered(images, tops + rights), right)
-    lower = _between(gathered(images, bottoms + lefts), gathered(images, bottoms + rights), right)
-    return _between(upper, lower, down)
+    # Each in two roundings, the same in any batch; lerp may fuse them.
+    upper, lower = (
+        (start := gathered(images, row + lefts)) + (gathered(images, row + rights) - start) * right
+        for row in (tops, bottoms)
+    )
+    return upper + (lower - upper) * down
 
 
 def grid(
@@ -64,8 +66,3 @@ def affine_places(
         (y * x_x - x * x_y) / determinant + corner_y,
         (x * y_y - y * y_x) / determinant + corner_x,
     )
-
-
-def _between(start: Images, end: Images, share: Float32[Tensor, "batch 1 h w"]) -> Images:
-    """Linear interpolation in two roundings, the same in any batch; lerp may fuse them."""
-    return start + (end - start) * share

@@ -4,20 +4,21 @@ References: Hendrycks & Dietterich, ICLR 2019, arXiv:1903.12261.
 """
 
 import torch
+from einops import rearrange
 from jaxtyping import Float32
 from torch import Tensor
 
 from freqreg._tensors import constant
 from freqreg.evaluation.corruptions.blur import motion_blurred
 from freqreg.evaluation.corruptions.frost_textures import frost_textures
-from freqreg.evaluation.corruptions.levels import Levels, rounded
 from freqreg.evaluation.corruptions.linear_maps import (
+    Levels,
     apply,
     gaussian_blurred,
     on_grid,
+    rounded,
     zoom_matrix,
 )
-from freqreg.evaluation.corruptions.plasma import plasma
 from freqreg.evaluation.corruptions.randomness import CounterRNG
 from freqreg.evaluation.corruptions.relief import (
     BOX,
@@ -50,14 +51,10 @@ def fog(levels: Levels, random: CounterRNG, thickness: float, decay: float) -> L
 
 
 def frost(
-    levels: Levels,
-    random: CounterRNG,
-    image_weight: float,
-    frost_weight: float,
-    magnification: float,
+    levels: Levels, random: CounterRNG, image_weight: float, frost_weight: float, zoom: float
 ) -> Levels:
     """A random crop of frosted glass mixed in."""
-    textures = frost_textures(magnification, levels.device)
+    textures = frost_textures(zoom, levels.device)
     count, side = len(textures), textures.shape[-1]
     texture = random.integers(0, count, "texture", 1, 1, 1)
     rows, columns = (
@@ -70,68 +67,54 @@ def frost(
     return levels * image_weight + crop * frost_weight
 
 
-def snow(
-    levels: Levels,
-    random: CounterRNG,
-    mean: float,
-    deviation: float,
-    zoom: float,
-    threshold: float,
-    radius: int,
-    motion: float,
-    kept: float,
-) -> Levels:
+def snow(levels: Levels, random: CounterRNG, *constants: float) -> Levels:
     """Flakes blown down, twice, over an image turned whiter."""
-    flakes = _flakes(random, mean, deviation, zoom, threshold, *levels.shape[-2:])
+    mean, deviation, zoom, threshold, radius, motion, kept = constants
+    noise = on_grid(random.normal("flakes", *levels.shape[-2:]) * deviation + mean)
+    enlarged = apply(noise, *(zoom_matrix(zoom, n, noise.device) for n in noise.shape[-2:]))
+    lit = torch.where(enlarged < threshold, 0, enlarged)
+    flakes = (lit.clamp(0, 1) * 255).floor().float()
     angle = random.uniform(-135, -45, "angle")
-    blown = motion_blurred(flakes[:, None], angle, radius, motion)
-    whiter = torch.maximum(levels, _grey(levels) * 1.5 + 127.5)
+    blown = motion_blurred(flakes[:, None], angle, int(radius), motion)
+    red, green, blue = levels.split(1, dim=1)
+    grey = red * 0.299 + green * 0.587 + blue * 0.114
+    whiter = torch.maximum(levels, grey * 1.5 + 127.5)
     return levels * kept + whiter * (1 - kept) + blown + blown.flip(2, 3)
 
 
-def spatter(
-    levels: Levels,
-    random: CounterRNG,
-    mean: float,
-    deviation: float,
-    smoothing: float,
-    threshold: float,
-    strength: float,
-    mud: int,
-) -> Levels:
+def spatter(levels: Levels, random: CounterRNG, *constants: float) -> Levels:
     """Drops of water that shine, or of mud that cover."""
+    mean, deviation, smoothing, threshold, strength, mud = constants
     noise = random.normal("liquid", *levels.shape[-2:]) * deviation + mean
     liquid = gaussian_blurred(on_grid(noise), smoothing)
     if mud:
-        return _muddied(levels, liquid > threshold, strength)
+        cover = gaussian_blurred((liquid > threshold).float(), strength).float()
+        cover = torch.where(cover < 0.8, 0, cover)[:, None]
+        return levels * (1 - cover) + cover * _colour(MUD, levels)
     depth = torch.where(liquid < threshold, 0, liquid * 255).clamp(max=255).floor().float()
     return _wetted(levels, depth, strength)
 
 
-def _flakes(
-    random: CounterRNG,
-    mean: float,
-    deviation: float,
-    zoom: float,
-    threshold: float,
-    height: int,
-    width: int,
-) -> Layer:
-    noise = on_grid(random.normal("flakes", height, width) * deviation + mean)
-    rows, columns = (zoom_matrix(zoom, size, noise.device) for size in (height, width))
-    enlarged = apply(noise, rows, columns)
-    return (torch.where(enlarged < threshold, 0, enlarged).clamp(0, 1) * 255).floor().float()
+def plasma(random: CounterRNG, decay: float, least_side: int) -> Layer:
+    """Periodic height maps in [0, 1], whose side is the power of two from `least_side` up.
 
-
-def _grey(levels: Levels) -> Float32[Tensor, "batch 1 height width"]:
-    red, green, blue = levels.split(1, dim=1)
-    return red * 0.299 + green * 0.587 + blue * 0.114
-
-
-def _muddied(levels: Levels, wet: Tensor, smoothing: float) -> Levels:
-    cover = gaussian_blurred(wet.float(), smoothing).float()
-    cover = torch.where(cover < 0.8, 0, cover)[:, None]
-    return levels * (1 - cover) + cover * _colour(MUD, levels)
+    By the diamond-square method: each halving of the spacing, squares' centres are found from
+    their corners, then edges' centres from both, and the random offsets shrink by the square of
+    `decay`.
+    """
+    heights = torch.zeros(len(random.index), 1, 1, device=random.index.device)
+    offset = 1.0
+    while heights.shape[-1] < least_side:
+        side, down, right = heights.shape[-1], heights.roll(-1, 1), heights.roll(-1, 2)
+        offsets = random.uniform(-offset, offset, f"offsets of {side}", 3, side, side).unbind(1)
+        centres = (heights + down + right + down.roll(-1, 2)) / 4 + offsets[0]
+        horizontal = (centres + centres.roll(1, 1) + heights + right) / 4 + offsets[1]
+        vertical = (centres + centres.roll(1, 2) + heights + down) / 4 + offsets[2]
+        quarters = torch.stack([heights, horizontal, vertical, centres])
+        heights = rearrange(quarters, "(p q) b h w -> b (h p) (w q)", p=2)
+        offset /= decay**2
+    least, largest = (reduce((1, 2), keepdim=True) for reduce in (heights.amin, heights.amax))
+    return (heights - least) / (largest - least)
 
 
 def _wetted(levels: Levels, depth: Layer, opacity: float) -> Levels:

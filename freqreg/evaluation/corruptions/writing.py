@@ -12,12 +12,8 @@ from einops import rearrange
 from jaxtyping import Int64, Integer
 from torch import Tensor
 
-from freqreg._files import atomic_write
-from freqreg.evaluation.corruptions.corrupted_data import (
-    CorruptedData,
-    CorruptedDataError,
-    CorruptedOnTheFly,
-)
+from freqreg._files import atomic_write, write_text
+from freqreg.evaluation.corruptions.corrupted_data import CorruptedDataError, CorruptedOnTheFly
 from freqreg.evaluation.corruptions.corruption import as_bytes, require_corruption
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, SEVERITIES
 from freqreg.evaluation.corruptions.npy_folder import LABELS, read_images
@@ -62,8 +58,10 @@ def write_npy_folder(
     data = CorruptedOnTheFly(as_bytes(images), labels, seed, index)
     folder.mkdir(parents=True, exist_ok=True)
     _settle_origin(folder / ORIGIN, _origin(data))
+    # as uint8 where they fit, as CIFAR-10-C's are
+    kind = np.uint8 if labels.max() < 256 and labels.min() >= 0 else np.int64
     with atomic_write(folder / f"{LABELS}.npy") as unfinished, unfinished.open("wb") as file:
-        np.save(file, _compact(data.labels.cpu().numpy()))
+        np.save(file, np.tile(labels.cpu().numpy().astype(kind), len(SEVERITIES)))
     with progress_bar(len(names) * len(SEVERITIES) * len(images), "corrupting") as bar:
         for name in names:
             bar.set_postfix_str(name)
@@ -71,32 +69,20 @@ def write_npy_folder(
 
 
 def _write(path: Path, data: CorruptedOnTheFly, name: str, bar: Any) -> None:
-    rows = len(SEVERITIES) * len(data.images)
+    rows, channels, height, width = data.images.shape
     if path.exists():
         read_images(path)
-        bar.update(rows)
+        bar.update(len(SEVERITIES) * rows)
         return
-    _, channels, height, width = data.images.shape
-    shape = (rows, height, width, channels)
+    shape, start = (len(SEVERITIES) * rows, height, width, channels), 0
     with atomic_write(path) as unfinished:
         file = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
-        _fill(file, data, name, bar)
+        for severity in SEVERITIES:
+            for images, _ in data.batches(name, severity):
+                file[start : start + len(images)] = rearrange(images, "b c h w -> b h w c")
+                start += len(images)
+                bar.update(len(images))
         file.flush()
-
-
-def _fill(file: np.ndarray, data: CorruptedData, name: str, bar: Any) -> None:
-    start = 0
-    for severity in SEVERITIES:
-        for images, _ in data.batches(name, severity):
-            file[start : start + len(images)] = rearrange(images, "b c h w -> b h w c").cpu()
-            start += len(images)
-            bar.update(len(images))
-
-
-def _compact(labels: np.ndarray) -> np.ndarray:
-    """The labels of all severities, as uint8 where they fit, as CIFAR-10-C's are."""
-    kind = np.uint8 if labels.max() < 256 and labels.min() >= 0 else np.int64
-    return np.tile(labels.astype(kind), len(SEVERITIES))
 
 
 def _origin(data: CorruptedOnTheFly) -> dict[str, Any]:
@@ -110,8 +96,7 @@ def _origin(data: CorruptedOnTheFly) -> dict[str, Any]:
 def _settle_origin(path: Path, origin: dict[str, Any]) -> None:
     """Note what the folder is written from, or see that it is the same as before."""
     if not path.exists():
-        with atomic_write(path) as unfinished:
-            unfinished.write_text(json.dumps(origin, indent=2) + "\n")
+        write_text(path, json.dumps(origin, indent=2) + "\n")
         return
     try:
         before = json.loads(path.read_text())

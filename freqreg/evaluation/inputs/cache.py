@@ -6,6 +6,7 @@ import os
 import tempfile
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from jaxtyping import UInt8
@@ -42,33 +43,23 @@ def cached(
     """
     digest = hashlib.sha256("\n".join([VERSION, *fingerprint]).encode()).hexdigest()[:32]
     path = folder / f"{digest}.safetensors"
-    pixels = _read(path, count)
-    if pixels is None:
-        pixels = make()
-        if pixels.nbytes <= MOST_BYTES:
-            _write(path, pixels)
-    return pixels
-
-
-def _write(path: Path, pixels: Pixels) -> None:
+    with suppress(OSError, SafetensorError, TypeError, KeyError):
+        with safe_open(path, framework="pt") as file:
+            pixels, checksum = file.get_tensor("pixels"), file.metadata()["crc32"]
+        if len(pixels) == count and _checksum(pixels) == checksum:
+            return pixels
+    pixels = make()
+    if pixels.nbytes > MOST_BYTES:
+        return pixels
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            whole = Path(folder, path.name)
+        with tempfile.TemporaryDirectory(dir=path.parent) as beside:
+            whole = Path(beside, path.name)
             save_file({"pixels": pixels}, whole, {"crc32": _checksum(pixels)})
             whole.replace(path)
     except OSError as error:
         logger.warning("Decoded images cannot be kept in %s: %s. Set %s.", path, error, FOLDER)
-
-
-def _read(path: Path, count: int) -> Pixels | None:
-    """What was kept; None where nothing is, or where it is damaged."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            pixels, checksum = file.get_tensor("pixels"), file.metadata()["crc32"]
-    except (OSError, SafetensorError, TypeError, KeyError):
-        return None
-    return pixels if len(pixels) == count and _checksum(pixels) == checksum else None
+    return pixels
 
 
 def _checksum(pixels: Pixels) -> str:

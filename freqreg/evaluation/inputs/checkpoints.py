@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from freqreg.evaluation.inputs.loaded_model import CheckpointError
@@ -47,20 +49,22 @@ def read_checkpoint(path: Path, *, ema: bool = False) -> Checkpoint:
     Raises:
         CheckpointError: it holds no such weights, or it is not whole.
     """
-    content = read_safetensors(path) if path.suffix == ".safetensors" else _unpickled(path)
+    is_safe = path.suffix == ".safetensors"
+    content: Any = read_safetensors(path) if is_safe else _unpickled(path)
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not weights by name.")
-    state = _chosen(content, AVERAGED if ema else WEIGHTS)
-    if state is None and not ema and _is_state(content):
-        return Checkpoint(content)
+    trained, averaged = (
+        next((content[n] for n in names if _is_state(content.get(n))), None)
+        for names in (WEIGHTS, AVERAGED)
+    )
+    state = averaged if ema else trained or (content if _is_state(content) else None)
     if state is None:
-        what = "averaged (EMA) weights" if ema else "weights"
-        names = ", ".join(map(str, list(content)[:8]))
+        what, key = ("averaged (EMA) weights", AVERAGED[0]) if ema else ("weights", WEIGHTS[0])
         raise CheckpointError(
-            f"{path} has no {what}: it holds {names}. Needed is a state dict, alone or under "
-            f'"{(AVERAGED if ema else WEIGHTS)[0]}".'
+            f"{path} has no {what}: it holds {', '.join(map(str, list(content)[:8]))}. Needed is a "
+            f'state dict, alone or under "{key}".'
         )
-    if not ema and _chosen(content, AVERAGED):
+    if averaged and not ema:
         logger.warning(f"{path}: the trained weights are taken; --ema takes the averaged ones.")
     arch, args = content.get("arch"), content.get("args")
     options = vars(args) if isinstance(args, argparse.Namespace) else {}
@@ -73,9 +77,6 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: it is no such file, or not whole.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
@@ -99,10 +100,12 @@ def load_weights(network: nn.Module, state: State, path: Path) -> None:
     }
     if any(problems.values()):
         told = "; ".join(
-            f"{len(names)} {what}, such as {_with_shapes(min(names), own, state)}"
+            f"{len(names)} {what}, such as {min(names)}"
             for what, names in problems.items()
             if names
         )
+        if name := min(problems["of another shape"], default=None):
+            told += f" {list(state[name].shape)} instead of {list(own[name].shape)}"
         raise CheckpointError(
             f"{path} does not fit the network {type(network).__name__} that it was said to be of "
             f"({told}). Name the network, and its arguments, that it was trained with."
@@ -127,11 +130,6 @@ def without_prefixes(state: State, network: nn.Module, path: Path) -> dict[str, 
     return found
 
 
-def _with_shapes(name: str, own: State, state: State) -> str:
-    both = [list(weights[name].shape) for weights in (state, own) if name in weights]
-    return f"{name} {both[0]} instead of {both[1]}" if len(both) == 2 else name
-
-
 def _unpickled(path: Path) -> Any:
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
@@ -145,13 +143,6 @@ def _unpickled(path: Path) -> Any:
         ) from error
 
 
-def _chosen(content: Mapping[str, Any], names: tuple[str, ...]) -> State | None:
-    return next((content[n] for n in names if n in content and _is_state(content[n])), None)
-
-
 def _is_state(value: Any) -> bool:
-    return (
-        isinstance(value, Mapping)
-        and bool(value)
-        and all(isinstance(tensor, Tensor) for tensor in value.values())
-    )
+    values = value.values() if isinstance(value, Mapping) else ()
+    return bool(values) and all(isinstance(tensor, Tensor) for tensor in values)

@@ -1,7 +1,8 @@
 """Labels of images as classes of a model, matched by name."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +20,7 @@ LEADING = re.compile(r"^(n\d{8}|\d+)[\W_]+")
 SAME_ORDER = 0.95
 """Share of names at equal places from which two lists of equal length are one list, spelt twice."""
 
-Keys = tuple[frozenset[str], frozenset[str]]
+Keys = tuple[list[str], list[str]]
 """What a class is called as a whole, and each of its synonyms as well."""
 
 
@@ -55,7 +56,18 @@ def labels_for(
     unmatched = [theirs[label] for label in used if places[label] is None]
     twice = [theirs[label] for label in used if places.count(places[label]) > 1]
     if unmatched or twice:
-        raise InputError(_complaint(model, theirs, classes, unmatched, twice))
+        if not unmatched:
+            reason = f"several of the images' are one class of the model's: {_few(twice)}"
+        elif not _in_order(theirs):
+            reason = "the images' are numbers in the order of texts, 10 before 2: write 02, 10"
+        else:
+            reason = f"{len(unmatched)} of the images' are none of the model's: {_few(unmatched)}"
+        raise InputError(
+            f"The images have {len(theirs)} classes ({_few(theirs)}), {model.source} has {classes} "
+            f"({_few(own) if own else 'without names'}); {reason}. Call the images' classes as the "
+            "model does, or say the names of its classes, in order, in its config.json: "
+            '"class_names".'
+        )
     return torch.tensor([-1 if place is None else place for place in places])[images.labels]
 
 
@@ -82,49 +94,30 @@ def _keys_of_model(own: Sequence[str] | None, classes: int) -> list[Keys]:
     if own is None or (_nameless(own) and imagenet):
         return imagenet
     stated = [_keys(name) for name in own]
-    alike = sum(bool(a[1] & b[1]) for a, b in zip(stated, imagenet, strict=False))
+    alike = sum(bool({*a[1]} & {*b[1]}) for a, b in zip(stated, imagenet, strict=False))
     if not imagenet or alike < SAME_ORDER * classes:
         return stated
-    return [(a[0] | b[0], a[1] | b[1]) for a, b in zip(stated, imagenet, strict=True)]
+    return [(a[0] + b[0], a[1] + b[1]) for a, b in zip(stated, imagenet, strict=True)]
 
 
 def _matched(names: Sequence[str], model: list[Keys]) -> list[int | None]:
-    levels = [_by_key(keys[level] for keys in model) for level in (0, 1)]
-    return [_match(_ordered_keys(name), levels) for name in names]
-
-
-def _match(keys: list[str], levels: list[dict[str, list[int]]]) -> int | None:
-    """The only class of this name: first among whole names, then among synonyms."""
-    hits = (level[key] for level in levels for key in keys if len(level.get(key, ())) == 1)
-    return next((places[0] for places in hits), None)
-
-
-def _by_key(keys: Iterable[frozenset[str]]) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for place, names in enumerate(keys):
-        for name in names:
-            found.setdefault(name, []).append(place)
-    return found
+    """The only class of each name: first among whole names, then among synonyms."""
+    levels = []
+    for level in (0, 1):
+        counts = Counter(key for keys in model for key in {*keys[level]})
+        places = {key: place for place, keys in enumerate(model) for key in keys[level]}
+        levels.append({key: place for key, place in places.items() if counts[key] == 1})
+    found = ([known[key] for known in levels for key in _keys(n)[1] if key in known] for n in names)
+    return [places[0] if places else None for places in found]
 
 
 def _keys(name: str) -> Keys:
-    keys = _ordered_keys(name)
-    return frozenset(keys[: len(_whole(name))]), frozenset(keys)
-
-
-def _ordered_keys(name: str) -> list[str]:
-    """Whole names first, then synonyms."""
-    whole = _whole(name)
-    parts = [_plain(part) for text in whole for part in text.split(",")]
-    return list(dict.fromkeys([*map(_plain, whole), *parts]))
-
-
-def _whole(name: str) -> list[str]:
     """The name; without its number; the number of ImageNet in it, and what that stands for."""
     wnid = WNID.match(name)
-    of_wnid = [wnid[0], _lemma(wnid[0])] if wnid else []
-    texts = [*of_wnid, name, LEADING.sub("", name)]
-    return list({_plain(text): text for text in texts if _plain(text)}.values())
+    texts = [*([wnid[0], _lemma(wnid[0])] if wnid else []), name, LEADING.sub("", name)]
+    whole = list(dict.fromkeys(filter(None, map(_plain, texts))))
+    parts = [_plain(part) for text in texts for part in text.split(",")]
+    return whole, list(dict.fromkeys([*whole, *filter(None, parts)]))
 
 
 def _plain(text: str) -> str:
@@ -166,27 +159,6 @@ def _lemma(wnid: str) -> str:
         return _imagenet_info().label_name_to_description(wnid)
     except (ImportError, KeyError):
         return ""
-
-
-def _complaint(
-    model: LoadedModel,
-    theirs: Sequence[str],
-    classes: int,
-    unmatched: Sequence[str],
-    twice: Sequence[str],
-) -> str:
-    own = _few(model.class_names) if model.class_names else "without names"
-    if not unmatched:
-        reason = f"several of the images' are one class of the model's: {_few(twice)}"
-    elif not _in_order(theirs):
-        reason = "the images' are numbers in the order of texts, 10 before 2: write them as 02, 10"
-    else:
-        reason = f"{len(unmatched)} of the images' are none of the model's: {_few(unmatched)}"
-    return (
-        f"The images have {len(theirs)} classes ({_few(theirs)}), {model.source} has {classes} "
-        f"({own}); {reason}. Call the images' classes as the model does, or say the names of "
-        'its classes, in order, in its config.json: "class_names".'
-    )
 
 
 def _few(names: Sequence[str]) -> str:

@@ -80,7 +80,12 @@ def decoded(
     def fill(start: int, chunk: Sequence[int]) -> int:
         for place, (other, image) in enumerate(_shown(source, chunk, transform), start):
             if image.shape != first.shape:
-                raise _different((name, first), (other, image))
+                known, found = (f"{shown.shape[1]}×{shown.shape[2]}" for shown in (first, image))
+                raise ImagesError(
+                    f"The images have at least 2 different sizes, {known} pixels ({name}) and "
+                    f"{found} pixels ({other}); one is needed. Choose it by image_size (on the "
+                    "command line --image-size), or resize the images once."
+                )
             pixels[place] = torch.from_numpy(image)
         return len(chunk)
 
@@ -94,26 +99,32 @@ def _shown(
     source: LazySource, rows: Sequence[int], transform: PictureTransform | None
 ) -> Iterator[tuple[str, np.ndarray]]:
     for name, content in source.read(rows):
-        if not isinstance(content, np.ndarray):
-            picture = decode(name, content)
-        elif transform is None or (source.prepared and content.shape[:2] == transform.size):
-            yield name, content.transpose(2, 0, 1)
+        picture = content if isinstance(content, np.ndarray) else decode(name, content)
+        shape = picture.shape[:2] if isinstance(picture, np.ndarray) else None
+        if transform is None or (source.prepared and shape == transform.size):
+            yield name, np.array(picture).transpose(2, 0, 1)
             continue
-        elif content.shape[2] not in (1, 3):
-            raise ImagesError(
-                f"{name} has {content.shape[2]} channels: only grey and RGB can be resized. Store "
-                "the images at the size that is needed."
-            )
-        else:
-            picture = Image.fromarray(content.squeeze(2) if content.shape[2] == 1 else content)
-        image = np.array(picture).transpose(2, 0, 1) if transform is None else transform(picture)
-        yield name, np.asarray(image)
+        if isinstance(picture, np.ndarray):
+            if picture.shape[2] not in (1, 3):
+                raise ImagesError(
+                    f"{name} has {picture.shape[2]} channels: only grey and RGB can be resized. "
+                    "Store the images at the size that is needed."
+                )
+            picture = Image.fromarray(picture.squeeze(2) if picture.shape[2] == 1 else picture)
+        yield name, np.asarray(transform(picture))
 
 
 def _rgb(picture: Image.Image) -> Image.Image:
     mode = picture.mode
     if mode.startswith("I;16") or (mode == "I" and picture.format in ("PNG", "PPM")):
-        return Image.fromarray(_eight_bits(picture)).convert("RGB")
+        # from 0..65535 to the nearest of 0..255; the level that is transparent to white
+        levels, tags = np.asarray(picture), getattr(picture, "tag_v2", {})
+        white = 2 ** tags.get(BITS, (16,))[0] - 1
+        shown = (levels.astype(np.uint32) * 255 + white // 2) // white
+        if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+            shown = 255 - shown
+        shown[levels == picture.info.get("transparency", -1)] = 255
+        return Image.fromarray(shown.astype(np.uint8)).convert("RGB")
     if mode in ("I", "F"):
         raise ValueError(f"its mode {mode} does not say how bright white is; save it with 16 bits")
     if picture.has_transparency_data:
@@ -122,27 +133,8 @@ def _rgb(picture: Image.Image) -> Image.Image:
     return picture if mode == "RGB" else picture.convert("RGB")
 
 
-def _eight_bits(picture: Image.Image) -> np.ndarray:
-    """From 0..65535 to the nearest of 0..255; the level that is transparent to white."""
-    levels, tags = np.asarray(picture), getattr(picture, "tag_v2", {})
-    white = 2 ** tags.get(BITS, (16,))[0] - 1
-    shown = (levels.astype(np.uint32) * 255 + white // 2) // white
-    if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
-        shown = 255 - shown
-    shown[levels == picture.info.get("transparency", -1)] = 255
-    return shown.astype(np.uint8)
-
-
 def _orientation(picture: Image.Image) -> int:
     try:
         return picture.getexif().get(ORIENTATION, 1)
     except Exception:  # metadata that cannot be read do not hide the picture
         return 1
-
-
-def _different(*images: tuple[str, np.ndarray]) -> ImagesError:
-    sizes = [f"{image.shape[1]}×{image.shape[2]} pixels ({name})" for name, image in images]
-    return ImagesError(
-        f"The images have at least 2 different sizes, {' and '.join(sizes)}; one is needed. Choose "
-        "it by image_size (on the command line --image-size), or resize the images once."
-    )

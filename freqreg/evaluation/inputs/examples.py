@@ -72,7 +72,17 @@ class Examples:
             InputError: the images, the labels or the model are not so.
         """
         classes = count_classes(model, images)
-        _require_labels(labels, len(images), classes)
+        if labels.shape != (len(images),) or labels.is_floating_point():
+            raise InputError(
+                f"The labels have shape {tuple(labels.shape)} and dtype {labels.dtype}; needed is "
+                f"a class number for each of {len(images)} images."
+            )
+        low, high = (value.item() for value in labels.aminmax())
+        if low < 0 or high >= classes:
+            raise InputError(
+                f"The labels span {low} to {high}, but the model tells {classes} classes apart: "
+                f"they must lie in 0 .. {classes - 1}. Is it the model of another data set?"
+            )
         places = torch.arange(len(images)) if index is None else index
         if len(places) != len(images):
             raise InputError(f"index has {len(places)} places for {len(images)} images.")
@@ -87,14 +97,12 @@ class Examples:
         """The examples, or those at `rows`, in order, `batch_size` at a time."""
         require_count(batch_size=batch_size)
         rows = torch.arange(len(self)) if rows is None else rows
-        yield from (self._batch(chunk) for chunk in rows.split(batch_size) if len(chunk))
-
-    def _batch(self, rows: Int64[Tensor, " batch"]) -> Batch:
-        images, labels, index = (
-            sent(values[sent(rows, values.device)], self.device)
-            for values in (self.images, self.labels, self.index)
-        )
-        return Batch(rows, unit_range(images), labels, index)
+        for chunk in rows.split(batch_size) if len(rows) else ():
+            images, labels, index = (
+                sent(values[sent(chunk, values.device)], self.device)
+                for values in (self.images, self.labels, self.index)
+            )
+            yield Batch(chunk, unit_range(images), labels, index)
 
 
 def unit_range(images: Images) -> Pixels:
@@ -138,10 +146,7 @@ def require_pixels(images: Images) -> None:
         return
     if not images.is_floating_point():
         raise InputError(f"The images have dtype {images.dtype}; give uint8, or floats in [0, 1].")
-    _require_unit_range(*(value.item() for value in images.aminmax()))
-
-
-def _require_unit_range(low: float, high: float) -> None:
+    low, high = (value.item() for value in images.aminmax())
     if low != low or high != high:
         raise InputError("The images contain NaN. Find out where they come from, or drop them.")
     if low >= 0 and high <= 1:
@@ -172,7 +177,14 @@ def count_classes(model: Classifier, images: Images) -> int:
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise InputError(f"The model returned {found}; needed are logits [batch, class].")
-    _require_no_probabilities(logits)
+    rounding = 10 * torch.finfo(logits.dtype).eps
+    sums_to_one = ((logits.sum(1) - 1).abs() < rounding).all() and (logits >= 0).all()
+    if sums_to_one and ((logits > 0) & (logits < 1)).any():  # a one-hot answer is let pass
+        raise InputError(
+            "The model returned probabilities: none is negative and they sum to 1. Losses and "
+            "attacks take logits; through probabilities gradients vanish. Leave the model's last "
+            "softmax out, or give their logarithm: lambda x: model(x).log()."
+        )
     return logits.shape[1]
 
 
@@ -197,29 +209,3 @@ def _takes(model: Classifier, images: Images, size: int) -> bool:
     except Exception:
         return False
     return isinstance(logits, Tensor) and logits.ndim == 2
-
-
-def _require_no_probabilities(logits: Float[Tensor, "batch classes"]) -> None:
-    """Raise for a softmax: positive numbers that sum to 1. A one-hot answer is let pass."""
-    rounding = 10 * torch.finfo(logits.dtype).eps
-    sums_to_one = ((logits.sum(1) - 1).abs() < rounding).all() and (logits >= 0).all()
-    if sums_to_one and ((logits > 0) & (logits < 1)).any():
-        raise InputError(
-            "The model returned probabilities: none is negative and they sum to 1. Losses and "
-            "attacks take logits; through probabilities gradients vanish. Leave the model's last "
-            "softmax out, or give their logarithm: lambda x: model(x).log()."
-        )
-
-
-def _require_labels(labels: Labels, images: int, classes: int) -> None:
-    if labels.shape != (images,) or labels.is_floating_point():
-        raise InputError(
-            f"The labels have shape {tuple(labels.shape)} and dtype {labels.dtype}; needed is a "
-            f"class number for each of {images} images."
-        )
-    low, high = (value.item() for value in labels.aminmax())
-    if low < 0 or high >= classes:
-        raise InputError(
-            f"The labels span {low} to {high}, but the model tells {classes} classes apart: they "
-            f"must lie in 0 .. {classes - 1}. Is it the model of another data set?"
-        )

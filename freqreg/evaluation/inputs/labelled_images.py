@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from freqreg.errors import InputError
 
 Rows = Sequence[int] | Int64[Tensor, " rows"]
+Pixels = UInt8[Tensor, "*rows channel height width"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,14 +49,10 @@ class LabelledImages(Dataset):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(
-        self, row: int
-    ) -> tuple[UInt8[Tensor, "channel height width"], Int64[Tensor, ""]]:
+    def __getitem__(self, row: int) -> tuple[Pixels, Int64[Tensor, ""]]:
         return self.pixels[row], self.labels[row]
 
-    def __getitems__(
-        self, rows: Rows
-    ) -> tuple[UInt8[Tensor, "rows channel height width"], Int64[Tensor, " rows"]]:
+    def __getitems__(self, rows: Rows) -> tuple[Pixels, Int64[Tensor, " rows"]]:
         places = torch.as_tensor(rows)
         return self.pixels[places], self.labels[places]
 
@@ -84,13 +81,7 @@ def first_rows(labels: Int64[Tensor, " images"], count: int | None) -> Int64[Ten
     """
     if count is None or count >= len(labels):
         return torch.arange(len(labels))
-    if _lie_class_by_class(labels):
-        return torch.arange(count) * len(labels) // count
-    return torch.arange(count)
-
-
-def _lie_class_by_class(labels: Int64[Tensor, " images"]) -> bool:
     total, sizes = len(labels), labels.unique(return_counts=True)[1].double()
-    runs = 1 + int((labels.diff() != 0).sum())
-    expected = 1 + total - float((sizes**2).sum()) / total
-    return len(sizes) > 1 and runs - 1 <= (expected - 1) / 2
+    changes, expected = int((labels.diff() != 0).sum()), total - float((sizes**2).sum()) / total
+    is_class_by_class = len(sizes) > 1 and changes <= expected / 2
+    return torch.arange(count) * total // count if is_class_by_class else torch.arange(count)

@@ -67,20 +67,31 @@ def require_run(config: Mapping[str, Any], path: Path) -> None:
         raise CheckpointError(f'{path}: "seed" is {config["seed"]!r}; needed is a whole number.')
 
 
-def normalisation(
+def stated(
     config: Mapping[str, Any], network: nn.Module, path: Path
-) -> tuple[Values, Values] | None:
-    """Mean and std of the network's inputs, for pixels in [0, 1]; None where there are none.
+) -> tuple[tuple[Values, Values] | None, EvalTransform | None, tuple[str, ...] | None]:
+    """What config.json says of inputs and classes; None where it says nothing.
+
+    Mean and std come for pixels in [0, 1]. "pixels" may give those of pixels in [low, high], each
+    a number or one for each channel.
 
     Args:
-        config: "pixels" may give mean and std of pixels in [low, high], each a number or one for
-            each channel.
+        config: its content.
         network: whose channels are counted.
         path: of config.json, for errors.
 
+    Returns:
+        Mean and std of the inputs; how pictures are shown; the classes' names by logit.
+
     Raises:
-        CheckpointError: they stand elsewhere, or cannot be meant.
+        CheckpointError: something stands elsewhere, or cannot be meant.
     """
+    return _normalisation(config, network, path), _transform(config, path), _names(config, path)
+
+
+def _normalisation(
+    config: Mapping[str, Any], network: nn.Module, path: Path
+) -> tuple[Values, Values] | None:
     pixels, where = config.get("pixels"), f'{path}: "pixels"'
     if pixels is None:
         return None
@@ -94,19 +105,21 @@ def normalisation(
         raise CheckpointError(f"{where} spans {low} to {high}; low must be a number below high.")
     if (low, high) == ([0], [1]) and "mean" not in pixels:
         return None
-    span, channels = high[0] - low[0], _channels(network)
+    convolutions = (m.in_channels for m in network.modules() if isinstance(m, nn.Conv2d))
+    span, channels = high[0] - low[0], next(convolutions, None)
     mean = [(m - low[0]) / span for m in _numbers(pixels.get("mean", 0), where, channels)]
     std = [s / span for s in _numbers(pixels.get("std", 1), where, channels)]
-    _require_possible(mean, std, where)
+    if any(not 0 <= m <= 1 for m in mean) or any(not 0 < s <= 1 for s in std):
+        found = [[round(value, 4) for value in values] for values in (mean, std)]
+        raise CheckpointError(
+            f"{where} comes to mean {found[0]} and std {found[1]} for pixels in [0, 1]: a mean "
+            "must lie in [0, 1], a std above 0 and not above 1. If they are for pixels in 0..255, "
+            'divide them by 255, or add "low": 0, "high": 255.'
+        )
     return mean, std
 
 
-def stated_transform(config: Mapping[str, Any], path: Path) -> EvalTransform | None:
-    """How config.json says that pictures are shown.
-
-    Raises:
-        CheckpointError: it says what `EvalTransform` does not take.
-    """
+def _transform(config: Mapping[str, Any], path: Path) -> EvalTransform | None:
     stated = config.get("transform")
     if stated is None:
         return None
@@ -130,12 +143,7 @@ def stated_transform(config: Mapping[str, Any], path: Path) -> EvalTransform | N
     )
 
 
-def stated_class_names(config: Mapping[str, Any], path: Path) -> tuple[str, ...] | None:
-    """The names of the classes, in the order of the logits.
-
-    Raises:
-        CheckpointError: they are no list of texts, or of another number than the classes.
-    """
+def _names(config: Mapping[str, Any], path: Path) -> tuple[str, ...] | None:
     names = config.get("class_names")
     if names is None:
         return None
@@ -150,19 +158,16 @@ def stated_class_names(config: Mapping[str, Any], path: Path) -> tuple[str, ...]
 
 
 def _require_keys(found: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
-    unknown = next((key for key in found if key not in known), None)
-    if unknown is None:
-        return
-    close = difflib.get_close_matches(unknown, known, n=1)
-    about_pixels = any(word in unknown.lower() for word in ("mean", "std", "norm", "rescale"))
-    way_out = (
-        RIGHT_PLACE
-        if about_pixels
-        else f"Did you mean {close[0]!r}?"
-        if close
-        else f"Take it out; known are {', '.join(known)}."
-    )
-    raise CheckpointError(f"{where} has the unknown entry {unknown!r}. {way_out}")
+    for unknown in (key for key in found if key not in known):
+        close = difflib.get_close_matches(unknown, known, n=1)
+        way_out = (
+            f"Did you mean {close[0]!r}?"
+            if close
+            else f"Take it out; known are {', '.join(known)}."
+        )
+        if any(word in unknown.lower() for word in ("mean", "std", "norm", "rescale")):
+            way_out = RIGHT_PLACE
+        raise CheckpointError(f"{where} has the unknown entry {unknown!r}. {way_out}")
 
 
 def _numbers(value: Any, where: str, channels: int | None = None) -> list[float]:
@@ -176,22 +181,3 @@ def _numbers(value: Any, where: str, channels: int | None = None) -> list[float]
             "for each channel, or a single number that is no list."
         )
     return list(values)
-
-
-def _require_possible(mean: list[float], std: list[float], where: str) -> None:
-    if any(not 0 <= m <= 1 for m in mean) or any(not 0 < s <= 1 for s in std):
-        raise CheckpointError(
-            f"{where} comes to mean {_rounded(mean)} and std {_rounded(std)} for pixels in [0, 1]: "
-            "a mean must lie in [0, 1], a std above 0 and not above 1. If they are for pixels in "
-            '0..255, divide them by 255, or add "low": 0, "high": 255.'
-        )
-
-
-def _rounded(values: list[float]) -> list[float]:
-    return [round(value, 4) for value in values]
-
-
-def _channels(network: nn.Module) -> int | None:
-    """How many channels the first convolution takes."""
-    convolutions = (m.in_channels for m in network.modules() if isinstance(m, nn.Conv2d))
-    return next(convolutions, None)

@@ -8,7 +8,6 @@ import torch
 
 from freqreg.evaluation.inputs import timm_models, transformers_models
 from freqreg.evaluation.inputs.checkpoints import (
-    Checkpoint,
     load_weights,
     read_checkpoint,
     read_safetensors,
@@ -19,11 +18,9 @@ from freqreg.evaluation.inputs.model_config import (
     CONFIG,
     RESULTS,
     WEIGHTS,
-    normalisation,
     read_config,
     require_run,
-    stated_class_names,
-    stated_transform,
+    stated,
 )
 from freqreg.evaluation.inputs.networks import (
     NETWORKS,
@@ -76,8 +73,8 @@ def load_model(
         loaded = _from_file(path, model, ema=ema)
     elif model is not None or ema:
         raise CheckpointError(
-            f"{name} is no file of weights: a network (--model) and averaged weights (--ema) are "
-            "chosen for checkpoints only. Leave them out, or give the file."
+            f"{name} is no file of weights: --model and --ema are for checkpoints only. Leave them "
+            "out, or give the file."
         )
     elif name.startswith(timm_models.SOURCES):
         loaded = timm_models.pretrained(name)
@@ -89,7 +86,7 @@ def load_model(
 
 def _from_folder(folder: Path) -> LoadedModel:
     config = read_config(folder)
-    if transformers_models.is_transformers(config):
+    if "model_type" in config or "transformers_version" in config:
         return transformers_models.from_folder(folder, config)
     if "architecture" in config:
         return timm_models.pretrained(f"{timm_models.LOCAL}{folder}")
@@ -99,37 +96,39 @@ def _from_folder(folder: Path) -> LoadedModel:
 def _from_run(folder: Path, config: Mapping[str, Any]) -> LoadedModel:
     path = folder / CONFIG
     require_run(config, path)
-    network = build_network(config["model"], **config.get("kwargs", {}))
+    network: Any = build_network(config["model"], **config.get("kwargs", {}))
     if not (folder / WEIGHTS).is_file():
         raise CheckpointError(
             f"There is no {folder / WEIGHTS}: the run has not ended. Resume it first."
         )
     load_weights(network, read_safetensors(folder / WEIGHTS), folder / WEIGHTS)
-    pixels = normalisation(config, network, path)
-    transform = stated_transform(config, path)
-    if "transform" not in config and config["model"].startswith(TIMM):
-        transform = timm_models.transform_if_pretrained_classes(network, pixels)
-    names = stated_class_names(config, path)
+    pixels, transform, names = stated(config, network, path)
+    known = getattr(network, "pretrained_cfg", {}).get("num_classes")
+    if "transform" not in config and known and known == network.num_classes:
+        # of timm; with other classes it was trained anew, on images of an unknown size
+        fill = {"mean": pixels[0]} if pixels else {}
+        transform, _ = timm_models.transform_and_data(network, fill)
     shown = Normalized(network, *pixels) if pixels else network
     return LoadedModel(str(folder), shown, config, transform, names)
 
 
 def _from_file(path: Path, model: str | None, *, ema: bool) -> LoadedModel:
     found = read_checkpoint(path, ema=ema)
-    name = model or _named_network(found, path)
-    if name.startswith(TIMM):
-        return timm_models.from_checkpoint(str(path), name, found)
-    network = build_network(name)
-    state = without_prefixes(found.state, network, path)
-    network = build_network(name, **sizes_from(network, state))
-    load_weights(network, state, path)
-    return LoadedModel(str(path), network, {"model": name})
-
-
-def _named_network(found: Checkpoint, path: Path) -> str:
-    if found.arch is None:
+    if model is None and found.arch is None:
         raise CheckpointError(
             f"{path} does not say which network it is of. Name it: --model timm/NAME, or one of "
             f"{', '.join(NETWORKS)} (in Python: load_model(path, model=...))."
         )
-    return found.arch if found.arch in NETWORKS else f"{TIMM}{found.arch.removeprefix(TIMM)}"
+    own = found.arch in NETWORKS
+    name = str(model or (found.arch if own else f"{TIMM}{str(found.arch).removeprefix(TIMM)}"))
+    is_timm = name.startswith(TIMM)
+    kwargs = timm_models.arguments(name, found.args) if is_timm else {}
+    network: Any = build_network(name, **kwargs)
+    state = without_prefixes(found.state, network, path)
+    sizes = sizes_from(network, state)
+    if not is_timm or sizes != {"num_classes": network.num_classes}:
+        network = build_network(name, **(kwargs | sizes))
+    load_weights(network, state, path)
+    if is_timm:
+        return timm_models.as_timm_shows(str(path), network, name, found.args)
+    return LoadedModel(str(path), network, {"model": name})

@@ -3,11 +3,13 @@
 import difflib
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
+from freqreg._extras import extra
 from freqreg.evaluation.inputs.loaded_model import CheckpointError
 from freqreg.networks import OneConvNet, PreActResNet18
 
@@ -48,12 +50,8 @@ def use_differentiable_attention(model: nn.Module) -> None:
 
 def timm_library(name: str) -> Any:
     """The package timm, for the model `name`."""
-    try:
+    with extra("timm", f"{name} needs timm"):
         import timm
-    except ImportError as error:
-        raise ImportError(
-            f'{name} needs timm ({error}). Install it with: pip install "freqreg[timm]"'
-        ) from error
     return timm
 
 
@@ -71,34 +69,26 @@ def timm_name(name: str) -> str:
     return bare
 
 
-def sizes_from(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, int]:
+def sizes_from(network: Any, state: Mapping[str, Tensor]) -> dict[str, int]:
     """The arguments by which a network of this kind gets the shapes of these weights.
 
     Args:
         network: with its default sizes.
         state: its weights, of any sizes; for those of another kind there are no arguments.
     """
-    try:
-        return _sizes(network, state)
-    except (KeyError, ValueError):
-        return {}
-
-
-def _sizes(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, int]:
-    if isinstance(network, PreActResNet18):
-        width, channels = state["stem.weight"].shape[:2]
-        return {"num_classes": len(state["head.weight"]), "width": width, "in_channels": channels}
-    if isinstance(network, OneConvNet):
-        filters, channels = state["conv.weight"].shape[:2]
-        classes, features = state["head.weight"].shape
-        side = math.isqrt(features // filters)
-        sizes = {"filters": filters, "image_size": side, "in_channels": channels}
-        return {"num_classes": classes, **sizes}
-    return {"num_classes": len(state[_last_of_head(network)])}
-
-
-def _last_of_head(network: Any) -> str:
-    """The name of a tensor with one row a class, in a network of timm."""
-    head = network.get_classifier()
-    last = list((head[0] if isinstance(head, tuple | list) else head).parameters())[-1]
-    return next(name for name, parameter in network.named_parameters() if parameter is last)
+    with suppress(KeyError, ValueError):
+        if isinstance(network, PreActResNet18):
+            width, channels = state["stem.weight"].shape[:2]
+            classes = len(state["head.weight"])
+            return {"num_classes": classes, "width": width, "in_channels": channels}
+        if isinstance(network, OneConvNet):
+            filters, channels = state["conv.weight"].shape[:2]
+            classes, features = state["head.weight"].shape
+            side = math.isqrt(features // filters)
+            sizes = {"filters": filters, "image_size": side, "in_channels": channels}
+            return {"num_classes": classes, **sizes}
+        head = network.get_classifier()
+        last = list((head[0] if isinstance(head, tuple | list) else head).parameters())[-1]
+        name = next(name for name, parameter in network.named_parameters() if parameter is last)
+        return {"num_classes": len(state[name])}
+    return {}

@@ -44,19 +44,12 @@ def load_models(
         ema: take the averaged weights of these files.
 
     Raises:
-        SettingError: a network or averaged weights are asked for, and no source is a file.
+        CheckpointError: a network or averaged weights are asked for, and no source is a file.
     """
     files = {source for source in sources if Path(source).is_file()}
-    if sources and not files and (network is not None or ema):
-        raise SettingError(
-            f"--model and --ema are for files of weights, and {', '.join(sources)} is none. Leave "
-            "them out, or give the file."
-        )
-    used = chosen_device(device)
+    used, of_files = chosen_device(device), {"model": network, "ema": ema}
     return [
-        load_model(source, model=network, ema=ema, device=used)
-        if source in files
-        else load_model(source, device=used)
+        load_model(source, device=used, **(of_files if source in files or not files else {}))
         for source in sources
     ]
 
@@ -80,25 +73,20 @@ def images_for(
     require_count(**{name: number for name, number in given.items() if number is not None})
     known = next((model.transform for model in models if model.transform), None)
     transform = known if image_size is None else None
-    state, named = _state_of(source), tuple(which.items())
-    return _images(source, state, named, count, image_size, transform)
+    path = Path(source).expanduser().absolute()
+    state = (path, path.stat().st_mtime_ns) if path.exists() else None
+    return _images(state, source, count, image_size, transform, **which)
 
 
 @lru_cache(maxsize=2)
 def _images(
-    source: str,
     state: object,  # noqa: ARG001
-    which: tuple[tuple[str, str | None], ...],
+    source: str,
     count: int | None,
     size: int | None,
     transform: PictureTransform | None,
+    **which: str | None,
 ) -> LabelledImages:
     """Decoded once for all models of a command, while the state of the source is the same."""
-    named = {name: value for name, value in which if value is not None}
+    named = {name: value for name, value in which.items() if value is not None}
     return load_images(source, count=count, image_size=size, transform=transform, **named)
-
-
-def _state_of(source: str) -> tuple[Path, int] | None:
-    """Which file or folder it is, and of when; None for a data set of the hub."""
-    path = Path(source).expanduser().absolute()
-    return (path, path.stat().st_mtime_ns) if path.exists() else None

@@ -1,11 +1,6 @@
 """Progress of long work, with the numbers as they stand."""
 
-try:
-    from tqdm.auto import tqdm
-except ImportError as error:
-    raise ImportError(
-        f'Evaluation needs tqdm ({error}). Install it with: pip install "freqreg[eval]"'
-    ) from error
+from tqdm.auto import tqdm
 
 
 def progress_bar(total: int, label: str, *, unit: str = "image") -> tqdm:

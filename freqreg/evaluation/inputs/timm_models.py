@@ -1,14 +1,12 @@
 """Models of timm: pretrained, exported, or trained by its train.py; shown images as timm does."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from freqreg.evaluation.inputs.checkpoints import Checkpoint, load_weights, without_prefixes
 from freqreg.evaluation.inputs.loaded_model import CheckpointError, LoadedModel, Normalized
-from freqreg.evaluation.inputs.networks import TIMM, sizes_from, timm_library, timm_name
+from freqreg.evaluation.inputs.networks import TIMM, timm_library, timm_name
 from freqreg.evaluation.inputs.transforms import EvalTransform
 
 SOURCES = (TIMM, "hf-hub:", "hf_hub:", "local-dir:")
@@ -40,67 +38,43 @@ def pretrained(source: str) -> LoadedModel:
             f"{source} gives features, no classes: its weights come without a classifier. Train "
             "one, or take a variant that has one (timm.list_pretrained())."
         )
-    return as_timm_shows(source, network, {"model": source}, known=registered)
+    return as_timm_shows(source, network, source, {}, known=registered)
 
 
-def from_checkpoint(source: str, name: str, found: Checkpoint) -> LoadedModel:
-    """A network of timm with weights of its train.py, or with any state dict."""
-    timm, bare, args = timm_library(name), timm_name(name), found.args
-    kwargs = {
-        **{key: args[key] for key in ("in_chans",) if args.get(key)},
-        **({"global_pool": args["gp"]} if args.get("gp") else {}),
-        **(args.get("model_kwargs") or {}),
-    }
-    if args.get("img_size") and timm.get_pretrained_cfg(bare).fixed_input_size:
-        kwargs.setdefault("img_size", args["img_size"])
-    network = timm.create_model(bare, **kwargs)
-    state = without_prefixes(found.state, network, Path(source))
-    sizes = sizes_from(network, state)
-    if sizes != {"num_classes": network.num_classes}:
-        network = timm.create_model(bare, **kwargs, **sizes)
-    load_weights(network, state, Path(source))
-    return as_timm_shows(source, network, {"model": name}, args)
+def arguments(name: str, args: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments by which timm's train.py, with these options, made the network."""
+    given = {"in_chans": args.get("in_chans"), "global_pool": args.get("gp")}
+    if timm_library(name).get_pretrained_cfg(timm_name(name)).fixed_input_size:
+        given["img_size"] = args.get("img_size")
+    stated = {key: value for key, value in given.items() if value}
+    return stated | (args.get("model_kwargs") or {})
 
 
 def as_timm_shows(
-    source: str,
-    network: Any,
-    config: Mapping[str, Any],
-    args: Mapping[str, Any] | None = None,
-    *,
-    known: bool = False,
+    source: str, network: Any, name: str, args: Mapping[str, Any], *, known: bool = False
 ) -> LoadedModel:
-    """A network behind the normalisation and the transform that timm evaluates it by.
-
-    Args:
-        source: what it was loaded by.
-        network: of timm.
-        config: what is known of it.
-        args: options of timm's train.py, which come before the network's own.
-        known: the weights are timm's own, so that the number of classes tells the data set.
-    """
-    data = data_config(network, args)
+    """Behind the normalisation and transform of timm; `known` are weights of timm's own."""
+    transform, data = transform_and_data(network, args)
     normalized = Normalized(network, data["mean"], data["std"])
     names = _class_names(network, known=known)
-    return LoadedModel(source, normalized, config, transform_of(data), names)
+    return LoadedModel(source, normalized, {"model": name}, transform, names)
 
 
-def data_config(network: nn.Module, args: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """How timm evaluates the network: input_size, crop_pct, mean, ..."""
+def transform_and_data(
+    network: nn.Module, args: Mapping[str, Any]
+) -> tuple[EvalTransform, dict[str, Any]]:
+    """How timm evaluates the network: its transform, and mean, std, ... behind it.
+
+    Args:
+        network: of timm.
+        args: options of timm's train.py, which come before the network's own.
+    """
     from timm.data.config import resolve_model_data_config
 
-    return resolve_model_data_config(network, args=dict(args or {}))
-
-
-def transform_of(data: Mapping[str, Any]) -> EvalTransform:
-    """The transform that timm's data configuration asks for."""
-    return EvalTransform(
-        tuple(data["input_size"][-2:]),
-        data["crop_pct"],
-        data["interpolation"],
-        data["crop_mode"],
-        tuple(data["mean"]),
-    )
+    data = resolve_model_data_config(network, args=dict(args))
+    size, fill = tuple(data["input_size"][-2:]), tuple(data["mean"])
+    way = data["crop_pct"], data["interpolation"], data["crop_mode"]
+    return EvalTransform(size, *way, fill), data
 
 
 def _class_names(network: Any, *, known: bool) -> tuple[str, ...] | None:
@@ -114,19 +88,3 @@ def _class_names(network: Any, *, known: bool) -> tuple[str, ...] | None:
         return tuple(by_place.get(place, "") for place in range(classes))
     subset = infer_imagenet_subset(config) if known and config["num_classes"] == classes else None
     return tuple(ImageNetInfo(subset).label_names()) if subset else None
-
-
-def transform_if_pretrained_classes(
-    network: Any, pixels: tuple[Any, Any] | None
-) -> EvalTransform | None:
-    """timm's own transform for a network of as many classes as its pretrained weights have.
-
-    With another number of classes it was trained anew, on images of an unknown size.
-
-    Args:
-        network: of timm.
-        pixels: mean and std that it was trained with; the mean fills borders.
-    """
-    if network.num_classes != network.pretrained_cfg.get("num_classes"):
-        return None
-    return transform_of(data_config(network, {"mean": pixels[0]} if pixels else None))

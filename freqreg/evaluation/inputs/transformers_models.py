@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from freqreg._extras import extra
 from freqreg._image_processors import AffinePixels, affine_pixels
 from freqreg.errors import SettingError
 from freqreg.evaluation.inputs.loaded_model import CheckpointError, LoadedModel, Normalized
@@ -67,11 +68,6 @@ class ProcessorTransform:
         return (shown * 255).round().clamp(0, 255).byte()[torch.tensor(order).argsort()]
 
 
-def is_transformers(config: Mapping[str, Any]) -> bool:
-    """Whether a folder's config.json is of transformers."""
-    return "model_type" in config or "transformers_version" in config
-
-
 def from_folder(folder: Path, config: Mapping[str, Any]) -> LoadedModel:
     """The classifier in a folder, shown images as its image processor does.
 
@@ -80,11 +76,19 @@ def from_folder(folder: Path, config: Mapping[str, Any]) -> LoadedModel:
     Raises:
         CheckpointError: weights or image processor are missing or do not fit.
     """
-    model, processor = _classifier(folder), _processor(folder)
+    model = _classifier(folder)
+    from transformers import AutoImageProcessor
+
     try:
+        processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
         pixels = affine_pixels(processor, SAVE)
     except SettingError as error:
         raise CheckpointError(f"{folder}: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{folder} has no image processor, which says how images are resized and normalised. "
+            + SAVE
+        ) from error
     if pixels.std.max() < 0.01 and getattr(processor, "do_normalize", False):
         logger.warning(
             f"{folder}: the image processor normalises pixels in 0..255, as do_rescale is False."
@@ -93,23 +97,22 @@ def from_folder(folder: Path, config: Mapping[str, Any]) -> LoadedModel:
     network = (
         network if pixels.order == [0, 1, 2] else nn.Sequential(Reordered(pixels.order), network)
     )
+    named = {int(place): str(name) for place, name in model.config.id2label.items()}
+    names = tuple(named.get(place, "") for place in range(model.config.num_labels))
+    if all(name == f"LABEL_{place}" for place, name in named.items()):
+        names = None  # the numbers that transformers puts where there are no names
     return LoadedModel(
         str(folder),
         network,
         {"model": config.get("model_type")},
         _transform(processor, pixels),
-        _class_names(model),
+        names,
     )
 
 
 def _classifier(folder: Path) -> Any:
-    try:
+    with extra("transformers", f"{folder} needs transformers"):
         from transformers import AutoModelForImageClassification
-    except ImportError as error:
-        raise ImportError(
-            f"{folder} needs transformers ({error}). "
-            'Install it with: pip install "freqreg[transformers]"'
-        ) from error
     try:
         model, found = AutoModelForImageClassification.from_pretrained(
             folder,
@@ -133,29 +136,9 @@ def _classifier(folder: Path) -> Any:
     return model
 
 
-def _processor(folder: Path) -> Any:
-    from transformers import AutoImageProcessor
-
-    try:
-        return AutoImageProcessor.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{folder} has no image processor, which says how images are resized and normalised. "
-            + SAVE
-        ) from error
-
-
 def _transform(processor: Any, pixels: AffinePixels) -> ProcessorTransform | None:
     """How pictures are shown; None where that leaves their size alone."""
     blanks = [torch.zeros(side, side, 3, dtype=torch.uint8).numpy() for side in (SIDE, 2 * SIDE)]
     outputs = (processor(images=blank, return_tensors="pt")["pixel_values"] for blank in blanks)
     sizes = {tuple(output.shape[-2:]) for output in outputs}
     return ProcessorTransform(processor, pixels, sizes.pop()) if len(sizes) == 1 else None
-
-
-def _class_names(model: Any) -> tuple[str, ...] | None:
-    """The names in order; None for the numbers that transformers puts where there are none."""
-    named = {int(place): str(name) for place, name in model.config.id2label.items()}
-    if all(name == f"LABEL_{place}" for place, name in named.items()):
-        return None
-    return tuple(named.get(place, "") for place in range(model.config.num_labels))

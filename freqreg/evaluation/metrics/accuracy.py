@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64, Integer
 from torch import Tensor
 
 from freqreg._tensors import in_double
@@ -51,27 +51,28 @@ def predictions(logits: Float[Tensor, "images classes"]) -> Int64[Tensor, " imag
     return torch.where(logits.amax(1).isfinite(), logits.argmax(1), -1)
 
 
+def share_right(
+    logits: Float[Tensor, "images classes"], labels: Integer[Tensor, " images"]
+) -> float:
+    """The share of the images that are classified as their labels say, from 0 to 1."""
+    return in_double(predictions(logits) == labels.to(logits.device)).mean().item()
+
+
 def require_answers(logits: Float[Tensor, "images classes"]) -> None:
     """Raise where the logits of a clean image are no answer.
 
     Raises:
         InputError: some are NaN or infinite.
     """
-    without = int((predictions(logits) < 0).sum())
-    if without:
-        raise InputError(
-            f"The model answers {without} of {len(logits)} clean images with NaN or infinite "
-            "logits. Look for NaN among its weights; if it overflows in half precision, evaluate "
-            "model.float()."
-        )
+    if without := int((predictions(logits) < 0).sum()):
+        raise _no_answer(without, len(logits), "clean images")
 
 
-def correct(
-    model: Classifier, images: Images, labels: Labels, *, batch_size: int = BATCH_SIZE
-) -> Bool[Tensor, " images"]:
-    """Whether each image is classified as its label says; arguments as of `logits_of`."""
-    predicted = predictions(logits_of(model, images, labels, batch_size=batch_size))
-    return predicted == labels.to(predicted.device)
+def _no_answer(without: int, images: int, what: str) -> InputError:
+    return InputError(
+        f"The model answers {without} of {images} {what} with NaN or infinite logits. Look for "
+        "NaN among its weights; if it overflows in half precision, evaluate model.float()."
+    )
 
 
 def accuracy(
@@ -84,7 +85,7 @@ def accuracy(
 
     Arguments and errors are those of `logits_of`.
     """
-    return in_double(correct(model, images, labels, batch_size=batch_size)).mean().item()
+    return share_right(logits_of(model, images, labels, batch_size=batch_size), labels)
 
 
 def accuracy_over(
@@ -96,15 +97,22 @@ def accuracy_over(
         model: maps floats in [0, 1] to logits; in eval mode, if it is a module.
         batches: images, uint8 or floats in [0, 1], and their labels.
         total: how many images there are, for the progress bar.
-        label: what the progress bar says.
+        label: what the images are of, for the progress bar.
+
+    Raises:
+        InputError: the model answers images with NaN or infinite logits.
     """
     require_eval_mode(model)
     right = seen = 0
     with torch.no_grad(), progress_bar(total, label) as bar:
         for images, labels in batches:
             x = unit_range(images.to(device_of(model, images)))
-            right += int((predictions(model(x)) == labels.to(x.device)).sum())
-            seen += len(x)
+            predicted = predictions(model(x))
+            found = torch.stack([(predicted == labels.to(x.device)).sum(), (predicted >= 0).sum()])
+            some_right, answered = found.tolist()
+            if answered < len(x):
+                raise _no_answer(len(x) - answered, len(x), f"images of {label}")
+            right, seen = right + some_right, seen + len(x)
             bar.update(len(x))
             bar.set_postfix_str(f"accuracy {right / seen:.1%}", refresh=False)
     return right / seen

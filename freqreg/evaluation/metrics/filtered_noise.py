@@ -1,13 +1,12 @@
 """Random noise: filtered to a band of frequencies, or as large as an adversarial perturbation."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from freqreg._settings import require_positive
-from freqreg.errors import SettingError
+from freqreg._settings import require_choice, require_positive
 from freqreg.evaluation.corruptions.randomness import CELLS, CounterRNG
 from freqreg.evaluation.inputs.examples import Images, Pixels, require_pixels, unit_range
 
@@ -41,12 +40,16 @@ def band_noise(
     References: low- and high-pass filtered noise as in Yin et al., NeurIPS 2019,
         arXiv:1906.08988, section 4.
     """
-    if band not in get_args(Band):
-        raise SettingError(f"band is {band!r}; choose 'low' or 'high'.")
+    require_choice(Band, band=band)
     require_positive(rms=rms)
-    x = _pixels(images)
-    white = _random(f"{seed}/{band} noise", x, index).normal("noise", *x.shape[1:]).to(x.dtype)
-    kept = _band_mask(band, x.shape[-2], x.shape[-1], x.device)
+    x, random = _prepared(images, f"{seed}/{band} noise", index)
+    white = random.normal("noise", *x.shape[1:]).to(x.dtype)
+    rows, columns = (  # magnitudes of the transform's frequencies, the highest being 1
+        torch.fft.fftfreq(size, 1 / size, device=x.device).abs() / (size // 2)
+        for size in x.shape[-2:]
+    )
+    largest = torch.maximum(rows[:, None], columns)
+    kept = largest <= _WIDTH if band == "low" else largest > 1 - _WIDTH
     noise = torch.fft.ifft2(torch.fft.fft2(white) * kept).real
     strength = noise.square().mean((1, 2, 3), keepdim=True).sqrt()
     return (x + noise * (rms / strength)).clamp(0, 1)
@@ -64,29 +67,14 @@ def sign_noise(
     The noise of an image is a function of (seed, index) alone; images are clipped to [0, 1].
     """
     require_positive(eps=eps)
-    x = _pixels(images)
-    up = _random(f"{seed}/sign noise", x, index).uint16("noise", *x.shape[1:]) < CELLS // 2
+    x, random = _prepared(images, f"{seed}/sign noise", index)
+    up = random.uint16("noise", *x.shape[1:]) < CELLS // 2
     return torch.where(up, x + eps, x - eps).clamp(0, 1)
 
 
-def _pixels(images: Images) -> Pixels:
+def _prepared(
+    images: Images, key: str, index: Int64[Tensor, " images"] | None
+) -> tuple[Pixels, CounterRNG]:
     require_pixels(images)
-    return unit_range(images)
-
-
-def _random(key: str, x: Pixels, index: Int64[Tensor, " images"] | None) -> CounterRNG:
-    places = torch.arange(len(x), device=x.device) if index is None else index.to(x.device)
-    return CounterRNG(key, places)
-
-
-def _band_mask(
-    band: Band, height: int, width: int, device: torch.device
-) -> Bool[Tensor, "height width"]:
-    rows, columns = (_frequencies(size, device) for size in (height, width))
-    largest = torch.maximum(rows[:, None], columns)
-    return largest <= _WIDTH if band == "low" else largest > 1 - _WIDTH
-
-
-def _frequencies(size: int, device: torch.device) -> Float[Tensor, " size"]:
-    """Magnitude of each of the transform's frequencies, the highest being 1."""
-    return torch.fft.fftfreq(size, 1 / size, device=device).abs() / (size // 2)
+    places = torch.arange(len(images), device=images.device) if index is None else index
+    return unit_range(images), CounterRNG(key, places.to(images.device))

@@ -21,7 +21,7 @@ from freqreg.evaluation.inputs.examples import (
     Pixels,
 )
 from freqreg.evaluation.inputs.progress import progress_bar
-from freqreg.evaluation.metrics.accuracy import logits_of, predictions
+from freqreg.evaluation.metrics.accuracy import logits_of, predictions, require_answers
 from freqreg.evaluation.results.digests import digest
 from freqreg.evaluation.results.journal import Journal
 
@@ -65,14 +65,15 @@ def fourier_heat_map(
     require_positive(norm=norm)
     height, width = images.shape[-2:]
     noise = BasisNoise(height, width, norm, seed)
-    predicted = logits_of(model, images, labels, batch_size=batch_size).argmax(1)
+    logits = logits_of(model, images, labels, batch_size=batch_size)
+    require_answers(logits)
     journal = Journal(
         file,
         {
             "norm": norm,
             "seed": seed,
             "images": digest((images,)),
-            "predicted": digest((predicted,)),
+            "predicted": digest((logits.argmax(1),)),
         },
     )
     examples = Examples.checked(model, images, labels)
@@ -81,10 +82,20 @@ def fourier_heat_map(
     with progress_bar(len(todo), "Fourier heat map", unit="frequency") as bar:
         for start in range(0, len(todo), together):
             chunk = todo[start : start + together]
-            errors = _errors(model, examples, noise, chunk, batch_size)
+            wrong = torch.zeros(len(chunk), dtype=torch.int64, device=examples.device)
+            for batch in examples.batches(batch_size):
+                noisy = torch.cat([noise.add_to(batch.x, at, batch.index) for at in chunk])
+                with torch.no_grad():
+                    predicted = predictions(model(noisy)).view(len(chunk), -1)
+                wrong += (predicted != batch.labels).sum(1)
+            errors = (in_double(wrong) / len(examples)).tolist()
             journal.add({_key(at): error for at, error in zip(chunk, errors, strict=True)})
             bar.update(len(chunk))
-    return _whole_plane(journal, height, width)
+    errors = torch.empty(height, width, dtype=torch.float64)
+    for at in half_plane(height, width):
+        for row, column in (at, _opposite(at, height, width)):
+            errors[row, column] = journal[_key(at)]
+    return torch.fft.fftshift(errors)
 
 
 def half_plane(height: int, width: int) -> list[Frequency]:
@@ -116,30 +127,6 @@ class BasisNoise:
         random = CounterRNG(f"{self.seed}/heat map {_key(at)}", index)
         signs = torch.where(random.uint16("signs", x.shape[1], 1, 1) < CELLS // 2, 1.0, -1.0)
         return (x + signs * (self.norm * self.basis(at).to(x.device))).clamp(0, 1)
-
-
-def _errors(
-    model: Classifier,
-    examples: Examples,
-    noise: BasisNoise,
-    chunk: list[Frequency],
-    batch_size: int,
-) -> list[float]:
-    wrong = torch.zeros(len(chunk), dtype=torch.int64, device=examples.device)
-    for batch in examples.batches(batch_size):
-        noisy = torch.cat([noise.add_to(batch.x, at, batch.index) for at in chunk])
-        with torch.no_grad():
-            predicted = predictions(model(noisy)).view(len(chunk), -1)
-        wrong += (predicted != batch.labels).sum(1)
-    return (in_double(wrong) / len(examples)).tolist()
-
-
-def _whole_plane(journal: Journal, height: int, width: int) -> Float64[Tensor, "height width"]:
-    errors = torch.empty(height, width, dtype=torch.float64)
-    for at in half_plane(height, width):
-        for row, column in (at, _opposite(at, height, width)):
-            errors[row, column] = journal[_key(at)]
-    return torch.fft.fftshift(errors)
 
 
 def _opposite(at: Frequency, height: int, width: int) -> Frequency:

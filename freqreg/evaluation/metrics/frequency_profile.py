@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
@@ -19,12 +19,11 @@ from freqreg.evaluation.inputs.examples import (
     require_eval_mode,
     unit_range,
 )
-from freqreg.evaluation.inputs.recording import gradients_recorded, recordable
 from freqreg.frequency_bias import Floor, RelativeFloor, log_low_frequency_bias
 from freqreg.input_gradients import value_and_input_grad
 from freqreg.mixers.base import Mixer
 from freqreg.pixels import PixelSpace
-from freqreg.radial import BANDS, Band, radii_within, shares_and_count
+from freqreg.radial import BANDS, radii_within, shares_and_count
 from freqreg.spectrum import magnitude_spectrum
 
 if TYPE_CHECKING:
@@ -79,11 +78,10 @@ class FrequencyProfile:
 
     def share_by_band(self) -> dict[str, float]:
         """The share of power at "low", "middle" and "high" radii, as `FourierSensitivity` has."""
-        return {name: self._share_within(band) for name, band in BANDS.items()}
-
-    def _share_within(self, band: Band) -> float:
-        radii = radii_within(band, len(self.shares), self.size)
-        return self.shares[torch.tensor(radii)].sum().item()
+        radii = {n: radii_within(band, len(self.shares), self.size) for n, band in BANDS.items()}
+        return {
+            name: self.shares[torch.tensor(within)].sum().item() for name, within in radii.items()
+        }
 
 
 def image_profile(
@@ -161,13 +159,9 @@ def mixed_points(model: Classifier, mixer: Mixer) -> Point:
 
 
 def _gradient(model: Classifier, x: Pixels, labels: Labels) -> Pixels:
-    with gradients_recorded():
-        y = recordable(labels)
-
-        def loss_fn(x: Tensor) -> Tensor:
-            return F.cross_entropy(model(x), y, reduction="sum")
-
-        return value_and_input_grad(loss_fn, recordable(x))[1]
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        x, y = (t.clone() if t.is_inference() else t for t in (x, labels))
+        return value_and_input_grad(lambda x: F.cross_entropy(model(x), y, reduction="sum"), x)[1]
 
 
 def _profile(batches: Iterable[Pixels], accelerator: "Accelerator | None") -> FrequencyProfile:
@@ -178,7 +172,8 @@ def _profile(batches: Iterable[Pixels], accelerator: "Accelerator | None") -> Fr
     if total is None:
         raise InputError("There was no batch to take the spectrum of. Was an iterator used twice?")
     if accelerator is not None:
-        total = [_sum_over_processes(values, accelerator) for values in total]
+        there = [values.to(accelerator.device) for values in total]
+        total = [cast(Tensor, accelerator.reduce(values, reduction="sum")) for values in there]
     total = [values.cpu() for values in total]
     if not all(values.isfinite().all() for values in total):
         raise InputError(
@@ -198,9 +193,3 @@ def _sums(images: Pixels) -> list[Tensor]:
     weight = in_double(count.clamp_min(1e-30))
     of_spectra = torch.full_like(weight, len(images))
     return [in_double(spectra) * of_spectra, of_spectra, in_double(shares) * weight, weight]
-
-
-def _sum_over_processes(values: Tensor, accelerator: "Accelerator") -> Tensor:
-    summed = accelerator.reduce(values.to(accelerator.device), reduction="sum")
-    assert isinstance(summed, Tensor)
-    return summed

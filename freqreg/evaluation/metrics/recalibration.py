@@ -45,7 +45,17 @@ def recalibrated(model: Model, train_images: Images, *, batch_size: int = BATCH_
             f"There are {len(train_images)} images for batches of {batch_size}; at least one whole "
             "batch is needed."
         )
-    _estimate(copy, require_batch_norm(copy), train_images[:whole], batch_size)
+    norms, device = require_batch_norm(copy), device_of(copy, train_images)
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.train().momentum = None  # a mean over all batches
+    with progress_bar(whole, "batch norm statistics") as bar:
+        for batch in train_images[:whole].split(batch_size):
+            copy(unit_range(batch.to(device)))
+            bar.update(len(batch))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
     return copy.eval()
 
 
@@ -62,17 +72,3 @@ def require_batch_norm(model: nn.Module) -> list[_BatchNorm]:
             "scores recalibrated/..."
         )
     return norms
-
-
-def _estimate(model: nn.Module, norms: list[_BatchNorm], images: Images, batch_size: int) -> None:
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.train().momentum = None  # a mean over all batches
-    device = device_of(model, images)
-    with progress_bar(len(images), "batch norm statistics") as bar:
-        for batch in images.split(batch_size):
-            model(unit_range(batch.to(device)))
-            bar.update(len(batch))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum

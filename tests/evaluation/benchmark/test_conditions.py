@@ -1,7 +1,7 @@
 """What an evaluation needs is checked before the first score, and told in one sentence."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -15,8 +15,8 @@ from freqreg.evaluation.benchmark import measures
 from freqreg.evaluation.benchmark.scores import SCORES
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.corruptions import CorruptedOnTheFly, write_npy_folder
-from freqreg.evaluation.corruptions.corrupted_data import Stored
 from freqreg.evaluation.corruptions.npy_folder import NpyFolder
+from freqreg.evaluation.inputs.sources.base import LazySource
 from freqreg.evaluation.results.records import RecordError
 from freqreg.networks import OneConvNet
 
@@ -226,14 +226,14 @@ def test_corrupted_images_are_read_once_for_their_score_and_their_digest(model, 
     read = []
 
     class Counted(NpyFolder):
-        def find(self, name: str, severity: int) -> Stored:
-            stored = super().find(name, severity)
+        def find(self, name: str, severity: int) -> LazySource:
+            found = super().find(name, severity)
 
-            def counted(rows: Tensor):
-                read.extend(rows.tolist())
-                return stored.read(rows)
+            def counted(rows: Sequence[int]):
+                read.extend(rows)
+                return found.read(rows)
 
-            return Stored(stored.classes, counted)
+            return dataclasses.replace(found, read=counted)
 
     corrupted = Counted(tmp_path)
     evaluate(model, _test(), CORRUPTED, settings=SETTINGS, corrupted=corrupted)
@@ -306,7 +306,8 @@ def test_folders_of_classes_are_numbered_by_the_test_sets_names(tmp_path):
 def test_folders_with_other_names_go_by_position_if_there_are_as_many(tmp_path):
     test = dataclasses.replace(_test(), class_names=tuple("abcd"))
     _folders(tmp_path, test, ("n0", "n1", "n2", "n3"))
-    assert _accuracy(_Knows(test.pixels, test.labels).eval(), test, tmp_path) == 1.0
+    with pytest.warns(UserWarning, match=r"\(n0, \.\.\.\) have none of .* names \(a, \.\.\.\)"):
+        assert _accuracy(_Knows(test.pixels, test.labels).eval(), test, tmp_path) == 1.0
 
 
 @pytest.mark.usefixtures("untouched")

@@ -16,7 +16,7 @@ from freqreg.evaluation.attacks.pgd import FGSMAttack, PGDAttack
 from freqreg.evaluation.attacks.robustness_curve import RADII, robustness_curve
 from freqreg.evaluation.benchmark.evaluate import evaluate
 from freqreg.evaluation.benchmark.scores import SCORES, Score, score_names
-from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings, preset_of
+from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings
 from freqreg.evaluation.benchmark.task import EvaluationTask
 from freqreg.evaluation.corruptions import CORRUPTIONS, corrupt
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
@@ -88,6 +88,15 @@ def test_a_model_that_answers_nan_is_refused(task):
     first = task.test.first(30)
     points = robustness_curve(broken, first.pixels, first.labels, attack=PGDAttack())
     assert [point.accuracy for point in points] == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("name", ["noise", "corruption/fog"])
+def test_nan_is_looked_for_in_every_batch(task, name):
+    """Here all images are changed, and so all of each batch are answered with NaN."""
+    broken = Overflowing(task.model, task.test.pixels / 255).eval()
+    settings = dataclasses.replace(SETTINGS, batch_size=8)
+    with pytest.raises(InputError, match=r"answers 8 of 8 images of .* with NaN"):
+        _measured(name, dataclasses.replace(task, model=broken), settings)
 
 
 @pytest.mark.parametrize(
@@ -394,9 +403,11 @@ def test_settings_that_cannot_be_meant(wrong):
         EvaluationSettings(**wrong)
 
 
-def test_an_unknown_preset_is_refused():
-    with pytest.raises(SettingError, match="no preset 'small'; known are paper, mini, smoke"):
-        preset_of("small")
+def test_an_unknown_preset_is_refused(task, unchecked_shapes):
+    unknown: Any = "small"
+    told = "preset is 'small'; choose 'paper' or 'mini' or 'smoke'"
+    with pytest.raises(SettingError, match=told):
+        evaluate(task.model, task.test, ["clean"], preset=unknown)
 
 
 def test_the_paper_preset_is_the_papers():

@@ -9,7 +9,6 @@ from torch.testing import assert_close
 
 from freqreg.evaluation.corruptions import corrupt, weather
 from freqreg.evaluation.corruptions.frost_textures import LOOKS, SIDE, frost_textures
-from freqreg.evaluation.corruptions.plasma import plasma
 from freqreg.evaluation.corruptions.randomness import CounterRNG
 
 RANDOM = CounterRNG("key", torch.arange(12))
@@ -39,7 +38,7 @@ def test_fog_keeps_the_brightest_level_as_bound(images):
 
 
 def test_plasma_fills_the_unit_interval_and_decay_smooths_it():
-    rough, smooth = (plasma(RANDOM, decay, 30) for decay in (1.4, 3.0))
+    rough, smooth = (weather.plasma(RANDOM, decay, 30) for decay in (1.4, 3.0))
     assert rough.shape == (12, 32, 32)
     assert torch.equal(rough.amin((1, 2)), torch.zeros(12))
     assert torch.equal(rough.amax((1, 2)), torch.ones(12))
@@ -73,7 +72,9 @@ def diamond_square(random, decay, side):
 def test_plasma_is_diamond_square():
     random = CounterRNG("key", torch.arange(1))
     expected = diamond_square(random, 1.7, 8)
-    assert_close(plasma(random, 1.7, 8)[0].double(), torch.from_numpy(expected), rtol=0, atol=1e-6)
+    assert_close(
+        weather.plasma(random, 1.7, 8)[0].double(), torch.from_numpy(expected), rtol=0, atol=1e-6
+    )
 
 
 def test_frost_has_the_looks_it_should():

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from freqreg.errors import InputError
 from freqreg.evaluation.attacks.pgd import FGSMAttack, PGDAttack
-from freqreg.evaluation.metrics.accuracy import accuracy, correct, predictions
+from freqreg.evaluation.metrics.accuracy import accuracy, logits_of, predictions
 from tests.evaluation.victims import SIDE, examples_of, victim
 
 EVALUATIONS = [
@@ -91,7 +91,8 @@ def test_accuracy_of_a_module_or_a_function():
     images, labels = examples_of(model, 10)
     labels[:3] = (labels[:3] + 1) % 10
     expected = [False] * 3 + [True] * 7
-    assert correct(model, images, labels, batch_size=4).tolist() == expected
+    predicted = predictions(logits_of(model, images, labels, batch_size=4))
+    assert (predicted == labels).tolist() == expected
     assert accuracy(lambda x: model(x), images, labels) == 0.7
 
 

@@ -12,7 +12,9 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 from torchvision.datasets import ImageFolder
 
 from freqreg.evaluation.corruptions import open_corrupted
+from freqreg.evaluation.corruptions.of_test_set import CorruptedTestSet
 from freqreg.evaluation.inputs.images import load_images, split_names
+from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.sources.base import ImagesError
 from tests.evaluation.inputs import copies
 from tests.evaluation.inputs.copies import COPIES, LABELS, NAMES, PIXELS, encoded, table, write
@@ -51,7 +53,9 @@ def test_the_same_images_from_the_hub(monkeypatch) -> None:
 @pytest.mark.parametrize("copy", [copies.npy, copies.corrupted_folders])
 def test_the_same_images_from_corrupted_copies(copy, tmp_path: Path) -> None:
     copy(tmp_path)
-    pixels, labels = open_corrupted(tmp_path).numbered_by(NAMES).load("fog", 1)
+    clean = LabelledImages(EXPECTED, torch.tensor(LABELS), NAMES)
+    corrupted = CorruptedTestSet(open_corrupted(tmp_path), clean, clean.labels)
+    ((pixels, labels),) = corrupted.batches("fog", 1, 100, None)
     assert torch.equal(pixels, EXPECTED)
     assert labels.tolist() == LABELS
 

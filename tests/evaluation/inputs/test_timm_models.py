@@ -16,7 +16,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from freqreg.evaluation.inputs.models import CheckpointError, load_model
-from freqreg.evaluation.inputs.timm_models import data_config, transform_of
+from freqreg.evaluation.inputs.timm_models import transform_and_data
 
 SHOWN = (
     "resnet18.a1_in1k",  # bicubic, 0.95
@@ -49,7 +49,7 @@ def pictures() -> list[Image.Image]:
 
 def _assert_shown_alike(network: nn.Module, pictures: list[Image.Image]) -> None:
     data = resolve_model_data_config(network)
-    ours = transform_of(data_config(network))
+    ours, _ = transform_and_data(network, {})
     theirs: Any = create_transform(**data)
     mean, std = (torch.tensor(data[key])[:, None, None] for key in ("mean", "std"))
     for picture in pictures:
@@ -90,7 +90,7 @@ def test_an_export_of_timm(exported, prefix):
     network, folder = exported
     loaded, x = load_model(f"{prefix}{folder}"), torch.rand(2, 3, 160, 160)
     assert_close(loaded.model(x), network((x - 0.5) / 0.5))
-    assert loaded.transform == transform_of(resolve_model_data_config(network))
+    assert loaded.transform == transform_and_data(network, {})[0]
     assert loaded.class_names == ("cat", "dog", "ship")
 
 

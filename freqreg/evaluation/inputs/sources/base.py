@@ -1,7 +1,7 @@
 """Labelled images where they lie, not yet decoded."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +57,36 @@ class LazySource:
                 f"Labels of {self.name} run from {low} to {high}, outside 0 to {classes - 1}. "
                 "Choose a split that has labels (on the command line --split)."
             )
+
+    def select(self, rows: Sequence[int]) -> "LazySource":
+        """The images at `rows`, in that order."""
+        return replace(
+            self, labels=self.labels[rows], read=lambda some: self.read([rows[n] for n in some])
+        )
+
+    def fetched(self, rows: Sequence[int]) -> "LazySource":
+        """The same, what they are decoded from in memory."""
+        held = [
+            (name, content.read_bytes() if isinstance(content, Path) else content)
+            for name, content in self.read(rows)
+        ]
+        return replace(self, labels=self.labels[rows], read=lambda some: [held[n] for n in some])
+
+
+def held(
+    name: str,
+    pixels: np.ndarray,
+    labels: Int64[Tensor, " images"],
+    class_names: tuple[str, ...] | None = None,
+    *,
+    prepared: bool = False,
+) -> LazySource:
+    """A source of decoded images [images, height, width, channel]."""
+
+    def read(rows: Sequence[int]) -> Iterable[tuple[str, np.ndarray]]:
+        return ((f"{name}, row {row}", pixels[row]) for row in rows)
+
+    return LazySource(name, labels, class_names, read, prepared=prepared)
 
 
 @dataclass(frozen=True)

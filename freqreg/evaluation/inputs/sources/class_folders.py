@@ -25,7 +25,7 @@ def parts(folder: Path, _wanted: base.Wanted) -> base.Parts | None:
     Raises:
         ImagesError: it could be read in two ways, or has no class folders.
     """
-    outer = [place for place in _folders(folder) if _has_pictures(place)]
+    outer = [place for place in _folders(folder) if has_pictures(place)]
     splits = [place for place in outer if base.is_split(place.name) and _holds_classes(place)]
     others = [place for place in outer if not base.is_split(place.name)]
     if splits and others:
@@ -46,7 +46,13 @@ def parts(folder: Path, _wanted: base.Wanted) -> base.Parts | None:
             f"The images of {folder} lie in {_names(others)} alone, in folders: one class, if "
             f"these are none. Give {others[0]}."
         )
-    classes = class_names([folder, *_siblings(folder)])
+    beside = _folders(folder.absolute().parent) if base.is_split(folder.name) else []
+    siblings = [
+        other
+        for other in beside
+        if base.is_split(other.name) and _classes(other) & _classes(folder)
+    ]
+    classes = class_names([folder, *siblings])  # of other splits of the same classes too
     return {base.UNNAMED: partial(source, folder, classes)} if outer else None
 
 
@@ -55,9 +61,10 @@ def class_names(places: Sequence[Path]) -> tuple[str, ...]:
     return tuple(sorted(set().union(*map(_classes, places))))
 
 
-def source(place: Path, classes: tuple[str, ...]) -> base.LazySource:
-    """The pictures of a split, numbered by `classes`."""
+def source(place: Path, classes: tuple[str, ...] | None = None) -> base.LazySource:
+    """The pictures of a split, numbered by `classes`; None: by those that it has pictures of."""
     found = files_by_class(place)
+    classes = classes or tuple(sorted({name for _, name in found}))
 
     def read(rows: Sequence[int]) -> Iterator[tuple[str, Path]]:
         return ((str(found[row][0]), found[row][0]) for row in rows)
@@ -87,21 +94,13 @@ def files_by_class(place: Path) -> list[tuple[Path, str]]:
 
 
 def _classes(place: Path) -> set[str]:
-    folders = [f for f in _folders(place) if f.name != UNSORTED or _has_pictures(f)]
+    folders = [f for f in _folders(place) if f.name != UNSORTED or has_pictures(f)]
     return {name for _, name in _annotated(place)} or {folder.name for folder in folders}
-
-
-def _siblings(place: Path) -> list[Path]:
-    """Other splits of the same classes, beside a folder that is named as a split."""
-    beside = _folders(place.absolute().parent) if base.is_split(place.name) else []
-    return [
-        other for other in beside if base.is_split(other.name) and _classes(other) & _classes(place)
-    ]
 
 
 def _holds_classes(place: Path) -> bool:
     sorted_ones = (folder for folder in _folders(place) if folder.name != UNSORTED)
-    return bool(_annotated(place)) or any(map(_has_pictures, sorted_ones))
+    return bool(_annotated(place)) or any(map(has_pictures, sorted_ones))
 
 
 def _annotated(place: Path) -> list[tuple[Path, str]]:
@@ -110,7 +109,7 @@ def _annotated(place: Path) -> list[tuple[Path, str]]:
     text = listed.read_text(errors="replace") if listed.is_file() else ""
     rows = [line.split("\t") for line in text.splitlines() if line.strip()]
     wrong = next((row[0] for row in rows if len(row) < 2), None)
-    if wrong is not None and _has_pictures(place / UNSORTED):
+    if wrong is not None and has_pictures(place / UNSORTED):
         raise base.ImagesError(
             f"{listed} has the line {wrong!r:.60}; needed are an image and its class, with a tab "
             "between. Fetch it again."
@@ -127,7 +126,8 @@ def _pictures(folder: Path) -> list[Path]:
     return [Path(root, name) for root, names in sorted(_walked(folder)) for name in sorted(names)]
 
 
-def _has_pictures(folder: Path) -> bool:
+def has_pictures(folder: Path) -> bool:
+    """Whether there is one, however deep."""
     return any(names for _, names in _walked(folder))
 
 

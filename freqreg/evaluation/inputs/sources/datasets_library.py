@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from freqreg._extras import extra
 from freqreg.evaluation.inputs.sources import base
 from freqreg.evaluation.inputs.sources.tables import Table, parts_of
 
@@ -32,7 +33,7 @@ def from_hub(name: str, split: str, wanted: base.Wanted) -> base.LazySource:
     """
 
     def table(split: str) -> Table:
-        return Table.of(name, _datasets().load_dataset(name, wanted.config, split=split))
+        return Table.of(name, datasets_library().load_dataset(name, wanted.config, split=split))
 
     with _reached(name):
         try:
@@ -45,7 +46,7 @@ def from_hub(name: str, split: str, wanted: base.Wanted) -> base.LazySource:
 def hub_splits(name: str, config: str | None) -> list[str]:
     """The names of the splits of a data set on the hub."""
     with _reached(name):
-        return _datasets().get_dataset_split_names(name, config)
+        return datasets_library().get_dataset_split_names(name, config)
 
 
 @contextmanager
@@ -64,14 +65,11 @@ def _reached(name: str) -> Iterator[None]:
 
 def _saved(folder: Path) -> Table:
     with _reached(str(folder)):
-        return Table.of(str(folder), _datasets().Dataset.load_from_disk(str(folder)))
+        return Table.of(str(folder), datasets_library().Dataset.load_from_disk(str(folder)))
 
 
-def _datasets() -> Any:
-    try:
+def datasets_library() -> Any:
+    """The package datasets, which is slow to import."""
+    with extra("eval", "Reading images needs datasets"):
         import datasets
-    except ImportError as error:
-        raise ImportError(
-            f'Reading images needs datasets ({error}). Install it with: pip install "freqreg[eval]"'
-        ) from error
     return datasets

@@ -63,7 +63,12 @@ def _declared(place: Path, files: Sequence[Path]) -> dict[str, Files]:
         for config in (metadata_load(card) or {}).get("configs") or ():
             for entry in _list(config.get("data_files") or []):
                 named = entry if isinstance(entry, dict) else {"path": entry}
-                held = [f for f in files if _matches(f.relative_to(place), _list(named["path"]))]
+                patterns = [pattern.removeprefix("./") for pattern in _list(named["path"])]
+                held = [
+                    file
+                    for file in files
+                    if any(fnmatchcase(file.relative_to(place).as_posix(), p) for p in patterns)
+                ]
                 splits = {named["split"]: held} if "split" in named else _by_split(held)
                 if held:
                     found.setdefault(config.get("config_name", "default"), {}).update(splits)
@@ -72,10 +77,6 @@ def _declared(place: Path, files: Sequence[Path]) -> dict[str, Files]:
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
-
-
-def _matches(path: Path, patterns: list[str]) -> bool:
-    return any(fnmatchcase(path.as_posix(), pattern.removeprefix("./")) for pattern in patterns)
 
 
 def _by_folder(place: Path, files: Sequence[Path]) -> dict[str, Files]:
@@ -102,11 +103,20 @@ def _by_split(files: Sequence[Path]) -> Files:
 
 def _table(place: Path, paths: Sequence[Path]) -> Table:
     from datasets import Features
-    from pyarrow import chunked_array
+    from pyarrow import chunked_array, parquet
 
-    if place.is_dir():
-        _require_all_shards(paths)
-    files = [_opened(path) for path in paths]
+    for path in paths if place.is_dir() else ():
+        shard = SHARD.match(path.stem)
+        beside = [other for other in paths if shard and other.name.startswith(f"{shard[1]}-")]
+        if shard and len(beside) < int(shard[2]):
+            raise base.ImagesError(
+                f"{path} is one of {int(shard[2])} files of its split; {len(beside)} are there. "
+                "Fetch the others too."
+            )
+    files = []
+    for path in paths:
+        with _named([path]):
+            files.append(parquet.ParquetFile(path))
     schema, lock = files[0].schema_arrow, Lock()
     groups = [(file, group) for file in files for group in range(file.num_row_groups)]
     sizes = (file.metadata.row_group(group).num_rows for file, group in groups)
@@ -131,25 +141,6 @@ def _table(place: Path, paths: Sequence[Path]) -> Table:
             return chunked_array(chunks, schema.field(name).type)
 
     return Table(str(place), Features.from_arrow_schema(schema), column, cells, base.stamps(paths))
-
-
-def _require_all_shards(paths: Sequence[Path]) -> None:
-    """Raise where a file's name says that there are more than are here."""
-    for path in paths:
-        shard = SHARD.match(path.stem)
-        beside = [other for other in paths if shard and other.name.startswith(f"{shard[1]}-")]
-        if shard and len(beside) < int(shard[2]):
-            raise base.ImagesError(
-                f"{path} is one of {int(shard[2])} files of its split; {len(beside)} are there. "
-                "Fetch the others too."
-            )
-
-
-def _opened(path: Path) -> Any:
-    from pyarrow import parquet
-
-    with _named([path]):
-        return parquet.ParquetFile(path)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from einops import rearrange
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from freqreg.evaluation.inputs.sources import base
 
@@ -59,7 +58,7 @@ def matlab(file: Path) -> base.LazySource:
         labels = torch.from_numpy(content["y"].reshape(len(pixels)).astype(np.int64)) % 10
     except Exception as error:
         raise _not_whole(file, error) from error
-    return _held(str(file), pixels, labels, DIGITS)
+    return base.held(str(file), pixels, labels, DIGITS)
 
 
 def tensors(file: Path) -> base.LazySource:
@@ -84,7 +83,7 @@ def tensors(file: Path) -> base.LazySource:
     if pixels.shape[1] > 4 >= pixels.shape[3]:
         raise _unfit(file, f"channels come last in {list(pixels.shape)}")
     held, classes = pixels.movedim(1, -1).numpy(), tuple(names) if names else None
-    return _held(str(file), held, labels.long(), classes, prepared=True)
+    return base.held(str(file), held, labels.long(), classes, prepared=True)
 
 
 def _cifar(folder: Path, wanted: base.Wanted) -> base.Parts:
@@ -114,21 +113,7 @@ def _batches(meta: Path, files: Sequence[Path], wanted: base.Wanted) -> base.Laz
             raise ValueError(f"{len(images)} images need a whole number each as label")
     except Exception as error:
         raise _not_whole(files[0], error) from error
-    return _held(str(meta.parent), images, torch.tensor(labels, dtype=torch.int64), classes)
-
-
-def _held(
-    name: str,
-    pixels: np.ndarray,
-    labels: Tensor,
-    classes: tuple[str, ...] | None,
-    *,
-    prepared: bool = False,
-) -> base.LazySource:
-    def read(rows: Sequence[int]) -> Iterator[tuple[str, np.ndarray]]:
-        return ((f"{name}, row {row}", pixels[row]) for row in rows)
-
-    return base.LazySource(name, labels, classes, read, prepared=prepared)
+    return base.held(str(meta.parent), images, torch.tensor(labels, dtype=torch.int64), classes)
 
 
 class _Unpickler(pickle.Unpickler):

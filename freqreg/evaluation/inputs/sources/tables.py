@@ -62,7 +62,17 @@ class Table:
             wanted: names the columns.
             every: the tables of all splits, over which classes given by name are numbered.
         """
-        image, label = self._image_column(wanted), self._label_column(wanted)
+        from datasets import ClassLabel, Image
+
+        features = self.features.items()
+        declared = [name for name, kind in features if isinstance(kind, Image)]
+        sizes = {n: len(kind.names) for n, kind in features if isinstance(kind, ClassLabel)}
+        most = [name for name, size in sizes.items() if size == max(sizes.values())]
+        named = [name for name in LABELS[:2] if name in sizes]
+        images = declared or [name for name, kind in features if _may_be_pictures(kind)]
+        classes = [*dict.fromkeys(most + named)] or [n for n in LABELS if n in self.features]
+        image = self._one(images, wanted.image_column, "images", "--image-column")
+        label = self._one(classes, wanted.label_column, "class labels", "--label-column")
         labels, class_names = self._labels(label, every)
 
         def read(rows: Sequence[int]) -> Iterator[tuple[str, base.Content]]:
@@ -71,23 +81,6 @@ class Table:
 
         fingerprint = self.fingerprint and (*self.fingerprint, image)
         return base.LazySource(self.name, labels, class_names, read, fingerprint)
-
-    def _image_column(self, wanted: base.Wanted) -> str:
-        from datasets import Image
-
-        declared = [name for name, kind in self.features.items() if isinstance(kind, Image)]
-        found = declared or [n for n, kind in self.features.items() if _may_be_pictures(kind)]
-        return self._one(found, wanted.image_column, "images", "--image-column")
-
-    def _label_column(self, wanted: base.Wanted) -> str:
-        from datasets import ClassLabel
-
-        features = self.features.items()
-        sizes = {n: len(kind.names) for n, kind in features if isinstance(kind, ClassLabel)}
-        most = [name for name, size in sizes.items() if size == max(sizes.values())]
-        by_name = [name for name in LABELS[:2] if name in sizes]
-        found = [*dict.fromkeys(most + by_name)] or [n for n in LABELS if n in self.features]
-        return self._one(found, wanted.label_column, "class labels", "--label-column")
 
     def _one(self, found: list[str], wanted: str | None, what: str, option: str) -> str:
         if wanted in self.features or (wanted is None and len(found) == 1):
@@ -127,9 +120,8 @@ def parts_of(tables: Mapping[str, Callable[[], Table]], wanted: base.Wanted) -> 
 
 
 def _content(cell: Any) -> bytes | Path:
-    if isinstance(cell, dict):
-        return cell["bytes"] or (Path(cell["path"]) if cell.get("path") else b"")
-    return cell or b""
+    content = cell if isinstance(cell, dict) else {"bytes": cell}
+    return content["bytes"] or (Path(content["path"]) if content.get("path") else b"")
 
 
 def _may_be_pictures(kind: Any) -> bool:
