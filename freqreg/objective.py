@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from freqreg._graph.autograd import at_first_use, leaf, nodes
+from freqreg._graph.autograd import at_first_use, nodes
 from freqreg._step.passes import Passes, devices_in_use
 from freqreg._step.plan import RecordFn, Step, Term
+from freqreg._torch_private import leaf
 from freqreg.differentiation import Differentiation, DoubleBackprop
 from freqreg.errors import InputError, InputGradientError, SettingError
 from freqreg.input_gradients import LOSS_FN_USAGE, AuxLossFn, LossFn, scalar_loss

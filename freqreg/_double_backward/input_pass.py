@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from freqreg._graph.autograd import leaf, nodes
+from freqreg._graph.autograd import nodes
+from freqreg._torch_private import leaf
 
 
 @dataclass

@@ -2,16 +2,13 @@
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C import _autograd
 from torch.autograd.graph import Node
 from torch.utils.weak import WeakTensorKeyDictionary
 
-AnyNode = Any
-"""A node of the graph; TorchScript's are no instances of torch's own class of nodes."""
+from freqreg._torch_private import leaf
 
 _EXAMINED = WeakTensorKeyDictionary()
 
@@ -32,45 +29,6 @@ def nodes(root: Tensor, *, beyond: Collection[Node | None] = ()) -> Iterator[Nod
         seen.add(node)
         yield node
         stack.extend(parent for parent, _ in reversed(node.next_functions))
-
-
-def leaf(node: AnyNode) -> Tensor | None:
-    """The tensor into whose `.grad` this node accumulates, if it does."""
-    return getattr(node, "variable", None)
-
-
-def is_compiled(node: AnyNode) -> bool:
-    """Whether torch.compile generated this node."""
-    return node.name().startswith("CompiledFunction")
-
-
-def lacks_derivative(node: AnyNode) -> bool:
-    """Whether running this node raises: a derivative that nobody wrote, or compiled code's."""
-    name = node.name()
-    return name in ("torch::autograd::NotImplemented", "torch::autograd::Error") or (
-        name == "CompiledFunctionBackwardBackward"
-    )
-
-
-def in_half_precision(node: AnyNode) -> bool:
-    """Whether this node computed its output in float16 or bfloat16."""
-    return any(m.dtype in (torch.float16, torch.bfloat16) for m in node._input_metadata)
-
-
-def saving_hook() -> Callable[[Tensor], Any] | None:
-    """What takes each tensor that autograd would save: activation checkpointing, offloading, ...
-
-    torch tells it under a private name; without that, as if there were one that nobody knows.
-    """
-    top = getattr(_autograd, "_top_saved_tensors_default_hooks", None)
-    if top is None:
-        return _unknown
-    hooks = top(False)
-    return None if hooks is None else hooks[0]
-
-
-def _unknown(tensor: Tensor) -> Tensor:
-    return tensor
 
 
 def at_first_use(loss: Tensor, purpose: str, examine: Callable[[], object]) -> None:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
-from torch.nn.modules import module as torch_modules
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
-from torch.utils._pytree import tree_leaves
 
-from freqreg._graph.autograd import lacks_derivative, nodes
+from freqreg._graph.autograd import nodes
+from freqreg._torch_private import lacks_derivative, remove_forward_hook, tree_leaves, version
 from freqreg.input_gradients import LossFn
 
 
@@ -29,7 +28,7 @@ class Call:
     def begun(cls, module: nn.Module, arguments: object) -> "Call":
         """The call of `module` that begins now."""
         inputs = _tensors(arguments)
-        versions = [x._version for x in inputs]
+        versions = [version(x) for x in inputs]
         return cls(module, inputs, versions, frozenset(x.grad_fn for x in inputs))
 
     def ended(self, keywords: object, output: object) -> "Call":
@@ -69,7 +68,7 @@ class Call:
 
     def works_in_place(self) -> bool:
         """Whether it changed its inputs."""
-        return any(x._version != v for x, v in zip(self.inputs, self.versions, strict=True))
+        return any(version(x) != v for x, v in zip(self.inputs, self.versions, strict=True))
 
 
 Condition = Callable[[Call], bool]
@@ -126,17 +125,13 @@ def watched_calls(
     def end(_module: nn.Module, _args: object, kwargs: object, output: object) -> None:
         examine(begun.pop().ended(kwargs, output))
 
-    hooks = (
-        register_module_forward_pre_hook(begin),
-        register_module_forward_hook(end, with_kwargs=True),
-    )
+    before = register_module_forward_pre_hook(begin)
+    after = register_module_forward_hook(end, with_kwargs=True)
     try:
         yield
     finally:
-        for hook in hooks:
-            hook.remove()
-            # torch forgets to, and would warn in every later call of a compiled module
-            torch_modules._global_forward_hooks_with_kwargs.pop(hook.id, None)
+        before.remove()
+        remove_forward_hook(after)
 
 
 def _tensors(values: object) -> list[Tensor]:

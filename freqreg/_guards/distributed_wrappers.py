@@ -11,7 +11,8 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from freqreg._collectives import in_several_processes
-from freqreg._graph.autograd import at_first_use, leaf, nodes
+from freqreg._graph.autograd import at_first_use, nodes
+from freqreg._torch_private import leaf, wrapper_around
 from freqreg.errors import DistributedError, SecondDerivativeError
 
 
@@ -32,7 +33,7 @@ class Wrappers:
         if not in_several_processes():
             yield
             return
-        around = DistributedDataParallel._get_active_ddp_module()
+        around = wrapper_around()
         if around is not None:
             self._called.add(around)
         with _noted_calls(self._called.add):

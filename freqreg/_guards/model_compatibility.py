@@ -5,14 +5,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from freqreg._graph.autograd import (
-    in_half_precision,
-    is_compiled,
-    lacks_derivative,
-    leaf,
-    nodes,
-)
+from freqreg._graph.autograd import nodes
 from freqreg._graph.module_calls import Call, Modules, innermost, modules_where
+from freqreg._torch_private import KINKED, in_half_precision, is_compiled, lacks_derivative, leaf
 from freqreg.errors import (
     DeadRegularizerError,
     KinkedActivationWarning,
@@ -20,17 +15,6 @@ from freqreg.errors import (
     SecondDerivativeError,
 )
 from freqreg.input_gradients import LossFn
-
-_KINKED = {
-    "ReluBackward0",
-    "LeakyReluBackward0",
-    "PreluKernelBackward0",
-    "HardtanhBackward0",
-    "HardswishBackward0",
-    "HardsigmoidBackward0",
-    "ThresholdBackward0",
-    "RreluWithNoiseBackward0",
-}
 
 
 def require_parameters(penalty: Tensor, inputs: tuple[Tensor, ...]) -> None:
@@ -92,7 +76,7 @@ def require_full_precision(loss: Tensor) -> None:
 
 def warn_of_kinks(loss: Tensor, probe: LossFn, x: Tensor) -> None:
     """Warn where a loss was computed through activations of the ReLU family."""
-    kinks = {node.name() for node in nodes(loss)} & _KINKED
+    kinks = {node.name() for node in nodes(loss)} & KINKED
     if kinks:
         found = shortened(labels(kinked_modules(probe, x)) or sorted(kinks))
         warnings.warn(
@@ -112,7 +96,7 @@ def blocking_modules(probe: LossFn, x: Tensor) -> Modules:
 
 def kinked_modules(probe: LossFn, x: Tensor) -> Modules:
     """The modules that end in an activation of the ReLU family."""
-    return modules_where(lambda call: call.ends_in(_KINKED), probe, x)
+    return modules_where(lambda call: call.ends_in(KINKED), probe, x)
 
 
 def labels(modules: Modules) -> list[str]:
