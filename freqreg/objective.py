@@ -2,15 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
-from functools import partial, reduce
+from dataclasses import KW_ONLY, dataclass, field, replace
+from functools import cache, partial, reduce
 from typing import Any, Literal, TypedDict, Unpack, overload
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from freqreg._graph.autograd import at_first_use, nodes
+from freqreg._graph.autograd import nodes
 from freqreg._step.passes import Passes, devices_in_use
 from freqreg._step.plan import RecordFn, Step, Term
 from freqreg._torch_private import leaf
@@ -54,6 +54,8 @@ class Objective:
         differentiation: `DoubleBackprop()` (exact) or `FiniteDifference()`.
         batch_norm: which passes update running statistics: the "main pass" only, or
             "every pass", as in the published JaFR code.
+        verify: whether a model's first backward passes are watched: no gradient but that of the
+            images may change, and no custom function may cut the penalties' graph.
     """
 
     regularizers: Sequence[Regularizer] = ()
@@ -62,6 +64,7 @@ class Objective:
     pixels: PixelSpace | None = None
     differentiation: Differentiation = DoubleBackprop()
     batch_norm: Literal["main pass", "every pass"] = "main pass"
+    verify: bool = field(default=True, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.regularizers, Iterable):
@@ -227,18 +230,19 @@ class Objective:
         return replace(self, regularizers=(*self.regularizers, regularizer))
 
     def _losses(self, step: Step) -> Iterator[Tensor]:
-        for loss in self._minimised(step):
-            step.passes.wrappers.require_call(loss)
-            if self.mixer is not None or any(self._radii()):
-                in_range = partial(self._space.require_inputs, step.x)
-                at_first_use(loss, f"pixel range of {self._space}", in_range)
-            yield loss
-
-    def _minimised(self, step: Step) -> Iterator[Tensor]:
-        if step.clean_is_main and not step.terms:
-            yield step.main_loss(scalar_loss(step.passes.main, step.x))
-        else:
-            yield from self.differentiation.losses(step)
+        """One step, pass after pass: losses whose graphs may go before the next is asked for."""
+        clean = cache(partial(self.differentiation.clean_pass, step))  # a mixer draws before it
+        images, health = (step.x, None) if step.mixer is None else step.mixed(clean)
+        losses = self.differentiation.losses(step, clean()) if step.terms else ()
+        if step.terms and step.clean_is_main:
+            step.record("main_loss", clean().loss.detach())
+        del clean  # theirs, to let go
+        yield from map(step.examined, losses)
+        if step.mixer is not None or (step.trains and not step.terms):
+            loss = scalar_loss(step.passes.main, images)
+            loss = loss if health is None else loss * health.to(loss.dtype)
+            step.record("main_loss", loss.detach())
+            yield step.examined(loss)
 
     def _step(
         self,
@@ -256,16 +260,25 @@ class Objective:
         _require_arguments(loss_fn, model, record)
         _require_grad_mode()
         require_images(x)
-        terms = self._terms(x, step)
-        passes = Passes(
-            loss_fn,
-            devices=devices_in_use(x, model),
-            model=model,
-            freeze_probes=self.batch_norm == "main pass",
-            has_aux=has_aux,
+        return Step(
+            Passes(
+                loss_fn,
+                devices_in_use(x, model),
+                model,
+                freeze_probes=self.batch_norm == "main pass",
+                has_aux=has_aux,
+                trains=trains,
+                verify=self.verify,
+            ),
+            x,
+            self._terms(x, step),
+            self.mixer if trains else None,
+            self._space,
+            record or _ignored,
+            streamed=streamed,
             trains=trains,
+            counts_pixels=self.mixer is not None or any(self._radii()),
         )
-        return Step(passes, x, terms, self.mixer, self._space, record, streamed, trains)
 
     def _terms(self, x: Images, step: int | None) -> tuple[Term, ...]:
         weights = [r.weight_at(step) for r in self.regularizers]
@@ -288,6 +301,10 @@ class Objective:
         if isinstance(mixed, int | float):
             yield mixed
         yield from (r.radius for r in self.regularizers if r.radius is not None)
+
+
+def _ignored(*_: object) -> None:
+    """Where nothing is recorded."""
 
 
 def require_objective(objective: object) -> None:

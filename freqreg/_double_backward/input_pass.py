@@ -25,9 +25,9 @@ class InputPass:
         return any(value is not None and self._computes(value) for value in values)
 
     @contextmanager
-    def taking_gradient(self) -> Iterator[None]:
-        """Within, only the gradient of `x` is computed."""
-        self.takes_gradient = True
+    def taking_gradient(self, twice: bool = True) -> Iterator[None]:
+        """Within, only the gradient of `x` is computed, to be differentiated."""
+        self.takes_gradient = twice
         try:
             yield
         finally:

@@ -6,7 +6,6 @@ from typing import Any, no_type_check
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -16,7 +15,7 @@ from freqreg._double_backward.hardsigmoid import hardsigmoid
 from freqreg._double_backward.input_pass import InputPass
 from freqreg._double_backward.relu import relu
 from freqreg._torch_private import has_kernels, is_transformed, saves_plainly
-from freqreg.input_gradients import LossFn, input_grad, scalar_loss
+from freqreg.input_gradients import LossFn
 
 
 class FastDoubleBackward(TorchFunctionMode):
@@ -53,21 +52,6 @@ class FastDoubleBackward(TorchFunctionMode):
         if not torch.compiler.is_compiling() and func in self._replaced and _is_plain():
             func = self._replaced[func]
         return func(*args, **(kwargs or {}))
-
-
-def differentiable_gradient(
-    loss_fn: LossFn, x: Float[Tensor, "batch *dims"]
-) -> tuple[Float[Tensor, ""], Float[Tensor, "batch *dims"]]:
-    """Loss and input gradient at `x`, both ready to be differentiated.
-
-    The same as `value_and_input_grad(loss_fn, x, create_graph=True)`, cheaper further on.
-    """
-    x = x.detach().requires_grad_()
-    of = InputPass(x)
-    with FastDoubleBackward(of):
-        loss = scalar_loss(loss_fn, x)
-        with of.taking_gradient():
-            return loss, input_grad(loss, x, create_graph=True)
 
 
 def lean(loss_fn: LossFn) -> LossFn:

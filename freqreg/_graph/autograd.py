@@ -39,13 +39,18 @@ def at_first_use(loss: Tensor, purpose: str, examine: Callable[[], object]) -> N
     walk the whole graph. Nothing is kept alive. Where `examine` raises, the next try is
     examined again.
     """
-    parameter, route = _nearest_parameter(loss)
-    use = (purpose, *route)
-    if parameter is not None and use in (_EXAMINED.get(parameter) or ()):
+    if not is_first_use(loss, purpose):
         return
     examine()
+    parameter, route = _nearest_parameter(loss)
     if parameter is not None:
-        _EXAMINED[parameter] = (_EXAMINED.get(parameter) or set()) | {use}
+        _EXAMINED[parameter] = (_EXAMINED.get(parameter) or set()) | {(purpose, *route)}
+
+
+def is_first_use(loss: Tensor, purpose: str) -> bool:
+    """Whether a model's loss has not passed an examination for this purpose."""
+    parameter, route = _nearest_parameter(loss)
+    return parameter is None or (purpose, *route) not in (_EXAMINED.get(parameter) or ())
 
 
 def _nearest_parameter(loss: Tensor) -> tuple[Tensor | None, list[str]]:

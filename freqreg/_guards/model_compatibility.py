@@ -2,11 +2,18 @@
 
 import warnings
 from collections.abc import Sequence
+from typing import NoReturn
 
 from torch import Tensor
 
 from freqreg._graph.autograd import nodes
-from freqreg._graph.module_calls import Call, Modules, innermost, modules_where
+from freqreg._graph.module_calls import (
+    Call,
+    Modules,
+    cannot_be_differentiated,
+    innermost,
+    modules_where,
+)
 from freqreg._torch_private import KINKED, in_half_precision, is_compiled, lacks_derivative, leaf
 from freqreg.errors import (
     DeadRegularizerError,
@@ -33,28 +40,32 @@ def require_parameters(penalty: Tensor, inputs: tuple[Tensor, ...]) -> None:
 
 
 def require_second_derivatives(penalty: Tensor, probe: LossFn, x: Tensor) -> None:
-    """Raise where a penalty's graph holds a node without a derivative.
+    """Raise where a penalty cannot be differentiated.
 
     Raises:
         SecondDerivativeError: with the module's name and the ways out.
     """
-    blocking = next((node for node in nodes(penalty) if lacks_derivative(node)), None)
-    if blocking is None:
+    if not cannot_be_differentiated([penalty]):
         return
-    if is_compiled(blocking):
+    if any(is_compiled(node) and lacks_derivative(node) for node in nodes(penalty)):
         raise SecondDerivativeError(
             "torch.compile cannot differentiate twice, which DoubleBackprop needs. Either use "
             "Objective(..., differentiation=FiniteDifference()), or run the model uncompiled: "
             "pass the original module, or torch.compiler.set_stance('force_eager')."
         )
+    refuse_second_derivative(probe, x)
+
+
+def refuse_second_derivative(probe: LossFn, x: Tensor) -> NoReturn:
+    """Raise, naming the modules that lack a second derivative."""
     found = shortened(labels(blocking_modules(probe, x))) or "An operation outside of all modules"
     raise SecondDerivativeError(
         f"{found}: no second derivative, which DoubleBackprop "
         "needs. For fused attention: `from torch.nn.attention import SDPBackend, sdpa_kernel` "
         "and `with sdpa_kernel(SDPBackend.MATH): model(x)` around the forward, or in timm "
-        '`module.fused_attn = False`, or in transformers `attn_implementation="eager"`. For '
-        "anything: "
-        "Objective(..., differentiation=FiniteDifference())."
+        '`module.fused_attn = False`, or in transformers `attn_implementation="eager"`. For a '
+        "custom function: write its backward in differentiable operations, not under no_grad. For "
+        "anything: Objective(..., differentiation=FiniteDifference())."
     )
 
 
