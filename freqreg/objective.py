@@ -139,7 +139,7 @@ class Objective:
             DeadRegularizerError: a penalty cannot move any parameter.
             SettingError: a schedule needs `step`.
         """
-        planned = self._step(loss_fn, x, model, step, record, has_aux=has_aux)
+        planned = self._step(loss_fn, x, has_aux=has_aux, model=model, step=step, record=record)
         total = reduce(torch.add, self._losses(planned))
         return (total, planned.passes.take_aux()) if has_aux else total
 
@@ -167,9 +167,7 @@ class Objective:
         x: Images,
         *,
         has_aux: bool = False,
-        model: nn.Module | None = None,
-        step: int | None = None,
-        record: RecordFn | None = None,
+        **settings: Unpack[_Settings],
     ) -> Iterator[Loss | WithAux]:
         """The objective as losses that sum to it, one graph alive at a time.
 
@@ -181,7 +179,7 @@ class Objective:
         DistributedDataParallel each `backward` reduces once. With `has_aux` each comes as
         (loss, aux), where `aux` is None but once: with the first loss after the main pass.
         """
-        planned = self._step(loss_fn, x, model, step, record, has_aux=has_aux, streamed=True)
+        planned = self._step(loss_fn, x, has_aux=has_aux, streamed=True, **settings)
         for loss in self._losses(planned):
             yield (loss, planned.passes.take_aux()) if has_aux else loss
 
@@ -209,9 +207,7 @@ class Objective:
         x: Images,
         *,
         has_aux: bool = False,
-        model: nn.Module | None = None,
-        step: int | None = None,
-        record: RecordFn | None = None,
+        **settings: Unpack[_Settings],
     ) -> Loss | WithAux:
         """The weighted penalties alone, without main loss and mixer.
 
@@ -220,7 +216,7 @@ class Objective:
         those of calling the objective; `has_aux` gives what belongs to `x`, and None where no
         penalty is active in this step.
         """
-        planned = self._step(loss_fn, x, model, step, record, has_aux=has_aux, trains=False)
+        planned = self._step(loss_fn, x, has_aux=has_aux, trains=False, **settings)
         losses = self._losses(planned) if planned.terms else iter([x.new_zeros(())])
         total = reduce(torch.add, losses)
         return (total, planned.passes.take_aux()) if has_aux else total
@@ -248,13 +244,13 @@ class Objective:
         self,
         loss_fn: LossFn | AuxLossFn,
         x: Images,
-        model: nn.Module | None,
-        step: int | None,
-        record: RecordFn | None,
         *,
         has_aux: bool,
         streamed: bool = False,
         trains: bool = True,
+        model: nn.Module | None = None,
+        step: int | None = None,
+        record: RecordFn | None = None,
     ) -> Step:
         """The plan of a step. Random points are drawn here, before the first pass."""
         _require_arguments(loss_fn, model, record)

@@ -179,6 +179,20 @@ def test_a_cut_graph_is_refused_at_the_first_step(case: str) -> None:
         assert str(refusal.value).startswith(f"{culprit}: no second derivative")
 
 
+def test_a_cut_graph_is_refused_behind_a_linear_loss() -> None:
+    """There no gradient that comes in has a graph."""
+    model, x = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), CutSiLU()), batch()[0]
+    before = [parameter.clone() for parameter in model.parameters()]
+    with pytest.raises(SecondDerivativeError, match=r"^2 \(CutSiLU\)"):
+        Objective([JaFR()])(lambda images: model(images).mean(), x)
+    assert all(torch.equal(p, b) for p, b in zip(model.parameters(), before, strict=True))
+
+
+def test_parameters_that_do_not_move_the_penalty_may_be_missed() -> None:
+    model, x = nn.Sequential(nn.Conv2d(3, 8, 3), nn.GELU(), nn.Conv2d(8, 8, 3)), batch()[0]
+    Objective([JaFR()])(lambda images: model(images).mean(), x).backward()
+
+
 @pytest.mark.parametrize("case", CUTS)
 def test_differences_go_through_a_cut_graph(case: str) -> None:
     model, _ = CUTS[case]
@@ -245,6 +259,19 @@ def test_a_backward_within_the_backward_is_refused(objective: Objective) -> None
         block.zero_grad()
         with pytest.raises(InputGradientError, match=r"changed the \.grad of parameters"):
             objective(loss_fn, x)
+
+
+def test_a_model_that_cannot_be_recognised_costs_no_more_passes() -> None:
+    """Its weights are no parameters, as in torch.func.functional_call."""
+    (x, y), weight, calls = batch(), torch.rand(8, 3, 3, 3, requires_grad=True), []
+
+    def loss_fn(images: Tensor) -> Tensor:
+        calls.append(None)
+        return F.cross_entropy(F.silu(F.conv2d(images, weight)).mean((2, 3)), y)
+
+    for _ in range(2):
+        Objective([JaFR()])(loss_fn, x).backward()
+    assert len(calls) == 2
 
 
 def test_gradients_of_micro_batches_before_are_no_fault() -> None:

@@ -53,6 +53,11 @@ def is_first_use(loss: Tensor, purpose: str) -> bool:
     return parameter is None or (purpose, *route) not in (_EXAMINED.get(parameter) or ())
 
 
+def is_recognised(loss: Tensor) -> bool:
+    """Whether its model will be known at the next use."""
+    return _nearest_parameter(loss)[0] is not None
+
+
 def _nearest_parameter(loss: Tensor) -> tuple[Tensor | None, list[str]]:
     """The parameter that is met first from the loss, and the nodes on the way."""
     route: list[str] = []

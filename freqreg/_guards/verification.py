@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from freqreg._collectives import in_several_processes
 from freqreg._double_backward.mode import lean
-from freqreg._graph.autograd import at_first_use, is_first_use, nodes
+from freqreg._graph.autograd import at_first_use, is_first_use, is_recognised, nodes
 from freqreg._graph.module_calls import (
     SLOPE_TOLERANCE,
     Call,
@@ -61,7 +61,9 @@ def watched_backward(
     foreign = list(filter(is_foreign, found))
     watched = [] if model is None else list(model.parameters())
     watched += [tensor for tensor in map(leaf, found) if isinstance(tensor, nn.Parameter)]
-    watched += [p for node in foreign for p in _parameters_of(vars(node).values())]
+    watched += [
+        p for node in foreign for p in _parameters_of(getattr(node, "__dict__", {}).values())
+    ]
     before = [(parameter, _state(parameter)) for parameter in watched]
     cuts: list[bool] = []
 
@@ -83,6 +85,35 @@ def watched_backward(
     if any(cuts):
         refuse_second_derivative(lean(probe), x)
     at_first_use(loss, purpose, lambda: None)
+
+
+def require_reached(
+    loss: Tensor, penalty: Tensor, again: Callable[[], Tensor], probe: LossFn, x: Tensor
+) -> None:
+    """Raise where a penalty depends on parameters of the loss that its graph does not reach.
+
+    They are changed by a few percent for one pass: `again` computes the penalty anew.
+
+    Raises:
+        SecondDerivativeError: the penalty has changed.
+    """
+    reached = set(map(leaf, nodes(penalty)))
+    trained = [tensor for tensor in map(leaf, nodes(loss)) if isinstance(tensor, nn.Parameter)]
+    missed = [parameter for parameter in trained if parameter not in reached]
+    if not missed or _cannot_be_measured(loss):
+        return
+    kept = [parameter.detach().clone() for parameter in missed]
+    random = torch.Generator().manual_seed(0)
+    try:
+        for parameter in missed:
+            factor = 1 + 0.05 * torch.randn(parameter.shape, generator=random)
+            parameter.data.mul_(factor.to(parameter))
+        changed = again().detach()
+    finally:
+        for parameter, value in zip(missed, kept, strict=True):
+            parameter.data.copy_(value)
+    if (changed - penalty.detach()).abs() > 1e-4 * penalty.detach().abs():
+        refuse_second_derivative(lean(probe), x)
 
 
 def _has_graph(grads: Gradients) -> bool:
@@ -194,9 +225,9 @@ def warn_of_coarse_step(
 
 
 def _cannot_be_measured(loss: Tensor) -> bool:
-    """Whether rounding would drown a difference, or a pass more is dear."""
+    """Whether rounding would drown a difference, or more passes would be dear, or in each step."""
     unfit = any(is_compiled(node) or in_half_precision(node) for node in nodes(loss))
-    return unfit or in_several_processes()
+    return unfit or in_several_processes() or not is_recognised(loss)
 
 
 def foreign_modules(probe: LossFn, x: Tensor) -> Modules:

@@ -11,10 +11,11 @@ from torch import Tensor
 from freqreg._double_backward.mode import lean
 from freqreg._graph.autograd import at_first_use
 from freqreg._guards.model_compatibility import require_parameters, require_second_derivatives
-from freqreg._guards.verification import warn_of_foreign_gradient
+from freqreg._guards.verification import require_reached, warn_of_foreign_gradient
 from freqreg._step.passes import Point
 from freqreg._step.plan import Step, Term
 from freqreg.differentiation.base import Differentiation
+from freqreg.input_gradients import value_and_input_grad
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,12 @@ def _penalty(step: Step, clean: Point, term: Term) -> Float[Tensor, ""]:
     def examine() -> None:
         require_second_derivatives(penalty, lean(step.passes.check), step.x)
         require_parameters(penalty, (step.x, *term.points))
+        if step.passes.verify:
+            require_reached(clean.loss, penalty, again, step.passes.check, step.x)
+
+    def again() -> Tensor:
+        points = [value_and_input_grad(step.passes.check, at)[1] for at in (step.x, *term.points)]
+        return term.weight * term.regularizer.penalty(points)
 
     at_first_use(clean.loss, f"double backprop of {term.regularizer.name}", examine)
     return penalty
