@@ -151,14 +151,14 @@ def slope_error(loss_fn: LossFn, x: Tensor, loss: Tensor, grad: Tensor) -> float
     direction = noise + 3 * grad / norm
     size = loss.detach().abs()
     distance = torch.minimum(2e-4 * size / norm, (x.amax() - x.amin()) / 50)
-    if not distance * norm > 40 * torch.finfo(x.dtype).eps * size:
-        return math.nan
+    drowned = distance * norm <= 40 * torch.finfo(x.dtype).eps * size
     errors = []
     for h in (distance, distance / 4):  # an error of the difference itself would shrink
         with torch.no_grad():
             above, below = (loss_fn((x + end * direction).to(x.dtype)) for end in (h, -h))
-        errors.append((((above - below) / (2 * h) - (grad * direction).sum()).abs() / norm).item())
-        if errors[-1] < SLOPE_TOLERANCE:
+        error = ((above - below) / (2 * h) - (grad * direction).sum()).abs() / norm
+        errors.append(error.masked_fill(drowned, math.nan).item())
+        if not errors[-1] > SLOPE_TOLERANCE:
             break
     return min(errors)
 
