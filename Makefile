@@ -12,8 +12,12 @@ CREATE := $(PYTHON) -m venv $(VENV)
 INSTALL := $(BIN)/python -m pip install --quiet
 endif
 
+BOUNDS := $(VENV)-bounds$(TORCH)
+BOUNDED_TESTS := $(wildcard tests/test_*.py) tests/_step tests/_double_backward tests/diagnostics \
+	tests/networks tests/integrations
+
 .NOTPARALLEL: # of a check the tests' summary is the last line
-.PHONY: help demo smoke test lint types docs check clean
+.PHONY: help demo smoke test lint types docs check lower-bounds clean
 
 help:
 	@grep -hE '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -46,9 +50,21 @@ docs: $(INSTALLED)
 ## make check   all of lint, types, docs, smoke and test, as continuous integration does
 check: lint types docs smoke test
 
+## make lower-bounds   run the tests of core and integrations with the lowest versions declared;
+##                     TORCH=2.11.0 takes another torch
+lower-bounds: $(BOUNDS)/installed
+	$(BOUNDS)/bin/python -m pytest $(BOUNDED_TESTS)
+
+$(BOUNDS)/installed: pyproject.toml tests/lower_bounds.py
+	test -x $(BOUNDS)/bin/python || $(PYTHON) -m venv $(BOUNDS)
+	$(PYTHON) -m tests.lower_bounds $(if $(TORCH),torch=$(TORCH)) > $(BOUNDS)/requirements.txt
+	$(BOUNDS)/bin/python -m pip install --quiet --requirement $(BOUNDS)/requirements.txt
+	$(BOUNDS)/bin/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
 ## make clean   remove the environment and everything built
 clean:
-	rm -rf $(VENV) build dist site *.egg-info
+	rm -rf $(VENV) $(VENV)-bounds* build dist site *.egg-info
 
 # torchattacks pins requests to 2.25, which nothing else here can live with.
 $(INSTALLED): pyproject.toml

@@ -1,9 +1,15 @@
-"""The demo: five methods on crops of photographs that come with scikit-image and scikit-learn.
+"""The demo: frequency bias steered both ways, on crops of photographs that come with two wheels.
 
     python recipes/photos.py
 
-Nothing is downloaded. Ten photographs are ten classes; train and test crops come from disjoint
-regions. Methods that are finished in the output folder are not trained again.
+Nothing is downloaded: scikit-image and scikit-learn have the ten photographs, which are ten
+classes. Train and test crops come from disjoint regions. Methods that are finished in the output
+folder are not trained again.
+
+FourierSensitivity has its authors' weight, 0.5. Four epochs and noise of 0.15 were chosen on seed
+100, after a first try on seed 0 with two epochs and noise of 0.1. There the power moved as far, and
+favouring low frequencies gained under low-frequency noise. What is reported is seed 0, however it
+turns out.
 """
 
 import json
@@ -15,9 +21,9 @@ from typing import Literal
 import cifar10
 from recipe.command_line import plain_errors, start_accelerator
 from recipe.photographs import load_photographs
+from recipe.results.comparison import HEAD, Model, save_comparison
 from recipe.results.files import Results
-from recipe.results.spectra_figure import save_spectra
-from recipe.results.terminal_table import print_table
+from recipe.results.terminal_table import print_rows
 from recipe.settings.experiment import (
     Changes,
     Experiment,
@@ -35,6 +41,7 @@ from safetensors.torch import save_file
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 
 TEST_SET = "test.safetensors"
+METHODS: tuple[Method, ...] = ("standard", "jafr", "jafr-", "fourier-low", "fourier-high")
 SMALL = "small enough for five methods in some minutes on 2 cores"
 
 
@@ -46,14 +53,16 @@ def ours(note: str, changes: Changes) -> dict[str, Sourced]:
 SETTINGS = Settings(
     **ours("as on CIFAR-10", vars(cifar10.EXPERIMENT.base))
     | ours("the library's default", LIBRARY_DEFAULTS)
-    | ours(SMALL, preset(train_images=5000, batch_size=64, width=8, epochs=2))
+    | ours(SMALL, preset(train_images=5000, batch_size=64, width=8, epochs=4))
     | ours(SMALL, preset(attack_steps=10, attack_restarts=1, attacked_images=500, fgsm_images=500))
     | {
         "max_learning_rate": our_choice(0.02, "the same for all methods; 0.05 diverges"),
-        "lambda_freq": our_choice(0.01, "ten times the paper's: 0.003 raises log B_low by 0.7"),
+        "lambda_freq": our_choice(
+            0.01, "ten times the paper's, for a training that is so much shorter"
+        ),
         "best_every": our_choice(0, "the last models alone are compared"),
         "profiled_images": our_choice(1000, "all test images"),
-        "noise_rms": our_choice(0.1, "hurts without hiding the image"),
+        "noise_rms": our_choice(0.15, "hurts without hiding the image"),
     }
 )
 
@@ -74,8 +83,8 @@ EXPERIMENT = Experiment(
 class Arguments:
     """Options of the demo."""
 
-    methods: tuple[Method, ...] = ("standard", "jafr", "jafr-", "fgsm", "fgsm+jafr")
-    """What is trained and compared."""
+    methods: tuple[Method, ...] = METHODS
+    """What is trained and compared; adversarial ones too, as fgsm+jafr."""
     preset: Literal["mini", "smoke"] = "mini"
     """mini: the demo, in some minutes; smoke: shows in seconds that everything works."""
     seed: int = 0
@@ -83,7 +92,7 @@ class Arguments:
     output_dir: Path = Path("runs/photos")
     """Where each method has a folder; what is finished there is not trained again."""
     figure: Path | None = None
-    """The picture of the models' input gradients; None: spectra.png in the output folder."""
+    """The picture, with its figures beside it as JSON; None: bands.png in the output folder."""
 
     def runs(self, settings: Settings) -> list[Run]:
         """Those of the methods."""
@@ -111,13 +120,19 @@ def report(
     arguments: Arguments, runs: Sequence[Run], results: Sequence[Results], test: LabelledImages
 ) -> None:
     """The table on the screen; the picture and the test images in their files."""
-    print_table(results, title=f"{EXPERIMENT.title}, seed {arguments.seed}")
-    path = arguments.figure or arguments.output_dir / "spectra.png"
-    save_spectra({run.method: run.folder for run in runs}, test, runs[0].settings, path)
+    models = [
+        Model.of(found, run.folder, test, run.settings)
+        for run, found in zip(runs, results, strict=True)
+    ]
+    title = f"{EXPERIMENT.title}, seed {arguments.seed}"
+    print_rows(HEAD, (model.row() for model in models), title=title)
+    path = arguments.figure or arguments.output_dir / "bands.png"
+    about = {"seed": arguments.seed, "settings": runs[0].settings.values()}
+    save_comparison(models, about, path)
     data = arguments.output_dir / TEST_SET
     names = {"class_names": json.dumps(test.class_names)}
     save_file({"pixels": test.pixels, "labels": test.labels}, data, metadata=names)
-    print(f"The models are in {arguments.output_dir}, their spectra in {path}. To learn more:")
+    print(f"The models are in {arguments.output_dir}, their picture in {path}. To learn more:")
     print(f"  freqreg evaluate {runs[0].folder} {runs[-1].folder} --data {data}")
     print(f"  freqreg report evaluations --data {data}")
 

@@ -133,10 +133,13 @@ def reference_objective(
                     quadrants=regularizer.quadrants,
                     absolute_floor=1e-5 if isinstance(regularizer.floor, AbsoluteFloor) else 0.0,
                 )
-                missing = penalty + (regularizer.target or 0)
-                total = total + regularizer.lambda_freq * missing
+                target = regularizer.target
+                distance = penalty if target is None else (penalty + target).abs()
+                total = total + regularizer.lambda_freq * distance
             case FourierSensitivity(weight, favour, target=target):
-                total = total + weight * (fourier_penalty(clean, favour) - (target or 0))
+                penalty = fourier_penalty(clean, favour)
+                distance = penalty if target is None else (penalty - target).abs()
+                total = total + weight * distance
             case InputGradientNorm():
                 total = total + regularizer.lambda_norm * gradient_norm_penalty(clean)
             case GradAlign(weight, detach_clean=detach):

@@ -40,6 +40,8 @@ from freqreg.evaluation.plots import (
     shares_figure,
     spectra_figure,
 )
+from freqreg.evaluation.results import heat_maps
+from freqreg.evaluation.results.digests import digest_of_model
 from freqreg.mixers import PGD
 
 Where = Literal["clean", "random", "adversarial"]
@@ -68,8 +70,9 @@ class Profile(DataOptions):
         labels: Whose classes J is of: the data's, or what each model itself predicts (for models of
             other classes).
         heat_map: Measure as well how often each model errs under noise of each single frequency
-            (heat-maps.png): about half as many passes over the images as they have pixels. It is
-            kept line by line in heat-map-MODEL.jsonl: the same command again does the rest.
+            (heat-maps.png, and heat-maps.json for freqreg report): about half as many passes over
+            the images as they have pixels. It is kept line by line in heat-map-MODEL.jsonl: the
+            same command again does the rest.
         heat_map_norm: L2 norm of that noise in each channel, in pixels of [0, 1]; the reference
             takes 4 at 32 x 32 pixels and 15.7 at 224 x 224.
         output_dir: Where the files go.
@@ -162,20 +165,31 @@ class Profile(DataOptions):
     def _draw_heat_maps(
         self, profiles: Profiles, models: list[LoadedModel], found: LabelledImages
     ) -> None:
+        maps = [self._heat_map(loaded, found) for loaded in models]
+        heat_maps.save(maps, self.output_dir)
         names = short_names(profiles)
-        maps = {
-            names[loaded.source]: fourier_heat_map(
-                loaded.model,
-                found.pixels,
-                self._labels(loaded, found),
-                norm=self.heat_map_norm,
-                seed=self.seed,
-                batch_size=self.batch_size,
-                file=self.output_dir / f"heat-map-{file_name(loaded.source)}.jsonl",
-            )
-            for loaded in models
-        }
-        self._write("heat-maps.png", heat_map_figure(maps))
+        figure = heat_map_figure({names[each.model]: each.errors for each in maps})
+        self._write("heat-maps.png", figure)
+
+    def _heat_map(self, loaded: LoadedModel, found: LabelledImages) -> heat_maps.HeatMap:
+        errors = fourier_heat_map(
+            loaded.model,
+            found.pixels,
+            self._labels(loaded, found),
+            norm=self.heat_map_norm,
+            seed=self.seed,
+            batch_size=self.batch_size,
+            file=self.output_dir / f"heat-map-{file_name(loaded.source)}.jsonl",
+        )
+        return heat_maps.HeatMap(
+            loaded.source,
+            digest_of_model(loaded.model),
+            self.data,
+            len(found),
+            self.heat_map_norm,
+            self.seed,
+            errors.tolist(),
+        )
 
     def _write(self, name: str, figure: Figure) -> None:
         (self.output_dir / name).write_bytes(png(figure))

@@ -23,7 +23,7 @@ class Report(DataOptions):
 
     Args:
         runs: Folders that freqreg evaluate wrote into, folders of recipes' runs, or single JSON
-            files of either.
+            files of either; and those of freqreg profile, for the models' heat maps.
         data: The test set, as for evaluate, to measure spectra and pictures of input gradients
             that have not been kept; None: they are left out.
         model: The network of models that are files of weights, such as timm/resnet18; None: the one

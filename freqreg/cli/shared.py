@@ -30,7 +30,8 @@ def pixel_radius(eps_255: float) -> float:
 
 def file_name(source: str) -> str:
     """A name for files about what `source` names."""
-    return re.sub(r"[^\w.+()-]+", "-", source).strip("-.") or Path(source).resolve().name
+    name = re.sub(r"[^\w.+()-]+", "-", source.strip("./")).lstrip("-.")
+    return name or Path(source).resolve().name
 
 
 @dataclass(frozen=True, kw_only=True)

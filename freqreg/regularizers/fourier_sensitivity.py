@@ -16,7 +16,7 @@ from freqreg._tensors import constant
 from freqreg.errors import InputError, SettingError
 from freqreg.radial import BANDS, Band, radii_within, shares_and_count
 from freqreg.regularizers.base import Images, Measures, Regularizer
-from freqreg.regularizers.target import beyond_target
+from freqreg.regularizers.target import to_target
 
 Favour = Literal["low", "middle", "high", "all"]
 
@@ -39,8 +39,8 @@ class FourierSensitivity(Regularizer):
         band: any other band (from, to), as fractions of the Nyquist frequency of the shorter
             side: radii above the first and up to the second. The corner of square images lies at
             √2; `math.inf` leaves the band open.
-        target: the share outside at which the penalty ends, or for "all" the entropy: it is what
-            is missing to the target, and 0 past it.
+        target: the share outside to reach, or for "all" the entropy: the penalty is the distance
+            from it, whatever the sign of λ.
         sync: average the shares over all processes, each weighted by its images. It changes the
             gradient only for "all", with a target, or where processes have unequal batches.
 
@@ -79,7 +79,7 @@ class FourierSensitivity(Regularizer):
         return self.lambda_fourier
 
     def penalty(self, gradients: Sequence[Images]) -> Float[Tensor, ""]:
-        """The share outside of the band, or minus the entropy; with a target, what is missing."""
+        """The share outside of the band, or minus the entropy; with a target, the distance."""
         return self.evaluated(gradients)[0]
 
     def evaluated(self, gradients: Sequence[Images]) -> tuple[Float[Tensor, ""], Measures]:
@@ -92,7 +92,7 @@ class FourierSensitivity(Regularizer):
         size, sign = min(clean.shape[-2:]), -1 if self._spreads else 1
         measure = _entropy(shares, size) if self._spreads else self._share_outside(shares, size)
         target = None if self.target is None else sign * self.target
-        penalty = beyond_target(sign * measure, target, self.weight)
+        penalty = to_target(sign * measure, target, self.weight)
         named = "radial_entropy" if self._spreads else "share_outside"
         return penalty, {self.name: penalty, named: measure}
 

@@ -20,7 +20,7 @@ from freqreg.frequency_bias import (
     require_floor,
 )
 from freqreg.regularizers.base import Images, Measures, Regularizer
-from freqreg.regularizers.target import beyond_target
+from freqreg.regularizers.target import to_target
 from freqreg.spectrum import magnitude_spectrum, require_quadrants
 
 
@@ -42,8 +42,8 @@ class JaFR(Regularizer):
         sync: average the spectrum over all processes. Then n processes train as one with
             all of their images would; otherwise each process steers its own batch's
             spectrum, and the penalty is the mean of theirs. Relative floor only.
-        target: the log B_low at which the penalty ends: it becomes what is missing to it,
-            max(0, target - log B_low) for λ > 0, and 0 past it. None: no end.
+        target: the log B_low to reach: the penalty is the distance from it, whatever the sign of
+            λ. None: as far as λ leads.
 
     Example:
         >>> opposite = JaFR(lambda_freq=-1e-3)  # JaFR(-)
@@ -89,7 +89,7 @@ class JaFR(Regularizer):
         return 5e-3
 
     def penalty(self, gradients: Sequence[Images]) -> Float[Tensor, ""]:
-        """-log B_low of the clean gradient; with a target, what is missing to it."""
+        """-log B_low of the clean gradient; with a target, the distance from it."""
         return self.evaluated(gradients)[0]
 
     def evaluated(self, gradients: Sequence[Images]) -> tuple[Float[Tensor, ""], Measures]:
@@ -100,5 +100,5 @@ class JaFR(Regularizer):
             spectrum = averaged_over_processes(spectrum, len(clean))
         bias = log_low_frequency_bias(spectrum, alpha=self.alpha, floor=self.floor)
         target = None if self.target is None else -self.target
-        penalty = beyond_target(-bias, target, self.weight)
+        penalty = to_target(-bias, target, self.weight)
         return penalty, {self.name: penalty, "log_b_low": bias}

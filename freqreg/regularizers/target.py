@@ -1,17 +1,15 @@
-"""Penalties that end at a target."""
+"""Penalties that lead to a target."""
+
+import math
 
 from jaxtyping import Float
 from torch import Tensor
 
 
-def beyond_target(
-    penalty: Float[Tensor, ""], target: float | None, weight: float
-) -> Float[Tensor, ""]:
-    """What is left of a penalty until it reaches `target`, and nothing past it.
+def to_target(penalty: Float[Tensor, ""], target: float | None, weight: float) -> Float[Tensor, ""]:
+    """The distance of a penalty from its target, with the sign of `weight`; without one, all of it.
 
-    A positive weight lowers the penalty, a negative one raises it. None: the whole penalty.
+    It pulls from both sides. A penalty that ended at the target would leave a model where a few
+    large steps had carried it, far past the target.
     """
-    if target is None:
-        return penalty
-    left = penalty - target
-    return left.clamp_min(0) if weight > 0 else left.clamp_max(0)
+    return penalty if target is None else math.copysign(1, weight) * (penalty - target).abs()

@@ -15,11 +15,12 @@ def rendered(template: Path, filters: dict[str, Callable[..., Any]], **values: A
     pages = Environment(
         loader=FileSystemLoader(template.parent), undefined=StrictUndefined, trim_blocks=True
     )
-    pages.filters |= {"table": _table, **filters}
+    pages.filters |= {"table": as_table, **filters}
     return pages.get_template(template.name).render(values).rstrip() + "\n"
 
 
-def _table(table: DataFrame) -> str:
+def as_table(table: DataFrame) -> str:
+    """Markdown of a table of texts."""
     if table.empty:
         return "No cell is there."
     return markdown_table(list(table.columns), table.astype(str).to_numpy().tolist())

@@ -6,7 +6,16 @@ from functools import partial
 
 from torch import Tensor
 
-from freqreg import FGSM, PGD, Every, FiniteDifference, GradAlign, JaFR, Objective
+from freqreg import (
+    FGSM,
+    PGD,
+    Every,
+    FiniteDifference,
+    FourierSensitivity,
+    GradAlign,
+    JaFR,
+    Objective,
+)
 from freqreg.input_gradients import LossFn
 from tests.benchmarks import published
 from tests.benchmarks.cost_model import Alternating, Beside, Expected, Passes
@@ -83,6 +92,10 @@ _smooth = partial(Candidate, variant="smooth")
 CANDIDATES: dict[str, Candidate] = {
     "plain": Candidate(summed(Objective()), Passes(1, to_parameters=1)),
     "JaFR": Candidate(summed(Objective([JaFR()])), _JAFR, published=PUBLISHED["JaFR"]),
+    "FourierSensitivity": Candidate(summed(Objective([FourierSensitivity()])), _JAFR),
+    "JaFR + FourierSensitivity": Candidate(
+        summed(Objective([JaFR(), FourierSensitivity()])), _JAFR
+    ),
     "Every(JaFR, 4)": Candidate(
         summed(Objective([Every(JaFR(), 4)])), Alternating(_JAFR, plain=3), steps=4, rarely=True
     ),

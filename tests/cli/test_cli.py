@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from freqreg.cli import main
 from freqreg.cli.profile import Profile
+from freqreg.cli.shared import file_name
 from freqreg.evaluation.attacks.isolation import seeded
 from freqreg.evaluation.corruptions import corrupt, open_corrupted
 from freqreg.evaluation.inputs.images import load_images
@@ -195,6 +196,14 @@ def test_profile_prints_and_draws(here, capsys, labels):
         assert (here / "profiles" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [("runs/jafr", "runs-jafr"), ("runs/jafr-/", "runs-jafr-"), ("../x/b", "x-b"), ("~/x", "x")],
+)
+def test_files_are_named_after_what_they_are_about(source, name):
+    assert file_name(source) == name
+
+
 def test_profile_measures_heat_maps_and_goes_on_where_they_stopped(here):
     def heat_map() -> None:
         main(["profile", "a0", "b", "--data", "test.safetensors", "--images", "8", "--image-size",
@@ -214,6 +223,9 @@ def test_profile_measures_heat_maps_and_goes_on_where_they_stopped(here):
     expected = fourier_heat_map(model, found.pixels, found.labels, norm=1, batch_size=64)
     errors = {name: error for line in lines[1:] for name, error in json.loads(line).items()}
     assert errors["1,2"] == expected[3 + 1, 3 + 2]
+    *_, kept = json.loads((here / "profiles" / "heat-maps.json").read_text())
+    assert (kept["model"], kept["images"], kept["norm"]) == ("b", 8, 1)
+    assert kept["errors"] == expected.tolist()
 
 
 def test_models_of_the_same_folder_name_are_told_apart(here, capsys):

@@ -26,6 +26,8 @@ def shown_in(figure: Path) -> str:
 def test_the_page_and_its_figures_are_written_from_the_cells(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "results.md").read_text()
     assert page == written(RESULTS, tmp_path), "Run: python recipes/study page"
+    table = Path("snippets", "steering.md")
+    assert (ROOT / "docs" / table).read_text() == (tmp_path / table).read_text()
     figures = re.findall(r"\]\((images/\S+)\)", page)
     assert figures
     for figure in figures:

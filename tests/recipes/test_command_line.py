@@ -142,5 +142,11 @@ def test_the_demo_trains_each_method_once(
     photos.main()
     assert (tmp_path / "jafr-" / "results.json").stat().st_mtime_ns == finished
     table = capsys.readouterr().out.split("Photographs")[-1]
-    assert all(f"│ {method} " in table for method in ("jafr-", "standard"))
-    assert (tmp_path / "spectra.png").stat().st_size > 10_000
+    assert all(f"│ {method} " in table for method in ("JaFR(-)", "standard"))
+    assert (tmp_path / "bands.png").read_bytes().startswith(b"\x89PNG")
+    kept = json.loads((tmp_path / "bands.json").read_text())
+    assert [model["method"] for model in kept["models"]] == ["jafr-", "standard"]
+    for model in kept["models"]:
+        measures = json.loads((tmp_path / model["method"] / "results.json").read_text())["measures"]
+        assert model["accuracies"]["high-frequency\nnoise"] == measures["high_noise"]
+        assert sum(model["shares"]) == pytest.approx(sum(model["bands"].values())) == 1

@@ -4,7 +4,7 @@ Drawn off screen, without pyplot; readable in greyscale and with a colour-vision
 """
 
 from freqreg.evaluation.plots.robustness import robustness_figure, tradeoff_figure
-from freqreg.evaluation.plots.shares import shares_figure
+from freqreg.evaluation.plots.shares import draw_shares, shares_figure
 from freqreg.evaluation.plots.spectra import (
     GradientPanel,
     gradient_figure,
@@ -15,6 +15,7 @@ from freqreg.evaluation.plots.style import png, svg
 
 __all__ = [
     "GradientPanel",
+    "draw_shares",
     "gradient_figure",
     "heat_map_figure",
     "png",

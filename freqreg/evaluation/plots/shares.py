@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -18,6 +19,12 @@ def shares_figure(curves: Mapping[str, ArrayLike], *, size: int) -> Figure:
         size: pixels of the images' shorter side.
     """
     figure, ((axes,),) = grid(1, 1, panel=(5.4, 3.6))
+    draw_shares(axes, curves, size=size)
+    return figure
+
+
+def draw_shares(axes: Axes, curves: Mapping[str, ArrayLike], *, size: int) -> None:
+    """The same on axes that are there."""
     largest = 0
     for (name, shares), style in zip(curves.items(), line_styles(), strict=False):
         percent = 100 * np.asarray(shares, dtype=np.float64)
@@ -34,4 +41,3 @@ def shares_figure(curves: Mapping[str, ArrayLike], *, size: int) -> Figure:
     axes.set_ylabel("share of power (%)")
     axes.grid(color="0.9", linewidth=0.6)
     axes.legend(fontsize=8)
-    return figure

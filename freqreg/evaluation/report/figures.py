@@ -1,6 +1,6 @@
 """The figures of a report; None where nothing was measured that they could show."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,6 +9,7 @@ from pandas import DataFrame, Series
 from freqreg.evaluation.plots import (
     GradientPanel,
     gradient_figure,
+    heat_map_figure,
     robustness_figure,
     shares_figure,
     spectra_figure,
@@ -56,6 +57,19 @@ def gradients_picture(name: str, groups: Sequence[Group]) -> Picture | None:
     figure = gradient_figure([_panel(*each) for each in shown], image=shown[0][-1].image)
     alt = "Mean magnitude spectrum of the input gradients, and the gradient of one image, by method"
     return Picture(name, svg(_fit(figure)), alt)
+
+
+def heat_map_pictures(name: str, groups: Sequence[Group]) -> Iterator[tuple[str, Picture]]:
+    """Errors by frequency of noise, a map for each method; by the conditions that maps share."""
+    by_conditions: dict[str, dict[str, list[list[float]]]] = {}
+    for group in groups:
+        found = next((run.heat_map for run in group.runs if run.heat_map is not None), None)
+        if found is not None:
+            by_conditions.setdefault(found.conditions, {})[group.label] = found.errors
+    alt = "Error rate under noise of each single frequency, by method"
+    for number, (conditions, maps) in enumerate(by_conditions.items(), start=1):
+        figure = _fit(heat_map_figure(maps))
+        yield conditions, Picture(f"{name}-{number}", svg(figure), alt)
 
 
 def shares_picture(name: str, groups: Sequence[Group]) -> Picture | None:

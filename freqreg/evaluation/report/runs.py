@@ -10,6 +10,8 @@ from typing import Any
 from freqreg.errors import SettingError
 from freqreg.evaluation.inputs.models import CONFIG, RESULTS
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
+from freqreg.evaluation.results import heat_maps
+from freqreg.evaluation.results.heat_maps import HeatMap
 from freqreg.evaluation.results.paper import DATASETS
 from freqreg.evaluation.results.records import Entry, ModelScores, RecordError, is_record
 
@@ -24,6 +26,7 @@ class ReportedRun:
         config: config.json of its run; empty where there is none.
         seconds_per_step: of its training, where known.
         portrait: its spectrum and input gradient, where they were kept.
+        heat_map: its errors by frequency of noise, where `freqreg profile` left them.
     """
 
     record: ModelScores
@@ -31,6 +34,7 @@ class ReportedRun:
     config: Mapping[str, Any] = field(default_factory=dict)
     seconds_per_step: float | None = None
     portrait: Portrait | None = None
+    heat_map: HeatMap | None = None
 
     @property
     def dataset(self) -> str:
@@ -60,7 +64,8 @@ def read_runs(places: Iterable[Path]) -> list[ReportedRun]:
 
     Args:
         places: JSON files, or folders with such at any depth: records of `freqreg evaluate`, and
-            results.json of recipes. Other files are passed over.
+            results.json of recipes. To these models belong the heat maps in files that `freqreg
+            profile` left there. Other files are passed over.
 
     Raises:
         SettingError: a place does not exist, none has anything to report, or two files tell
@@ -69,7 +74,11 @@ def read_runs(places: Iterable[Path]) -> list[ReportedRun]:
     """
     places = list(places)
     found: dict[Path, dict[Path, ModelScores]] = {}
+    maps: dict[Path, HeatMap] = {}
     for path in _json_files(places):
+        if path.name == heat_maps.FILE:
+            maps |= {Path(each.model).resolve(): each for each in heat_maps.load(path)}
+            continue
         content = _content(path)
         if is_record(content):
             record = ModelScores.load(path)
@@ -81,7 +90,8 @@ def read_runs(places: Iterable[Path]) -> list[ReportedRun]:
             f"There is nothing to report in {', '.join(map(str, places)) or 'no place'}. Name "
             f"folders that freqreg evaluate wrote into, or recipes' runs with {RESULTS}."
         )
-    return sorted((_run(model, records) for model, records in found.items()), key=_order)
+    runs = (_run(model, records, maps.get(model)) for model, records in found.items())
+    return sorted(runs, key=_order)
 
 
 _FINISHED = {"measures", "config"}
@@ -103,7 +113,9 @@ def _content(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _run(model: Path, evaluations: Mapping[Path, ModelScores]) -> ReportedRun:
+def _run(
+    model: Path, evaluations: Mapping[Path, ModelScores], heat_map: HeatMap | None
+) -> ReportedRun:
     """A model of several files: scores of `freqreg evaluate`, which know their images, win."""
     for first, second in combinations(evaluations, 2):
         _require_agreement(evaluations, first, second)
@@ -124,6 +136,7 @@ def _run(model: Path, evaluations: Mapping[Path, ModelScores]) -> ReportedRun:
         finished["config"],
         finished.get("seconds_per_step"),
         next((portrait for portrait in portraits if portrait is not None), None),
+        heat_map if heat_map and about.get("weights") in (None, heat_map.weights) else None,
     )
 
 

@@ -8,6 +8,7 @@ from freqreg.evaluation.report.blocks import Block, Chapter, Points, Section, Ta
 from freqreg.evaluation.report.conditions import condition_table, missing_lines, version_lines
 from freqreg.evaluation.report.figures import (
     gradients_picture,
+    heat_map_pictures,
     robustness_picture,
     shares_picture,
     tradeoff_picture,
@@ -50,6 +51,7 @@ def chapter(name: str, runs: Sequence[ReportedRun]) -> Chapter:
         "attacked": (*_warnings(dataset, runs[0].preset), attack_table(groups, dataset)),
         "bias": (
             gradients_picture(f"{name}-gradients", own),
+            *_heat_maps(f"{name}-heat-maps", own),
             *_shares(f"{name}-shares", own),
             bias_table(groups, dataset),
         ),
@@ -78,6 +80,12 @@ def _warnings(dataset: str, preset: str) -> Iterator[Text]:
     yield Text(NOTES["collapsed"])
     if published(dataset, STANDARD, "seconds") is not None:
         yield Text(NOTES["costs"])
+
+
+def _heat_maps(name: str, groups: Sequence[Group]) -> Iterator[Block]:
+    for conditions, picture in heat_map_pictures(name, groups):
+        yield Text(NOTES["heat_maps"].format(conditions=conditions))
+        yield picture
 
 
 def _shares(name: str, groups: Sequence[Group]) -> Iterator[Block | None]:

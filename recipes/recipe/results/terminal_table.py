@@ -1,6 +1,6 @@
 """The table that a run ends with."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -24,16 +24,27 @@ def print_table(results: Iterable[Results], *, title: str) -> None:
     The best model has a row of its own where it is not the last. Where the output is no terminal,
     the table has its full width.
     """
-    right = (Column(name, justify="right", no_wrap=True) for name in (*COLUMNS, "seconds\na step"))
-    table = Table(Column("method", no_wrap=True), *right, title=title)
-    for result in results:
-        seconds = f"{result.seconds_per_step:.3f}"
-        table.add_row(result.method, *_figures(result.measures), seconds)
-        if result.best is not None and result.best.step != result.steps:
-            name = f"  its best, step {result.best.step}"
-            table.add_row(name, *_figures(result.best.measures), seconds)
+    print_rows(("method", *COLUMNS, "seconds\na step"), _rows(results), title=title)
+
+
+def print_rows(head: Iterable[str], rows: Iterable[Iterable[str]], *, title: str) -> None:
+    """Print a table; the first column is names, the others are figures."""
+    first, *right = head
+    columns = (Column(name, justify="right", no_wrap=True) for name in right)
+    table = Table(Column(first, no_wrap=True), *columns, title=title)
+    for row in rows:
+        table.add_row(*row)
     console = Console()
     Console(width=None if console.is_terminal else 120).print(table)
+
+
+def _rows(results: Iterable[Results]) -> Iterator[list[str]]:
+    for result in results:
+        seconds = f"{result.seconds_per_step:.3f}"
+        yield [result.method, *_figures(result.measures), seconds]
+        if result.best is not None and result.best.step != result.steps:
+            name = f"  its best, step {result.best.step}"
+            yield [name, *_figures(result.best.measures), seconds]
 
 
 def _figures(found: Measures) -> list[str]:

@@ -110,7 +110,7 @@ class Settings:
     lambda_align: From[float]  # Weight of GradAlign
     lambda_freq: From[float]  # Size of JaFR's λ; its sign is the method's
     lambda_fourier: From[float]  # Weight of FourierSensitivity
-    penalty_target: From[float | None]  # Penalties end at this log B_low or share; None: never
+    penalty_target: From[float | None]  # Penalties lead to this log B_low or share
     absolute_floor: From[float | None]  # Of magnitudes; None: relative to their mean
     alpha_shift: From[float]  # Added to each exponent of B_low
     batch_norm: From[Literal["main pass", "every pass"]]  # Updates running statistics

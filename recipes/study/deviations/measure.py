@@ -29,6 +29,9 @@ PUBLISHED: Mapping[str, Changes] = {
 }
 """What the published code has where the preset mini has the library's default."""
 
+SHORT = preset(epochs=2)
+"""What the runs change in the demo's settings."""
+
 UNITS = {"clean": "clean %", "pgd": "PGD %", "log_b_low": "log B_low"}
 """What is compared."""
 
@@ -50,7 +53,8 @@ class Scene:
 
     def run(self, name: str, seed: int) -> Run:
         """A run with one of the published choices, or with none."""
-        settings = self.experiment.settings(METHOD, "mini", PUBLISHED.get(name))
+        changes = {**SHORT, **PUBLISHED.get(name, {})}
+        settings = self.experiment.settings(METHOD, "mini", changes)
         folder = self.folder / f"{name}-seed{seed}"
         return Run(self.experiment.name, METHOD, settings, seed, folder, "mini")
 

@@ -1,4 +1,4 @@
-"""Write docs/results.md and its figures from the JSON files of the mini study.
+"""Write docs/results.md, its figures, and how-to-choose's table from the mini study's JSON files.
 
     python recipes/study page
 
@@ -26,8 +26,9 @@ from study.mini.claims.masking import masking
 from study.mini.page.pictures import as_svg
 from study.mini.page.text import number, paragraph
 from study.mini.results import kinds, read, unplanned
+from study.mini.steering import steering
 from study.mini.verdict import Claim, Outcome
-from study.pages import rendered
+from study.pages import as_table, rendered
 
 ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "recipes" / "study" / "results" / "mini"
@@ -46,7 +47,7 @@ class Arguments:
     results_dir: Path = RESULTS
     """Has the cells' JSON files, in a folder for each stage."""
     docs_dir: Path = ROOT / "docs"
-    """Gets results.md, and the figures in images/."""
+    """Gets results.md, the figures in images/, and the table in snippets/."""
 
 
 def main(arguments: Arguments) -> None:
@@ -68,6 +69,7 @@ def main(arguments: Arguments) -> None:
         others=unplanned(arguments.results_dir),
     )
     write_text(arguments.docs_dir / "results.md", text)
+    write_text(arguments.docs_dir / "snippets" / "steering.md", as_table(steering(study)) + "\n")
 
 
 def claims(study: DataFrame, folder: Path) -> list[Claim]:

@@ -247,6 +247,45 @@ def test_portraits_are_measured_once(evaluated, monkeypatch):
     assert again == (evaluated / "report" / "report.html").read_text()
 
 
+def profile(*options: str) -> None:
+    data = ("--data", "test.safetensors", "--images", "4")
+    main(["profile", "standard", "jafr", *data, "--heat-map", *options])
+
+
+def heat_maps(*places: str) -> dict[str, str]:
+    """The pictures of heat maps in a report on these places, by name."""
+    page = build(read_runs([Path("evaluations"), *map(Path, places)]))
+    return {p.name: p.svg.decode() for p in figures_of(page) if "heat-maps" in p.name}
+
+
+def test_heat_maps_that_profile_left_stand_in_the_report(evaluated):
+    profile()
+    main(["report", "evaluations", "profiles"])
+    (picture,) = heat_maps("profiles").values()
+    assert all(f"<!-- {label} -->" in picture for label in ("standard", "JaFR"))
+    text = (evaluated / "report" / "report.md").read_text()
+    assert text.count("4 images of test.safetensors, L2 norm 4, seed 0.\n\n![Error rate") == 1
+    assert not heat_maps()
+
+
+def test_heat_maps_of_other_noise_do_not_stand_on_one_scale(evaluated):
+    profile("--output-dir", "weak", "--heat-map-norm", "1")
+    entries = json.loads((evaluated / "weak" / "heat-maps.json").read_text())
+    entries[0] |= {"norm": 2.0}
+    (evaluated / "weak" / "heat-maps.json").write_text(json.dumps(entries))
+    first, second = heat_maps("weak").values()
+    assert ("<!-- standard -->" in first, "<!-- JaFR -->" in first) == (True, False)
+    assert ("<!-- standard -->" in second, "<!-- JaFR -->" in second) == (False, True)
+
+
+def test_heat_maps_of_other_weights_are_left_out(evaluated):
+    other = build_network("preact_resnet18", num_classes=4, width=4).state_dict()
+    save_file(other, evaluated / "jafr" / "model.safetensors")
+    profile()
+    (picture,) = heat_maps("profiles").values()
+    assert ("<!-- standard -->" in picture, "<!-- JaFR -->" in picture) == (True, False)
+
+
 def test_runs_without_the_score_have_no_part_of_shares(runs):
     page = build([run for run in runs if run.dataset == "photos"])
     assert all(run.portrait.shares is not None for run in runs if run.portrait)

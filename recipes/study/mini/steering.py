@@ -1,0 +1,53 @@
+"""What each weight and target did, from the cells that are there: how-to-choose's table."""
+
+from pandas import DataFrame
+from recipe.settings.experiment import Method
+
+from study.mini.claims.band_share import SHARES
+from study.mini.claims.corruption_shifts import (
+    NOISE_AND_BLUR,
+    OTHERS,
+    changes,
+    with_accuracies,
+)
+from study.mini.page.text import number, signed
+from study.mini.results import paired, select
+from study.mini.runs import BAND, LOW, Stage
+
+STEERED: tuple[tuple[Stage, Method, dict[str, float]], ...] = (
+    (2, "standard", {}),
+    (2, "jafr", {}),
+    (2, "jafr-", {}),
+    (4, "standard", {}),
+    *((4, "fourier-low", low) for low in LOW),
+    (4, "fourier-high", BAND),
+)
+"""Cells of all of a penalty, each compared with standard training of its stage."""
+
+ABSENT = "not run yet"
+
+
+def steering(study: DataFrame) -> DataFrame:
+    """A row for each kind of cell: where its gradients went, and accuracy minus standard's."""
+    rows = with_accuracies(study.reindex(columns=list({*study.columns, *SHARES.values()})))
+    return DataFrame(
+        _row(select(rows, stage, method, **settings), select(rows, stage, "standard"))
+        for stage, method, settings in STEERED
+    )
+
+
+def _row(method: DataFrame, standard: DataFrame) -> dict[str, str]:
+    own, other = paired(["clean", "log_b_low", *SHARES.values()], method, standard)
+    shift = changes(method, standard).mean().to_numpy()
+    figures = {
+        "log B_low": number(own.log_b_low.mean(), 1),
+        "low / middle / high": " / ".join(
+            number(own[share].mean(), 2) for share in SHARES.values()
+        ),
+        "clean": signed(100 * (own - other).clean.mean(), 1),
+        "noise and blur": signed(NOISE_AND_BLUR.value(shift), 1),
+        "weather and digital": signed(OTHERS.value(shift), 1),
+    }
+    there = figures if len(own) else dict.fromkeys(figures, ABSENT)
+    label, files = method.label.iloc[0], method.files.iloc[0]
+    return {"": label, "seeds": str(len(own)), **there, "cells": files}
