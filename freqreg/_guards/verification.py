@@ -205,9 +205,9 @@ def warn_of_coarse_step(
     def examine() -> None:
         if _cannot_be_measured(loss) or {node.name() for node in nodes(loss)} & KINKED:
             return
-        above, below, middle = map(input_grad_at, (1.0, -1.0, 0.5))
-        odd, even = (above - below) / 2, (above + below) / 2 - start
-        halved = 2 * (middle - start - even / 4)
+        odd, even = input_grad_at(1.0), input_grad_at(-1.0)
+        odd, even = (odd - even) / 2, (odd + even) / 2 - start
+        halved = 2 * (input_grad_at(0.5) - start - even / 4)
         exact = (4 * halved - odd) / 3  # without the error that falls with the step's square
         one_sided = differences.startswith("one-sided")
         error = ((odd + even if one_sided else odd) - exact).norm() / exact.norm()

@@ -124,20 +124,17 @@ class Passes:
         self._mark_start()
         return self._run(x, twice)
 
-    def probe(self, x: Tensor, *, twice: bool = False, of_check: bool = False) -> Tensor:
-        """The loss elsewhere, with the main pass's masks and no trace.
-
-        The passes `of_check` leave running statistics alone in any case.
-        """
+    def probe(self, x: Tensor, *, twice: bool = False) -> Tensor:
+        """The loss elsewhere, with the main pass's masks and no trace."""
         run = partial(self._run, twice=twice)
-        if self.freeze_probes or of_check:
-            run = frozen_batch_norm(run, self.model)
+        run = frozen_batch_norm(run, self.model) if self.freeze_probes else run
         with _probing():
             return same_randomness(run, self._mark_start())(x)
 
-    def check(self, x: Tensor) -> Tensor:
-        """The loss for whoever checks the model."""
-        return self.probe(x, of_check=True)
+    @property
+    def measures(self) -> bool:
+        """Whether more probes may verify a model's first step: if they leave no trace."""
+        return self.verify and self.freeze_probes
 
     def gradient(
         self, x: Tensor, *, live: bool = False, twice: bool = False, retain_graph: bool = False
@@ -154,7 +151,7 @@ class Passes:
         run = partial(self.main if live else self.probe, twice=twice)
         with FastDoubleBackward(inputs) if twice else nullcontext():
             loss = scalar_loss(run, inputs.x)
-            watch = watched_backward(loss, self.check, x, self.model, twice=twice)
+            watch = watched_backward(loss, self.probe, x, self.model, twice=twice)
             with watch if self.verify else nullcontext(), inputs.taking_gradient(twice):
                 grad = input_grad(loss, inputs.x, create_graph=twice, retain_graph=retain_graph)
         return Point(x, loss, grad)

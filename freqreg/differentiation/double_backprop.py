@@ -34,8 +34,8 @@ class DoubleBackprop(Differentiation):
 
     def losses(self, step: Step, clean: Point) -> Iterator[Float[Tensor, ""]]:
         """The terms that share the clean pass's graph with the clean loss, and each other term."""
-        if step.passes.verify:
-            warn_of_foreign_gradient(clean.loss, clean.grad.detach(), step.passes.check, step.x)
+        if step.passes.measures:
+            warn_of_foreign_gradient(clean.loss, clean.grad.detach(), step.passes.probe, step.x)
         sharing = [term for term in step.terms if term.regularizer.differentiates_clean]
         others = [[term] for term in step.terms if not term.regularizer.differentiates_clean]
         if step.clean_is_main:
@@ -51,13 +51,13 @@ def _penalty(step: Step, clean: Point, term: Term) -> Float[Tensor, ""]:
     penalty = term.weighted([clean.grad, *beside], step.record)
 
     def examine() -> None:
-        require_second_derivatives(penalty, lean(step.passes.check), step.x)
+        require_second_derivatives(penalty, lean(step.passes.probe), step.x)
         require_parameters(penalty, (step.x, *term.points))
-        if step.passes.verify:
-            require_reached(clean.loss, penalty, again, step.passes.check, step.x)
+        if step.passes.measures:
+            require_reached(clean.loss, penalty, again, step.passes.probe, step.x)
 
     def again() -> Tensor:
-        points = [value_and_input_grad(step.passes.check, at)[1] for at in (step.x, *term.points)]
+        points = [value_and_input_grad(step.passes.probe, at)[1] for at in (step.x, *term.points)]
         return term.weight * term.regularizer.penalty(points)
 
     at_first_use(clean.loss, f"double backprop of {term.regularizer.name}", examine)

@@ -81,11 +81,13 @@ class FiniteDifference(Differentiation):
         if step.clean_is_main and not reuses:
             yield loss
             clean = clean.arrived() if isinstance(clean, _Streamed) else clean
-        if step.passes.verify:
-            warn_of_foreign_gradient(loss, clean.grad, step.passes.check, step.x)
+        if step.passes.measures:
+            warn_of_foreign_gradient(loss, clean.grad, step.passes.probe, step.x)
         distance = self._distance(step)
-        value, directions = self._directions(step, clean, loss)
-        del loss
+        value, directions, start = self._directions(step, clean)
+        if step.passes.measures:
+            self._warn_of_step(step, loss, start, directions[0])
+        del loss, start
         if reuses and step.clean_is_main:
             value = value + clean.loss
         del clean
@@ -103,7 +105,7 @@ class FiniteDifference(Differentiation):
         distance = self._distance(step)
 
         def input_grad_at(share: float) -> Images:
-            return value_and_input_grad(step.passes.check, along.at(share * distance))[1]
+            return value_and_input_grad(step.passes.probe, along.at(share * distance))[1]
 
         known = f"{self.scheme} differences of {distance} for {[t.regularizer for t in step.terms]}"
         warn_of_coarse_step(loss, start, input_grad_at, distance, known)
@@ -115,10 +117,8 @@ class FiniteDifference(Differentiation):
         step.pixels.require_radius(distance, "step")
         return distance
 
-    def _directions(
-        self, step: Step, clean: Point, loss: Tensor
-    ) -> "tuple[Tensor, list[_Direction]]":
-        """The weighted penalties' value, and along what the loss's differences are taken."""
+    def _directions(self, step: Step, clean: Point) -> "tuple[Tensor, list[_Direction], Images]":
+        """The weighted penalties' value, along what differences are taken, and J at the first."""
         reuses = self.scheme == "one-sided"
         probe = partial(step.passes.gradient, retain_graph=reuses)
         points = [clean, *(probe(point) for term in step.terms for point in term.points)]
@@ -134,9 +134,7 @@ class FiniteDifference(Differentiation):
         slopes = torch.autograd.grad(penalty, grads, allow_unused=True)
         sloping = [(at, v) for at, v in zip(points, slopes, strict=True) if v is not None]
         directions = [_Direction.of(at, slope, step.pixels) for at, slope in sloping]
-        if step.passes.verify:
-            self._warn_of_step(step, loss, sloping[0][0].grad, directions[0])
-        return penalty.detach(), directions
+        return penalty.detach(), directions, sloping[0][0].grad
 
 
 @dataclass(frozen=True)
