@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable
 from functools import lru_cache
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64, Shaped
 from torch import Tensor, nn
 
 
@@ -40,6 +40,18 @@ def _vector(values: tuple[float, ...], dtype: torch.dtype) -> Float[Tensor, " va
 def at_least_single(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """`values` in float32, or in float64 where they come so."""
     return values if values.dtype == torch.float64 else values.float()
+
+
+def in_double(values: Shaped[Tensor, "*shape"]) -> Float64[Tensor, "*shape"]:
+    """`values` in float64, on their device; on the CPU where they come from one without it."""
+    return (values.cpu() if values.device.type == "mps" else values).double()
+
+
+def sent(values: Shaped[Tensor, "*shape"], device: torch.device) -> Shaped[Tensor, "*shape"]:
+    """`values` on a device. A GPU fetches them from pinned memory, and the host goes on."""
+    if device.type != "cuda" or values.device.type != "cpu":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)
 
 
 def without_scale(values: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch *shape"]:

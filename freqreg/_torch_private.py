@@ -141,6 +141,12 @@ def version(tensor: Tensor) -> int:
     return getattr(tensor, "_version", 0)
 
 
+def storage_of(tensor: Tensor) -> int:
+    """By what its memory is known, on the meta device too; unless torch tells, by its address."""
+    storage = tensor.untyped_storage()
+    return getattr(storage, "_cdata", storage.data_ptr())
+
+
 def is_replica(module: nn.Module) -> bool:
     """Whether DataParallel made it; unless torch tells, norms in its threads update in probes."""
     return getattr(module, "_is_replica", False)

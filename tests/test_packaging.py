@@ -43,9 +43,9 @@ print(importlib.import_module("freqreg").__file__)
 
 THE_PROGRAM = """
 import importlib, runpy
-for name in ("results.paper", "report.html"):
+for name in ("results.paper", "report.rendering"):
     print(importlib.import_module(f"freqreg.evaluation.{name}").__file__)
-from freqreg.evaluation.report.html import as_html
+from freqreg.evaluation.report.rendering import as_html
 from freqreg.evaluation.report.page import build
 as_html(build([]))
 sys.argv[1:] = ["--help"]

@@ -191,4 +191,6 @@ def test_nodes_are_known_by_their_names() -> None:
     half = x.to(torch.bfloat16).exp()
     assert _torch_private.in_half_precision(half.grad_fn)
     assert not _torch_private.in_half_precision(x.exp().grad_fn)
+    assert _torch_private.storage_of(x[0]) == _torch_private.storage_of(x.detach())
+    assert _torch_private.storage_of(x) != _torch_private.storage_of(x.detach().clone())
     assert _torch_private.version(x.detach().clone().add_(1)) == 1

@@ -14,7 +14,14 @@ from freqreg._graph.module_calls import (
     innermost,
     modules_where,
 )
-from freqreg._torch_private import KINKED, in_half_precision, is_compiled, lacks_derivative, leaf
+from freqreg._torch_private import (
+    KINKED,
+    in_half_precision,
+    is_compiled,
+    lacks_derivative,
+    leaf,
+    storage_of,
+)
 from freqreg.errors import (
     DeadRegularizerError,
     KinkedActivationWarning,
@@ -30,9 +37,9 @@ def require_parameters(penalty: Tensor, inputs: tuple[Tensor, ...]) -> None:
     Raises:
         DeadRegularizerError: no parameter is reached.
     """
-    ours = {x.data_ptr() for x in inputs}
+    ours = {storage_of(x) for x in inputs}
     leaves = (leaf(node) for node in nodes(penalty))
-    if all(tensor is None or tensor.data_ptr() in ours for tensor in leaves):
+    if all(tensor is None or storage_of(tensor) in ours for tensor in leaves):
         raise DeadRegularizerError(
             "The penalty reaches no parameter: it would change nothing. Unfreeze some "
             "(parameter.requires_grad_()), and look for .detach() or torch.no_grad() in loss_fn."

@@ -1,5 +1,6 @@
 """The passes of one step: the main one runs live, every other one leaves no trace."""
 
+import pickle
 import random
 import sys
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ def is_probe() -> bool:
     return _PROBING.get()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RandomState:
     """The state of the global generators: torch's on the CPU and on devices, Python's, numpy's."""
 
@@ -54,6 +55,15 @@ class RandomState:
         """The same of torch's generators alone."""
         return cls({device: _rng_state(device) for device in devices | {torch.device("cpu")}})
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RandomState) and (
+            all(torch.equal(state, other.states[at]) for at, state in self.states.items())
+            and self.python == other.python
+            and pickle.dumps(self.numpy) == pickle.dumps(other.numpy)
+        )
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
+
     def restore(self) -> None:
         """Go back to this state."""
         for device, state in self.states.items():
@@ -65,18 +75,34 @@ class RandomState:
             numpy.set_state(self.numpy)
 
 
-def same_randomness(loss_fn: LossFn, start: RandomState) -> LossFn:
-    """`loss_fn` with the random numbers that follow `start`; the generators stay as they are."""
+class Replay:
+    """Passes of one closure on the random numbers after `start`; the generators stay as they are.
 
-    def replayed(x: Tensor) -> Tensor:
-        after = RandomState.now(frozenset(start.states))
-        start.restore()
+    The first tells whether the closure draws any. If not, the generators are left alone.
+    """
+
+    def __init__(self, start: RandomState) -> None:
+        self._start = start
+        self._draws: bool | None = None
+
+    def __call__(self, loss_fn: LossFn, x: Tensor) -> Tensor:
+        """`loss_fn(x)`."""
+        if self._draws is False:
+            return loss_fn(x)
+        before = self._now()
+        moved = before != self._start
+        if moved:
+            self._start.restore()
         try:
             return loss_fn(x)
         finally:
-            after.restore()
+            if self._draws is None:
+                self._draws = self._now() != self._start
+            if moved or self._draws:
+                before.restore()
 
-    return replayed
+    def _now(self) -> RandomState:
+        return RandomState.now(frozenset(self._start.states))
 
 
 @dataclass(frozen=True)
@@ -113,7 +139,7 @@ class Passes:
     trains: bool
     verify: bool
     aux: Any = None
-    _start: RandomState | None = None
+    _replay: Replay | None = None
 
     def __post_init__(self) -> None:
         self.wrappers = Wrappers(self.model)
@@ -129,7 +155,7 @@ class Passes:
         run = partial(self._run, twice=twice)
         run = frozen_batch_norm(run, self.model) if self.freeze_probes else run
         with _probing():
-            return same_randomness(run, self._mark_start())(x)
+            return self._mark_start()(run, x)
 
     @property
     def measures(self) -> bool:
@@ -171,10 +197,10 @@ class Passes:
         self.wrappers.require_call(loss)
         return loss
 
-    def _mark_start(self) -> RandomState:
-        if self._start is None:
-            self._start = RandomState.now(self.devices)
-        return self._start
+    def _mark_start(self) -> Replay:
+        if self._replay is None:
+            self._replay = Replay(RandomState.now(self.devices))
+        return self._replay
 
 
 def _pair(returned: object) -> tuple[Any, Any]:

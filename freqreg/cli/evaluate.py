@@ -26,26 +26,12 @@ from freqreg.evaluation.results.records import (
 )
 from freqreg.evaluation.results.summary import incomparable, mean_accuracy, summary_rows
 
+_FIRST, _PROFILES = ("clean", "fgsm", "pgd"), ("log_b_low", "fourier_sensitivity")
+_REST = ("cw", "noise", "curve", *_PROFILES, "corruptions")
 DEFAULT_SCORES: dict[Preset, tuple[str, ...]] = {
-    "smoke": ("clean", "fgsm", "pgd", "noise", "log_b_low", "fourier_sensitivity"),
-    "mini": (
-        *("clean", "fgsm", "pgd", "cw", "noise", "curve", "log_b_low", "fourier_sensitivity"),
-        "corruptions",
-    ),
-    "paper": (
-        "clean",
-        "fgsm",
-        "pgd",
-        "pgd-max-loss",
-        "cw",
-        "noise",
-        "curve",
-        "log_b_low",
-        "fourier_sensitivity",
-        "corruptions",
-        "square",
-        "autoattack",
-    ),
+    "smoke": (*_FIRST, "noise", *_PROFILES),
+    "mini": (*_FIRST, *_REST),
+    "paper": (*_FIRST, "pgd-max-loss", *_REST, "square", "autoattack"),
 }
 TABLE = "scores.csv"
 

@@ -1,6 +1,5 @@
 """`freqreg profile`."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -121,15 +120,12 @@ class Profile(DataOptions):
             labels = self._labels(loaded, found)
             for where in self.points:
                 point = self._point(where, loaded)
-                batches = self._batches(found.pixels, labels)
+                split = (each.split(self.batch_size) for each in (found.pixels, labels))
+                batches = zip(*split, strict=True)
                 with seeded(self.seed, torch.device("cpu")):
                     profile = gradient_profile(loaded.model, batches, point=point)
                 profiles[f"J, {where}", loaded.source] = profile
         return profiles
-
-    def _batches(self, images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        size = self.batch_size
-        return zip(images.split(size), labels.split(size), strict=True)
 
     def _labels(self, loaded: LoadedModel, found: LabelledImages) -> Tensor:
         if self.labels == "data":

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from freqreg._graph.autograd import unseen_models
 from freqreg._step.passes import RandomState, devices_in_use
+from freqreg._tensors import in_double
 from freqreg._torch_private import TorchDispatchMode, tree_leaves
 
 Run = Callable[[], None]
@@ -44,7 +45,7 @@ def _seconds(run: Run, device: torch.device) -> float:
 
 def _wait(device: torch.device) -> None:
     if device.type != "cpu":
-        torch.get_device_module(device).synchronize(device)
+        torch.accelerator.synchronize(device)
 
 
 def peak_bytes(run: Run, device: torch.device) -> int:
@@ -118,7 +119,7 @@ def cosine(a: Gradient, b: Gradient) -> float:
 
 def inner_product(a: Gradient, b: Gradient) -> float:
     """Summed in double precision, over all parameters."""
-    return float(sum((u.double() * v.double()).sum().item() for u, v in zip(a, b, strict=True)))
+    return float(sum((in_double(u) * in_double(v)).sum().item() for u, v in zip(a, b, strict=True)))
 
 
 @contextmanager

@@ -16,26 +16,16 @@ Load = Callable[[Path | None], tuple[LabelledImages, LabelledImages]]
 
 @dataclass(frozen=True)
 class HubDataset:
-    """Where a data set lies on the Hugging Face hub, and how its table is laid out.
-
-    Args:
-        test_splits: names of the split that is tested on; the hub's first, then what local
-            copies call it.
-        config: the hub repository's configuration, where it has several.
-        torchvision: where torchvision puts the same images, where it has them.
-    """
+    """Where a data set lies on the Hugging Face hub, and how its table is laid out."""
 
     repository: str
     classes: int
     image_column: str
     label_column: str
+    # names of the split that is tested on; the hub's first, then what local copies call it
     test_splits: tuple[str, ...] = ("test",)
-    config: str | None = None
-    torchvision: str | None = None
-
-    def names_of(self, split: Split) -> tuple[str, ...]:
-        """What the split may be called, the hub's name first."""
-        return ("train",) if split == "train" else self.test_splits
+    config: str | None = None  # the hub repository's configuration, where it has several
+    torchvision: str | None = None  # where torchvision puts the same images, where it has them
 
 
 CIFAR10 = HubDataset("uoft-cs/cifar10", 10, "img", "label", torchvision="cifar-10-batches-py")
@@ -54,14 +44,9 @@ TINY_IMAGENET = HubDataset("zh-plus/tiny-imagenet", 200, "image", "label", ("val
 def load_split(dataset: HubDataset, split: Split, data_dir: Path | None = None) -> LabelledImages:
     """One split, decoded into memory; the next start finds it decoded in the user's cache.
 
-    Args:
-        dataset: one of the paper's.
-        split: train or test.
-        data_dir: a local copy. None: the hub.
-
     Raises:
-        ImagesError: the hub is out of reach, or the copy is not what the data set should be; with
-            the ways out.
+        ImagesError: the hub, which is asked where `data_dir` is None, is out of reach, or the copy
+            is not what the data set should be; with the ways out.
     """
     try:
         images = load_images(
@@ -84,7 +69,7 @@ def loader(dataset: HubDataset) -> Load:
 
 
 def _place(dataset: HubDataset, split: Split, data_dir: Path | None) -> tuple[str | Path, str]:
-    names = dataset.names_of(split)
+    names = ("train",) if split == "train" else dataset.test_splits
     if data_dir is None:
         return dataset.repository, names[0]
     if dataset.torchvision and (data_dir / dataset.torchvision.format(split=split)).exists():

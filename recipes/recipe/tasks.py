@@ -22,19 +22,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Task:
-    """A program that can be started again until it has finished.
+    """A program that can be started again until it has finished."""
 
-    Args:
-        name: of the task, for people.
-        command: what is run.
-        folder: where its output goes, as output.log.
-        finished: whether nothing is left to do.
-    """
-
-    name: str
-    command: Sequence[str]
-    folder: Path
-    finished: Callable[[], bool]
+    name: str  # of the task, for people
+    command: Sequence[str]  # what is run
+    folder: Path  # where its output goes, as output.log
+    finished: Callable[[], bool]  # whether nothing is left to do
 
 
 def run_tasks(tasks: Sequence[Task], *, jobs: int, threads: int) -> list[Task]:

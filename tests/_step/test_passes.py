@@ -24,7 +24,7 @@ from freqreg import (
     Objective,
     is_probe,
 )
-from freqreg._step.passes import RandomState, same_randomness
+from freqreg._step.passes import RandomState, Replay
 from freqreg.differentiation import Differentiation
 from freqreg.mixers import Mixer
 
@@ -211,7 +211,7 @@ def test_randomness_returns_even_after_an_error(x: Tensor) -> None:
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        same_randomness(failing, start)(x)
+        Replay(start)(failing, x)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -261,3 +261,21 @@ def test_numpy_is_left_alone_where_nobody_uses_it() -> None:
         "RandomState.now(frozenset()).restore(); assert 'numpy.random' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(("draws", "written"), [(False, 0), (True, 3)])
+def test_generators_are_written_only_where_something_was_drawn(
+    draws: bool,
+    written: int,
+    x: Tensor,
+    y: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+    unchecked_shapes: None,  # beartype draws from `random`
+) -> None:
+    """By each probe of PGD once: to where the main pass begins."""
+    writes: list[RandomState] = []
+    restore = RandomState.restore
+    monkeypatch.setattr(RandomState, "restore", lambda s: (writes.append(s), restore(s))[1])
+    model = Watched().train(draws)
+    step(Objective((), PGD(steps=3)), summed, model, x, y)
+    assert len(writes) == written

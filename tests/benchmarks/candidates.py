@@ -8,6 +8,7 @@ from torch import Tensor
 
 from freqreg import (
     FGSM,
+    NFGSM,
     PGD,
     Every,
     FiniteDifference,
@@ -82,15 +83,22 @@ def of_published(loss: Callable[[LossFn, Tensor], Tensor]) -> Losses:
     return losses
 
 
-PLAIN: dict[Variant, str] = {"exact": "plain", "smooth": "plain, smooth"}
+PLAIN: dict[Variant, str] = {"exact": "plain", "smooth": "plain, smooth", "compiled": "plain"}
 PUBLISHED = {name: f"{name}, published passes" for name in ("JaFR", "FGSM + JaFR")}
 
 _JAFR = Passes(1, to_input=1, through_gradient=1)
+UNEXPECTED = {*PUBLISHED.values(), "plain, compiled"}
+"""Whose time does not follow from a count of passes."""
+
+_TWO_FORWARD = Passes(2, to_input=1, to_parameters=1)
 _THREE_BACKWARD = Passes(3, to_input=2, to_parameters=1, through_gradient=1)
 _smooth = partial(Candidate, variant="smooth")
 
 CANDIDATES: dict[str, Candidate] = {
     "plain": Candidate(summed(Objective()), Passes(1, to_parameters=1)),
+    "plain, compiled": Candidate(
+        summed(Objective()), Passes(1, to_parameters=1), variant="compiled"
+    ),
     "JaFR": Candidate(summed(Objective([JaFR()])), _JAFR, published=PUBLISHED["JaFR"]),
     "FourierSensitivity": Candidate(summed(Objective([FourierSensitivity()])), _JAFR),
     "JaFR + FourierSensitivity": Candidate(
@@ -102,7 +110,8 @@ CANDIDATES: dict[str, Candidate] = {
     "JaFR on a quarter": Candidate(
         on_slice(Objective([JaFR()]), 0.25), Beside(_JAFR, share=0.25), rarely=True
     ),
-    "FGSM": Candidate(summed(Objective((), FGSM())), Passes(2, to_input=1, to_parameters=1)),
+    "FGSM": Candidate(summed(Objective((), FGSM())), _TWO_FORWARD),
+    "N-FGSM": Candidate(summed(Objective((), NFGSM())), _TWO_FORWARD),
     "FGSM + JaFR": Candidate(
         summed(Objective([JaFR()], FGSM())),
         Passes(2, to_input=1, to_parameters=1, through_gradient=1),
@@ -143,3 +152,8 @@ CANDIDATES: dict[str, Candidate] = {
         rarely=True,
     ),
 }
+
+
+def runs_in(precision: str, name: str) -> bool:
+    """Whether a candidate takes its steps so: finite differences refuse half precision."""
+    return precision != "bf16" or not {"one-sided", "central"} & set(name.split(", "))

@@ -31,8 +31,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
 import cifar10
 from recipe.data_sets import CIFAR10, load_split
 from recipe.settings.experiment import preset
-from recipe.training.best_model import BestKeepingTrainer
 from recipe.training.run import Run, make_trainer
+from recipe.training.trainer import RecipeTrainer
 
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 
@@ -111,14 +111,14 @@ def share_of_step(images: LabelledImages, width: int, batch_size: int, steps: in
     return share
 
 
-def endless(trainer: BestKeepingTrainer) -> Iterator[tuple[Tensor, Tensor]]:
+def endless(trainer: RecipeTrainer) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches as the trainer makes them, epoch after epoch."""
     for epoch in count():
         for x, y in trainer._batches.of_epoch(epoch):
             yield trainer._augmented(x), y
 
 
-def timed(trainer: BestKeepingTrainer, work: Any) -> tuple[float, Any]:
+def timed(trainer: RecipeTrainer, work: Any) -> tuple[float, Any]:
     """Seconds of some work with the device's part of it, and its result."""
     device = torch.get_device_module(trainer.accelerator.device)
     device.synchronize()

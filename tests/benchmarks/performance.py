@@ -3,8 +3,10 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shutil import copy
 from typing import Any
 
+import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -12,7 +14,10 @@ from tests.benchmarks.machine import OtherWork, environment, machine, versions
 from tests.benchmarks.performance_page import page
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
-SUBJECT = ("model", "memory_format", "width", "batch_size", "image_size", "axis")
+RUNS = Path(__file__).parents[2] / "recipes" / "study" / "results" / "gpu"
+"""Where docs/results.md looks for runs of a GPU."""
+
+SUBJECT = ("model", "memory_format", "precision", "width", "batch_size", "image_size", "axis")
 """The settings that tell one run of a program from another."""
 
 
@@ -79,5 +84,31 @@ def _lines(runs: list[dict[str, Any]]) -> str:
     return text + "\n"
 
 
-if __name__ == "__main__":
+@dataclass(frozen=True)
+class Settings:
+    """What is written."""
+
+    take: Path | None = None
+    """A folder of tests.benchmarks.gpu, whose figures come into this page and the results'."""
+
+
+def take(folder: Path, page: Path = PAGE, runs: Path = RUNS) -> None:
+    """Store what a GPU's folder has where pages are written from."""
+    for file in sorted(folder.glob("*.json")):
+        found = json.loads(file.read_text())
+        if "program" in found:
+            keep(Measured(**found), page)
+        elif "measures" in found:
+            runs.mkdir(parents=True, exist_ok=True)
+            copy(file, runs)
+
+
+def main(settings: Settings) -> None:
+    """Take in what is new, and write the page."""
+    if settings.take is not None:
+        take(settings.take)
     write_page(PAGE)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, description=__doc__))

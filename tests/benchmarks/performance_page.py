@@ -9,6 +9,7 @@ from tests.benchmarks.performance_conditions import conditions, is_gpu, said_onc
 from tests.benchmarks.performance_tables import (
     compile_table,
     memory_table,
+    rates_table,
     scaling_table,
     step_cost_table,
     summary_table,
@@ -21,6 +22,7 @@ TABLES: dict[str, Callable[[Run], str]] = {
     "scaling": scaling_table,
     "memory": memory_table,
     "compile": compile_table,
+    "rates": rates_table,
 }
 NO_GPU = "On a GPU: not measured."
 _PLACE = re.compile(r"^<!-- (?P<what>[\w ]+) -->$", re.MULTILINE)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import Any
 
-from freqreg.evaluation.report.markdown import markdown_table
+from freqreg.evaluation.report.rendering import markdown_table
 
 Run = dict[str, Any]
 Row = dict[str, Any]
@@ -106,6 +106,13 @@ def activation(settings: dict[str, Any]) -> str:
     return f", {settings['activation']}" if "activation" in settings else ""
 
 
+def rates_table(run: Run) -> str:
+    """Images per second of attacks and corruptions."""
+    head = ["", "images per second"]
+    rows = [[row["step"], f"{row['images_per_second']:,.0f}"] for row in run["results"]]
+    return f"{heading(run)}\n\n{markdown_table(head, rows)}"
+
+
 def compile_table(run: Run) -> str:
     """Eager and compiled steps."""
     head = ["Step", "seconds", "× eager", "to compile, seconds", "largest difference"]
@@ -141,7 +148,9 @@ def heading(run: Run) -> str:
     width = f", width {s['width']}" if "width" in s else ""
     form = f", {s['memory_format'].replace('_', ' ')}" if "memory_format" in s else ""
     name = TITLES.get(s["model"], s["model"])
-    return f"### {name}{width}, {s['batch_size']} images of {s['image_size']} pixels{form}"
+    precision = f", {s['precision']}" if "precision" in s else ""
+    size = f"{s['batch_size']} images of {s['image_size']} pixels"
+    return f"### {name}{width}, {size}{form}{precision}"
 
 
 def number(value: float | None, form: str = "{:.2f}") -> str:

@@ -16,13 +16,13 @@ from typing import Any
 import torch
 import tyro
 
-from tests.benchmarks.candidates import CANDIDATES, PLAIN, PUBLISHED, Candidate
+from tests.benchmarks.candidates import CANDIDATES, PLAIN, UNEXPECTED, Candidate, runs_in
 from tests.benchmarks.machine import OtherWork
 from tests.benchmarks.networks import NETWORKS, Variant
 from tests.benchmarks.performance import PAGE, Measured, keep, show
 from tests.benchmarks.study import write_study
 from tests.benchmarks.timing import Timings, interleaved
-from tests.benchmarks.training import Training
+from tests.benchmarks.training import Training, products
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Settings:
     """Of preact, resnet50, vit, convnext."""
     formats: tuple[str, ...] = ("contiguous",)
     """Of contiguous, channels_last."""
+    precisions: tuple[str, ...] = ("fp32",)
+    """Of fp32, tf32, bf16."""
     methods: tuple[str, ...] = tuple(CANDIDATES)
     """The plain step of each network is always among them."""
     width: int = 64
@@ -55,15 +57,15 @@ def main(settings: Settings) -> None:
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     kept = []
-    for name, memory_format in product(settings.models, settings.formats):
-        kept.append(measured(name, memory_format, settings))
+    for kind in product(settings.models, settings.formats, settings.precisions):
+        kept.append(measured(*kind, settings))
         show(kept[-1])
         keep(kept[-1], settings.page)
     if settings.study_json is not None:
         write_study(kept[0], settings.study_json)
 
 
-def measured(name: str, memory_format: str, settings: Settings) -> Measured:
+def measured(name: str, memory_format: str, precision: str, settings: Settings) -> Measured:
     """All candidates on one network."""
     network = NETWORKS[name]
     settings = replace(
@@ -72,24 +74,31 @@ def measured(name: str, memory_format: str, settings: Settings) -> Measured:
         image_size=settings.image_size or network.image_size,
     )
     others = OtherWork()
-    results = costs(name, memory_format, settings)
+    with products(precision):
+        results = costs(name, memory_format, precision, settings)
     shown: dict[str, Any] = {
         "model": name,
         "memory_format": memory_format,
         "smooth": network.smooth,
     }
     shown |= {key: asdict(settings)[key] for key in ("batch_size", "image_size", "rounds")}
+    if precision != "fp32":
+        shown["precision"] = precision
     if name == "preact":
         shown["width"] = settings.width
     return Measured.now("step_cost", shown, results, others)
 
 
-def costs(name: str, memory_format: str, settings: Settings) -> list[dict[str, Any]]:
+def costs(
+    name: str, memory_format: str, precision: str, settings: Settings
+) -> list[dict[str, Any]]:
     """A row for each candidate."""
-    chosen = candidates(settings)
+    chosen = {n: c for n, c in candidates(settings).items() if runs_in(precision, n)}
     variants: set[Variant] = {candidate.variant for candidate in chosen.values()}
-    trainings = {v: training(name, v, memory_format, settings) for v in variants}
+    trainings = {v: training(name, v, memory_format, precision, settings) for v in variants}
     flops = {n: flops_of(trainings[c.variant], c) for n, c in chosen.items()}
+    if "compiled" in trainings:
+        trainings["compiled"] = trainings["compiled"].compiled()
     peaks = {
         n: trainings[c.variant].peak_bytes(lambda t, c=c: t.backward(c)) for n, c in chosen.items()
     }
@@ -119,7 +128,9 @@ def candidates(settings: Settings) -> dict[str, Candidate]:
     return {name: candidate for name, candidate in CANDIDATES.items() if name in wanted}
 
 
-def training(name: str, variant: Variant, memory_format: str, settings: Settings) -> Training:
+def training(
+    name: str, variant: Variant, memory_format: str, precision: str, settings: Settings
+) -> Training:
     """The network that a candidate trains."""
     assert settings.batch_size is not None
     assert settings.image_size is not None
@@ -128,6 +139,7 @@ def training(name: str, variant: Variant, memory_format: str, settings: Settings
         batch_size=settings.batch_size,
         image_size=settings.image_size,
         memory_format=memory_format,
+        precision=precision,
     )
 
 
@@ -148,7 +160,7 @@ def row(
         "seconds": float(f"{timings.median(name) / candidate.steps:.4g}"),
         "ratio": round(timings.ratio(name, plain) / candidate.steps, 3),
         "flops": round(flops[name] / flops[plain], 3),
-        "expected": None if name in PUBLISHED.values() else round(candidate.expected.time, 3),
+        "expected": None if name in UNEXPECTED else round(candidate.expected.time, 3),
         "of_published": round(timings.ratio(name, published), 3) if published and beside else None,
         "mib": round(peaks[name] / 2**20, 1),
         "memory": round(peaks[name] / peaks[plain], 3),

@@ -1,6 +1,7 @@
 """A network and a batch on which candidates train; what a step of theirs computes and keeps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,9 @@ from tests.benchmarks.candidates import Candidate
 from tests.benchmarks.networks import CLASSES
 
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+PRECISIONS = ("fp32", "tf32", "bf16")
+"""Of products on a GPU: as they are, with factors of 10 bits, or all that autocast takes to."""
+
 FEW = 4
 """Images that operations are counted with: their ratios do not depend on the batch size."""
 
@@ -36,6 +40,20 @@ UNCOUNTED = {_ON_CPU: _attention, _ON_CPU_BACKWARD: _attention_backward}
 """What the FLOP counter knows on GPUs only: fused attention."""
 
 
+@contextmanager
+def products(precision: str) -> Iterator[None]:
+    """Whether a GPU may take factors of float32 products as TF32."""
+    kinds: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [kind.allow_tf32 for kind in kinds]
+    for kind in kinds:
+        kind.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        for kind, allowed in zip(kinds, before, strict=True):
+            kind.allow_tf32 = allowed
+
+
 @dataclass(frozen=True)
 class Training:
     """A model in training mode, its optimizer and a batch of random images."""
@@ -44,6 +62,7 @@ class Training:
     optimizer: torch.optim.Optimizer
     x: Tensor
     y: Tensor
+    precision: str = "fp32"
     leafless: bool = False
     """Whether the model is given copies of leaves: the FLOP counter takes no leaves."""
 
@@ -55,6 +74,7 @@ class Training:
         batch_size: int,
         image_size: int,
         memory_format: str = "contiguous",
+        precision: str = "fp32",
     ) -> "Training":
         """With the same weights and images each time, on a GPU if there is one."""
         torch.manual_seed(0)
@@ -64,14 +84,20 @@ class Training:
         x = torch.rand(batch_size, 3, image_size, image_size)
         y = torch.randint(CLASSES, (batch_size,))
         optimizer = torch.optim.SGD(model.parameters(), 1e-3, momentum=0.9)
-        return cls(model, optimizer, x.to(device, memory_format=form), y.to(device))
+        x, y = x.to(device, memory_format=form), y.to(device)
+        return cls(model, optimizer, x, y, precision)
+
+    def compiled(self) -> "Training":
+        """The same, of the compiled model."""
+        return replace(self, model=torch.compile(self.model))
 
     def loss_fn(self, rows: slice = ALL) -> LossFn:
         """The mean loss of some of the images, or of the first of these."""
 
         def loss(images: Tensor) -> Tensor:
             given = images.clone() if self.leafless else images
-            return F.cross_entropy(self.model(given), self.y[rows][: len(images)])
+            with torch.autocast(images.device.type, torch.bfloat16, self.precision == "bf16"):
+                return F.cross_entropy(self.model(given), self.y[rows][: len(images)])
 
         return loss
 

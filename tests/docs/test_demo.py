@@ -6,7 +6,7 @@ from typing import Any
 import photos
 from recipe.results.comparison import HEAD, Model
 
-from freqreg.evaluation.report.markdown import markdown_table
+from freqreg.evaluation.report.rendering import markdown_table
 from tests.docs.blocks import ROOT
 
 PICTURE = ROOT / "docs" / "images" / "demo.png"

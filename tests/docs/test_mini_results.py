@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,9 +37,9 @@ def test_the_page_and_its_figures_are_written_from_the_cells(tmp_path: Path) -> 
 def test_without_cells_everything_is_undecided(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     page = written(tmp_path / "none", tmp_path)
-    found: list[Claim] = claims(read(tmp_path / "none"), tmp_path / "none")
-    assert [claim.letter for claim in found] == list("abcdefghijk")
-    assert {part.outcome for claim in found for part in claim.parts} == {"undecided"}
+    found = claims(read(tmp_path / "none"), tmp_path / "none")
+    assert list(found) == list("abcdefghijk")
+    assert {part.outcome for claim in found.values() for part in claim.parts} == {"undecided"}
     assert "0 of 6 cells are there" in page
     assert "<br>no model" not in page
     assert "Of 11 claims 11 are undecided (a, b, c, d, e, f, g, h, i, j, k).\n" in page
@@ -56,10 +55,9 @@ def test_a_page_with_costs_names_their_machine(tmp_path: Path) -> None:
 
 
 def test_the_page_begins_with_the_count_of_outcomes() -> None:
-    claim = Claim("a", "", "", (Verdict("", "holds", ""),))
-    other = replace(claim, letter="b", parts=(Verdict("", "does not hold", ""),))
-    assert in_a_sentence([claim]) == "Of 1 claims 1 holds (a)."
-    assert in_a_sentence([claim, other, replace(other, letter="c")]) == (
+    one, other = Claim((Verdict("", "holds", ""),)), Claim((Verdict("", "does not hold", ""),))
+    assert in_a_sentence({"a": one}) == "Of 1 claims 1 holds (a)."
+    assert in_a_sentence({"a": one, "b": other, "c": other}) == (
         "Of 3 claims 1 holds (a) and 2 do not hold (b, c)."
     )
 

@@ -46,9 +46,8 @@ def table(dataset: HubDataset, split: Split, count: int) -> tuple[Dataset, np.nd
 def write_parquet(folder: Path, dataset: HubDataset, split: Split, count: int) -> np.ndarray:
     """Write the split where the hub's repository has it; returns the pixels."""
     rows, pixels = table(dataset, split, count)
-    path = (
-        folder / (dataset.config or "data") / f"{dataset.names_of(split)[0]}-00000-of-00001.parquet"
-    )
+    name = split if split == "train" else dataset.test_splits[0]
+    path = folder / (dataset.config or "data") / f"{name}-00000-of-00001.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     rows.to_parquet(str(path))
     return pixels

@@ -182,9 +182,9 @@ def margin(logits: Logits, labels: Targets, confidence: float) -> Float[Tensor, 
 
     References: Carlini & Wagner, S&P 2017, arXiv:1608.04644, f6.
     """
-    right = F.one_hot(labels, logits.shape[1]).bool()
-    best_wrong = logits.masked_fill(right, -torch.inf).amax(1)
-    return (best_wrong - logits[right]).clamp(max=confidence)
+    place = labels[:, None]
+    best_wrong = logits.scatter(1, place, -torch.inf).amax(1)
+    return (best_wrong - logits.gather(1, place)[:, 0]).clamp(max=confidence)
 
 
 def _start(x: Pixels, random: CounterRNG, eps: float) -> Pixels:

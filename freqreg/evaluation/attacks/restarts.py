@@ -88,7 +88,7 @@ class _Worst:
 
     def update(self, batch: Batch, images: Pixels, logits: Float[Tensor, "batch classes"]) -> None:
         """Keep those of `images` that are worse than what was kept; NaN logits are the worst."""
-        loss = F.cross_entropy(logits, batch.labels, reduction="none").double().cpu()
+        loss = F.cross_entropy(logits, batch.labels, reduction="none").cpu().double()
         loss = loss.masked_fill(loss.isnan(), torch.inf)
         correct = (predictions(logits) == batch.labels).cpu()
         worse = loss >= self._loss[batch.rows]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from jaxtyping import Int64
 from torch import Tensor
 
+from freqreg._tensors import in_double
 from freqreg.evaluation.attacks.pgd import PGDAttack
 from freqreg.evaluation.inputs.examples import BATCH_SIZE, Classifier, Images, Labels
 from freqreg.evaluation.metrics.accuracy import logits_of, predictions
@@ -60,7 +61,7 @@ def robustness_curve(
             perturbed = attacked.images
         logits = logits_of(model, perturbed, labels, batch_size=batch_size)
         right = labels.to(logits.device).long()
-        accuracy = (predictions(logits) == right).double().mean().item()
+        accuracy = in_double(predictions(logits) == right).mean().item()
         points.append(CurvePoint(eps, accuracy, mean_cross_entropy(logits, right)))
         if accuracy == 0:
             break

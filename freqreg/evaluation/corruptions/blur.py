@@ -10,8 +10,10 @@ from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
+from freqreg._tensors import made_once
 from freqreg.evaluation.corruptions.levels import ExactLevels, Levels, rounded
 from freqreg.evaluation.corruptions.linear_maps import (
+    Matrix,
     apply,
     apply_sparse,
     exact,
@@ -41,10 +43,9 @@ def defocus_blur(
 ) -> ExactLevels:
     """A lens out of focus: the mean over a disk whose rim is smoothed a little."""
     total, count = _disk_sums(levels, radius)
-    weights = gaussian_weights(antialiasing, radius=1 if radius <= _LARGE_DISK else 2)
+    reach = 1 if radius <= _LARGE_DISK else 2
     rows, columns = (
-        exact(filter_matrix(weights, size, mirrored_about_edge)).to(levels.device)
-        for size in levels.shape[-2:]
+        made_once(_rim_matrix, antialiasing, reach, size, like=levels) for size in levels.shape[-2:]
     )
     return apply(total, rows, columns) / count
 
@@ -109,6 +110,11 @@ def _disk_sums(levels: Levels, radius: float) -> tuple[ExactLevels, int]:
         total += rows[..., last : last + width] - rows[..., first : first + width]
         count += 2 * half + 1
     return total, count
+
+
+def _rim_matrix(antialiasing: float, reach: int, size: int) -> Matrix:
+    """The blur of the rim along an axis."""
+    return exact(filter_matrix(gaussian_weights(antialiasing, reach), size, mirrored_about_edge))
 
 
 def _glass_sources(

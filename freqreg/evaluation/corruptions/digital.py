@@ -17,6 +17,7 @@ except ImportError as error:
         'pip install "freqreg[eval]"'
     ) from error
 
+from freqreg._tensors import constant, sent
 from freqreg.evaluation.corruptions.levels import ExactLevels, Levels, rounded
 from freqreg.evaluation.corruptions.linear_maps import (
     box_memberships,
@@ -45,7 +46,7 @@ def saturate(levels: Levels, random: CounterRNG, factor: float, offset: float) -
     spread = value - least
     saturation = torch.where(value > 0, spread / value, 0)
     wanted = (saturation * factor + offset).clamp(0, 1)
-    red = torch.tensor([0.0, 1.0, 1.0], device=levels.device)[:, None, None]
+    red = constant((0.0, 1.0, 1.0), levels)[:, None, None]
     distance = torch.where(spread > 0, (value - levels) / spread, red)
     return value - value * wanted * distance
 
@@ -74,7 +75,7 @@ def jpeg_compression(levels: Levels, random: CounterRNG, quality: int) -> Levels
     for top in range(0, column.height, height):
         place = (0, top, width, top + height)
         column.paste(_through_jpeg(column.crop(place), int(quality)), place)
-    decoded = torch.from_numpy(np.array(column)).to(levels.device)
+    decoded = sent(torch.from_numpy(np.array(column)), levels.device)
     return rearrange(decoded, "(b h) w c -> b c h w", h=height).float()
 
 

@@ -20,6 +20,10 @@ SOBEL_DOWN: Kernel = ((-1, -2, -1), (0, 0, 0), (1, 2, 1))
 EMBOSS: Kernel = ((-2, -1, 0), (-1, 1, 1), (0, 1, 2))
 BOX: Kernel = ((1, 1, 1),) * 3
 
+_GROWN_AT_ONCE = {"cpu": 1}
+_GROWN_AT_ONCE_ELSEWHERE = 64
+"""Steps of growth between two questions whether it has ended, for which the host waits."""
+
 
 def filtered(levels: Maps, kernel: Kernel, beyond: Literal["reflect", "replicate"]) -> Maps:
     """Correlation with a 3 x 3 kernel of integers."""
@@ -92,11 +96,14 @@ def _ridges(size: Maps, across: Maps, down: Maps) -> Mask:
 
 def _connected(seeds: Mask, allowed: Mask) -> Mask:
     """All allowed pixels that touch, side or corner, a chain of allowed ones from a seed."""
-    reached, before = seeds, torch.zeros_like(seeds)
-    while not torch.equal(reached, before):
-        neighbourhood = F.max_pool2d(reached[:, None].float(), 3, stride=1, padding=1)[:, 0]
-        reached, before = (neighbourhood > 0) & allowed, reached
-    return reached
+    reached = before = seeds
+    at_once = _GROWN_AT_ONCE.get(seeds.device.type, _GROWN_AT_ONCE_ELSEWHERE)
+    while True:
+        for _ in range(at_once):
+            neighbourhood = F.max_pool2d(reached[:, None].float(), 3, stride=1, padding=1)[:, 0]
+            reached, before = (neighbourhood > 0) & allowed, reached
+        if torch.equal(reached, before):
+            return reached
 
 
 def _least_parabola(squares: Maps, axis: int, cap: int) -> Maps:

@@ -4,10 +4,10 @@ References: Hendrycks & Dietterich, ICLR 2019, arXiv:1903.12261.
 """
 
 import torch
-from einops import rearrange
 from jaxtyping import Float32
 from torch import Tensor
 
+from freqreg._tensors import constant
 from freqreg.evaluation.corruptions.blur import motion_blurred
 from freqreg.evaluation.corruptions.frost_textures import frost_textures
 from freqreg.evaluation.corruptions.levels import Levels, rounded
@@ -145,4 +145,4 @@ def _wetted(levels: Levels, depth: Layer, opacity: float) -> Levels:
 
 
 def _colour(rgb: tuple[int, int, int], like: Tensor) -> Float32[Tensor, "3 1 1"]:
-    return rearrange(torch.tensor(rgb, dtype=torch.float32, device=like.device), "c -> c 1 1")
+    return constant(rgb, like)[:, None, None]

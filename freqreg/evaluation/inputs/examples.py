@@ -8,6 +8,7 @@ from jaxtyping import Float, Int64, Integer, UInt8
 from torch import Tensor, nn
 
 from freqreg._settings import require_count
+from freqreg._tensors import sent
 from freqreg.errors import InputError
 
 Classifier = Callable[[Tensor], Tensor]
@@ -90,7 +91,7 @@ class Examples:
 
     def _batch(self, rows: Int64[Tensor, " batch"]) -> Batch:
         images, labels, index = (
-            values[rows.to(values.device)].to(self.device)
+            sent(values[sent(rows, values.device)], self.device)
             for values in (self.images, self.labels, self.index)
         )
         return Batch(rows, unit_range(images), labels, index)

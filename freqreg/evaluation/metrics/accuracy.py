@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from freqreg._tensors import in_double
 from freqreg.errors import InputError
 from freqreg.evaluation.inputs.examples import (
     BATCH_SIZE,
@@ -83,7 +84,7 @@ def accuracy(
 
     Arguments and errors are those of `logits_of`.
     """
-    return correct(model, images, labels, batch_size=batch_size).double().mean().item()
+    return in_double(correct(model, images, labels, batch_size=batch_size)).mean().item()
 
 
 def accuracy_over(

@@ -1,9 +1,10 @@
 """How far a classifier's confidence can be trusted."""
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
+
+from freqreg._tensors import in_double
 
 
 def expected_calibration_error(
@@ -15,10 +16,10 @@ def expected_calibration_error(
 
     References: Guo et al., ICML 2017, arXiv:1706.04599, equation 3.
     """
-    confidence, predicted = logits.double().softmax(1).max(1)
-    surplus = confidence - (predicted == labels).double()
+    confidence, predicted = in_double(logits).softmax(1).max(1)
+    surplus = confidence - (predicted == labels.to(predicted.device)).double()
     place = (confidence * bins).ceil().long().clamp(1, bins) - 1
-    gaps = torch.zeros(bins, dtype=torch.float64, device=logits.device)
+    gaps = surplus.new_zeros(bins)
     return (gaps.index_add(0, place, surplus).abs().sum() / len(labels)).item()
 
 
@@ -26,4 +27,5 @@ def mean_cross_entropy(
     logits: Float[Tensor, "images classes"], labels: Int64[Tensor, " images"]
 ) -> float:
     """The loss averaged over images, in nats."""
-    return F.cross_entropy(logits.double(), labels).item()
+    exact = in_double(logits)
+    return F.cross_entropy(exact, labels.to(exact.device)).item()

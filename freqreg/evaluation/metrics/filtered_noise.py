@@ -75,8 +75,8 @@ def _pixels(images: Images) -> Pixels:
 
 
 def _random(key: str, x: Pixels, index: Int64[Tensor, " images"] | None) -> CounterRNG:
-    places = torch.arange(len(x)) if index is None else index
-    return CounterRNG(key, places.to(x.device))
+    places = torch.arange(len(x), device=x.device) if index is None else index.to(x.device)
+    return CounterRNG(key, places)
 
 
 def _band_mask(

@@ -10,6 +10,7 @@ from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
 from freqreg._settings import require_positive
+from freqreg._tensors import in_double
 from freqreg.evaluation.corruptions.randomness import CELLS, CounterRNG
 from freqreg.evaluation.inputs.examples import (
     BATCH_SIZE,
@@ -130,7 +131,7 @@ def _errors(
         with torch.no_grad():
             predicted = predictions(model(noisy)).view(len(chunk), -1)
         wrong += (predicted != batch.labels).sum(1)
-    return (wrong.double() / len(examples)).tolist()
+    return (in_double(wrong) / len(examples)).tolist()
 
 
 def _whole_plane(journal: Journal, height: int, width: int) -> Float64[Tensor, "height width"]:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float64, Integer, UInt8
 from torch import Tensor
 
+from freqreg._tensors import in_double, sent
 from freqreg.errors import InputError
 from freqreg.evaluation.inputs.examples import (
     Classifier,
@@ -143,7 +144,7 @@ def input_gradients(
     """Input gradients of each example's cross-entropy, batch by batch; as `gradient_profile`."""
     for images, labels in batches:
         device = device_of(model, images)
-        x, y = unit_range(images.to(device)), labels.to(device)
+        x, y = unit_range(sent(images, device)), sent(labels, device)
         where = x if point is None else point(x, y)
         yield _gradient(model, where, y)
 
@@ -178,6 +179,7 @@ def _profile(batches: Iterable[Pixels], accelerator: "Accelerator | None") -> Fr
         raise InputError("There was no batch to take the spectrum of. Was an iterator used twice?")
     if accelerator is not None:
         total = [_sum_over_processes(values, accelerator) for values in total]
+    total = [values.cpu() for values in total]
     if not all(values.isfinite().all() for values in total):
         raise InputError(
             "The spectrum has NaN or infinite values: so have the images, or the model's input "
@@ -193,13 +195,12 @@ def _sums(images: Pixels) -> list[Tensor]:
     spectra = torch.stack([magnitude_spectrum(images), magnitude_spectrum(images.flip(-1))])
     shares, count = shares_and_count(images)
     # Where no image has any, all batches weigh alike.
-    weight = count.clamp_min(1e-30).cpu().double()
-    of_spectra = torch.tensor(len(images), dtype=torch.float64)
-    means = spectra.cpu().double(), shares.cpu().double()
-    return [means[0] * of_spectra, of_spectra, means[1] * weight, weight]
+    weight = in_double(count.clamp_min(1e-30))
+    of_spectra = torch.full_like(weight, len(images))
+    return [in_double(spectra) * of_spectra, of_spectra, in_double(shares) * weight, weight]
 
 
 def _sum_over_processes(values: Tensor, accelerator: "Accelerator") -> Tensor:
     summed = accelerator.reduce(values.to(accelerator.device), reduction="sum")
     assert isinstance(summed, Tensor)
-    return summed.cpu()
+    return summed

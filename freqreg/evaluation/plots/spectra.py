@@ -51,7 +51,9 @@ def gradient_figure(panels: Sequence[GradientPanel], *, image: ArrayLike | None 
     for upper, lower, panel, spectrum in zip(above, below, panels, spectra, strict=False):
         _show(upper, spectrum, norm=norm)
         upper.set_title(f"{panel.name}\nlog $B_{{low}}$ = {panel.log_b_low:.2f}", fontsize=9)
-        _draw_gradient(lower, panel.gradient)
+        gradient = np.asarray(panel.gradient, dtype=np.float64).mean(0)
+        limit = np.quantile(np.abs(gradient), 0.99) or 1.0
+        _show(lower, gradient, cmap="gray", vmin=-limit, vmax=limit)
     _name_frequencies(above[0])
     below[0].set_ylabel("J of one image", fontsize=9)
     if image is None:
@@ -143,9 +145,3 @@ def _show(axes: Axes, picture: NDArray[np.float64], **options: Any) -> None:
 def _name_frequencies(axes: Axes, row: str = "") -> None:
     axes.set_xlabel("frequency →", fontsize=8, loc="left", labelpad=2)
     axes.set_ylabel(f"{row}\n← frequency".strip(), fontsize=8)
-
-
-def _draw_gradient(axes: Axes, gradient: ArrayLike) -> None:
-    mean = np.asarray(gradient, dtype=np.float64).mean(0)
-    limit = np.quantile(np.abs(mean), 0.99) or 1.0
-    _show(axes, mean, cmap="gray", vmin=-limit, vmax=limit)

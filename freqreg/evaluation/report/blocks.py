@@ -1,78 +1,50 @@
 """What a report consists of, whatever it is written in."""
 
+import tomllib
 from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+WORDS: dict[str, Any] = tomllib.loads(
+    files("freqreg.evaluation.report").joinpath("words.toml").read_text(encoding="utf-8")
+)
+"""What a report says beside its numbers; line breaks in it do not count."""
 
 NOTHING = "–"
 
 
 @dataclass(frozen=True)
 class TableCell:
-    """A cell of a table.
-
-    Args:
-        text: what it says.
-        aside: a remark on it, on the same line.
-        below: smaller, on a second line.
-        share: from 0 to 1, drawn as a bar.
-        mark: from 0 to 1, a tick on the bar.
-        is_strong: it is to strike the eye.
-    """
+    """A cell of a table."""
 
     text: str = NOTHING
-    aside: str = ""
-    below: str = ""
-    share: float | None = None
-    mark: float | None = None
-    is_strong: bool = False
+    aside: str = ""  # a remark, on the same line
+    below: str = ""  # smaller, on a second line
+    share: float | None = None  # from 0 to 1, drawn as a bar
+    mark: float | None = None  # from 0 to 1, a tick on the bar
+    is_strong: bool = False  # it is to strike the eye
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table; a row of a single cell heads those that follow.
+    """A table; a row of a single cell heads those that follow."""
 
-    Args:
-        head: of each column; the first one names the rows.
-        rows: of as many cells, or of one.
-        is_dense: set small, for much that is looked up rather than read.
-        summary: what stands in its place until it is opened; "": it is open.
-    """
-
-    head: tuple[str, ...]
-    rows: tuple[tuple[TableCell, ...], ...]
-    is_dense: bool = False
-    summary: str = ""
+    head: tuple[str, ...]  # of each column; the first one names the rows
+    rows: tuple[tuple[TableCell, ...], ...]  # of as many cells, or of one
+    is_dense: bool = False  # set small, for much that is looked up rather than read
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as SVG.
+    """A figure as SVG."""
 
-    Args:
-        name: of its file, without an ending.
-        svg: the file.
-        alt: what it shows, for those who cannot see it.
-    """
-
-    name: str
+    name: str  # of its file, without an ending
     svg: bytes
-    alt: str
+    alt: str  # what it shows, for those who cannot see it
 
 
-@dataclass(frozen=True)
-class Text:
-    """A paragraph."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Points:
-    """A list."""
-
-    points: tuple[str, ...]
-
-
-Block = Table | Picture | Text | Points
+Block = Table | Picture | str | tuple[str, ...]
+"""A text is a paragraph, a tuple of them a list."""
 
 
 @dataclass(frozen=True)
@@ -96,5 +68,5 @@ class Page:
     """The report."""
 
     title: str
-    lead: tuple[Text, ...]
+    lead: tuple[str, ...]
     chapters: tuple[Chapter, ...]

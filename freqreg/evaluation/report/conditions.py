@@ -9,18 +9,13 @@ from pandas import DataFrame
 
 from freqreg.evaluation.benchmark.scores import SCORES
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
-from freqreg.evaluation.report.blocks import NOTHING, Table, TableCell
+from freqreg.evaluation.report.blocks import NOTHING, WORDS, Table, TableCell
 from freqreg.evaluation.report.groups import Group, first_portrayed, lacks_curve
-from freqreg.evaluation.report.numbers import ALL_19, ATTACKS, BIASES, SECONDS
+from freqreg.evaluation.report.numbers import ATTACKS, BIASES
 from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.results.records import Entry
 
-TITLES = {quantity.score: quantity.title for quantity in (*ATTACKS, BIASES[0])} | {
-    "curve": "against ε",
-    "fourier_sensitivity": "shares of power",
-    "corruption": "corruptions",
-    "recalibrated": "corruptions, recalibrated",
-}
+TITLES = {quantity.score: quantity.title for quantity in (*ATTACKS, BIASES[0])} | WORDS["scores"]
 """Scores as people call them, where not by their names."""
 
 _PUBLISHED = ("fgsm", "pgd", "pgd-max-loss", "cw", "autoattack", "log_b_low", "corruption")
@@ -37,20 +32,6 @@ _PAPER = {
 
 _DIGESTS = {name for score in SCORES.values() for name in score.digests}
 """What is noted beside settings, for machines to compare."""
-
-_EXPECTED = {
-    "clean accuracy": ["clean"],
-    "FGSM": ["FGSM"],
-    "PGD": ["PGD", "PGD, published rule"],
-    "CW": ["CW"],
-    "AutoAttack": ["AutoAttack"],
-    "accuracy against ε": ["curve"],
-    "corruptions": [ALL_19.title],
-    "noise": ["low-frequency noise", "high-frequency noise", "sign noise of size ε"],
-    "log B_low": ["log B_low", "of the mirrored J", "of both"],
-    "seconds a step": [SECONDS.title],
-}
-"""What is missing where a run has none of these columns of its numbers."""
 
 
 def condition_table(groups: Sequence[Group]) -> Table:
@@ -79,7 +60,7 @@ def version_lines(groups: Sequence[Group]) -> tuple[str, ...]:
 def missing_lines(groups: Sequence[Group]) -> tuple[str, ...]:
     """What runs lack, and which of the paper's methods were not run."""
     run = [group for group in groups if group.runs]
-    lists = {what: _lacking(columns, run) for what, columns in _EXPECTED.items()} | {
+    lists = {what: _lacking(columns, run) for what, columns in WORDS["expected"].items()} | {
         "spectra and pictures of J": [g.label for g in run if first_portrayed(g) is None],
         "shares of power by radius": [g.label for g in run if lacks_curve(g)],
         "methods of the paper": [group.label for group in groups if not group.runs],

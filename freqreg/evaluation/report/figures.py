@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 from pandas import DataFrame, Series
 
 from freqreg.evaluation.plots import (
-    GradientPanel,
     gradient_figure,
     heat_map_figure,
     robustness_figure,
@@ -17,14 +16,11 @@ from freqreg.evaluation.plots import (
     tradeoff_figure,
 )
 from freqreg.evaluation.report.blocks import Picture
-from freqreg.evaluation.report.curves import curves
 from freqreg.evaluation.report.groups import Group, first_portrayed, has_shares
 from freqreg.evaluation.report.numbers import STANDARD
-from freqreg.evaluation.report.portrait import Portrait
-from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.report.tradeoff import CATEGORIES, Comparison
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
-from freqreg.frequency_bias import log_low_frequency_bias
+from freqreg.evaluation.results.records import ModelScores
 
 _PAGE, _TITLES = 13.0, 0.8
 """Inches: width of the page, and room for titles that does not shrink with it."""
@@ -54,7 +50,11 @@ def gradients_picture(name: str, groups: Sequence[Group]) -> Picture | None:
     shown = [(group.label, *found) for group in groups if (found := first_portrayed(group))]
     if not shown:
         return None
-    figure = gradient_figure([_panel(*each) for each in shown], image=shown[0][-1].image)
+    panels = [
+        portrait.panel(label.replace(" + ", "\n+ "), run.record.value("log_b_low", "one quadrant"))
+        for label, run, portrait in shown
+    ]
+    figure = gradient_figure(panels, image=shown[0][-1].image)
     alt = "Mean magnitude spectrum of the input gradients, and the gradient of one image, by method"
     return Picture(name, svg(_fit(figure)), alt)
 
@@ -111,16 +111,37 @@ def robustness_picture(name: str, groups: Sequence[Group]) -> Picture | None:
     return Picture(name, svg(figure), "Accuracy and loss under PGD of growing radius, by method")
 
 
+def curves(groups: Sequence[Group], part: str) -> DataFrame:
+    """Accuracy or loss (`part`) against ε: each group's mean over its seeds, by label.
+
+    A row for each radius in pixels of [0, 1], a column for each group that was attacked. A run
+    stops at the radius that leaves no accuracy; it has 0 at larger ones, which contain that. NaN
+    where a run of the group has no number.
+    """
+    found = {
+        (group.label, seed): Series(curve)
+        for group in groups
+        for seed, run in enumerate(group.runs)
+        if (curve := _curve_of(run.record, part))
+    }
+    by_run = DataFrame(found).sort_index()
+    if part == "accuracy":
+        last = by_run.ffill()
+        by_run = by_run.fillna(last[last == 0])
+    by_group = by_run.T.groupby(level=0, sort=False)
+    return by_group.agg(lambda values: values.mean(skipna=False)).T
+
+
+def _curve_of(record: ModelScores, part: str) -> dict[float, float]:
+    """What the score "curve" has of a part ("accuracy" or "loss"), by radius."""
+    entry = record.scores.get("curve")
+    names = {} if entry is None else entry.values
+    start = f"{part} at "
+    return {float(n.removeprefix(start)): v for n, v in names.items() if n.startswith(start)}
+
+
 def _columns(frame: DataFrame) -> dict[str, Series]:
     return {str(name): values for name, values in frame.items()}
-
-
-def _panel(label: str, run: ReportedRun, portrait: Portrait) -> GradientPanel:
-    bias = run.record.value("log_b_low", "one quadrant")
-    if bias is None:
-        bias = log_low_frequency_bias(portrait.spectrum).item()
-    title = label.replace(" + ", "\n+ ")
-    return GradientPanel(title, portrait.spectrum, bias, portrait.gradient)
 
 
 def _double_equally(axes: Axes, radii: Sequence[float]) -> None:

@@ -16,19 +16,12 @@ from freqreg.evaluation.results.summary import incomparable
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Runs of one method with the same settings.
+    """Runs of one method with the same settings."""
 
-    Args:
-        label: the method, and where it has several groups what this one differs by.
-        method: how they were trained.
-        runs: one for each seed; none where only the paper has the method.
-        numbers: a row for each run, see `numbers`.
-    """
-
-    label: str
-    method: str
-    runs: tuple[ReportedRun, ...]
-    numbers: DataFrame
+    label: str  # the method, and where it has several groups what this one differs by
+    method: str  # how they were trained
+    runs: tuple[ReportedRun, ...]  # one for each seed; none where only the paper has the method
+    numbers: DataFrame  # a row for each run, see `numbers`
 
 
 def grouped(runs: Sequence[ReportedRun]) -> list[Group]:

@@ -24,7 +24,7 @@ Load = Callable[..., LabelledImages]
 def with_portraits(
     runs: Sequence[ReportedRun], load: Load, *, network: str | None = None, ema: bool = False
 ) -> list[ReportedRun]:
-    """The runs, of which the first of each method and setting has a portrait.
+    """The runs on one data set, of which the first of each method and setting has a portrait.
 
     Those that are missing are measured, and kept beside the runs' JSON files; so are those
     without shares of power, where the runs have these as a score.

@@ -18,23 +18,14 @@ STANDARD = "standard"
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number of a run.
+    """A number of a run."""
 
-    Args:
-        title: heads its column or row, and is its column of `numbers`.
-        score: that it is of; "" where it follows from others.
-        part: of the score.
-        published: the paper's name for it, see `paper.published`.
-        is_share: it is in percent of a whole, and drawn as a bar.
-        digits: after the point.
-    """
-
-    title: str
-    score: str = ""
-    part: str = "accuracy"
-    published: str = ""
-    is_share: bool = True
-    digits: int = 2
+    title: str  # heads its column or row, and is its column of `numbers`
+    score: str = ""  # that it is of; "" where it follows from others
+    part: str = "accuracy"  # of the score
+    published: str = ""  # the paper's name for it, see `paper.published`
+    is_share: bool = True  # it is in percent of a whole, and drawn as a bar
+    digits: int = 2  # after the point
 
 
 ATTACKS = (

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from freqreg._files import write_text
-from freqreg.evaluation.report.blocks import Block, Chapter, Page, Points, Section, Text
+from freqreg.evaluation.report.blocks import Block, Chapter, Page, Section
 from freqreg.evaluation.report.figures import spectra_picture
 from freqreg.evaluation.report.groups import grouped
-from freqreg.evaluation.report.html import as_html
-from freqreg.evaluation.report.markdown import write_markdown
+from freqreg.evaluation.report.rendering import as_html, as_markdown, figures_of
 from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.report.sections import NOTES, chapter, chapter_title
 from freqreg.evaluation.results.paper import DATASETS, ERRATA, SOURCE, tables_of
@@ -21,15 +20,13 @@ HTML, MARKDOWN, FIGURES = "report.html", "report.md", "figures"
 def write_report(runs: Sequence[ReportedRun], folder: Path) -> Page:
     """Write report.html, which needs no other file, report.md, and figures/ for the latter.
 
-    The same runs give the same bytes.
-
-    Args:
-        runs: from `read_runs`.
-        folder: made where missing.
+    The same runs give the same bytes. The folder is made where missing.
     """
     page = build(runs)
     write_text(folder / HTML, as_html(page))
-    write_markdown(page, folder / MARKDOWN, figures=FIGURES)
+    write_text(folder / MARKDOWN, as_markdown(page, figures=FIGURES))
+    for picture in figures_of(page):
+        write_text(folder / FIGURES / f"{picture.name}.svg", picture.svg.decode())
     return page
 
 
@@ -42,16 +39,16 @@ def build(runs: Sequence[ReportedRun]) -> Page:
     shared = [Section("The paper", _paper(runs))]
     picture = spectra_picture("spectra", {t: grouped(members) for t, members in by_title.items()})
     if picture is not None:
-        blocks = picture, Text(NOTES["spectra"])
+        blocks = picture, NOTES["spectra"]
         shared.insert(0, Section("Data and gradients (Figure 1)", blocks))
     return Page(TITLE, _lead(runs), (*chapters, Chapter("Data sets together", tuple(shared))))
 
 
-def _lead(runs: Sequence[ReportedRun]) -> tuple[Text, ...]:
+def _lead(runs: Sequence[ReportedRun]) -> tuple[str, ...]:
     methods = {run.record.method for run in runs}
     datasets = dict.fromkeys(DATASETS.get(run.dataset, run.dataset) for run in runs)
     counts = f"{_count(len(runs), 'model')} by {_count(len(methods), 'method')}"
-    return Text(f"{counts}, on {', '.join(datasets)}."), Text(NOTES["numbers"])
+    return f"{counts}, on {', '.join(datasets)}.", NOTES["numbers"]
 
 
 def _paper(runs: Sequence[ReportedRun]) -> tuple[Block, ...]:
@@ -63,9 +60,9 @@ def _paper(runs: Sequence[ReportedRun]) -> tuple[Block, ...]:
         for number in tables_of(dataset)
         if dataset not in run
     ]
-    errata = Points(tuple(f"{erratum.where}: {erratum.note}" for erratum in ERRATA))
-    nothing = [Text(f"No runs for {', '.join(sorted(left))}.")] if left else []
-    return (Text(f"{SOURCE}. Apparent misprints:"), errata, *nothing)
+    errata = tuple(f"{erratum.where}: {erratum.note}" for erratum in ERRATA)
+    nothing = [f"No runs for {', '.join(sorted(left))}."] if left else []
+    return (f"{SOURCE}. Apparent misprints:", errata, *nothing)
 
 
 def _count(number: int, noun: str) -> str:

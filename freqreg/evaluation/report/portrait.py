@@ -13,25 +13,20 @@ from freqreg.evaluation.metrics.frequency_profile import (
     image_profile,
     input_gradients,
 )
+from freqreg.evaluation.plots import GradientPanel
 from freqreg.evaluation.results.records import ModelScores
+from freqreg.frequency_bias import log_low_frequency_bias
 
 
 @dataclass(frozen=True, eq=False)
 class Portrait:
-    """The frequencies of a model's input gradients J and of its images, and one J.
+    """The frequencies of a model's input gradients J and of its images, and one J."""
 
-    Args:
-        spectrum: mean magnitude spectrum of J, DC first.
-        images_spectrum: that of the images themselves.
-        gradient: J of the example.
-        image: the example, in [0, 1].
-        shares: of J's power, by radius from 1 up; None in files of before they were kept.
-    """
-
-    spectrum: Float64[Tensor, "rows columns"]
-    images_spectrum: Float64[Tensor, "rows columns"]
-    gradient: Float[Tensor, "channel height width"]
-    image: Float[Tensor, "channel height width"]
+    spectrum: Float64[Tensor, "rows columns"]  # mean magnitude spectrum of J, DC first
+    images_spectrum: Float64[Tensor, "rows columns"]  # that of the images themselves
+    gradient: Float[Tensor, "channel height width"]  # J of the example
+    image: Float[Tensor, "channel height width"]  # the example, in [0, 1]
+    # of J's power, by radius from 1 up; None in files of before they were kept
     shares: Float64[Tensor, " radii"] | None = None
 
     @classmethod
@@ -43,14 +38,7 @@ class Portrait:
         *,
         batch_size: int = 64,
     ) -> "Portrait":
-        """The portrait of a model in eval mode; the example is the first image.
-
-        Args:
-            model: maps images in [0, 1] to logits.
-            images: uint8, or floats in [0, 1].
-            labels: their classes.
-            batch_size: images in one pass.
-        """
+        """The portrait of a model in eval mode; the example is the first image."""
         batches = zip(images.split(batch_size), labels.split(batch_size), strict=True)
         (gradient,) = input_gradients(model, [(images[:1], labels[:1])])
         profile = gradient_profile(model, batches)
@@ -61,6 +49,11 @@ class Portrait:
             image=unit_range(images[:1])[0].float().cpu(),
             shares=profile.shares,
         )
+
+    def panel(self, name: str, log_b_low: float | None = None) -> GradientPanel:
+        """Its column in a figure; None: the log B_low that its spectrum has."""
+        bias = log_low_frequency_bias(self.spectrum).item() if log_b_low is None else log_b_low
+        return GradientPanel(name, self.spectrum, bias, self.gradient)
 
     def save(self, path: Path, *, of: ModelScores) -> None:
         """Write it, with the digest of the weights that it is of."""

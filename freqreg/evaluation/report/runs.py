@@ -18,22 +18,15 @@ from freqreg.evaluation.results.records import Entry, ModelScores, RecordError, 
 
 @dataclass(frozen=True)
 class ReportedRun:
-    """A trained model and what was measured of it.
+    """A trained model and what was measured of it."""
 
-    Args:
-        record: its scores; of those in both files, the ones of `freqreg evaluate`.
-        files: where they are from.
-        config: config.json of its run; empty where there is none.
-        seconds_per_step: of its training, where known.
-        portrait: its spectrum and input gradient, where they were kept.
-        heat_map: its errors by frequency of noise, where `freqreg profile` left them.
-    """
-
-    record: ModelScores
-    files: tuple[Path, ...]
+    record: ModelScores  # its scores; of those in both files, the ones of `freqreg evaluate`
+    files: tuple[Path, ...]  # where they are from
+    # config.json of its run; empty where there is none
     config: Mapping[str, Any] = field(default_factory=dict)
-    seconds_per_step: float | None = None
-    portrait: Portrait | None = None
+    seconds_per_step: float | None = None  # of its training, where known
+    portrait: Portrait | None = None  # its spectrum and input gradient, where they were kept
+    # its errors by frequency of noise, where `freqreg profile` left them
     heat_map: HeatMap | None = None
 
     @property
@@ -62,10 +55,9 @@ class ReportedRun:
 def read_runs(places: Iterable[Path]) -> list[ReportedRun]:
     """All models that files in these places tell of, each once.
 
-    Args:
-        places: JSON files, or folders with such at any depth: records of `freqreg evaluate`, and
-            results.json of recipes. To these models belong the heat maps in files that `freqreg
-            profile` left there. Other files are passed over.
+    Places are JSON files, or folders with such at any depth: records of `freqreg evaluate`, and
+    results.json of recipes. To these models belong the heat maps in files that `freqreg profile`
+    left there. Other files are passed over.
 
     Raises:
         SettingError: a place does not exist, none has anything to report, or two files tell

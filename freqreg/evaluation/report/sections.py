@@ -1,10 +1,8 @@
 """What a report says of one data set, section by section; one without numbers is left out."""
 
-import tomllib
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.resources import files
 
-from freqreg.evaluation.report.blocks import Block, Chapter, Points, Section, Table, Text
+from freqreg.evaluation.report.blocks import WORDS, Block, Chapter, Picture, Section, Table
 from freqreg.evaluation.report.conditions import condition_table, missing_lines, version_lines
 from freqreg.evaluation.report.figures import (
     gradients_picture,
@@ -26,20 +24,12 @@ from freqreg.evaluation.report.tables import (
 from freqreg.evaluation.report.tradeoff import comparisons, tradeoff_table
 from freqreg.evaluation.results.paper import DATASETS, published, tables_of
 
-_CONTENT = tomllib.loads(
-    files("freqreg.evaluation.report").joinpath("sections.toml").read_text(encoding="utf-8")
-)
-NOTES = {name: " ".join(text.split()) for name, text in _CONTENT["notes"].items()}
+NOTES = {name: " ".join(text.split()) for name, text in WORDS["notes"].items()}
 """What is said beside the numbers, of several sections or under conditions."""
 
 
 def chapter(name: str, runs: Sequence[ReportedRun]) -> Chapter:
-    """All about the runs on one data set of one preset.
-
-    Args:
-        name: begins the names of figure files.
-        runs: with the same `dataset` and `preset`.
-    """
+    """All about the runs on one data set of one preset; `name` begins the names of figure files."""
     dataset = runs[0].dataset
     own = grouped(runs)
     groups, compared = with_published(own, dataset), comparisons(own, dataset)
@@ -62,9 +52,7 @@ def chapter(name: str, runs: Sequence[ReportedRun]) -> Chapter:
         "seeds": seed_tables(own),
         "conditions": (condition_table(own), *_footing(groups)),
     }
-    sections = (
-        _section(blocks[key], dataset, **about) for key, about in _CONTENT["sections"].items()
-    )
+    sections = (_section(blocks[key], dataset, **about) for key, about in WORDS["sections"].items())
     return Chapter(chapter_title(runs[0]), tuple(s for s in sections if s is not None))
 
 
@@ -74,23 +62,23 @@ def chapter_title(run: ReportedRun) -> str:
     return f"{title}, preset {run.preset}" if run.preset else title
 
 
-def _warnings(dataset: str, preset: str) -> Iterator[Text]:
+def _warnings(dataset: str, preset: str) -> Iterator[str]:
     if dataset in DATASETS and preset not in ("", "paper"):
-        yield Text(NOTES["smaller"].format(preset=preset))
-    yield Text(NOTES["collapsed"])
+        yield NOTES["smaller"].format(preset=preset)
+    yield NOTES["collapsed"]
     if published(dataset, STANDARD, "seconds") is not None:
-        yield Text(NOTES["costs"])
+        yield NOTES["costs"]
 
 
 def _heat_maps(name: str, groups: Sequence[Group]) -> Iterator[Block]:
     for conditions, picture in heat_map_pictures(name, groups):
-        yield Text(NOTES["heat_maps"].format(conditions=conditions))
+        yield NOTES["heat_maps"].format(conditions=conditions)
         yield picture
 
 
 def _shares(name: str, groups: Sequence[Group]) -> Iterator[Block | None]:
     if any(map(has_shares, groups)):
-        yield Text(NOTES["shares"])
+        yield NOTES["shares"]
         yield shares_picture(name, groups)
 
 
@@ -98,7 +86,7 @@ def _footing(groups: Sequence[Group]) -> Iterator[Block]:
     lists = {"Measured with:": version_lines(groups), "Missing:": missing_lines(groups)}
     for title, lines in lists.items():
         if lines:
-            yield from (Text(title), Points(lines))
+            yield from (title, lines)
 
 
 def _section(
@@ -111,8 +99,8 @@ def _section(
 ) -> Section | None:
     """The section, with the numbers of the paper's tables; None where nothing has numbers."""
     told = [b for b in blocks if b is not None and not (isinstance(b, Table) and not b.rows)]
-    if all(isinstance(block, Text | Points) for block in told):
+    if not any(isinstance(block, Table | Picture) for block in told):
         return None
     own = ", ".join(str(number) for number in tables_of(dataset) if number in tables)
-    texts = [Text(" ".join(note.split()))] if note else []
+    texts = [" ".join(note.split())] if note else []
     return Section(f"{title} (Table {own})" if own else title, (*texts, *told))

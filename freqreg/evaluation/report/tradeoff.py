@@ -8,9 +8,9 @@ from pandas import DataFrame, Series
 from freqreg.evaluation.corruptions.names import GROUPS
 from freqreg.evaluation.metrics.rank_correlation import rank_correlation
 from freqreg.evaluation.report.blocks import Table, TableCell
-from freqreg.evaluation.report.cells import signed
 from freqreg.evaluation.report.groups import Group, baseline_of
 from freqreg.evaluation.report.numbers import CORRUPTION_ROWS
+from freqreg.evaluation.report.tables import signed
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW, published
 
 CATEGORIES = {name: category for category, names in GROUPS.items() for name in names}
@@ -21,17 +21,12 @@ PAPER = "the paper's"
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """A method and what it is compared with, both by their labels.
+    """A method and what it is compared with, both by their labels."""
 
-    Args:
-        method: the label of one.
-        baseline: the label of the other.
-        changes: accuracy minus the baseline's in points, of means over seeds: a row for each of at
-            least two corruptions, a column for ours, and one for the paper's where it has them.
-    """
-
-    method: str
-    baseline: str
+    method: str  # the label of one
+    baseline: str  # the label of the other
+    # accuracy minus the baseline's in points, of means over seeds: a row for each of at least two
+    # corruptions, a column for ours, and one for the paper's where it has them
     changes: DataFrame
 
 
@@ -50,12 +45,7 @@ def comparisons(groups: Sequence[Group], dataset: str) -> list[Comparison]:
 
 
 def correlation(changes: Series, *, without: Iterable[str] = ()) -> float:
-    """Spearman's rank correlation of changes with the corruptions' own log B_low.
-
-    Args:
-        changes: by corruption.
-        without: corruptions to leave out.
-    """
+    """Spearman's rank correlation of changes with the corruptions' own log B_low."""
     kept = changes.dropna().drop(list(without), errors="ignore")
     return rank_correlation([CORRUPTION_LOG_B_LOW[name] for name in kept.index], kept)
 

@@ -25,7 +25,8 @@ class Journal:
         self._file, self._numbers = file, {}
         if file is None:
             return
-        header, *lines = _whole_lines(file) or [json.dumps(about)]
+        whole = file.read_text().split("\n")[:-1] if file.exists() else []
+        header, *lines = whole or [json.dumps(about)]
         if json.loads(header) != about:
             raise InputError(
                 f"{file} is about {header}, not {json.dumps(about)}: other data, settings or "
@@ -47,7 +48,3 @@ class Journal:
         if self._file is not None:
             with self._file.open("a") as file:
                 file.write(json.dumps(numbers) + "\n")
-
-
-def _whole_lines(file: Path) -> list[str]:
-    return file.read_text().split("\n")[:-1] if file.exists() else []

@@ -15,29 +15,10 @@ _CONTENT: dict[str, Any] = json.loads(
 
 SOURCE: str = _CONTENT["source"]
 
-DATASETS = {
-    "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100",
-    "svhn": "SVHN",
-    "tiny_imagenet": "Tiny ImageNet",
-}
+DATASETS: dict[str, str] = _CONTENT["datasets"]
 """The data sets of the paper, as people call them."""
 
-METHODS = {
-    "standard": "standard",
-    "jafr": "JaFR",
-    "jafr-": "JaFR(-)",
-    "fourier-low": "Fourier low",
-    "fourier-high": "Fourier high",
-    "fgsm": "FGSM AT",
-    "fgsm+jafr-": "FGSM AT + JaFR(-)",
-    "fgsm+jafr": "FGSM AT + JaFR",
-    "fgsm+gradalign": "FGSM AT + GradAlign",
-    "nfgsm": "N-FGSM AT",
-    "nfgsm+fourier-low": "N-FGSM AT + Fourier low",
-    "pgd2": "PGD-2 AT",
-    "pgd": "PGD AT",
-}
+METHODS: dict[str, str] = _CONTENT["methods"]
 """The recipes' methods as people call them, in the paper's order."""
 
 RELATIVE_COST = "relative cost"
@@ -49,34 +30,21 @@ CORRUPTION_LOG_B_LOW: dict[str, float] = _CONTENT["corruption_log_b_low"]
 
 @dataclass(frozen=True)
 class Published:
-    """A figure of the paper.
+    """A figure of the paper."""
 
-    Args:
-        table: its number.
-        mean: over seeds; accuracies and mCE in percent.
-        std: over seeds, where printed.
-    """
-
-    table: int
-    mean: float
-    std: float | None = None
+    table: int  # its number
+    mean: float  # over seeds; accuracies and mCE in percent
+    std: float | None = None  # over seeds, where printed
 
 
 @dataclass(frozen=True)
 class Erratum:
-    """What seems to be misprinted.
+    """What seems to be misprinted."""
 
-    Args:
-        where: in the paper.
-        note: what is wrong with it.
-        score: of the figures concerned, if they are figures.
-        methods: whose.
-    """
-
-    where: str
-    note: str
-    score: str | None = None
-    methods: tuple[str, ...] = ()
+    where: str  # in the paper
+    note: str  # what is wrong with it
+    score: str | None = None  # of the figures concerned, if they are figures
+    methods: tuple[str, ...] = ()  # whose
 
     def concerns(self, figure: Published, method: str, score: str) -> bool:
         """Whether this figure is in doubt."""
@@ -99,17 +67,13 @@ def published(dataset: str, method: str, score: str) -> Published | None:
             V100), `RELATIVE_COST`, or "corruption/NAME".
     """
     if score == RELATIVE_COST:
-        return _relative_cost(dataset, method)
+        own, plain = (published(dataset, of, "seconds") for of in (method, "standard"))
+        return own and plain and Published(own.table, own.mean / plain.mean)
     for table in _CONTENT["tables"]:
         figure = table["methods"].get(method, {}).get(score)
         if table["dataset"] == dataset and figure is not None:
             return Published(table["table"], *figure)
     return None
-
-
-def _relative_cost(dataset: str, method: str) -> Published | None:
-    own, plain = (published(dataset, of, "seconds") for of in (method, "standard"))
-    return None if own is None or plain is None else Published(own.table, own.mean / plain.mean)
 
 
 def tables_of(dataset: str) -> dict[int, str]:

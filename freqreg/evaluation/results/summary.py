@@ -50,10 +50,7 @@ def catastrophic_overfitting(
 def corruption_accuracy(record: ModelScores, name: str, *, kind: str = CORRUPTION) -> float | None:
     """Accuracy under a corruption, mean over severities; None where it was not measured.
 
-    Args:
-        record: of a model.
-        name: one of `CORRUPTIONS`.
-        kind: `CORRUPTION`, or `RECALIBRATED` for recalibrated batch norm statistics.
+    `kind` is `CORRUPTION`, or `RECALIBRATED` for recalibrated batch norm statistics.
     """
     entry = record.scores.get(f"{kind}/{name}")
     return None if entry is None else fmean(entry.values.values())
@@ -108,25 +105,20 @@ def mean_corruption_error(record: ModelScores, baseline: ModelScores) -> float |
 def incomparable(record: ModelScores, other: ModelScores) -> list[str]:
     """In what the conditions of two records differ: images, and settings of corruptions."""
     images = [{name: r.about.get(name) for name in ("images", "data")} for r in (record, other)]
+    names = [f"{CORRUPTION}/{name}" for name in CORRUPTIONS]
     pairs = [
         (record.scores[name].settings, other.scores[name].settings)
-        for name in _shared(record, other)
+        for name in names
+        if name in record.scores and name in other.scores
     ]
     texts = [differences(*pair, between=" and ") for pair in (images, *pairs)]
     return list(dict.fromkeys(chain.from_iterable(texts)))
 
 
-def _shared(record: ModelScores, other: ModelScores) -> list[str]:
-    names = (f"{CORRUPTION}/{name}" for name in CORRUPTIONS)
-    return [name for name in names if name in record.scores and name in other.scores]
-
-
 def summary(record: ModelScores, baseline: ModelScores | None = None) -> Values:
     """The headline numbers of a model that were measured; accuracies from 0 to 1.
 
-    Args:
-        record: of the model.
-        baseline: what mCE is relative to, which is left out where they cannot be compared.
+    mCE, relative to the baseline, is left out where the two cannot be compared.
     """
     attacks = ("fgsm", "pgd", "pgd-max-loss", "cw", "autoattack", "square", "transfer")
     found: dict[str, float | None] = {

@@ -19,12 +19,7 @@ UNITLESS = ("log B_low", "mCE")
 
 
 def score_table(records: Sequence[ModelScores], baseline: ModelScores | None = None) -> Table:
-    """A column for each model, a row for each headline number; accuracies in percent.
-
-    Args:
-        records: of the models.
-        baseline: what mCE is relative to.
-    """
+    """A column for each model, a row for each headline number; accuracies in percent."""
     table = Table("", *(_heading(record) for record in records))
     for name, values in _numbers(records, baseline).items():
         table.add_row(str(name), *(_cell(name, value) for value in values))
@@ -36,8 +31,7 @@ def score_table(records: Sequence[ModelScores], baseline: ModelScores | None = N
 def seed_table(records: Sequence[ModelScores], baseline: ModelScores | None = None) -> Table | None:
     """Mean ± standard deviation over training seeds, and every value, for each method.
 
-    Returns:
-        None where no method has several models.
+    None where no method has several models.
     """
     table = Table("method", "", "mean ± std", "every seed")
     for method, numbers in _numbers(records, baseline).groupby(level=0, sort=False):

@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from jaxtyping import Shaped
 from torch import Tensor
 
+from freqreg._tensors import sent
+
 
 @dataclass(frozen=True)
 class RandomCropAndFlip:
@@ -12,13 +14,10 @@ class RandomCropAndFlip:
 
     The draws come from a CPU generator, so that a run repeats on any device; the batch, bytes or
     floats, is indexed once where it lies.
-
-    Args:
-        padding: rows and columns of zeros added on each side before cropping.
-        flip: mirror each image left to right with probability 1/2 (the paper: not on SVHN).
     """
 
-    padding: int = 4
+    padding: int = 4  # rows and columns of zeros added on each side before cropping
+    # mirror each image left to right with probability 1/2 (the paper: not on SVHN)
     flip: bool = True
 
     def __call__(
@@ -26,13 +25,14 @@ class RandomCropAndFlip:
     ) -> Shaped[Tensor, "batch channels height width"]:
         """The batch with each image at its own random offset; dtype and device are kept."""
         batch = len(images)
-        offsets = torch.randint(2 * self.padding + 1, (2, batch), generator=generator)
-        cropped = self._crop(images, *offsets.to(images.device, non_blocking=True))
+        draws = torch.randint(2 * self.padding + 1, (2, batch), generator=generator)
+        if self.flip:
+            draws = torch.cat([draws, torch.rand(1, batch, generator=generator) < 0.5])
+        top, left, *mirrored = sent(draws, images.device)
+        cropped = self._crop(images, top, left)
         if not self.flip:
             return cropped
-        mirrored = torch.rand(batch, 1, 1, 1, generator=generator) < 0.5
-        mirrored = mirrored.to(images.device, non_blocking=True)
-        return torch.where(mirrored, cropped.flip(-1), cropped)
+        return torch.where(mirrored[0][:, None, None, None] > 0, cropped.flip(-1), cropped)
 
     def _crop(self, images: Tensor, top: Tensor, left: Tensor) -> Tensor:
         height, width = images.shape[-2:]

@@ -1,6 +1,7 @@
 """What a run writes beside its model: config.json at its begin, results.json at its end."""
 
 import json
+import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,21 +16,13 @@ from recipe.results.measures import Measures
 
 @dataclass(frozen=True)
 class BestModel:
-    """Figures of a run's best model, which is not the reported one.
+    """Figures of a run's best model, which is not the reported one."""
 
-    Args:
-        step: after how many optimizer steps it was found.
-        pgd: its accuracy under PGD on the images that it was chosen by.
-        images: how many these are.
-        held_out: whether they are kept out of training.
-        measures: as of the last model.
-    """
-
-    step: int
-    pgd: float
-    images: int
-    held_out: bool
-    measures: Measures
+    step: int  # after how many optimizer steps it was found
+    pgd: float  # its accuracy under PGD on the images that it was chosen by
+    images: int  # how many these are
+    held_out: bool  # whether they are kept out of training
+    measures: Measures  # as of the last model
 
 
 @dataclass(frozen=True)
@@ -106,3 +99,13 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
 def as_json(content: Mapping[str, Any]) -> str:
     """What a file says, a line for each entry."""
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def current_commit() -> str | None:
+    """The commit of the repository that the recipes lie in; None outside of one."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()

@@ -64,10 +64,6 @@ From = Annotated[
 ]
 """A value that --help shows with its source."""
 
-paper = Source.PAPER
-"""What the paper states; it wins over its published code."""
-published_code = Source.CODE
-"""What the code published with the paper has, where the paper is silent."""
 our_choice = Source.OURS
 """What neither states; the note says why it is so."""
 
@@ -155,20 +151,13 @@ Changes = Mapping[str, Sourced[Any]]
 
 @dataclass(frozen=True)
 class Experiment:
-    """The settings for one data set: those of the paper, what methods change, and presets.
+    """The settings for one data set: those of the paper, what methods change, and presets."""
 
-    Args:
-        name: of the recipe and of its folder of runs.
-        title: of the data set, for people.
-        base: what holds unless a method or a preset says otherwise.
-        by_method: what the paper or its code sets for single methods.
-        presets: what a preset changes, for all methods; "paper" changes nothing.
-    """
-
-    name: str
-    title: str
-    base: Settings
-    by_method: Mapping[Method, Changes]
+    name: str  # of the recipe and of its folder of runs
+    title: str  # of the data set, for people
+    base: Settings  # what holds unless a method or a preset says otherwise
+    by_method: Mapping[Method, Changes]  # what the paper or its code sets for single methods
+    # what a preset changes, for all methods; "paper" changes nothing
     presets: Mapping[Preset, Changes]
 
     def settings(self, method: Method, chosen: Preset, changes: Changes | None = None) -> Settings:

@@ -35,13 +35,7 @@ def _sourced(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
 def parsed(
     kind: type[T], defaults: Callable[[T], Settings], description: str | None
 ) -> tuple[T, Settings]:
-    """A program's own options, and the settings that they choose with the changes given beside.
-
-    Args:
-        kind: a class of options.
-        defaults: the settings that such options choose.
-        description: of the program.
-    """
+    """A program's own options, and the settings that they choose with the changes given beside."""
     own, _ = tyro.cli(kind, return_unknown_args=True, add_help=False, config=CONFIG)
     both = make_dataclass("Both", [("run", kind), ("settings", Settings, defaults(own))])
     found = tyro.cli(both, description=description, config=CONFIG, registry=registry)

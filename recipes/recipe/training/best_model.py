@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from accelerate.utils import broadcast_object_list
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -17,7 +16,6 @@ from freqreg.evaluation.inputs.labelled_images import LabelledImages, first_rows
 from freqreg.evaluation.inputs.models import CONFIG, WEIGHTS
 from recipe.results.files import as_json
 from recipe.settings.experiment import Settings
-from recipe.training.attack_warmup import WarmUpTrainer
 
 BEST = "best"
 """Folder of the best model in its run's."""
@@ -27,22 +25,15 @@ Weights = Mapping[str, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """By what models of a run are compared: accuracy under PGD on the same images each time.
+    """By what models of a run are compared: accuracy under PGD on the same images each time."""
 
-    Args:
-        model: a copy of the network, whose weights are overwritten: the one in training, its
-            modes and statistics are left alone.
-        images: as they are, not augmented.
-        held_out: whether they are kept out of training.
-        attack: drawn from the same seed each time.
-        every: optimizer steps between comparisons; the last step has one as well.
-    """
-
+    # a copy of the network, whose weights are overwritten: the one in training, its modes and
+    # statistics are left alone
     model: nn.Module
-    images: LabelledImages
-    held_out: bool
-    attack: PGDAttack
-    every: int
+    images: LabelledImages  # as they are, not augmented
+    held_out: bool  # whether they are kept out of training
+    attack: PGDAttack  # drawn from the same seed each time
+    every: int  # optimizer steps between comparisons; the last step has one as well
 
     def is_due(self, step: int, *, last: int) -> bool:
         """Whether the model after `step` optimizer steps, of `last`, is compared."""
@@ -60,12 +51,8 @@ def selection(
 ) -> Selection | None:
     """How the best model is chosen; None where the settings switch that off.
 
-    Args:
-        model: the network; it is copied.
-        train: all train images, those that the settings leave out of training too. The first
-            of these are chosen by where there are enough, else the first that are trained on,
-            as in the published code.
-        device: where the copy is attacked.
+    Of all train images the first that are not trained on choose where there are enough, else the
+    first that are, as in the published code. The network is copied to the device.
     """
     if not settings.best_every.value:
         return None
@@ -98,46 +85,3 @@ class Best:
             save_file(dict(self.weights), beside, metadata={"format": "pt"})
         named = {**config, "method": f"{config['method']} (best)", "step": self.step}
         write_text(folder / CONFIG, as_json(named))
-
-
-class BestKeepingTrainer(WarmUpTrainer):
-    """A trainer that keeps the best model by a selection; checkpoints have it too.
-
-    Args:
-        selection: None keeps none.
-        args: as of `WarmUpTrainer`.
-        kwargs: as of `WarmUpTrainer`.
-    """
-
-    def __init__(self, selection: Selection | None, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.selection = selection
-        self.best: Best | None = None
-
-    def after_step(self) -> None:
-        """Compare the model with the best so far, where that is due."""
-        super().after_step()
-        step = self.progress.step
-        if self.selection is not None and self.selection.is_due(step, last=self.total_steps):
-            with self.untimed():
-                self._compare(self.selection, step)
-
-    def _compare(self, selection: Selection, step: int) -> None:
-        weights = cast(Weights, self.accelerator.get_state_dict(self.model))
-        correct = selection.correct(weights) if self.accelerator.is_main_process else 0
-        (correct,) = broadcast_object_list([correct])  # others' batch norms saw other images
-        if self.best is None or correct > self.best.correct:
-            self.best = Best(step, correct, {name: _kept(w) for name, w in weights.items()})
-
-    def state(self) -> dict[str, Any]:
-        """With the best model."""
-        return super().state() | {"best": None if self.best is None else vars(self.best)}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """With the best model."""
-        super().restore(state)
-        self.best = None if state["best"] is None else Best(**state["best"])
-
-
-def _kept(weights: Tensor) -> Tensor:
-    return weights.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)

@@ -9,11 +9,7 @@ from freqreg.evaluation.inputs.models import NETWORKS, TIMM
 def network_kwargs(name: str, *, num_classes: int, width: int, image_size: int) -> dict[str, Any]:
     """Arguments of `build_network` for square images in [0, 1] and fresh weights.
 
-    Args:
-        name: "preact_resnet18", as published, or "timm/NAME" for any network of timm.
-        num_classes: number of logits.
-        width: channels of PreAct-ResNet-18's first stage; timm's names carry their size.
-        image_size: which some of timm's networks are built for.
+    `width` is of PreAct-ResNet-18's first stage; timm's names carry their size.
     """
     if name.startswith(TIMM):
         return {"num_classes": num_classes, **_fixed_size(name.removeprefix(TIMM), image_size)}

@@ -26,10 +26,8 @@ def objective(
 ) -> Objective:
     """The objective that a method trains, for square images of `image_size` pixels.
 
-    A method is named by its parts: adversarial training, then a regularizer.
-
-    Args:
-        strength: of adversarial training in a warm-up: share of FGSM's step and PGD's radius.
+    A method is named by its parts: adversarial training, then a regularizer. In a warm-up, FGSM's
+    step and PGD's radius have a share of their size, `strength`.
     """
     parts = method.split("+")
     found = [_regularizer(part, settings, image_size) for part in parts]

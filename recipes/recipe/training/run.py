@@ -18,15 +18,14 @@ from freqreg.evaluation.inputs.models import build_network, load_model, use_diff
 from freqreg.evaluation.metrics.accuracy import accuracy
 from freqreg.evaluation.results.environment import versions
 from recipe.data.augment import RandomCropAndFlip
-from recipe.results.commit import current_commit
-from recipe.results.files import RESULTS, BestModel, Results, begin
+from recipe.results.files import RESULTS, BestModel, Results, begin, current_commit
 from recipe.results.measures import Measures, measures_of
 from recipe.results.model_card import CARD, card
 from recipe.settings.experiment import Method, Settings
-from recipe.training.best_model import BEST, BestKeepingTrainer, selection
+from recipe.training.best_model import BEST, selection
 from recipe.training.networks import network_kwargs
 from recipe.training.objectives import objective
-from recipe.training.optimizer import make_optimizer
+from recipe.training.trainer import RecipeTrainer, make_optimizer
 
 WATCHED_IMAGES = 1000
 
@@ -35,27 +34,20 @@ logger = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Run:
-    """What is trained, how, and where it goes.
+    """What is trained, how, and where it goes."""
 
-    Args:
-        experiment: name of the data set's recipe.
-        streamed: train by `objective.losses`, one graph alive at a time.
-        checkpoint_every: optimizer steps between checkpoints.
-        published: the method's settings in the preset paper, which the model's card compares
-            with; None where there are none.
-        keep_freed_memory: as of the trainer.
-    """
-
-    experiment: str
+    experiment: str  # name of the data set's recipe
     method: Method
     settings: Settings
     seed: int
     folder: Path
     preset: str = ""
-    streamed: bool = False
-    checkpoint_every: int = 200
+    streamed: bool = False  # train by `objective.losses`, one graph alive at a time
+    checkpoint_every: int = 200  # optimizer steps between checkpoints
+    # the method's settings in the preset paper, which the model's card compares with; None where
+    # there are none
     published: Settings | None = None
-    keep_freed_memory: bool = True
+    keep_freed_memory: bool = True  # as of the trainer
 
     def network(self, train: LabelledImages) -> dict[str, Any]:
         """Name and arguments for `build_network`, as they stand in config.json."""
@@ -119,11 +111,24 @@ def perform(
 
 
 def measured(
-    run: Run, trainer: BestKeepingTrainer, test: LabelledImages, config: dict[str, Any]
+    run: Run, trainer: RecipeTrainer, test: LabelledImages, config: dict[str, Any]
 ) -> Results:
-    """The results of a trained run, of the weights in its folder."""
-    progress = trainer.progress
-    last = _measures(run, run.folder, test, trainer)
+    """The results of a trained run, of the weights in its folder; the best may be the last."""
+
+    def measures(folder: Path) -> Measures:
+        loaded = load_model(folder, device=trainer.accelerator.device)
+        return measures_of(loaded, test, run.settings)
+
+    progress, best, chosen_by = trainer.progress, trainer.best, trainer.selection
+    last, kept = measures(run.folder), None
+    if best is not None and chosen_by is not None:
+        kept = BestModel(
+            step=best.step,
+            pgd=best.correct / len(chosen_by.images),
+            images=len(chosen_by.images),
+            held_out=chosen_by.held_out,
+            measures=last if best.step == progress.step else measures(run.folder / BEST),
+        )
     return Results(
         method=run.method,
         measures=last,
@@ -132,42 +137,14 @@ def measured(
         history=progress.history,
         config=config,
         commit=current_commit(),
-        best=best_model(run, trainer, test, last),
+        best=kept,
     )
-
-
-def best_model(
-    run: Run, trainer: BestKeepingTrainer, test: LabelledImages, last: Measures
-) -> BestModel | None:
-    """The figures of the best model, which may be the last."""
-    best, selection = trainer.best, trainer.selection
-    if best is None or selection is None:
-        return None
-    is_last = best.step == trainer.progress.step
-    return BestModel(
-        step=best.step,
-        pgd=best.correct / len(selection.images),
-        images=len(selection.images),
-        held_out=selection.held_out,
-        measures=last if is_last else _measures(run, run.folder / BEST, test, trainer),
-    )
-
-
-def _measures(
-    run: Run, folder: Path, test: LabelledImages, trainer: BestKeepingTrainer
-) -> Measures:
-    loaded = load_model(folder, device=trainer.accelerator.device)
-    return measures_of(loaded, test, run.settings)
 
 
 def make_trainer(
     run: Run, train: LabelledImages, test: LabelledImages, accelerator: Accelerator
-) -> BestKeepingTrainer:
-    """The trainer of a run, with a model of fresh weights.
-
-    Args:
-        train: all train images; the settings say how many are trained on.
-    """
+) -> RecipeTrainer:
+    """The trainer of a run on so many of all train images as it says, with fresh weights."""
     settings = run.settings
     accelerator.free_memory()  # of an earlier run: it would be saved with this one
     set_seed(run.seed, device_specific=True)
@@ -180,12 +157,13 @@ def make_trainer(
         shuffle=True,
         drop_last=True,
         collate_fn=lambda batch: batch,
+        pin_memory=accelerator.device.type == "cuda",
     )
-    return BestKeepingTrainer(
-        selection(model, train, settings, accelerator.device),
+    accelerator.dataloader_config.non_blocking = True
+    return RecipeTrainer(
+        settings,
         lambda strength: objective(run.method, settings, train.pixels.shape[-1], strength=strength),
-        settings.warmup_epochs.value,
-        settings.penalty_share.value,
+        selection(model, train, settings, accelerator.device),
         model,
         make_optimizer(model, settings),
         loader,

@@ -7,8 +7,11 @@ The first writes the page anew from settings and stored figures; the second meas
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import cifar10
 import cifar100
@@ -16,15 +19,30 @@ import photos
 import svhn
 import tiny_imagenet
 import torch
+from pandas import DataFrame
 from recipe.command_line import show_log
 from recipe.photographs import load_photographs
+from recipe.settings.experiment import METHODS, Experiment, Method, Preset, Source
 
 from freqreg.evaluation.results.environment import versions
-from study.deviations.measure import Scene, measured
-from study.deviations.page import page
+from study.deviations import measure
+from study.deviations.measure import UNITS, Effect, Scene, measured
+from study.pages import rendered
 
 PAGE = Path(__file__).parents[3] / "docs" / "recipe-cards.md"
 EXPERIMENTS = tuple(recipe.EXPERIMENT for recipe in (cifar10, cifar100, svhn, tiny_imagenet))
+
+REASONS: Mapping[str, str] = {
+    **dict.fromkeys(("train_images", "batch_size", "width", "epochs", "best_every"), "two cores"),
+    **dict.fromkeys(("attack_steps", "attack_restarts", "attacked_images"), "two cores"),
+    "warmup_epochs": "about a third of the epochs, as published",
+    "max_learning_rate": "one for all methods, so that they can be compared",
+    "absolute_floor": "the size of gradients, and so batch and loss scale, should not matter",
+    "alpha_shift": "equation 8 has none",
+    "batch_norm": "probes should leave no trace in the model",
+    "attack_select": "an image counts as broken if any restart breaks it",
+}
+"""Why the preset mini sets what it sets."""
 
 
 @dataclass(frozen=True)
@@ -50,3 +68,65 @@ def main(arguments: Arguments) -> None:
         record = {"conditions": conditions, "ours": ours, "effects": effects}
         figures.write_text(json.dumps(record, indent=1) + "\n")
     PAGE.write_text(page(EXPERIMENTS, json.loads(figures.read_text())))
+
+
+def page(experiments: Iterable[Experiment], record: Mapping[str, Any]) -> str:
+    """The page as Markdown; the record has the `conditions` of measuring, and the figures."""
+    filters = {"choices": choices, "changes": changes, "effect": effect_text}
+    template = Path(__file__).with_name("page.md")
+    return rendered(template, filters, experiments=experiments, measure=measure, **record)
+
+
+def effect_text(effect: Effect) -> str:
+    """Means, and the range over seeds."""
+    return "; ".join(
+        f"{UNITS[name]} {_signed(fmean(values))} ({_signed(min(values))} to {_signed(max(values))})"
+        for name, values in effect.items()
+    )
+
+
+def changed_by(experiment: Experiment, preset: Preset) -> list[str]:
+    """Names of the settings that a preset changes for some method."""
+    pairs = [[experiment.settings(m, p).values() for p in (preset, "paper")] for m in METHODS]
+    return [name for name in pairs[0][0] if any(own[name] != theirs[name] for own, theirs in pairs)]
+
+
+def choices(experiment: Experiment) -> DataFrame:
+    """What neither the paper nor its code states, with the methods that have it."""
+    rows = [
+        {"setting": f"`{name}`", "value": str(item.value), "methods": method, "why": item.note}
+        for method in METHODS
+        for name, item in vars(experiment.settings(method, "paper")).items()
+        if item.source == Source.OURS
+    ]
+    methods = DataFrame(rows).groupby(["setting", "value", "why"], sort=False).methods.agg(_listed)
+    return methods.reset_index()[["setting", "value", "methods", "why"]]
+
+
+def changes(experiment: Experiment, effects: Mapping[str, Effect]) -> DataFrame:
+    """What the preset mini sets otherwise than the preset paper."""
+    return DataFrame(
+        {
+            "setting": f"`{name}`",
+            "preset paper": _values(experiment, "paper", name),
+            "here": _values(experiment, "mini", name),
+            "reason": REASONS[name],
+            "effect": effect_text(effects[name]) if name in effects else "not measured",
+        }
+        for name in changed_by(experiment, "mini")
+    )
+
+
+def _listed(methods: Iterable[Method]) -> str:
+    found = list(methods)
+    return "all" if len(found) == len(METHODS) else ", ".join(f"`{each}`" for each in found)
+
+
+def _values(experiment: Experiment, preset: Preset, name: str) -> str:
+    """All that methods have, in their order."""
+    found = (experiment.settings(method, preset).values()[name] for method in METHODS)
+    return ", ".join(map(str, dict.fromkeys(found)))
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}" if abs(value) >= 0.01 or value == 0 else f"{value:+.0e}"

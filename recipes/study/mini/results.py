@@ -1,30 +1,42 @@
 """The mini study as one table: a row for each of its runs, whether its file is there or not."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import nan
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from pandas import DataFrame, concat
 from recipe.results.measures import Measures
 from recipe.settings.experiment import Method
 
+from freqreg.evaluation.corruptions.names import CORRUPTIONS, SEVERITIES
 from freqreg.evaluation.results import summary
 from freqreg.evaluation.results.paper import published
 from freqreg.evaluation.results.records import RecordError
+from freqreg.radial import BANDS
+from study.mini.intervals import Estimate, mean_over_seeds
 from study.mini.runs import STAGES, Stage, StudyRun, cells
 from study.mini.scores import collapsed
 
 A_MODEL = 0.15
 """Clean accuracy below which a run is no model."""
 
+ATTACKS = ("pgd", "cw", "autoattack", "square", "transfer")
+
+Pair = tuple[DataFrame, DataFrame]
+"""Runs of two kinds: that of which a claim is made, and what it is compared with."""
+
 FULL = {"penalty_every": 1, "penalty_share": 1.0, "penalty_target": None}
 """All of a penalty."""
 
 NOT_FOUND = {
     **dict.fromkeys(("is_model", "collapsed", "lost"), False),
-    **dict.fromkeys((*Measures.__annotations__, "seconds"), nan),
+    **dict.fromkeys((*Measures.__annotations__, "seconds", *CORRUPTIONS), nan),
+    **dict.fromkeys((f"fourier_sensitivity/{band}" for band in BANDS), nan),
+    **dict.fromkeys((f"{attack}/accuracy" for attack in ATTACKS), nan),
+    "noise/sign": nan,
     **dict.fromkeys(("commit", "versions"), ""),
 }
 """Of a run whose file is not there."""
@@ -36,7 +48,8 @@ def read(folder: Path) -> DataFrame:
     Columns: `stage`, `method`, `seed`, `label` and `files` as in `StudyRun`; its settings; `found`
     (its file is there), `is_model` (it learnt anything), `collapsed` (by the study's words), `lost`
     (by `summary.catastrophic_overfitting`); what `Measures` has; the scores as SCORE/PART;
-    `seconds` of a step, `commit` and `versions`.
+    the accuracy under each corruption in percent, mean over severities, by its name; `seconds` of a
+    step, `commit` and `versions`. NaN where it was not measured.
 
     Raises:
         RecordError: a file is not of the run that it is named after.
@@ -53,13 +66,9 @@ def unplanned(folder: Path) -> list[str]:
 
 
 def select(study: DataFrame, stage: Stage, *methods: Method, **settings: Any) -> DataFrame:
-    """The rows of some methods, one after the other.
+    """The rows of some methods in a stage, one after the other.
 
-    Args:
-        study: as `read` returns it.
-        stage: theirs.
-        methods: theirs.
-        settings: theirs, as a StudyRun changes them; the full penalty's where not given.
+    The settings are those of the full penalty, but for what is given, as a StudyRun changes them.
 
     Raises:
         LookupError: there are no such runs of a method.
@@ -95,6 +104,12 @@ def paired(figures: str | list[str], *groups: DataFrame) -> list[Any]:
     return [model.loc[common, figures] for model in models]
 
 
+def difference(figure: str, pair: Pair, factor: float = 1.0) -> Estimate:
+    """The first kind's figure less the other's, times a factor: the mean over seeds."""
+    own, other = paired(figure, *pair)
+    return mean_over_seeds(factor * (own - other))
+
+
 def published_mean(method: Method, score: str, dataset: str = "cifar10") -> float:
     """The paper's figure; NaN where it prints none."""
     figure = published(dataset, method, score)
@@ -116,10 +131,12 @@ def load(path: Path, run: StudyRun) -> dict[str, Any]:
         content = json.loads(path.read_text())
         config, scores = content["config"], content.get("scores", {})
         found = {**config["settings"], "method": config["method"], "seed": config["seed"]}
+        values = {name: scores[name]["values"] for name in scores}
         figures = {
             **_outcome(Measures(**content["measures"])),
             **content["measures"],
-            **{f"{s}/{part}": v for s in scores for part, v in scores[s]["values"].items()},
+            **{f"{name}/{part}": value for name in values for part, value in values[name].items()},
+            **{name: _accuracy(values.get(f"corruption/{name}")) for name in CORRUPTIONS},
             "seconds": content["seconds_per_step"],
             "commit": content["commit"] or "unknown",
             "versions": ", ".join(f"{name} {value}" for name, value in config["versions"].items()),
@@ -142,9 +159,9 @@ def load(path: Path, run: StudyRun) -> dict[str, Any]:
 
 def _row(folder: Path, run: StudyRun) -> dict[str, Any]:
     path = path_of(folder, run)
-    figures = load(path, run) if path.exists() else NOT_FOUND
     about = {"stage": run.stage, "label": run.label, "files": run.files, "found": path.exists()}
-    return {**about, **_wanted(run), **figures}
+    figures = load(path, run) if path.exists() else {}
+    return {**about, **_wanted(run), **NOT_FOUND, **figures}
 
 
 def _wanted(run: StudyRun) -> dict[str, Any]:
@@ -157,3 +174,10 @@ def _outcome(found: Measures) -> dict[str, bool]:
     lost = summary.catastrophic_overfitting(clean=found.clean, fgsm=found.fgsm, pgd=found.pgd)
     flags = {"collapsed": collapsed(found), "lost": lost}
     return {"is_model": is_model, **{name: is_model and flag for name, flag in flags.items()}}
+
+
+def _accuracy(by_severity: Mapping[str, float] | None) -> float:
+    """In percent, mean over all severities."""
+    if by_severity is None:
+        return nan
+    return 100 * fmean(by_severity[str(severity)] for severity in SEVERITIES)

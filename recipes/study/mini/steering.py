@@ -3,16 +3,11 @@
 from pandas import DataFrame
 from recipe.settings.experiment import Method
 
-from study.mini.claims.band_share import SHARES
-from study.mini.claims.corruption_shifts import (
-    NOISE_AND_BLUR,
-    OTHERS,
-    changes,
-    with_accuracies,
-)
-from study.mini.page.text import number, signed
+from study.mini.claims.corruption_shifts import NOISE_AND_BLUR, OTHERS, changes
+from study.mini.claims.differences import SHARES
 from study.mini.results import paired, select
 from study.mini.runs import BAND, LOW, Stage
+from study.mini.text import number, signed
 
 STEERED: tuple[tuple[Stage, Method, dict[str, float]], ...] = (
     (2, "standard", {}),
@@ -29,9 +24,8 @@ ABSENT = "not run yet"
 
 def steering(study: DataFrame) -> DataFrame:
     """A row for each kind of cell: where its gradients went, and accuracy minus standard's."""
-    rows = with_accuracies(study.reindex(columns=list({*study.columns, *SHARES.values()})))
     return DataFrame(
-        _row(select(rows, stage, method, **settings), select(rows, stage, "standard"))
+        _row(select(study, stage, method, **settings), select(study, stage, "standard"))
         for stage, method, settings in STEERED
     )
 

@@ -1,6 +1,6 @@
 """Whether a claim holds."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,40 +15,24 @@ Outcome = Literal["holds", "does not hold", "undecided"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """A part of a claim, and how it came out.
-
-    Args:
-        claim: what is claimed.
-        outcome: by the rule in rules.md.
-        reason: the figures that decide it, in a line.
-        files: that the figures come from.
-    """
+    """A part of a claim, and how it came out by the rule in rules.md."""
 
     claim: str
     outcome: Outcome
-    reason: str
-    files: tuple[str, ...] = ()
+    reason: str  # the figures that decide it, in a line
+    files: tuple[str, ...] = ()  # that these come from
 
 
 @dataclass(frozen=True)
 class Claim:
     """A claim of the paper's, or of ours: it holds if each part does, and does not if one does not.
 
-    Args:
-        letter: by which it is called.
-        title: what is claimed.
-        images: what was done to them beforehand.
-        parts: the parts, judged.
-        shown: tables, and what else its text in page.md is filled with, by name.
-        figures: by the names of their files.
+    page.md has its title and its text.
     """
 
-    letter: str
-    title: str
-    images: str
     parts: tuple[Verdict, ...]
-    shown: Mapping[str, Any] = field(default_factory=dict)
-    figures: Mapping[str, Figure] = field(default_factory=dict)
+    shown: Mapping[str, Any] = field(default_factory=dict)  # tables, and what else the text has
+    figures: Mapping[str, Figure] = field(default_factory=dict)  # by the names of their files
 
     @property
     def outcome(self) -> Outcome:
@@ -58,18 +42,18 @@ class Claim:
 
 def together(outcomes: Iterable[Outcome]) -> Outcome:
     """All hold, or one does not, or else it is undecided."""
-    found = set(outcomes)
-    if "does not hold" in found:
-        return "does not hold"
-    return "holds" if found == {"holds"} else "undecided"
+    return _decided(set(outcomes), by_one="does not hold", by_all="holds")
 
 
 def any_of(outcomes: Iterable[Outcome]) -> Outcome:
     """One holds, or none does, or else it is undecided."""
-    found = set(outcomes)
-    if "holds" in found:
-        return "holds"
-    return "does not hold" if found == {"does not hold"} else "undecided"
+    return _decided(set(outcomes), by_one="holds", by_all="does not hold")
+
+
+def _decided(found: set[Outcome], *, by_one: Outcome, by_all: Outcome) -> Outcome:
+    if by_one in found:
+        return by_one
+    return by_all if found == {by_all} else "undecided"
 
 
 def above(estimate: Estimate) -> Outcome:
@@ -98,6 +82,18 @@ def judged(claim: str, groups: Sequence[DataFrame], outcome: Outcome, reason: st
     if found < len(rows):
         return Verdict(claim, "undecided", f"{found} of {len(rows)} cells are there", files)
     return Verdict(claim, outcome, reason, files)
+
+
+def judged_by(
+    rule: Callable[[Estimate], Outcome],
+    estimates: Iterable[Estimate],
+    claim: str,
+    groups: Sequence[DataFrame],
+    reason: str,
+) -> Verdict:
+    """The verdict by a rule that all estimates are to follow, which leave out what is no model."""
+    outcome = together(map(rule, estimates))
+    return judged(claim, groups, outcome, reason + left_out(groups))
 
 
 def left_out(groups: Sequence[DataFrame]) -> str:

@@ -14,19 +14,15 @@ from pandas import DataFrame, Series
 from freqreg._files import write_text
 from freqreg.evaluation.report.blocks import NOTHING
 from freqreg.evaluation.results.paper import SOURCE
-from study.mini.claims.band_share import band_share
-from study.mini.claims.bands import equal_accuracy, favouring_high, favouring_low
-from study.mini.claims.bias_order import bias_order
-from study.mini.claims.clean_accuracy import clean_accuracy
+from study import on_gpu
+from study.mini.claims import corruptions, differences
 from study.mini.claims.collapse import collapse
-from study.mini.claims.corruptions import corruptions
 from study.mini.claims.cost import cost
-from study.mini.claims.doing_less import doing_less
 from study.mini.claims.masking import masking
-from study.mini.page.pictures import as_svg
-from study.mini.page.text import number, paragraph
+from study.mini.pictures import as_svg
 from study.mini.results import kinds, read, unplanned
 from study.mini.steering import steering
+from study.mini.text import number
 from study.mini.verdict import Claim, Outcome
 from study.pages import as_table, rendered
 
@@ -54,37 +50,48 @@ def main(arguments: Arguments) -> None:
     """Write the page and its figures."""
     study = read(arguments.results_dir)
     found, versions = claims(study, arguments.results_dir), sorted(set(study.versions) - {""})
-    for claim in found:
+    for claim in found.values():
         for name, figure in claim.figures.items():
             write_text(arguments.docs_dir / "images" / f"{name}.svg", as_svg(name, figure))
     text = rendered(
-        Path(__file__).parent / "page" / "results.md",
-        {"number": number, "paragraph": paragraph},
-        **{claim.letter: claim for claim in found},
+        Path(__file__).with_name("page.md"),
+        {"number": number},
+        **found,
         claims=found,
         sentence=in_a_sentence(found),
         source=SOURCE,
         runs=runs(study, versions),
         versions=versions,
         others=unplanned(arguments.results_dir),
+        on_gpu=on_gpu.runs(arguments.results_dir.parent / "gpu"),
+        machines=on_gpu.machines(arguments.results_dir.parent / "gpu"),
     )
     write_text(arguments.docs_dir / "results.md", text)
     write_text(arguments.docs_dir / "snippets" / "steering.md", as_table(steering(study)) + "\n")
 
 
-def claims(study: DataFrame, folder: Path) -> list[Claim]:
-    """All of them; `folder` has the benchmark's file."""
-    judges = (bias_order, collapse, corruptions, clean_accuracy)
-    ours = (doing_less, favouring_low, favouring_high, equal_accuracy, band_share)
-    theirs = [*(judge(study) for judge in judges), cost(folder), masking(study)]
-    return [*theirs, *(judge(study) for judge in ours)]
+def claims(study: DataFrame, folder: Path) -> dict[str, Claim]:
+    """All of them by their letters; `folder` has the benchmark's file."""
+    return {
+        "a": differences.bias_order(study),
+        "b": collapse(study),
+        "c": corruptions.corruptions(study),
+        "d": differences.clean_accuracy(study),
+        "e": cost(folder),
+        "f": masking(study),
+        "g": differences.doing_less(study),
+        "h": corruptions.favouring_low(study),
+        "i": corruptions.favouring_high(study),
+        "j": corruptions.equal_accuracy(study),
+        "k": differences.band_share(study),
+    }
 
 
-def in_a_sentence(found: Sequence[Claim]) -> str:
+def in_a_sentence(found: Mapping[str, Claim]) -> str:
     """How many claims came out how."""
     counts = []
     for outcome, (singular, plural) in _VERBS.items():
-        letters = [claim.letter for claim in found if claim.outcome == outcome]
+        letters = [letter for letter, claim in found.items() if claim.outcome == outcome]
         if letters:
             verb = singular if len(letters) == 1 else plural
             counts.append(f"{len(letters)} {verb} ({', '.join(letters)})")

@@ -72,3 +72,12 @@ def test_weak_edges_count_where_a_strong_one_touches_them():
     weak_alone = step.clamp(max=60)
     assert relief.edges(step, 50, 300).sum() > relief.edges(step, 300, 300).sum() > 0
     assert relief.edges(weak_alone, 50, 300).sum() == 0
+
+
+def test_edges_do_not_depend_on_how_rarely_it_is_asked_whether_they_grew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a GPU, which would wait for each answer."""
+    asked = relief.edges(maps(), 50, 150)
+    monkeypatch.setattr(relief, "_GROWN_AT_ONCE", {})
+    assert torch.equal(relief.edges(maps(), 50, 150), asked)

@@ -18,16 +18,13 @@ from freqreg.evaluation.report.blocks import (
     Chapter,
     Page,
     Picture,
-    Points,
     Section,
     Table,
     TableCell,
-    Text,
 )
-from freqreg.evaluation.report.html import as_html
-from freqreg.evaluation.report.markdown import as_markdown, figures_of
 from freqreg.evaluation.report.page import build, write_report
 from freqreg.evaluation.report.portrait import portrait_file
+from freqreg.evaluation.report.rendering import as_html, as_markdown, figures_of
 from freqreg.evaluation.report.runs import read_runs
 from tests.evaluation.report.reported import save_run, scores_of_the_paper, without_shares
 
@@ -165,16 +162,16 @@ def test_both_forms_have_every_number(runs, tmp_path):
 
 
 def _page(*blocks) -> Page:
-    return Page("a & b", (Text("lead"),), (Chapter("one", (Section("two", blocks),)),))
+    return Page("a & b", ("lead",), (Chapter("one", (Section("two", blocks),)),))
 
 
 def test_html_escapes_what_it_is_given():
-    page = _page(Text("1 < 2 & log B_low"), Points(("<b>",)), Picture("p", b"<svg/>", 'a "b"'))
+    page = _page("1 < 2 & log B_low", ("<b>", "c"), Picture("p", b"<svg/>", 'a "b"'))
     text = as_html(page)
     assert Outline(text).alts == ['a "b"']
     assert "<title>a &amp; b</title>" in text
     assert "1 &lt; 2 &amp; log <i>B</i><sub>low</sub>" in text
-    assert "<li>&lt;b&gt;</li>" in text
+    assert "<ul><li>&lt;b&gt;</li><li>c</li></ul>" in text
 
 
 def test_cells_in_html():
@@ -198,13 +195,10 @@ def test_tables_in_markdown():
     )
 
 
-def test_a_table_with_a_summary_is_closed():
-    page = _page(Table(("", "x"), ((TableCell("row"), TableCell("1")),), summary="Each < row"))
-    Outline(as_html(page))
-    assert "<details><summary>Each &lt; row</summary><div" in as_html(page)
+def test_texts_lists_and_pictures_in_markdown():
+    page = _page("1 < 2 & 3", ("one", "two"), Picture("p", b"<svg/>", 'a "b"'))
     assert as_markdown(page, figures="f").endswith(
-        '<details markdown="1">\n<summary>Each < row</summary>\n\n'
-        "|  | x |\n| --- | --- |\n| row | 1 |\n\n</details>\n"
+        '### two\n\n1 < 2 & 3\n\n- one\n- two\n\n![a "b"](f/p.svg)\n'
     )
 
 

@@ -5,17 +5,19 @@ import pytest
 
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.report.blocks import Table, TableCell
-from freqreg.evaluation.report.cells import cell, number, signed
 from freqreg.evaluation.report.conditions import condition_table, missing_lines, version_lines
-from freqreg.evaluation.report.curves import curves
+from freqreg.evaluation.report.figures import curves
 from freqreg.evaluation.report.groups import Group, grouped, with_published
 from freqreg.evaluation.report.numbers import ATTACKS, RELATIVE
 from freqreg.evaluation.report.runs import read_runs
 from freqreg.evaluation.report.tables import (
     attack_table,
     bias_table,
+    cell,
     corruption_table,
+    number,
     seed_tables,
+    signed,
 )
 from freqreg.evaluation.report.tradeoff import comparisons, correlation, tradeoff_table
 from freqreg.evaluation.results.records import ModelScores

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from study.mini.claims.band_share import band_share
-from study.mini.claims.bands import equal_accuracy, favouring_high, favouring_low
 from study.mini.claims.corruption_shifts import FAMILIES
+from study.mini.claims.corruptions import equal_accuracy, favouring_high, favouring_low
+from study.mini.claims.differences import band_share
 from study.mini.results import read, select
 from study.mini.runs import BAND, LOW, StudyRun
 from study.mini.verdict import Outcome

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pandas import DataFrame
-from study.mini.claims.bias_order import bias_order
-from study.mini.claims.clean_accuracy import clean_accuracy
 from study.mini.claims.collapse import collapse
 from study.mini.claims.corruption_shifts import (
     BIAS,
@@ -17,10 +15,10 @@ from study.mini.claims.corruption_shifts import (
     FAMILIES,
     changes,
     published_changes,
-    with_accuracies,
 )
 from study.mini.claims.corruptions import corruptions
 from study.mini.claims.cost import FILE, METHODS, SLACK, cost
+from study.mini.claims.differences import bias_order, clean_accuracy
 from study.mini.claims.masking import masking
 from study.mini.results import read, select
 from study.mini.runs import LAMBDAS, STAGE_2, Stage, StudyRun
@@ -212,7 +210,7 @@ def test_c_a_gain_under_noise_alone_is_no_trend(tmp_path: Path) -> None:
 
 
 def test_c_the_difference_is_of_group_means(tmp_path: Path) -> None:
-    study = with_accuracies(shifted(tmp_path, 0.01))
+    study = shifted(tmp_path, 0.01)
     found = changes(select(study, 2, "jafr"), select(study, 2, "standard"))
     others = np.concatenate([FAMILIES["weather"], FAMILIES["digital"]])
     expected = BIAS[others].mean() - BIAS[FAMILIES["noise"]].mean()

@@ -19,8 +19,7 @@ from study.deviations.measure import (
     figures,
     selection_effect,
 )
-from study.deviations.page import REASONS, changed_by, effect_text, page
-from study.deviations.run import EXPERIMENTS, PAGE
+from study.deviations.run import EXPERIMENTS, PAGE, REASONS, changed_by, effect_text, page
 from tiny_experiment import EXPERIMENT, images, run
 
 from freqreg.networks import OneConvNet

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from study.mini.claims.doing_less import doing_less
+from study.mini.claims.differences import doing_less
 from study.mini.results import read
 from study.mini.runs import LESS, StudyRun
 from study.mini.verdict import Claim, Outcome

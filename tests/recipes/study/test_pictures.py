@@ -2,7 +2,7 @@
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from study.mini.page.pictures import as_svg, digest_of
+from study.mini.pictures import as_svg, digest_of
 
 
 def figure(up: float = 2.0, *, named: str = "JaFR", above: str = "FGSM", at: float = 1.0) -> Figure:

@@ -7,9 +7,8 @@ import torch
 from accelerate import Accelerator
 from recipe.settings.experiment import Method, Settings
 from recipe.training import run as run_module
-from recipe.training.attack_warmup import WarmUpTrainer
-from recipe.training.optimizer import make_optimizer
 from recipe.training.run import make_trainer
+from recipe.training.trainer import RecipeTrainer, make_optimizer
 from safetensors.torch import load_file
 from tiny_experiment import SETTINGS, images, run
 from torch import nn
@@ -66,7 +65,7 @@ def test_an_added_regularizer_outlives_the_warm_up(tmp_path: Path) -> None:
     assert same(given.model.state_dict(), added.model.state_dict())
 
 
-def trained(folder: Path, method: Method, *added: Regularizer) -> WarmUpTrainer:
+def trained(folder: Path, method: Method, *added: Regularizer) -> RecipeTrainer:
     job = run(folder, method, model="one_conv", warmup_epochs=2)
     trainer = make_trainer(job, images(), images(10, seed=1), Accelerator(cpu=True))
     for regularizer in added:

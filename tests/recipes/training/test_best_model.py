@@ -13,8 +13,9 @@ from accelerate import Accelerator
 from recipe.results.files import Results
 from recipe.results.measures import measures_of
 from recipe.results.terminal_table import print_table
-from recipe.training.best_model import BEST, BestKeepingTrainer, Selection, Weights, selection
+from recipe.training.best_model import BEST, Selection, Weights, selection
 from recipe.training.run import Run, make_trainer, perform
+from recipe.training.trainer import RecipeTrainer
 from safetensors.torch import load_file
 from tiny_experiment import images, run
 from torch import nn
@@ -160,7 +161,7 @@ def test_two_processes_agree_on_the_main_ones_best(tmp_path: Path) -> None:
     assert best.pgd == attack.run(model, TRAIN.pixels, TRAIN.labels).accuracy
 
 
-def stop_at(trainer: BestKeepingTrainer, step: int) -> Any:
+def stop_at(trainer: RecipeTrainer, step: int) -> Any:
     train_batch = trainer._train_batch
 
     def stopped(*batch: torch.Tensor) -> None:

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from recipe.settings.experiment import Method
-from recipe.training.attack_warmup import WarmUpTrainer
 from recipe.training.run import make_trainer
+from recipe.training.trainer import RecipeTrainer
 from tiny_experiment import images, run
 from torch import Tensor
 
@@ -22,7 +22,7 @@ Y = torch.arange(8) % 3
 
 def trainer(
     folder: Path, method: Method, *, model: str = "one_conv", **changes: Any
-) -> WarmUpTrainer:
+) -> RecipeTrainer:
     made = make_trainer(
         run(folder, method, best_every=0, model=model, **changes),
         images(),
@@ -33,7 +33,7 @@ def trainer(
     return made
 
 
-def gradients(made: WarmUpTrainer, step: int = 0) -> list[Tensor]:
+def gradients(made: RecipeTrainer, step: int = 0) -> list[Tensor]:
     """Those that a training step leaves."""
     made.progress.step = step
     made.model.zero_grad()
@@ -42,7 +42,7 @@ def gradients(made: WarmUpTrainer, step: int = 0) -> list[Tensor]:
     return [p.grad.clone() for p in made.model.parameters() if p.grad is not None]
 
 
-def expected(made: WarmUpTrainer, weight: float, count: int) -> list[Tensor]:
+def expected(made: RecipeTrainer, weight: float, count: int) -> list[Tensor]:
     """FGSM on the whole batch, and JaFR of `weight` on its first images."""
     made.model.zero_grad()
 

@@ -1,12 +1,13 @@
 """Claim (b): FGSM training collapses, and a method prevents it."""
 
+from matplotlib.figure import Figure
 from pandas import DataFrame
 from recipe.settings.experiment import Method
 
-from study.mini.claims.collapse_figure import collapse_figure
+from freqreg.evaluation.plots.style import grid, point_styles
 from study.mini.intervals import proportion
-from study.mini.page.text import accuracies, percent, seeds_table
 from study.mini.results import kinds, select
+from study.mini.text import accuracies, percent, seeds_table
 from study.mini.verdict import Claim, Outcome, any_of, judged
 
 COLLAPSES = 0.9
@@ -15,29 +16,33 @@ PREVENTS = 0.1
 FGSM_ALONE = "robust to FGSM, not to PGD"
 AT_MOST = "at most 1 of 10 seeds collapses, at most 1 is no model"
 
+ATTACKS = {"fgsm": "FGSM", "pgd": "PGD of 50 steps"}
+_APART = 0.06
+"""Between the points of two seeds, where the places of two kinds are 1 apart."""
+
 METHODS: tuple[Method, ...] = ("fgsm", "nfgsm", "fgsm+gradalign", "pgd2", "fgsm+jafr", "fgsm+jafr-")
 """Of stage 3."""
 
 
 def collapse(study: DataFrame) -> Claim:
-    """The claim, judged."""
+    """The claim, judged by counts of seeds."""
     of_1: tuple[Method, ...] = ("fgsm", "nfgsm", "fgsm+gradalign", "fgsm+jafr")
     fgsm, noise, align, jafr = (select(study, 1, method) for method in of_1)
-    preventing: dict[str, Outcome] = {label: prevents(runs) for label, _, runs in kinds(jafr)}
+    preventing: dict[str, Outcome] = {label: _prevents(runs) for label, _, runs in kinds(jafr)}
     by = "; ".join(label for label, outcome in preventing.items() if outcome == "holds")
     residual = [select(study, 3, method) for method in ("fgsm", "fgsm+jafr")]
-    seen = (f"{r.label.iloc[0]}: {counts(r)}, {r.lost.sum()} {FGSM_ALONE}" for r in residual)
+    seen = (f"{r.label.iloc[0]}: {_counts(r)}, {r.lost.sum()} {FGSM_ALONE}" for r in residual)
     seeds = (
-        ("FGSM training collapses: at least 9 of 10 seeds", fgsm, collapses),
-        (f"N-FGSM prevents it: {AT_MOST}", noise, prevents),
-        (f"GradAlign prevents it: {AT_MOST}", align, prevents),
+        ("FGSM training collapses: at least 9 of 10 seeds", fgsm, _collapses),
+        (f"N-FGSM prevents it: {AT_MOST}", noise, _prevents),
+        (f"GradAlign prevents it: {AT_MOST}", align, _prevents),
     )
     some = f"JaFR prevents it at some λ: {AT_MOST}"
     never = "In a residual network FGSM training collapses, and with JaFR it does not"
     parts = (
-        *(judged(claim, [runs], rule(runs), counts(runs)) for claim, runs, rule in seeds),
+        *(judged(claim, [runs], rule(runs), _counts(runs)) for claim, runs, rule in seeds),
         judged(some, [jafr], any_of(preventing.values()), f"by {by}" if by else "at no λ tried"),
-        judged(never, residual, confirmed(*residual), "; ".join(seen)),
+        judged(never, residual, _confirmed(*residual), "; ".join(seen)),
     )
     small, large = select(study, 1, *of_1), select(study, 3, *METHODS)
     shown = {
@@ -47,23 +52,43 @@ def collapse(study: DataFrame) -> Claim:
         "counts_of_3": _table(large),
         "each_of_3": seeds_table(large, accuracies),
     }
-    title = "FGSM training collapses, and a method prevents it"
-    figures = {"mini-collapse": collapse_figure(small)}
-    return Claim("b", title, "coded as JPEG", parts, shown, figures)
+    return Claim(parts, shown, {"mini-collapse": collapse_figure(small)})
 
 
-def collapses(runs: DataFrame) -> Outcome:
-    """Whether nearly all seeds collapse."""
+def collapse_figure(runs: DataFrame) -> Figure:
+    """A panel for each attack, a place for each kind, those with JaFR last; a point is a seed."""
+    figure, (line,) = grid(1, len(ATTACKS), panel=(5.2, 3.9), sharey=True)
+    places = runs.groupby("files", sort=False).ngroup()
+    placed = runs.assign(across=places + _APART * (runs.seed - 4.5)).loc[runs.found]
+    labels = runs.label.unique()
+    names = [label.replace("FGSM AT + ", "+ ").replace(", ", "\n") for label in labels]
+    for axes, (attack, title) in zip(line, ATTACKS.items(), strict=True):
+        styles = point_styles()
+        for label, wanted in (("model", True), ("no model (clean below 15 %)", False)):
+            points = placed[placed.is_model == wanted]
+            style = {"linestyle": "none", "markersize": 4, "alpha": 0.75, "label": label}
+            axes.plot(points.across, 100 * points[attack], **style, **next(styles))
+        axes.set_xticks(range(len(names)), names, fontsize=7)
+        axes.set_xlim(-0.6, len(names) - 0.4)
+        axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
+        axes.axvline(sum("JaFR" not in each for each in labels) - 0.5, color="0.6", linewidth=0.8)
+        axes.set_title(f"under {title}", fontsize=10)
+    line[0].set_ylabel("accuracy (%), a point for each seed")
+    line[0].set_ylim(-3, 103)
+    line[-1].legend(fontsize=8, loc="upper right")
+    return figure
+
+
+def _collapses(runs: DataFrame) -> Outcome:
     return "holds" if runs.collapsed.mean() >= COLLAPSES else "does not hold"
 
 
-def prevents(runs: DataFrame) -> Outcome:
-    """Whether nearly none collapses, and nearly all are models."""
+def _prevents(runs: DataFrame) -> Outcome:
     good = runs.collapsed.mean() <= PREVENTS and _no_model(runs) <= PREVENTS * len(runs)
     return "holds" if good else "does not hold"
 
 
-def confirmed(fgsm: DataFrame, jafr: DataFrame) -> Outcome:
+def _confirmed(fgsm: DataFrame, jafr: DataFrame) -> Outcome:
     """Whether one always collapses and the other never does; undecided if the one has no model."""
     if not fgsm.is_model.any():
         return "undecided"
@@ -73,8 +98,8 @@ def confirmed(fgsm: DataFrame, jafr: DataFrame) -> Outcome:
     return "holds" if fgsm.collapsed.all() and never else "undecided"
 
 
-def counts(runs: DataFrame) -> str:
-    """How many collapsed, with an interval, and how many are no model."""
+def _counts(runs: DataFrame) -> str:
+    """With an interval of those that collapsed."""
     count, total = int(runs.collapsed.sum()), int(runs.found.sum())
     share = proportion(count, total)
     none = f", {_no_model(runs)} no model" if _no_model(runs) else ""
@@ -91,7 +116,7 @@ def _table(rows: DataFrame) -> DataFrame:
             "": label,
             "files": files,
             "cells": f"{runs.found.sum()} of {len(runs)}",
-            "collapsed, by the rule": counts(runs),
+            "collapsed, by the rule": _counts(runs),
             FGSM_ALONE: runs.lost.sum(),
         }
         for label, files, runs in kinds(rows)

@@ -2,18 +2,22 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 import numpy as np
+from matplotlib.figure import Figure
 from pandas import DataFrame
 from recipe.settings.experiment import Method
 
-from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, SEVERITIES
+from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS
 from freqreg.evaluation.metrics.rank_correlation import rank_correlation
-from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
+from freqreg.evaluation.plots.robustness import tradeoff_figure
+from freqreg.evaluation.report.tradeoff import CATEGORIES
+from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW, METHODS
 from freqreg.evaluation.results.records import RecordError
 from study.mini.intervals import Columns, Estimate, Numbers, resampled
-from study.mini.results import paired, published_mean
+from study.mini.results import Pair, kinds, paired, published_mean
+from study.mini.text import number, with_interval
+from study.mini.verdict import Outcome, Verdict, judged_by
 
 FAMILIES: Mapping[str, Columns] = {
     family: np.array([CORRUPTIONS.index(name) for name in names])
@@ -29,16 +33,10 @@ BESIDE: Mapping[Method, tuple[Method, Method]] = {
 
 @dataclass(frozen=True)
 class Statistic:
-    """What is told of changes of accuracy.
+    """What is told of changes of accuracy [corruption], and the columns of families drawn."""
 
-    Args:
-        name: with its unit.
-        families: that are drawn.
-        of: changes [corruption], and the columns of the families drawn.
-    """
-
-    name: str
-    families: Sequence[Columns]
+    name: str  # with its unit
+    families: Sequence[Columns]  # that are drawn
     of: Callable[[Numbers, Columns], float]
 
     def estimate(self, changes: DataFrame) -> Estimate:
@@ -48,18 +46,6 @@ class Statistic:
     def value(self, changes: Numbers) -> float:
         """Of one seed's changes, or the paper's."""
         return self.of(changes, np.concatenate(self.families))
-
-
-def with_accuracies(study: DataFrame) -> DataFrame:
-    """The study with the accuracy under each of the corruptions, in percent, as columns.
-
-    Each is a mean over severities, NaN where it was not measured.
-    """
-    means = {
-        name: study.reindex(columns=[f"corruption/{name}/{each}" for each in SEVERITIES])
-        for name in CORRUPTIONS
-    }
-    return study.assign(**{name: 100 * each.apply(fmean, axis=1) for name, each in means.items()})
 
 
 def changes(method: DataFrame, standard: DataFrame) -> DataFrame:
@@ -111,3 +97,48 @@ TRENDS = (
     Statistic("Spearman with log B_low", tuple(FAMILIES.values()), _correlation),
     Statistic("Spearman without the noises", BUT_NOISE, _correlation),
 )
+
+
+def shift_verdict(
+    claim: str, pair: Pair, side: Callable[[Estimate], Outcome], statistics: Sequence[Statistic]
+) -> Verdict:
+    """Whether all statistics of a method's changes lie on a side."""
+    found = {statistic.name: statistic.estimate(changes(*pair)) for statistic in statistics}
+    reason = "; ".join(f"{name} {with_interval(each, 2)}" for name, each in found.items())
+    return judged_by(side, found.values(), claim, pair, reason)
+
+
+def shift_row(pair: Pair) -> dict[str, str]:
+    """Of the table of a method's changes: which, and over how many seeds."""
+    method, standard = pair
+    return {
+        "": f"{method.label.iloc[0]}<br>minus standard",
+        "files": f"{method.files.iloc[0]}, {standard.files.iloc[0]}",
+        "seeds": str(len(changes(*pair))),
+    }
+
+
+def shifts_figure(name: str, pairs: Sequence[Pair]) -> dict[str, Figure]:
+    """Changes by the frequency of the corruption; none where no two cells can be compared."""
+    found = {method.label.iloc[0]: changes(method, standard) for method, standard in pairs}
+    means = {label: seeds.mean() for label, seeds in found.items() if len(seeds)}
+    if not means:
+        return {}
+    categories, baseline = [CATEGORIES[name] for name in CORRUPTIONS], METHODS["standard"]
+    figure = tradeoff_figure(CORRUPTIONS, BIAS, means, categories=categories, baseline=baseline)
+    return {name: figure}
+
+
+def accuracies_under(rows: DataFrame) -> DataFrame:
+    """Mean over the models of each kind."""
+    return DataFrame(
+        {
+            "corruption": f"{name.replace('_', ' ')} ({family})",
+            "its log B_low": number(CORRUPTION_LOG_B_LOW[name], 2),
+            **{
+                f"{label}<br>{files}": number(runs.loc[runs.is_model, name].mean(), 1)
+                for label, files, runs in kinds(rows)
+            },
+        }
+        for name, family in CATEGORIES.items()
+    )

@@ -1,42 +1,45 @@
-"""Claim (c): JaFR moves accuracy towards noise, JaFR(-) towards weather and digital corruptions."""
+"""Claims (c), (h), (i) and (j): which corruptions a method moves accuracy towards."""
 
-from collections.abc import Callable, Sequence
+from pandas import DataFrame, concat
 
-from matplotlib.figure import Figure
-from pandas import DataFrame
-
-from freqreg.evaluation.corruptions.names import CORRUPTIONS
-from freqreg.evaluation.plots.robustness import tradeoff_figure
 from freqreg.evaluation.report.blocks import NOTHING
-from freqreg.evaluation.report.tradeoff import CATEGORIES
-from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW, METHODS
 from study.mini.claims.corruption_shifts import (
     BESIDE,
-    BIAS,
     DIFFERENCE,
+    NOISE_AND_BLUR,
+    OTHERS,
     TRENDS,
     Statistic,
+    accuracies_under,
     changes,
     published_changes,
-    with_accuracies,
+    shift_row,
+    shift_verdict,
+    shifts_figure,
 )
-from study.mini.intervals import Estimate, Numbers
-from study.mini.page.text import number, signed, with_interval
-from study.mini.results import kinds, select
-from study.mini.verdict import Claim, Outcome, Verdict, above, below, judged, left_out, together
+from study.mini.claims.differences import POINTS
+from study.mini.results import Pair, difference, select
+from study.mini.runs import BAND, LOW
+from study.mini.text import signed, with_interval
+from study.mini.verdict import (
+    Claim,
+    Outcome,
+    Verdict,
+    above,
+    any_of,
+    below,
+    judged,
+    left_out,
+    together,
+    within,
+)
 
-Pair = tuple[DataFrame, DataFrame]
-"""The runs of a method, and those of standard training."""
-
-Side = Callable[[Estimate], Outcome]
 _WHERE = "under noise than under weather and digital"
 
 
 def corruptions(study: DataFrame) -> Claim:
-    """The claim, judged."""
-    of_2 = with_accuracies(study.loc[study.stage == 2])
-    standard = select(of_2, 2, "standard")
-    jafr, minus = pairs = [(select(of_2, 2, method), standard) for method in BESIDE]
+    """Claim (c): JaFR moves accuracy towards noise, JaFR(-) towards weather and digital."""
+    jafr, minus = pairs = _of_stage_2(study)
     parts = (
         shift_verdict(f"JaFR's change is higher {_WHERE}", jafr, above, [DIFFERENCE]),
         shift_verdict(f"JaFR(-)'s change is lower {_WHERE}", minus, below, [DIFFERENCE]),
@@ -44,60 +47,84 @@ def corruptions(study: DataFrame) -> Claim:
         shift_verdict("JaFR(-)'s change rises with it", minus, above, TRENDS),
     )
     shown = {
-        "statistics": DataFrame(map(_row, pairs)),
-        "accuracies": accuracies_under(select(of_2, 2, "standard", *BESIDE)),
+        "statistics": DataFrame(map(_row_beside_the_paper, pairs)),
+        "accuracies": accuracies_under(select(study, 2, "standard", *BESIDE)),
     }
-    title = "JaFR moves accuracy towards noise, JaFR(-) towards weather and digital corruptions"
-    images = "coded as JPEG before they were corrupted"
-    return Claim("c", title, images, parts, shown, shifts_figure("mini-corruptions", pairs))
+    return Claim(parts, shown, shifts_figure("mini-corruptions", pairs))
 
 
-def shift_verdict(claim: str, pair: Pair, side: Side, statistics: Sequence[Statistic]) -> Verdict:
-    """Whether all statistics of a method's changes lie on a side."""
-    found = {statistic.name: statistic.estimate(changes(*pair)) for statistic in statistics}
-    reason = "; ".join(f"{name} {with_interval(each, 2)}" for name, each in found.items())
-    return judged(claim, pair, together(map(side, found.values())), reason + left_out(pair))
+def favouring_low(study: DataFrame) -> Claim:
+    """Claim (h), ours: towards noise and blur; with the stage's other cells, and JaFR's, beside."""
+    low, high = _bands(study)
+    there = [runs for runs in (low[0][1], *(pair[0] for pair in (*low, high))) if any(runs.found)]
+    shown = {
+        "changes": DataFrame(map(_row, [*low, high, *_of_stage_2(study)])),
+        "accuracies": accuracies_under(concat(there)) if there else DataFrame(),
+    }
+    at_band = low[LOW.index(BAND)]
+    figures = shifts_figure("mini-bands", [at_band, high])
+    return Claim(_moved(at_band, NOISE_AND_BLUR, OTHERS), shown, figures)
+
+
+def favouring_high(study: DataFrame) -> Claim:
+    """Claim (i), ours: favouring high frequencies does the reverse."""
+    _, high = _bands(study)
+    return Claim(_moved(high, OTHERS, NOISE_AND_BLUR))
+
+
+def equal_accuracy(study: DataFrame) -> Claim:
+    """Claim (j), ours: some way of favouring low frequencies gains at equal clean accuracy."""
+    low, _ = _bands(study)
+    gaining: dict[str, Outcome] = {pair[0].label.iloc[0]: _gains(pair) for pair in low}
+    by = "; ".join(label for label, outcome in gaining.items() if outcome == "holds")
+    groups = [low[0][1], *(runs for runs, _ in low)]
+    claim = "Clean accuracy within 1 point of standard, and a gain under noise and blur"
+    reason = f"by {by or 'no λ or target tried'}{left_out(groups)}"
+    part = judged(claim, groups, any_of(gaining.values()), reason)
+    return Claim(
+        (part,), {"outcomes": DataFrame({"": gaining.keys(), "outcome": gaining.values()})}
+    )
+
+
+def _of_stage_2(study: DataFrame) -> list[Pair]:
+    """JaFR and JaFR(-), with standard training."""
+    return [(select(study, 2, method), select(study, 2, "standard")) for method in BESIDE]
+
+
+def _bands(study: DataFrame) -> tuple[list[Pair], Pair]:
+    """Each way of favouring low frequencies, and favouring high ones, with standard training."""
+    standard = select(study, 4, "standard")
+    low = [(select(study, 4, "fourier-low", **settings), standard) for settings in LOW]
+    return low, (select(study, 4, "fourier-high", **BAND), standard)
+
+
+def _moved(pair: Pair, rises: Statistic, falls: Statistic) -> tuple[Verdict, Verdict]:
+    label = f"{pair[0].label.iloc[0]}: accuracy"
+    up, down = (each.name.removesuffix(", points") for each in (rises, falls))
+    return (
+        shift_verdict(f"{label} rises under {up}", pair, above, [rises]),
+        shift_verdict(f"{label} falls under {down}", pair, below, [falls]),
+    )
+
+
+def _gains(pair: Pair) -> Outcome:
+    gain = above(NOISE_AND_BLUR.estimate(changes(*pair)))
+    return together([within(difference("clean", pair, 100), POINTS), gain])
 
 
 def _row(pair: Pair) -> dict[str, str]:
-    method, standard = pair
-    found, theirs = changes(*pair), published_changes(method.method.iloc[0])
-    return {
-        "": f"{method.label.iloc[0]}<br>minus standard",
-        "files": f"{method.files.iloc[0]}, {standard.files.iloc[0]}",
-        "seeds": str(len(found)),
-        **{each.name: _beside(each, found, theirs) for each in (DIFFERENCE, *TRENDS)},
-    }
+    found, shown = changes(*pair), (NOISE_AND_BLUR, OTHERS, DIFFERENCE)
+    clean = {"clean, points": with_interval(difference("clean", pair, 100), 2)}
+    return shift_row(pair) | clean | {s.name: with_interval(s.estimate(found), 2) for s in shown}
 
 
-def _beside(statistic: Statistic, found: DataFrame, theirs: Numbers) -> str:
-    ours = with_interval(statistic.estimate(found), 2)
-    values = [signed(statistic.value(row), 2) for row in found.to_numpy()]
-    seeds, paper = ", ".join(values) or NOTHING, signed(statistic.value(theirs), 2)
-    return f"{ours}<br>by seed {seeds}<br>paper {paper}"
+def _row_beside_the_paper(pair: Pair) -> dict[str, str]:
+    found, theirs = changes(*pair), published_changes(pair[0].method.iloc[0])
 
+    def beside(statistic: Statistic) -> str:
+        ours = with_interval(statistic.estimate(found), 2)
+        values = [signed(statistic.value(row), 2) for row in found.to_numpy()]
+        seeds, paper = ", ".join(values) or NOTHING, signed(statistic.value(theirs), 2)
+        return f"{ours}<br>by seed {seeds}<br>paper {paper}"
 
-def shifts_figure(name: str, pairs: Sequence[Pair]) -> dict[str, Figure]:
-    """Changes by the frequency of the corruption; none where no two cells can be compared."""
-    found = {method.label.iloc[0]: changes(method, standard) for method, standard in pairs}
-    means = {label: seeds.mean() for label, seeds in found.items() if len(seeds)}
-    if not means:
-        return {}
-    categories, baseline = [CATEGORIES[name] for name in CORRUPTIONS], METHODS["standard"]
-    figure = tradeoff_figure(CORRUPTIONS, BIAS, means, categories=categories, baseline=baseline)
-    return {name: figure}
-
-
-def accuracies_under(rows: DataFrame) -> DataFrame:
-    """Mean over the models of each kind."""
-    return DataFrame(
-        {
-            "corruption": f"{name.replace('_', ' ')} ({family})",
-            "its log B_low": number(CORRUPTION_LOG_B_LOW[name], 2),
-            **{
-                f"{label}<br>{files}": number(runs.loc[runs.is_model, name].mean(), 1)
-                for label, files, runs in kinds(rows)
-            },
-        }
-        for name, family in CATEGORIES.items()
-    )
+    return shift_row(pair) | {each.name: beside(each) for each in (DIFFERENCE, *TRENDS)}

@@ -10,9 +10,9 @@ from recipe.settings.experiment import Method
 from freqreg.evaluation.report.blocks import NOTHING
 from freqreg.evaluation.results.records import RecordError
 from study.mini.claims.collapse import FGSM_ALONE
-from study.mini.page.text import percent
 from study.mini.results import select
 from study.mini.scores import TRANSFER_FROM
+from study.mini.text import percent
 from study.mini.verdict import Claim, Outcome, judged
 
 MODELS_AT_LEAST = 2
@@ -45,14 +45,12 @@ def masking(study: DataFrame) -> Claim:
     outcome, reason = _outcome(jafr.loc[jafr.unfit == "", "fails"]), _reason(jafr)
     part = judged("Every check of every model", [select(study, 3, METHODS[0])], outcome, reason)
     shown = {"checks": DataFrame(_row(run) for _, run in checked.iterrows())}
-    title = "FGSM + JaFR's robustness is no gradient masking"
-    return Claim("f", title, "coded as JPEG", (part,), shown)
+    return Claim((part,), shown)
 
 
 def with_checks(rows: DataFrame) -> DataFrame:
     """Those that are there, and of each why it is `unfit` and which checks it `fails`, or ""."""
-    columns = dict.fromkeys([*rows.columns, *SCORES.values()])
-    runs = rows.loc[rows.found].reindex(columns=list(columns))
+    runs = rows.loc[rows.found]
     pgd = runs["pgd/accuracy"]
     reasons = {
         "no model": ~runs.is_model,
