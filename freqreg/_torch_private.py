@@ -144,7 +144,7 @@ def version(tensor: Tensor) -> int:
 def storage_of(tensor: Tensor) -> int:
     """By what its memory is known, on the meta device too; unless torch tells, by its address."""
     storage = tensor.untyped_storage()
-    return getattr(storage, "_cdata", storage.data_ptr())
+    return storage._cdata if hasattr(storage, "_cdata") else storage.data_ptr()
 
 
 def is_replica(module: nn.Module) -> bool:
