@@ -21,6 +21,12 @@ LOSS_FN_USAGE = (
     "objective(lambda images: F.cross_entropy(model(images), y), x)."
 )
 
+_FABRIC_USAGE = (
+    "Fabric's mixed precision forbids all gradients but those of fabric.backward, and so input "
+    "gradients. Set Fabric up with precision='32-true', and let loss_fn call the model within "
+    "torch.autocast(fabric.device.type, torch.bfloat16)."
+)
+
 _UNDERFLOW_GUARD = 2.0**10
 """Scale of the loss while its gradient passes through half precision; a power of two is exact."""
 
@@ -88,14 +94,19 @@ def input_grad(
 ) -> Float[Tensor, "batch *dims"]:
     """Gradient of an already computed loss with respect to its input `x`."""
     if loss.requires_grad:
-        (grad,) = torch.autograd.grad(
-            loss,
-            x,
-            torch.full_like(loss, _UNDERFLOW_GUARD),
-            create_graph=create_graph,
-            retain_graph=create_graph or retain_graph,
-            allow_unused=True,
-        )
+        try:
+            (grad,) = torch.autograd.grad(
+                loss,
+                x,
+                torch.full_like(loss, _UNDERFLOW_GUARD),
+                create_graph=create_graph,
+                retain_graph=create_graph or retain_graph,
+                allow_unused=True,
+            )
+        except RuntimeError as error:
+            if "fabric.backward" in str(error):
+                error.add_note(_FABRIC_USAGE)
+            raise
         if grad is not None:
             return at_least_single(grad) / _UNDERFLOW_GUARD
     raise InputGradientError(

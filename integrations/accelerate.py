@@ -34,7 +34,7 @@ try:
         require_finite,
         show,
     )
-    from freqreg.integrations._accelerate.schedule import cyclic_schedule
+    from freqreg.integrations._accelerate.schedule import cyclic_schedule, require_steps_alone
     from freqreg.integrations._accelerate.weights import save_weights
     from freqreg.integrations._meter import Meter
 except ImportError as error:
@@ -69,8 +69,8 @@ class Trainer:
         objective: what the steps minimise; plain training by default.
         augment: called with float images on the device and a CPU generator that depends on
             seed, epoch, batch and process alone; returns the images to train on.
-        scheduler: stepped after each optimizer step. By default the learning rate rises
-            linearly from 0 for ⌊2·epochs/5⌋ epochs and falls linearly to 0.
+        scheduler: stepped after each optimizer step, without a metric. By default the learning
+            rate rises linearly from 0 for ⌊2·epochs/5⌋ epochs and falls linearly to 0.
         max_grad_norm: gradients are clipped to this norm.
         streamed: run `backward` on each of `objective.losses`, one graph alive at a time.
         evaluate: called with the prepared model in eval mode after each epoch, on each
@@ -83,8 +83,9 @@ class Trainer:
             unless the environment sets glibc's thresholds.
 
     Raises:
-        SettingError: the loader has no order that could be seeded, or yields no batch; or
-            `epochs`, `checkpoint_every` or `log_every` is no whole number of at least 1.
+        SettingError: the loader has no order that could be seeded, or yields no batch; the
+            scheduler's `step` needs an argument; or `epochs`, `checkpoint_every` or `log_every`
+            is no whole number of at least 1.
 
     Example:
         >>> trainer = Trainer(model, optimizer, loader, epochs=30, output_dir="runs/jafr")
@@ -130,6 +131,7 @@ class Trainer:
         self.scheduler = scheduler or cyclic_schedule(
             optimizer, epochs=epochs, steps_per_epoch=self.steps_per_epoch
         )
+        require_steps_alone(self.scheduler)
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self._checkpoints = self.output_dir and Checkpoints(
             self.output_dir / "checkpoints",

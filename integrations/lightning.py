@@ -1,12 +1,12 @@
 """Regularizers in Lightning: a callback around the module's own training_step."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import partial, wraps
+import copy
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager, nullcontext
+from functools import partial, update_wrapper
 from typing import Any
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from freqreg._step.passes import is_probe
 from freqreg.errors import InputError, SettingError
@@ -15,6 +15,7 @@ from freqreg.regularizers.base import Regularizer
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
+    from lightning.pytorch.loggers.logger import DummyLogger
     from torchmetrics import Metric, MetricCollection
 except ImportError as error:
     raise ImportError(
@@ -22,7 +23,8 @@ except ImportError as error:
         'Install it with: pip install "freqreg[lightning]"'
     ) from error
 
-TrainingStep = Callable[..., Any]
+_OF_ANY_MODULE = vars(nn.Module()).keys()
+_ABSENT = object()
 
 
 class RegularizerCallback(Callback):
@@ -33,9 +35,10 @@ class RegularizerCallback(Callback):
     >>> trainer = L.Trainer(callbacks=[callback])
 
     `training_step` is run once for each pass of the objective, with other images in its batch.
-    What it logs, and metrics of torchmetrics that it updates, count in the main pass only. What
-    the objective records (`main_loss`, `jafr`, `log_b_low`, ...) is logged. Accumulation,
-    precision and strategies are the Trainer's.
+    What it logs, by the module or its loggers, and metrics of torchmetrics that it updates count
+    in the main pass only; for anything else it may ask `freqreg.is_probe()`. What the objective
+    records is logged as `freqreg/main_loss`, `freqreg/jafr`, ... Accumulation, precision and
+    strategies are the Trainer's.
 
     Args:
         objective: what training steps minimise; plain training by default. Images that are not
@@ -56,25 +59,20 @@ class RegularizerCallback(Callback):
         self.objective = self.objective.with_regularizer(regularizer)
         return self
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put the objective around `training_step`.
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Put the objective around `training_step`, before a Tuner's callbacks try it out.
 
         Raises:
-            SettingError: the module optimizes by itself, or there is a second such callback.
+            SettingError: there is a second such callback.
         """
-        _require_one_callback(trainer)
-        if not pl_module.automatic_optimization:
-            raise SettingError(
-                f"{type(pl_module).__name__} has automatic_optimization = False, so its loss "
-                "never passes through the Trainer. Without this callback, let its training_step "
-                "minimise objective(loss_fn, images)."
-            )
-        attributes = vars(pl_module)
-        own = attributes.get("training_step")
-        attributes["training_step"] = self._regularized(trainer, pl_module, pl_module.training_step)
-        self._give_back = partial(_restore, attributes, "training_step", own)
+        if stage == "fit":
+            _require_one_callback(trainer)
+            attributes = vars(pl_module)
+            own = {"training_step": attributes.get("training_step", _ABSENT)}
+            attributes["training_step"] = _RegularizedStep(self, trainer, pl_module)
+            self._give_back = partial(_restore, attributes, own)
 
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Give the module its own `training_step` back."""
         give_back, self._give_back = self._give_back, _nothing
         give_back()
@@ -83,34 +81,61 @@ class RegularizerCallback(Callback):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """The same where training breaks off."""
-        self.on_fit_end(trainer, pl_module)
+        self.teardown(trainer, pl_module, "fit")
 
-    def _regularized(
-        self, trainer: Trainer, module: LightningModule, own: TrainingStep
-    ) -> TrainingStep:
-        @wraps(getattr(own, "__wrapped__", own))  # Lightning looks there for the arguments
-        def training_step(batch: Any, *args: Any, **kwargs: Any) -> Any:
-            results: list[Any] = []
 
-            def loss_fn(images: Tensor) -> Tensor:
-                replaced = _replaced(batch, self.images, images)
-                if is_probe():
-                    with _unheard(module):
-                        return _loss(own(replaced, *args, **kwargs))
-                results.append(own(replaced, *args, **kwargs))
-                return _loss(results[-1])
+class _RegularizedStep:
+    """A `training_step` around the module's own, which is what copies and pickles of it are."""
 
-            loss = self.objective(
-                loss_fn,
-                _images(batch, self.images),
-                model=module,
-                step=trainer.global_step,
-                record=module.log,
-            )
-            (result,) = results
-            return {**result, "loss": loss} if isinstance(result, Mapping) else loss
+    def __init__(
+        self, callback: RegularizerCallback, trainer: Trainer, module: LightningModule
+    ) -> None:
+        self._callback, self._trainer, self._module = callback, trainer, module
+        self._own: Callable[..., Any] = module.training_step
+        # Lightning looks there for the arguments
+        update_wrapper(self, getattr(self._own, "__wrapped__", self._own))
 
-        return training_step
+    def __reduce__(self) -> tuple[Any, ...]:
+        return copy.copy, (self._own,)
+
+    def __call__(self, batch: Any, *args: Any, **kwargs: Any) -> Any:
+        """What the module's own step returns, with the objective as the loss."""
+        _require_automatic(self._module)
+        objective, place = self._callback.objective, self._callback.images
+
+        def loss_fn(images: Tensor) -> tuple[Tensor, Any]:
+            replaced = _replaced(batch, place, images)
+            quiet = _without_trace(self._trainer, self._module) if is_probe() else nullcontext()
+            with quiet:
+                result = self._own(replaced, *args, **kwargs)
+            return _loss(result), result
+
+        loss, result = objective(
+            loss_fn,
+            _images(batch, place),
+            has_aux=True,
+            model=self._module,
+            step=self._trainer.global_step,
+            record=lambda name, value: self._module.log(f"freqreg/{name}", value),
+        )
+        return _replaced(result, "loss", loss) if isinstance(result, Mapping) else loss
+
+
+class _Unwritten:
+    """A logger that answers with another's values, and to whose calls nothing happens."""
+
+    def __init__(self, logger: object) -> None:
+        self._logger = logger
+
+    @property
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return type(self._logger)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "experiment":
+            return DummyLogger().experiment
+        value = getattr(self._logger, name)
+        return _nothing if callable(value) else value
 
 
 def _require_one_callback(trainer: Trainer) -> None:
@@ -125,37 +150,59 @@ def _require_one_callback(trainer: Trainer) -> None:
         )
 
 
-@contextmanager
-def _unheard(module: LightningModule) -> Iterator[None]:
-    """What the module logs and measures meanwhile is dropped.
+def _require_automatic(module: LightningModule) -> None:
+    if not module.automatic_optimization:
+        raise SettingError(
+            f"{type(module).__name__} has automatic_optimization = False, so its loss "
+            "never passes through the Trainer. Without this callback, let its training_step "
+            "minimise objective(loss_fn, images)."
+        )
 
-    A collection's `update` also groups metrics whose states agree, as those of muted ones would;
-    its `forward` only gathers what they answer.
-    """
-    muted = [(vars(module), name) for name in ("log", "log_dict")]
+
+@contextmanager
+def _without_trace(trainer: Trainer, module: LightningModule) -> Iterator[None]:
+    """Meanwhile nothing is logged, and metrics work on copies of their states."""
+    loggers, copies = trainer.loggers, dict[int, Tensor]()
+    before: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    trainer.loggers = [_Unwritten(logger) for logger in loggers]  # pyright: ignore[reportAttributeAccessIssue]
     for part in module.modules():
-        names = ("update",) if isinstance(part, MetricCollection) else ("forward", "update")
-        if isinstance(part, Metric | MetricCollection):
-            muted += [(vars(part), name) for name in names]
-    own = [attributes.get(name) for attributes, name in muted]
-    for attributes, name in muted:
-        attributes[name] = _nothing
+        if hasattr(part, "log_dict"):  # a LightningModule, of pytorch_lightning or of lightning
+            meanwhile: dict[str, Any] = {"log": _nothing, "log_dict": _nothing}
+        elif isinstance(part, Metric | MetricCollection):
+            states = vars(part).keys() - _OF_ANY_MODULE
+            meanwhile = {name: _copied(vars(part)[name], copies) for name in states}
+        else:
+            continue
+        before.append((vars(part), {name: vars(part).get(name, _ABSENT) for name in meanwhile}))
+        vars(part).update(meanwhile)
     try:
         yield
     finally:
-        for (attributes, name), method in zip(muted, own, strict=True):
-            _restore(attributes, name, method)
+        trainer.loggers = loggers
+        for attributes, own in before:
+            _restore(attributes, own)
 
 
-def _restore(attributes: dict[str, Any], name: str, own: Any) -> None:
-    if own is None:
+def _copied(value: Any, copies: dict[int, Tensor]) -> Any:
+    """A state as another that may be changed; tensors that metrics share stay shared."""
+    if isinstance(value, Tensor):
+        return copies.setdefault(id(value), value.detach().clone())
+    if not isinstance(value, dict | list):
+        return value
+    copied: Any = copy.copy(value)
+    if isinstance(value, dict):
+        copied.update({key: _copied(held, copies) for key, held in value.items()})
+    return copied
+
+
+def _restore(attributes: dict[str, Any], own: dict[str, Any]) -> None:
+    attributes.update(own)
+    for name in [name for name, value in own.items() if value is _ABSENT]:
         del attributes[name]
-    else:
-        attributes[name] = own
 
 
-def _nothing(*_: Any, **__: Any) -> Tensor:
-    return torch.zeros(())
+def _nothing(*_: Any, **__: Any) -> None:
+    pass
 
 
 def _images(batch: Any, place: int | str) -> Tensor:
@@ -171,15 +218,20 @@ def _images(batch: Any, place: int | str) -> Tensor:
     )
 
 
-def _replaced(batch: Any, place: int | str, images: Tensor) -> Any:
-    """The batch with other images, of the same kind."""
+def _replaced(batch: Any, place: int | str, value: Tensor) -> Any:
+    """The batch with another value there; of the same type, so that both may be changed."""
+    if isinstance(batch, MutableMapping | list):
+        changed: Any = copy.copy(batch)
+        for name, held in getattr(changed, "__dict__", {}).items():
+            if isinstance(held, dict):
+                vars(changed)[name] = held.copy()
+        changed[place] = value
+        return changed
     if isinstance(batch, Mapping):
-        return {**batch, place: images}
+        return type(batch)({**batch, place: value})  # pyright: ignore[reportCallIssue]
     rows = [*batch]
-    rows[int(place)] = images
-    if isinstance(batch, tuple):
-        return type(batch)(*rows) if hasattr(batch, "_fields") else tuple(rows)
-    return rows
+    rows[int(place)] = value
+    return type(batch)(*rows) if hasattr(batch, "_fields") else type(batch)(rows)
 
 
 def _loss(result: Any) -> Tensor:

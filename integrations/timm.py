@@ -4,7 +4,7 @@ python -m freqreg.integrations.timm --freqreg-jafr 0.05 train.py ARGS
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from freqreg._step.passes import is_probe
 from freqreg.errors import InputError, SettingError
 from freqreg.objective import Objective, require_objective
 from freqreg.pixels import PixelSpace
@@ -76,16 +75,25 @@ class RegularizedTask(TrainingTask):
             return super().forward(input, target)
         _require_images(input)
         self._require_step(step)
-        results = _Results(super().forward, target)
+        forward, parts = super().forward, dict[str, Tensor]()
+
+        def loss_fn(images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+            results = forward(images, target)
+            return results["loss"], results
+
+        def record(name: str, value: Tensor) -> None:
+            parts[name] = value.clone()  # train.py divides the loss in place
+
         with answering_once(self, input):
-            results.parts["loss"] = self.objective(
-                results.loss_fn,
+            loss, results = self.objective(
+                loss_fn,
                 input,
+                has_aux=True,
                 model=self.get_trainable_module(),
                 step=step,
-                record=results.record,
+                record=record,
             )
-        return results.main | results.parts
+        return parts | results | {"loss": loss}
 
     def _require_step(self, step: int | None) -> None:
         try:
@@ -99,26 +107,6 @@ class RegularizedTask(TrainingTask):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _blank, (type(self).__bases__[1],), self.__getstate__()
-
-
-class _Results:
-    """What a task returns for the main pass of a step, and what the objective records."""
-
-    def __init__(
-        self, forward: Callable[[Tensor, Tensor], dict[str, Tensor]], target: Tensor
-    ) -> None:
-        self._forward, self._target = forward, target
-        self.main: dict[str, Tensor] = {}
-        self.parts: dict[str, Tensor] = {}
-
-    def loss_fn(self, images: Tensor) -> Tensor:
-        result = self._forward(images, self._target)
-        if not is_probe():
-            self.main = result
-        return result["loss"]
-
-    def record(self, name: str, value: Tensor) -> None:
-        self.parts[name] = value.clone()  # train.py divides the loss in place
 
 
 def regularize(task: TrainingTask, objective: Objective) -> RegularizedTask:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from freqreg._step.passes import is_probe
 from freqreg.errors import InputError, SettingError
 from freqreg.objective import Objective, require_objective
 from freqreg.regularizers.base import Regularizer
@@ -112,25 +111,27 @@ class RegularizedTrainerMixin(_Base):
         self._require_one_device()
         images = _images_of(inputs)
         share = self._share_of(model, inputs, num_items_in_batch)
-        outputs: list[Any] = []
 
-        def mean_loss(images: Tensor) -> Tensor:
+        def mean_loss(images: Tensor) -> tuple[Tensor, Any]:
             batch = {**inputs, IMAGES: images}
-            loss, output = self._plain_loss(model, batch, num_items_in_batch)
-            if not is_probe():
-                outputs.append(output)
-            return share.mean(loss)
+            loss, outputs = self._plain_loss(model, batch, num_items_in_batch)
+            return share.mean(loss), outputs
 
         with _reentrant_checkpointing_named():
-            loss = self.objective(
-                mean_loss, images, model=model, step=self.state.global_step, record=self._meter
+            loss, outputs = self.objective(
+                mean_loss,
+                images,
+                has_aux=True,
+                model=model,
+                step=self.state.global_step,
+                record=self._meter,
             )
-        return (share.of(loss), outputs[-1]) if return_outputs else share.of(loss)
+        return (share.of(loss), outputs) if return_outputs else share.of(loss)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """The Trainer's, with what was recorded beside the training loss."""
         recorded = self._meter.read(self.accelerator) if "loss" in logs else {}
-        super().log({**logs, **recorded}, *args, **kwargs)
+        super().log({**recorded, **logs}, *args, **kwargs)
 
     def _plain_loss(
         self, model: nn.Module, inputs: dict[str, Any], count: Count

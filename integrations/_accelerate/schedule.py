@@ -1,7 +1,11 @@
 """The paper's learning rate, and what follows the optimizer's steps."""
 
+from inspect import signature
+
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+from freqreg.errors import SettingError
 
 
 def cyclic_factor(steps_done: int, *, peak: int, total: int) -> float:
@@ -19,3 +23,17 @@ def cyclic_schedule(optimizer: Optimizer, *, epochs: int, steps_per_epoch: int) 
     """From 0 to the optimizer's learning rate at ⌊2·epochs/5⌋ epochs, and back to 0."""
     peak, total = 2 * epochs // 5 * steps_per_epoch, epochs * steps_per_epoch
     return LambdaLR(optimizer, lambda done: cyclic_factor(done, peak=peak, total=total))
+
+
+def require_steps_alone(scheduler: LRScheduler) -> None:
+    """Raise where `step()` needs more than that a step was made, such as a metric."""
+    arguments = signature(scheduler.step).parameters.values()
+    needed = [a.name for a in arguments if a.default is a.empty and a.kind < a.VAR_POSITIONAL]
+    if needed:
+        name = type(scheduler).__name__
+        raise SettingError(
+            f"{name}.step needs {', '.join(needed)}, which the Trainer does not have after an "
+            "optimizer step. Give it a scheduler of steps alone, such as ConstantLR(optimizer, "
+            f"factor=1.0), and call {name}.step where its argument is known: at the end of the "
+            "function that you pass as evaluate (override state and restore to resume it)."
+        )

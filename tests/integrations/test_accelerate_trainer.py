@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,8 +26,9 @@ from accelerate_setting import (
     weights,
 )
 from safetensors.torch import load_file
+from timm.scheduler.cosine_lr import CosineLRScheduler
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import StepLR
+from torch.optim.lr_scheduler import ConstantLR, ReduceLROnPlateau, StepLR
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
@@ -167,6 +169,34 @@ def test_a_scheduler_of_the_users_is_stepped_once_a_step() -> None:
     )
     ours.train()
     assert optimizer.param_groups[0]["lr"] == 0.5**8
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize(
+    ("scheduler", "missing"),
+    [(ReduceLROnPlateau, "metrics"), (partial(CosineLRScheduler, t_initial=3), "epoch")],
+)
+def test_schedulers_that_need_more_than_a_step_are_refused(scheduler: Any, missing: str) -> None:
+    optimizer = torch.optim.SGD(linear_net().parameters(), lr=1.0)
+    message = rf"step needs {missing}.*ConstantLR.*evaluate"
+    with pytest.raises(SettingError, match=message):
+        trainer(scheduler=scheduler(optimizer))
+
+
+def test_a_plateau_may_be_stepped_where_its_metric_is_known() -> None:
+    model = linear_net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    plateau = ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
+    Trainer(
+        model,
+        optimizer,
+        DataLoader(data(), batch_size=BATCH),
+        3,
+        accelerator=Accelerator(cpu=True),
+        scheduler=ConstantLR(optimizer, factor=1.0),
+        evaluate=lambda _: [plateau.step(1.0), {}][1],
+    ).train()
+    assert optimizer.param_groups[0]["lr"] == 0.25
 
 
 def test_evaluation_sees_eval_mode_and_leaves_training_alone() -> None:

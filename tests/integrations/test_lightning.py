@@ -1,6 +1,8 @@
 """Lightning with an objective: the same gradients as a loop written out."""
 
 import functools
+from collections import UserDict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchmetrics import MaxMetric, MeanMetric, MetricCollection, MinMetric
+from transformers import BatchFeature
 
 from freqreg import FGSM, Every, InputGradientNorm, JaFR, Objective
 from freqreg.errors import InputError, SecondDerivativeError, SettingError
@@ -36,41 +39,67 @@ class Pair(NamedTuple):
     labels: Tensor
 
 
-KINDS = {
-    "tuple": lambda x, y: (x, y),
-    "list": lambda x, y: [x, y],
-    "named": Pair,
-    "dict": lambda x, y: {"x": x, "y": y},
+class Rows(list):
+    """A list with a name."""
+
+
+class Held(UserDict):
+    """A mapping that holds its values in a dict of its own."""
+
+
+class Fixed(Mapping):
+    """A mapping that cannot be changed."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = dict(values)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+KINDS: dict[Any, Any] = {
+    tuple: lambda x, y: (x, y),
+    list: lambda x, y: [x, y],
+    Rows: lambda x, y: Rows([x, y]),
+    Pair: Pair,
 }
+MAPPINGS = dict, Held, Fixed, BatchFeature
 
 
 class Classifier(L.LightningModule):
     """As people write them."""
 
-    def __init__(self, attention: str = "eager", result: str = "tensor") -> None:
+    def __init__(self, attention: str = "eager", batch: type = list, result: Any = Tensor) -> None:
         super().__init__()
         self.net = small_vit(attention)
-        self.result = result
+        self.kind, self.result = batch, result
         self.seen = MeanMetric()
-        self.logged: list[float] = []
 
     def training_step(self, batch: Any, batch_idx: int) -> Any:
-        x, y = batch.values() if isinstance(batch, dict) else batch
+        assert type(batch) is self.kind
+        x, y = batch.values() if isinstance(batch, Mapping) else batch
         loss = F.cross_entropy(self.net(x).logits, y)
         self.log("train_loss", loss)
         self.seen(loss)
-        return {"loss": loss, "idx": batch_idx} if self.result == "dict" else loss
+        return loss if self.result is Tensor else self.result({"loss": loss, "idx": batch_idx})
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=1.0)
 
 
-def batches(kind: str = "tuple", dtype: torch.dtype = torch.float64) -> DataLoader:
+def batches(kind: type = list, dtype: torch.dtype = torch.float64) -> DataLoader:
     data = Pictures(8, dtype)
     pairs = list(zip(data.images, data.labels, strict=True))
 
     def collate(rows: list[tuple[Tensor, Tensor]]) -> Any:
-        return KINDS[kind](*map(torch.stack, zip(*rows, strict=True)))
+        x, y = map(torch.stack, zip(*rows, strict=True))
+        return kind({"x": x, "y": y}) if kind in MAPPINGS else KINDS[kind](x, y)
 
     return DataLoader(pairs, batch_size=4, collate_fn=collate)  # pyright: ignore[reportArgumentType]
 
@@ -122,12 +151,14 @@ def test_a_step_is_that_of_the_loop_written_out(
     assert_same_change(module, before, by_hand(OBJECTIVES[name], accumulation))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("result", ["tensor", "dict"])
-def test_batches_and_results_of_every_kind(tmp_path: Path, kind: str, result: str) -> None:
-    module = Classifier(result=result).double()
+@pytest.mark.parametrize(
+    ("kind", "result"),
+    [*((kind, Tensor) for kind in (*KINDS, *MAPPINGS)), *((tuple, kind) for kind in MAPPINGS)],
+)
+def test_batches_and_results_keep_their_type(tmp_path: Path, kind: type, result: type) -> None:
+    module = Classifier(batch=kind, result=result).double()
     before = parameters(module)
-    place = "x" if kind == "dict" else 0
+    place = "x" if kind in MAPPINGS else 0
     callback = RegularizerCallback(images=place).add_regularizer(JaFR(0.1))
     fit(tmp_path, module, callback, batches(kind))
     assert_same_change(module, before, by_hand(OBJECTIVES["JaFR"], 1))
@@ -213,9 +244,9 @@ def test_logs_and_metrics_are_of_the_main_pass(tmp_path: Path, name: str) -> Non
     module = Classifier().double()
     trainer = fit(tmp_path, module, RegularizerCallback(OBJECTIVES[name]))
     logged = trainer.callback_metrics
-    assert {"train_loss", "main_loss", "jafr", "log_b_low"} <= set(logged)
-    assert logged["train_loss"] == pytest.approx(logged["main_loss"])
-    assert module.seen.compute() == pytest.approx(logged["main_loss"])
+    assert {"train_loss", "freqreg/jafr", "freqreg/log_b_low"} <= set(logged)
+    assert logged["train_loss"] == pytest.approx(logged["freqreg/main_loss"])
+    assert module.seen.compute() == pytest.approx(logged["freqreg/main_loss"])
     assert not {"log", "log_dict", "training_step"} & set(vars(module))
 
 
@@ -240,7 +271,7 @@ def test_collections_of_metrics_are_of_the_main_pass(tmp_path: Path, name: str) 
     module = Collecting().double()
     logged = fit(tmp_path, module, RegularizerCallback(OBJECTIVES[name])).callback_metrics
     for value in (*module.updated.compute().values(), *module.called.compute().values()):
-        assert value == pytest.approx(logged["main_loss"])
+        assert value == pytest.approx(logged["freqreg/main_loss"])
     assert len(module.updated.compute_groups) == 2
 
 
@@ -260,7 +291,7 @@ def test_schedules_count_optimizer_steps(tmp_path: Path) -> None:
     module = Listening().double()
     callback = RegularizerCallback(Objective([Every(JaFR(0.1), 2)]))
     fit(tmp_path, module, callback, max_steps=3)
-    assert [step for step, name in module.heard if name == "jafr"] == [0, 2]
+    assert [step for step, name in module.heard if name == "freqreg/jafr"] == [0, 2]
     assert [step for step, name in module.heard if name == "train_loss"] == [0, 1, 2]
 
 

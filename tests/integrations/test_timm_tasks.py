@@ -42,6 +42,21 @@ def test_evaluation_passes_through() -> None:
         assert unregularized(regularized(x, y))
 
 
+def test_results_of_the_task_stay_its_own() -> None:
+    class Measuring(ClassificationTask):
+        """Returns a main loss of its own."""
+
+        def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
+            """Add it."""
+            return super().forward(input, target) | {"main_loss": torch.tensor(7.0)}
+
+    model = network(WITH_BATCH_NORM)
+    task = regularize(Measuring(model, verbose=False), Objective([JaFR(0.1)], mixer=FGSM()))
+    result = task(*batch())
+    assert result["main_loss"] == 7
+    assert "jafr" in result
+
+
 @pytest.mark.parametrize("whole_task", [False, True])
 def test_a_model_in_eval_mode_trains_with_the_penalty(whole_task: bool) -> None:
     """Fine-tuning with frozen batch norm and dropout, as FixRes does."""

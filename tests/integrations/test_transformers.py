@@ -117,6 +117,22 @@ def test_what_is_recorded_is_logged(tmp_path: Path) -> None:
     assert logged["jafr"] == pytest.approx(-logged["log_b_low"])
 
 
+def test_names_that_a_subclass_logs_stay_its_own(tmp_path: Path) -> None:
+    class Logging(InOrder):
+        """Logs a main loss of its own."""
+
+        def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+            """Add it."""
+            super().log(logs | {"main_loss": 7.0}, *args, **kwargs)
+
+    data, model = Pictures(8, torch.float64), small_vit().double()
+    settings = {"train_dataset": data, "objective": OBJECTIVES["JaFR"]}
+    run = Logging(model, arguments(tmp_path), **settings)
+    run.train()
+    assert run.state.log_history[0]["main_loss"] == 7
+    assert "jafr" in run.state.log_history[0]
+
+
 def test_evaluation_is_the_trainer_s_own(tmp_path: Path) -> None:
     run = trainer(tmp_path, OBJECTIVES["JaFR"])
     plain = Trainer(run.model, arguments(tmp_path))

@@ -28,6 +28,7 @@ SETTINGS = Settings(
         pgd_steps=2,
         pgd_step_255=4.0,
         pgd2_steps=2,
+        limits_stay=False,
         nfgsm_alpha=1.0,
         nfgsm_noise=2.0,
         lambda_align=0.2,

@@ -101,6 +101,7 @@ class Settings:
     pgd_steps: From[int]  # Of PGD in training
     pgd_step_255: From[float]  # Size of these, in steps of 1/255
     pgd2_steps: From[int]  # Of method pgd2; their size is the radius over their number
+    limits_stay: From[bool]  # Gradients of training's FGSM and PGD are 0 at pixels of 0 or 1
     nfgsm_alpha: From[float]  # N-FGSM's step in units of the radius
     nfgsm_noise: From[float]  # N-FGSM's noise in units of the radius
     lambda_align: From[float]  # Weight of GradAlign

@@ -19,6 +19,7 @@ from freqreg.frequency_bias import exponents
 from freqreg.mixers.base import Mixer
 from freqreg.regularizers.base import Regularizer
 from recipe.settings.experiment import Method, Settings
+from recipe.training.limits import LimitsStay, LimitsStayGradAlign
 
 
 def objective(
@@ -40,6 +41,12 @@ def objective(
 
 
 def _mixer(part: str, settings: Settings, strength: float) -> Mixer | None:
+    mixer = _attack(part, settings, strength)
+    stays = settings.limits_stay.value and part.startswith(("fgsm", "pgd"))
+    return LimitsStay(mixer) if mixer is not None and stays else mixer
+
+
+def _attack(part: str, settings: Settings, strength: float) -> Mixer | None:
     eps = settings.eps_255.value / 255
     match part:
         case "fgsm" if strength < 1:  # whose alpha may be none so small
@@ -74,7 +81,8 @@ def _regularizer(part: str, settings: Settings, image_size: int) -> Regularizer 
                 target=settings.penalty_target.value,
             )
         case "gradalign":
-            return GradAlign(settings.lambda_align.value, settings.eps_255.value / 255)
+            kind = LimitsStayGradAlign if settings.limits_stay.value else GradAlign
+            return kind(settings.lambda_align.value, settings.eps_255.value / 255)
         case _:
             return None
 

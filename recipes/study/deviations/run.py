@@ -37,6 +37,7 @@ REASONS: Mapping[str, str] = {
     **dict.fromkeys(("attack_steps", "attack_restarts", "attacked_images"), "two cores"),
     "warmup_epochs": "about a third of the epochs, as published",
     "max_learning_rate": "one for all methods, so that they can be compared",
+    "limits_stay": "an attack should be able to move every pixel",
     "absolute_floor": "the size of gradients, and so batch and loss scale, should not matter",
     "alpha_shift": "equation 8 has none",
     "batch_norm": "probes should leave no trace in the model",

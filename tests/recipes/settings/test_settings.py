@@ -35,6 +35,7 @@ EVERYWHERE: dict[str, tuple[Any, str]] = {
     "pgd_steps": (10, CODE),
     "pgd_step_255": (2, CODE),
     "pgd2_steps": (2, OURS),
+    "limits_stay": (True, CODE),
     "nfgsm_alpha": (1.0, OURS),
     "nfgsm_noise": (2.0, OURS),
     "lambda_fourier": (0.5, OURS),
@@ -76,8 +77,8 @@ BY_DATASET: dict[str, dict[str, tuple[Any, str]]] = {
     "tiny_imagenet": {
         "train_images": (100000, PAPER),
         "epochs": (30, PAPER),
-        "flip": (True, OURS),
-        "warmup_epochs": (0, OURS),
+        "flip": (True, CODE),
+        "warmup_epochs": (0, CODE),
         "lambda_align": (0.2, OURS),
         "attacked_images": (10000, CODE),
     },

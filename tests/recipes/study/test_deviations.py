@@ -61,6 +61,9 @@ def test_rows_have_the_published_and_the_own_values() -> None:
     assert "| `max_learning_rate` | 0.2, 0.3 | 0.1 |" in CHAPTERS["CIFAR-10"]
     assert "| λ of FGSM AT + JaFR | 0.002 | 0.001 |" in CHAPTERS["CIFAR-100"]
     assert "λ of FGSM AT" not in CHAPTERS["CIFAR-10"]
+    assert "| `limits_stay` | True | False |" in CHAPTERS["CIFAR-10"]
+    assert "| iterations of the warm-up | 2,861 | 2,860 |" in CHAPTERS["SVHN"]
+    assert "| sorted by class" in CHAPTERS["Tiny ImageNet"]
 
 
 def test_every_figure_is_shown_and_has_its_seeds() -> None:
