@@ -5,8 +5,7 @@ from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Float64, Shaped
-from torch import Tensor
-from torch._subclasses import FakeTensor
+from torch import Tensor, nn
 
 
 def constant(values: tuple[float, ...], like: Tensor) -> Float[Tensor, " values"]:
@@ -19,7 +18,7 @@ def made_once(make: Callable[..., Tensor], *settings: Hashable, like: Tensor) ->
 
     Each device gets its copy once: a copy in each step would make the step wait.
     """
-    found = _made if isinstance(like, FakeTensor) else _kept
+    found = _kept if type(like) in (Tensor, nn.Parameter) else _made
     return found(make, settings, like.device)
 
 
@@ -31,7 +30,7 @@ def _made(
 
 
 _kept = lru_cache(maxsize=128)(_made)
-"""Not beside fake tensors, as tracing makes them: what is made there is fake as well."""
+"""Not beside tensors of other kinds, as tracing makes them: what is made there is such as well."""
 
 
 def _vector(values: tuple[float, ...], dtype: torch.dtype) -> Float[Tensor, " values"]:

@@ -37,5 +37,17 @@ class LiveStateWarning(UserWarning):
     """A module has a state that every pass updates, and not the main one alone."""
 
 
+class ZeroGradientWarning(UserWarning):
+    """A mixer leaves many images as they are, since their gradient is exactly zero."""
+
+
+class ForeignGradientWarning(UserWarning):
+    """The gradient that autograd gives is not the derivative of the loss."""
+
+
+class CoarseStepWarning(UserWarning):
+    """Finite differences are off by more than 5 % by their step."""
+
+
 class KinkedActivationWarning(UserWarning):
     """Finite differences across the kinks of ReLU-like activations estimate something else."""

@@ -2,17 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
-from functools import partial, reduce
+from dataclasses import KW_ONLY, dataclass, field, replace
+from functools import cache, partial, reduce
 from typing import Any, Literal, TypedDict, Unpack, overload
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from freqreg._graph.autograd import at_first_use, leaf, nodes
+from freqreg._graph.autograd import nodes
 from freqreg._step.passes import Passes, devices_in_use
 from freqreg._step.plan import RecordFn, Step, Term
+from freqreg._torch_private import leaf
 from freqreg.differentiation import Differentiation, DoubleBackprop
 from freqreg.errors import InputError, InputGradientError, SettingError
 from freqreg.input_gradients import LOSS_FN_USAGE, AuxLossFn, LossFn, scalar_loss
@@ -53,6 +54,8 @@ class Objective:
         differentiation: `DoubleBackprop()` (exact) or `FiniteDifference()`.
         batch_norm: which passes update running statistics: the "main pass" only, or
             "every pass", as in the published JaFR code.
+        verify: whether a model's first backward passes are watched: no gradient but that of the
+            images may change, and no custom function may cut the penalties' graph.
     """
 
     regularizers: Sequence[Regularizer] = ()
@@ -61,6 +64,7 @@ class Objective:
     pixels: PixelSpace | None = None
     differentiation: Differentiation = DoubleBackprop()
     batch_norm: Literal["main pass", "every pass"] = "main pass"
+    verify: bool = field(default=True, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.regularizers, Iterable):
@@ -135,7 +139,7 @@ class Objective:
             DeadRegularizerError: a penalty cannot move any parameter.
             SettingError: a schedule needs `step`.
         """
-        planned = self._step(loss_fn, x, model, step, record, has_aux=has_aux)
+        planned = self._step(loss_fn, x, has_aux=has_aux, model=model, step=step, record=record)
         total = reduce(torch.add, self._losses(planned))
         return (total, planned.passes.take_aux()) if has_aux else total
 
@@ -163,9 +167,7 @@ class Objective:
         x: Images,
         *,
         has_aux: bool = False,
-        model: nn.Module | None = None,
-        step: int | None = None,
-        record: RecordFn | None = None,
+        **settings: Unpack[_Settings],
     ) -> Iterator[Loss | WithAux]:
         """The objective as losses that sum to it, one graph alive at a time.
 
@@ -177,7 +179,7 @@ class Objective:
         DistributedDataParallel each `backward` reduces once. With `has_aux` each comes as
         (loss, aux), where `aux` is None but once: with the first loss after the main pass.
         """
-        planned = self._step(loss_fn, x, model, step, record, has_aux=has_aux, streamed=True)
+        planned = self._step(loss_fn, x, has_aux=has_aux, streamed=True, **settings)
         for loss in self._losses(planned):
             yield (loss, planned.passes.take_aux()) if has_aux else loss
 
@@ -205,9 +207,7 @@ class Objective:
         x: Images,
         *,
         has_aux: bool = False,
-        model: nn.Module | None = None,
-        step: int | None = None,
-        record: RecordFn | None = None,
+        **settings: Unpack[_Settings],
     ) -> Loss | WithAux:
         """The weighted penalties alone, without main loss and mixer.
 
@@ -216,7 +216,7 @@ class Objective:
         those of calling the objective; `has_aux` gives what belongs to `x`, and None where no
         penalty is active in this step.
         """
-        planned = self._step(loss_fn, x, model, step, record, has_aux=has_aux, trains=False)
+        planned = self._step(loss_fn, x, has_aux=has_aux, trains=False, **settings)
         losses = self._losses(planned) if planned.terms else iter([x.new_zeros(())])
         total = reduce(torch.add, losses)
         return (total, planned.passes.take_aux()) if has_aux else total
@@ -226,45 +226,55 @@ class Objective:
         return replace(self, regularizers=(*self.regularizers, regularizer))
 
     def _losses(self, step: Step) -> Iterator[Tensor]:
-        for loss in self._minimised(step):
-            step.passes.wrappers.require_call(loss)
-            if self.mixer is not None or any(self._radii()):
-                in_range = partial(self._space.require_inputs, step.x)
-                at_first_use(loss, f"pixel range of {self._space}", in_range)
-            yield loss
-
-    def _minimised(self, step: Step) -> Iterator[Tensor]:
-        if step.clean_is_main and not step.terms:
-            yield step.main_loss(scalar_loss(step.passes.main, step.x))
-        else:
-            yield from self.differentiation.losses(step)
+        """One step, pass after pass: losses whose graphs may go before the next is asked for."""
+        clean = cache(partial(self.differentiation.clean_pass, step))  # a mixer draws before it
+        images, health = (step.x, None) if step.mixer is None else step.mixed(clean)
+        losses = self.differentiation.losses(step, clean()) if step.terms else ()
+        if step.terms and step.clean_is_main:
+            step.record("main_loss", clean().loss.detach())
+        del clean  # theirs, to let go
+        yield from map(step.examined, losses)
+        if step.mixer is not None or (step.trains and not step.terms):
+            loss = scalar_loss(step.passes.main, images)
+            loss = loss if health is None else loss * health.to(loss.dtype)
+            step.record("main_loss", loss.detach())
+            yield step.examined(loss)
 
     def _step(
         self,
         loss_fn: LossFn | AuxLossFn,
         x: Images,
-        model: nn.Module | None,
-        step: int | None,
-        record: RecordFn | None,
         *,
         has_aux: bool,
         streamed: bool = False,
         trains: bool = True,
+        model: nn.Module | None = None,
+        step: int | None = None,
+        record: RecordFn | None = None,
     ) -> Step:
         """The plan of a step. Random points are drawn here, before the first pass."""
         _require_arguments(loss_fn, model, record)
         _require_grad_mode()
         require_images(x)
-        terms = self._terms(x, step)
-        passes = Passes(
-            loss_fn,
-            devices=devices_in_use(x, model),
-            model=model,
-            freeze_probes=self.batch_norm == "main pass",
-            has_aux=has_aux,
+        return Step(
+            Passes(
+                loss_fn,
+                devices_in_use(x, model),
+                model,
+                freeze_probes=self.batch_norm == "main pass",
+                has_aux=has_aux,
+                trains=trains,
+                verify=self.verify,
+            ),
+            x,
+            self._terms(x, step),
+            self.mixer if trains else None,
+            self._space,
+            record or _ignored,
+            streamed=streamed,
             trains=trains,
+            counts_pixels=self.mixer is not None or any(self._radii()),
         )
-        return Step(passes, x, terms, self.mixer, self._space, record, streamed, trains)
 
     def _terms(self, x: Images, step: int | None) -> tuple[Term, ...]:
         weights = [r.weight_at(step) for r in self.regularizers]
@@ -287,6 +297,10 @@ class Objective:
         if isinstance(mixed, int | float):
             yield mixed
         yield from (r.radius for r in self.regularizers if r.radius is not None)
+
+
+def _ignored(*_: object) -> None:
+    """Where nothing is recorded."""
 
 
 def require_objective(objective: object) -> None:

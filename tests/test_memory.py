@@ -1,5 +1,6 @@
 """The memory of a step, in bytes of live storages, is what the documentation promises."""
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -62,6 +63,7 @@ def test_few_images_are_alive_when_a_streamed_pass_begins(
         found.append(live.live // x.nbytes)
         return F.gelu(images.mean((2, 3)) * weight).square().mean()
 
+    objective = replace(objective, verify=False)
     with LiveStorages() as live:
         for loss in objective.losses(loss_fn, x):
             loss.backward()

@@ -1,5 +1,6 @@
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -152,14 +153,24 @@ COUNTS: list[tuple[list[Regularizer], Mixer | None, int]] = [
 ]
 
 
+def assert_calls(objective: Objective, backward: Backward, calls: int) -> None:
+    """In each step of a model but the first, where more verify the gradient and the step."""
+    problem = Problem()
+    verifying = 5 if isinstance(objective.differentiation, FiniteDifference) else 2
+    for more in (verifying * any(r.weight for r in objective.regularizers), 0):
+        run(lambda: backward(objective, problem), problem)
+        assert problem.calls == calls + more
+    problem = Problem()
+    run(lambda: backward(replace(objective, verify=False), problem), problem)
+    assert problem.calls == calls
+
+
 @pytest.mark.parametrize(("regularizers", "mixer", "calls"), COUNTS)
 @pytest.mark.parametrize("backward", [summed, streamed])
 def test_passes_are_shared(
     regularizers: list[Regularizer], mixer: Mixer | None, calls: int, backward: Backward
 ) -> None:
-    problem = Problem()
-    run(lambda: backward(Objective(regularizers, mixer), problem), problem)
-    assert problem.calls == calls
+    assert_calls(Objective(regularizers, mixer), backward, calls)
 
 
 @pytest.mark.parametrize(("scheme", "calls"), [("central", 3), ("one-sided", 2)])
@@ -167,10 +178,8 @@ def test_passes_are_shared(
 def test_finite_differences_cost_a_pass_for_each_side(
     scheme, calls: int, backward: Backward
 ) -> None:
-    problem = Problem()
     objective = Objective([JaFR()], differentiation=FiniteDifference(scheme=scheme))
-    run(lambda: backward(objective, problem), problem)
-    assert problem.calls == calls
+    assert_calls(objective, backward, calls)
 
 
 def test_penalties_alone_on_a_slice_of_the_batch() -> None:

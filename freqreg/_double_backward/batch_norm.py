@@ -17,13 +17,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from freqreg._double_backward.input_pass import InputPass
+from freqreg._torch_private import kernel
 from freqreg.errors import SecondDerivativeError
 
 Values = Float[Tensor, "batch channel *space"]
 PerChannel = Float[Tensor, " channel"]
 
-_native_batch_norm = torch.ops.aten.native_batch_norm
-_native_batch_norm_backward = torch.ops.aten.native_batch_norm_backward
+_native_batch_norm = kernel("native_batch_norm")
+_native_batch_norm_backward = kernel("native_batch_norm_backward")
 
 
 def batch_norm(

@@ -15,13 +15,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from freqreg._double_backward.input_pass import InputPass
+from freqreg._torch_private import kernel
 
 Images = Float[Tensor, "batch channel height width"]
 Features = Float[Tensor, "batch out_channel out_height out_width"]
 Weight = Float[Tensor, "out_channel group_channel kernel_height kernel_width"]
 
-_convolution = torch.ops.aten.convolution
-_convolution_backward = torch.ops.aten.convolution_backward
+_convolution = kernel("convolution")
+_convolution_backward = kernel("convolution_backward")
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_hardsigmoid = torch.ops.aten.hardsigmoid
-_hardsigmoid_backward = torch.ops.aten.hardsigmoid_backward
+from freqreg._torch_private import kernel
+
+_hardsigmoid = kernel("hardsigmoid")
+_hardsigmoid_backward = kernel("hardsigmoid_backward")
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:

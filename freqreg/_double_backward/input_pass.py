@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from freqreg._graph.autograd import leaf, nodes
+from freqreg._graph.autograd import nodes
+from freqreg._torch_private import leaf
 
 
 @dataclass
@@ -24,9 +25,9 @@ class InputPass:
         return any(value is not None and self._computes(value) for value in values)
 
     @contextmanager
-    def taking_gradient(self) -> Iterator[None]:
-        """Within, only the gradient of `x` is computed."""
-        self.takes_gradient = True
+    def taking_gradient(self, twice: bool = True) -> Iterator[None]:
+        """Within, only the gradient of `x` is computed, to be differentiated."""
+        self.takes_gradient = twice
         try:
             yield
         finally:

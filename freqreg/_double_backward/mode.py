@@ -6,9 +6,7 @@ from typing import Any, no_type_check
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor
-from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]
 from torch.overrides import TorchFunctionMode
 
 from freqreg._double_backward.batch_norm import batch_norm
@@ -16,8 +14,8 @@ from freqreg._double_backward.convolution import conv2d
 from freqreg._double_backward.hardsigmoid import hardsigmoid
 from freqreg._double_backward.input_pass import InputPass
 from freqreg._double_backward.relu import relu
-from freqreg._graph.autograd import saving_hook
-from freqreg.input_gradients import LossFn, input_grad, scalar_loss
+from freqreg._torch_private import has_kernels, is_transformed, saves_plainly
+from freqreg.input_gradients import LossFn
 
 
 class FastDoubleBackward(TorchFunctionMode):
@@ -56,21 +54,6 @@ class FastDoubleBackward(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def differentiable_gradient(
-    loss_fn: LossFn, x: Float[Tensor, "batch *dims"]
-) -> tuple[Float[Tensor, ""], Float[Tensor, "batch *dims"]]:
-    """Loss and input gradient at `x`, both ready to be differentiated.
-
-    The same as `value_and_input_grad(loss_fn, x, create_graph=True)`, cheaper further on.
-    """
-    x = x.detach().requires_grad_()
-    of = InputPass(x)
-    with FastDoubleBackward(of):
-        loss = scalar_loss(loss_fn, x)
-        with of.taking_gradient():
-            return loss, input_grad(loss, x, create_graph=True)
-
-
 def lean(loss_fn: LossFn) -> LossFn:
     """`loss_fn` within `FastDoubleBackward`."""
 
@@ -83,10 +66,4 @@ def lean(loss_fn: LossFn) -> LossFn:
 
 def _is_plain() -> bool:
     """Whether autograd alone is at work, and saves what it saves."""
-    return saving_hook() is None and not _is_transformed()
-
-
-def _is_transformed() -> bool:
-    """Whether a transform of torch.func (vmap, grad) is at work, which knows torch's own alone."""
-    stack = getattr(_functorch, "peek_interpreter_stack", None)
-    return stack is None or stack() is not None
+    return saves_plainly() and not is_transformed() and has_kernels()

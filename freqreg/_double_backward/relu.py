@@ -11,9 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from freqreg._torch_private import kernel
+
 Values = Float[Tensor, "*shape"]
 
-_threshold_backward = torch.ops.aten.threshold_backward
+_threshold_backward = kernel("threshold_backward")
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:

@@ -2,16 +2,13 @@
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C import _autograd
 from torch.autograd.graph import Node
 from torch.utils.weak import WeakTensorKeyDictionary
 
-AnyNode = Any
-"""A node of the graph; TorchScript's are no instances of torch's own class of nodes."""
+from freqreg._torch_private import leaf
 
 _EXAMINED = WeakTensorKeyDictionary()
 
@@ -34,45 +31,6 @@ def nodes(root: Tensor, *, beyond: Collection[Node | None] = ()) -> Iterator[Nod
         stack.extend(parent for parent, _ in reversed(node.next_functions))
 
 
-def leaf(node: AnyNode) -> Tensor | None:
-    """The tensor into whose `.grad` this node accumulates, if it does."""
-    return getattr(node, "variable", None)
-
-
-def is_compiled(node: AnyNode) -> bool:
-    """Whether torch.compile generated this node."""
-    return node.name().startswith("CompiledFunction")
-
-
-def lacks_derivative(node: AnyNode) -> bool:
-    """Whether running this node raises: a derivative that nobody wrote, or compiled code's."""
-    name = node.name()
-    return name in ("torch::autograd::NotImplemented", "torch::autograd::Error") or (
-        name == "CompiledFunctionBackwardBackward"
-    )
-
-
-def in_half_precision(node: AnyNode) -> bool:
-    """Whether this node computed its output in float16 or bfloat16."""
-    return any(m.dtype in (torch.float16, torch.bfloat16) for m in node._input_metadata)
-
-
-def saving_hook() -> Callable[[Tensor], Any] | None:
-    """What takes each tensor that autograd would save: activation checkpointing, offloading, ...
-
-    torch tells it under a private name; without that, as if there were one that nobody knows.
-    """
-    top = getattr(_autograd, "_top_saved_tensors_default_hooks", None)
-    if top is None:
-        return _unknown
-    hooks = top(False)
-    return None if hooks is None else hooks[0]
-
-
-def _unknown(tensor: Tensor) -> Tensor:
-    return tensor
-
-
 def at_first_use(loss: Tensor, purpose: str, examine: Callable[[], object]) -> None:
     """Call `examine` unless a model's loss has passed it for this purpose before.
 
@@ -81,13 +39,23 @@ def at_first_use(loss: Tensor, purpose: str, examine: Callable[[], object]) -> N
     walk the whole graph. Nothing is kept alive. Where `examine` raises, the next try is
     examined again.
     """
-    parameter, route = _nearest_parameter(loss)
-    use = (purpose, *route)
-    if parameter is not None and use in (_EXAMINED.get(parameter) or ()):
+    if not is_first_use(loss, purpose):
         return
     examine()
+    parameter, route = _nearest_parameter(loss)
     if parameter is not None:
-        _EXAMINED[parameter] = (_EXAMINED.get(parameter) or set()) | {use}
+        _EXAMINED[parameter] = (_EXAMINED.get(parameter) or set()) | {(purpose, *route)}
+
+
+def is_first_use(loss: Tensor, purpose: str) -> bool:
+    """Whether a model's loss has not passed an examination for this purpose."""
+    parameter, route = _nearest_parameter(loss)
+    return parameter is None or (purpose, *route) not in (_EXAMINED.get(parameter) or ())
+
+
+def is_recognised(loss: Tensor) -> bool:
+    """Whether its model will be known at the next use."""
+    return _nearest_parameter(loss)[0] is not None
 
 
 def _nearest_parameter(loss: Tensor) -> tuple[Tensor | None, list[str]]:

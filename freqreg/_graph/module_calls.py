@@ -1,17 +1,26 @@
 """The calls of modules within a pass: which of them stand in the way of a differentiation."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
-from torch.nn.modules import module as torch_modules
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
-from torch.utils._pytree import tree_leaves
 
-from freqreg._graph.autograd import lacks_derivative, nodes
+from freqreg._graph.autograd import nodes
+from freqreg._torch_private import (
+    is_foreign,
+    lacks_derivative,
+    leaf,
+    remove_forward_hook,
+    tree_leaves,
+    tree_map,
+    version,
+)
 from freqreg.input_gradients import LossFn
 
 
@@ -20,27 +29,31 @@ class Call:
     """One call of a module: what it took and gave, and how its inputs were when it began."""
 
     module: nn.Module
+    arguments: tuple[object, ...]
     inputs: Sequence[Tensor]
     versions: Sequence[int]
     origins: frozenset[Node | None]
     outputs: Sequence[Tensor] = ()
+    keywords: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
-    def begun(cls, module: nn.Module, arguments: object) -> "Call":
+    def begun(cls, module: nn.Module, arguments: tuple[object, ...]) -> "Call":
         """The call of `module` that begins now."""
         inputs = _tensors(arguments)
-        versions = [x._version for x in inputs]
-        return cls(module, inputs, versions, frozenset(x.grad_fn for x in inputs))
+        versions = [version(x) for x in inputs]
+        return cls(module, arguments, inputs, versions, frozenset(x.grad_fn for x in inputs))
 
-    def ended(self, keywords: object, output: object) -> "Call":
+    def ended(self, keywords: Mapping[str, object], output: object) -> "Call":
         """This call when it returns; hooks see keyword arguments only now."""
-        more = Call.begun(self.module, keywords)
+        more = Call.begun(self.module, (keywords,))
         return Call(
             self.module,
+            self.arguments,
             [*self.inputs, *more.inputs],
             [*self.versions, *more.versions],
             self.origins | more.origins,
             _tensors(output),
+            keywords,
         )
 
     def nodes(self) -> Iterator[Node]:
@@ -61,7 +74,36 @@ class Call:
             retain_graph=True,
             allow_unused=True,
         )
-        return any(lacks_derivative(n) for grad in grads if grad is not None for n in nodes(grad))
+        found = [grad for grad in grads if grad is not None]
+        if any(grad.any() and not grad.requires_grad for grad in found):
+            return True
+        return cannot_be_differentiated([grad for grad in found if grad.requires_grad])
+
+    def runs_without_gradient(self) -> bool:
+        """Whether it is called under no_grad with something that has a gradient."""
+        return not torch.is_grad_enabled() and any(x.requires_grad for x in self.inputs)
+
+    def has_foreign_gradient(self) -> bool:
+        """Whether its outputs change otherwise, along its first input, than their gradient says."""
+        given = next((x for x in self.inputs if x.requires_grad and x.is_floating_point()), None)
+        if given is None or not torch.is_grad_enabled():
+            return False
+
+        def projected(x: Tensor) -> Tensor:
+            """The outputs with `x` for what was given, summed with fixed random weights."""
+            replaced = partial(tree_map, lambda value: x if value is given else value)
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                output = self.module.forward(*replaced(self.arguments), **replaced(self.keywords))
+                outputs = [y for y in _tensors(output) if y.is_floating_point()]
+                return torch.stack([(y * torch.randn_like(y)).sum() for y in outputs]).sum()
+
+        start = given.detach().requires_grad_()
+        slope = projected(start)
+        if not slope.requires_grad:
+            return False
+        (grad,) = torch.autograd.grad(slope, start, allow_unused=True)
+        return grad is not None and slope_error(projected, start, slope, grad) > SLOPE_TOLERANCE
 
     def ends_in(self, names: set[str]) -> bool:
         """Whether its last operation is one of these."""
@@ -69,7 +111,56 @@ class Call:
 
     def works_in_place(self) -> bool:
         """Whether it changed its inputs."""
-        return any(x._version != v for x, v in zip(self.inputs, self.versions, strict=True))
+        return any(version(x) != v for x, v in zip(self.inputs, self.versions, strict=True))
+
+
+def cannot_be_differentiated(values: Sequence[Tensor]) -> bool:
+    """Whether the backward pass of values raises, by its nodes or, with foreign ones, by trial."""
+    found = [node for value in values for node in nodes(value)]
+    if any(map(lacks_derivative, found)):
+        return True
+    if not any(map(is_foreign, found)):
+        return False
+    leaves = [tensor for tensor in map(leaf, found) if tensor is not None]
+    try:
+        torch.autograd.grad(
+            [value.square().sum() for value in values],
+            [*leaves, *values],
+            retain_graph=True,
+            allow_unused=True,
+        )
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:
+        return True
+    return False
+
+
+SLOPE_TOLERANCE = 0.4
+"""Kinks of ReLU stay below 0.25, also in an untrained network."""
+
+
+def slope_error(loss_fn: LossFn, x: Tensor, loss: Tensor, grad: Tensor) -> float:
+    """How far a loss's slope at `x` is from what `grad` says, over the length of `grad`.
+
+    By central differences along a direction that is random and partly that of `grad`, so short
+    that the loss changes by a thousandth, or less. NaN where rounding would drown the change.
+    """
+    norm = grad.norm()
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).to(grad)
+    direction = noise + 3 * grad / norm
+    size = loss.detach().abs()
+    distance = torch.minimum(2e-4 * size / norm, (x.amax() - x.amin()) / 50)
+    drowned = distance * norm <= 40 * torch.finfo(x.dtype).eps * size
+    errors = []
+    for h in (distance, distance / 4):  # an error of the difference itself would shrink
+        with torch.no_grad():
+            above, below = (loss_fn((x + end * direction).to(x.dtype)) for end in (h, -h))
+        error = ((above - below) / (2 * h) - (grad * direction).sum()).abs() / norm
+        errors.append(error.masked_fill(drowned, math.nan).item())
+        if not errors[-1] > SLOPE_TOLERANCE:
+            break
+    return min(errors)
 
 
 Condition = Callable[[Call], bool]
@@ -108,6 +199,12 @@ def innermost(modules: Modules) -> Modules:
     }
 
 
+def outermost(modules: Modules) -> Modules:
+    """Those that no other one of them contains."""
+    within = {part for module in modules for part in module.modules() if part is not module}
+    return {module: name for module, name in modules.items() if module not in within}
+
+
 @contextmanager
 def watched_calls(
     examine: Callable[[Call], object], running: list[Call] | None = None
@@ -119,24 +216,29 @@ def watched_calls(
         running: receives the calls that have not returned; after an error those it broke off.
     """
     begun: list[Call] = [] if running is None else running
+    examining = False
 
-    def begin(module: nn.Module, args: object) -> None:
-        begun.append(Call.begun(module, args))
+    def begin(module: nn.Module, args: tuple[object, ...]) -> None:
+        if not examining:
+            begun.append(Call.begun(module, args))
 
-    def end(_module: nn.Module, _args: object, kwargs: object, output: object) -> None:
-        examine(begun.pop().ended(kwargs, output))
+    def end(_module: nn.Module, _args: object, kwargs: dict[str, object], output: object) -> None:
+        nonlocal examining
+        if examining:  # and calls the module once more
+            return
+        examining = True
+        try:
+            examine(begun.pop().ended(kwargs, output))
+        finally:
+            examining = False
 
-    hooks = (
-        register_module_forward_pre_hook(begin),
-        register_module_forward_hook(end, with_kwargs=True),
-    )
+    before = register_module_forward_pre_hook(begin)
+    after = register_module_forward_hook(end, with_kwargs=True)
     try:
         yield
     finally:
-        for hook in hooks:
-            hook.remove()
-            # torch forgets to, and would warn in every later call of a compiled module
-            torch_modules._global_forward_hooks_with_kwargs.pop(hook.id, None)
+        before.remove()
+        remove_forward_hook(after)
 
 
 def _tensors(values: object) -> list[Tensor]:

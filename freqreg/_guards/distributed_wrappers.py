@@ -1,106 +1,124 @@
 """The distributed wrappers of a model and its synchronised norms: what a step must not do."""
 
-import gc
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from weakref import WeakSet
 
 from jaxtyping import Float
 from torch import Tensor, distributed, nn
+from torch.nn.modules.module import (
+    register_module_forward_pre_hook,
+    register_module_module_registration_hook,
+)
 from torch.nn.parallel import DistributedDataParallel
 
 from freqreg._collectives import in_several_processes
-from freqreg._graph.autograd import at_first_use, leaf, nodes
+from freqreg._graph.autograd import at_first_use, nodes
+from freqreg._torch_private import leaf, wrapper_around
 from freqreg.errors import DistributedError, SecondDerivativeError
+
+_ALIVE: WeakSet[DistributedDataParallel] = WeakSet()
+
+
+def _remember(module: nn.Module, *_: object) -> None:
+    if isinstance(module, DistributedDataParallel):
+        _ALIVE.add(module)
+
+
+register_module_module_registration_hook(_remember)
 
 
 class Wrappers:
-    """The distributed wrappers that a step's passes have gone through.
+    """The distributed wrappers that a step's passes go through.
+
+    Without `model` a hook of all modules looks for them, which reaches into compiled ones.
 
     Args:
-        model: a wrapper that they must go through, if the caller gave it.
+        model: a wrapper that the passes must go through, or what holds it or lies in it.
     """
 
     def __init__(self, model: nn.Module | None) -> None:
         self._model = model
-        self._called: set[nn.Module] = set()
+        self._met: set[nn.Module] = set()
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Note the wrappers that are called meanwhile; nothing to do in a single process."""
+    def watching(self, *, twice: bool = False) -> Iterator[None]:
+        """Note the wrappers of a pass; nothing to do in a single process.
+
+        Args:
+            twice: whether its gradient will be differentiated, which not all of them can bear.
+        """
         if not in_several_processes():
             yield
             return
-        around = DistributedDataParallel._get_active_ddp_module()
+        meet = partial(self._meet, twice)
+        around = wrapper_around()
         if around is not None:
-            self._called.add(around)
-        with _noted_calls(self._called.add):
+            meet(around)
+        if self._model is None:
+            hooks = [register_module_forward_pre_hook(meet)]
+        else:
+            hooks = [wrapper.register_forward_pre_hook(meet) for wrapper in _ALIVE]
+            for part in self._model.modules():
+                if not (part is self._model and part in _ALIVE):  # which must be called
+                    meet(part)
+        try:
             yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
-    def require_double_backprop(self) -> None:
-        """Raise where a wrapper would leave a gradient of a gradient unreduced or stale."""
-        self._refuse_static_graph("DoubleBackprop", "FiniteDifference() with objective.losses")
-        if not all(isinstance(wrapper, DistributedDataParallel) for wrapper in self._called):
+    def require_joint_backward(self) -> None:
+        """Raise where a wrapper would leave the sum of several passes unreduced."""
+        for wrapper in self._met:
+            _refuse_static_graph(
+                wrapper,
+                "One backward through several passes",
+                "`for loss in objective.losses(...): loss.backward()` with central differences",
+            )
+
+    def require_call(self, loss: Float[Tensor, ""]) -> None:
+        """Raise where a DistributedDataParallel around what `loss` trains was not called."""
+        if not in_several_processes() or not isinstance(loss, Tensor):
+            return
+        if self._model in _ALIVE and self._model not in self._met:
+            raise _going_around()
+        if not self._met:
+            at_first_use(loss, "call of the wrapper", lambda: _require_no_wrapper_around(loss))
+
+    def _meet(self, twice: bool, module: nn.Module, *_: object) -> None:
+        sharded = _is_sharded(module)
+        if sharded or isinstance(module, DistributedDataParallel):
+            self._met.add(module)
+        if not twice:
+            return
+        if sharded:
             raise DistributedError(
                 "FSDP frees and gathers parameters around each backward pass, which a second "
                 "differentiation would meet empty or stale. Use "
                 "Objective(..., differentiation=FiniteDifference())."
             )
+        _refuse_static_graph(module, "DoubleBackprop", "FiniteDifference() with objective.losses")
+        if isinstance(module, nn.SyncBatchNorm):
+            _require_no_synchronisation(module)
 
-    def require_joint_backward(self) -> None:
-        """Raise where a wrapper would leave the sum of several passes unreduced."""
-        self._refuse_static_graph(
-            "One backward through several passes",
-            "`for loss in objective.losses(...): loss.backward()` with central differences",
+
+def _is_sharded(module: nn.Module) -> bool:
+    fsdp = sys.modules.get("torch.distributed.fsdp")
+    return fsdp is not None and isinstance(module, fsdp.FullyShardedDataParallel | fsdp.FSDPModule)
+
+
+def _refuse_static_graph(module: nn.Module, what: str, instead: str) -> None:
+    if isinstance(module, DistributedDataParallel) and module.static_graph:
+        raise DistributedError(
+            f"{what} under DistributedDataParallel(static_graph=True) would leave gradients "
+            f"unreduced without a word. Wrap the model without static_graph, or use {instead}."
         )
 
-    def require_call(self, loss: Float[Tensor, ""]) -> None:
-        """Raise where a DistributedDataParallel around what `loss` trains was not called."""
-        if not in_several_processes():
-            return
-        if isinstance(self._model, DistributedDataParallel):
-            if self._model not in self._called:
-                raise _going_around()
-        elif not self._called:
-            at_first_use(loss, "call of the wrapper", lambda: _require_no_wrapper_around(loss))
 
-    def _refuse_static_graph(self, what: str, instead: str) -> None:
-        if any(isinstance(m, DistributedDataParallel) and m.static_graph for m in self._called):
-            raise DistributedError(
-                f"{what} under DistributedDataParallel(static_graph=True) would leave gradients "
-                f"unreduced without a word. Wrap the model without static_graph, or use {instead}."
-            )
-
-
-def _require_no_wrapper_around(loss: Tensor) -> None:
-    """Raise where a DistributedDataParallel that is alive holds a parameter that `loss` reaches."""
-    trained = {leaf(node) for node in nodes(loss)}
-    for kept in gc.get_objects():
-        is_wrapper = DistributedDataParallel in type(kept).__mro__
-        if is_wrapper and not trained.isdisjoint(kept.parameters()):
-            raise _going_around()
-
-
-def _going_around() -> DistributedError:
-    return DistributedError(
-        "loss_fn calls the module inside a DistributedDataParallel: gradients would stay "
-        "unreduced. Let loss_fn call the wrapper itself, under its no_sync() where the reduction "
-        "is to wait."
-    )
-
-
-@contextmanager
-def refused_sync_batch_norm() -> Iterator[None]:
-    """Raise where a SyncBatchNorm is about to synchronise: torch differentiates it once."""
-    if not in_several_processes():
-        yield
-        return
-    with _noted(nn.SyncBatchNorm, "forward", _require_no_synchronisation):
-        yield
-
-
-def _require_no_synchronisation(norm: Any) -> None:
+def _require_no_synchronisation(norm: nn.SyncBatchNorm) -> None:
     if norm.training and distributed.get_world_size(norm.process_group) > 1:
         raise SecondDerivativeError(
             "The model has SyncBatchNorm, which has no second derivative over several processes. "
@@ -109,36 +127,16 @@ def _require_no_synchronisation(norm: Any) -> None:
         )
 
 
-@contextmanager
-def _noted_calls(note: Callable[[nn.Module], object]) -> Iterator[None]:
-    """Let `note` see each wrapper that is called meanwhile.
-
-    No hooks of modules: they would reach into compiled ones, to be compiled anew in each step.
-    """
-    with ExitStack() as entries:
-        entries.enter_context(_noted(DistributedDataParallel, "_pre_forward", note))
-        fsdp = sys.modules.get("torch.distributed.fsdp")
-        if fsdp is not None:
-            entries.enter_context(_noted(fsdp.FullyShardedDataParallel, "forward", note))
-            entries.enter_context(_noted(fsdp.FSDPModule, "__call__", note))
-        yield
+def _require_no_wrapper_around(loss: Tensor) -> None:
+    """Raise where a DistributedDataParallel that is alive holds a parameter that `loss` reaches."""
+    trained = {leaf(node) for node in nodes(loss)}
+    if any(not trained.isdisjoint(wrapper.parameters()) for wrapper in _ALIVE):
+        raise _going_around()
 
 
-@contextmanager
-def _noted(wrapper: type, method: str, note: Callable[[nn.Module], object]) -> Iterator[None]:
-    own = vars(wrapper).get(method)
-
-    def noting(module: Any, *args: Any, **kwargs: Any) -> Any:
-        note(module)
-        if own is None:
-            return getattr(super(wrapper, module), method)(*args, **kwargs)
-        return own(module, *args, **kwargs)
-
-    setattr(wrapper, method, noting)
-    try:
-        yield
-    finally:
-        if own is None:
-            delattr(wrapper, method)
-        else:
-            setattr(wrapper, method, own)
+def _going_around() -> DistributedError:
+    return DistributedError(
+        "loss_fn calls the module inside a DistributedDataParallel: gradients would stay "
+        "unreduced. Let loss_fn call the wrapper itself, under its no_sync() where the reduction "
+        "is to wait."
+    )

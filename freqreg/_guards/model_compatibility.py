@@ -2,17 +2,26 @@
 
 import warnings
 from collections.abc import Sequence
+from typing import NoReturn
 
 from torch import Tensor
 
-from freqreg._graph.autograd import (
+from freqreg._graph.autograd import nodes
+from freqreg._graph.module_calls import (
+    Call,
+    Modules,
+    cannot_be_differentiated,
+    innermost,
+    modules_where,
+)
+from freqreg._torch_private import (
+    KINKED,
     in_half_precision,
     is_compiled,
     lacks_derivative,
     leaf,
-    nodes,
+    storage_of,
 )
-from freqreg._graph.module_calls import Call, Modules, innermost, modules_where
 from freqreg.errors import (
     DeadRegularizerError,
     KinkedActivationWarning,
@@ -21,17 +30,6 @@ from freqreg.errors import (
 )
 from freqreg.input_gradients import LossFn
 
-_KINKED = {
-    "ReluBackward0",
-    "LeakyReluBackward0",
-    "PreluKernelBackward0",
-    "HardtanhBackward0",
-    "HardswishBackward0",
-    "HardsigmoidBackward0",
-    "ThresholdBackward0",
-    "RreluWithNoiseBackward0",
-}
-
 
 def require_parameters(penalty: Tensor, inputs: tuple[Tensor, ...]) -> None:
     """Raise where a penalty's graph ends in the inputs only.
@@ -39,43 +37,42 @@ def require_parameters(penalty: Tensor, inputs: tuple[Tensor, ...]) -> None:
     Raises:
         DeadRegularizerError: no parameter is reached.
     """
-    ours = {_memory(x) for x in inputs}
+    ours = {storage_of(x) for x in inputs}
     leaves = (leaf(node) for node in nodes(penalty))
-    if all(tensor is None or _memory(tensor) in ours for tensor in leaves):
+    if all(tensor is None or storage_of(tensor) in ours for tensor in leaves):
         raise DeadRegularizerError(
             "The penalty reaches no parameter: it would change nothing. Unfreeze some "
             "(parameter.requires_grad_()), and look for .detach() or torch.no_grad() in loss_fn."
         )
 
 
-def _memory(tensor: Tensor) -> int:
-    """What tells one tensor's memory from another's, also where it has no address."""
-    return tensor.untyped_storage()._cdata
-
-
 def require_second_derivatives(penalty: Tensor, probe: LossFn, x: Tensor) -> None:
-    """Raise where a penalty's graph holds a node without a derivative.
+    """Raise where a penalty cannot be differentiated.
 
     Raises:
         SecondDerivativeError: with the module's name and the ways out.
     """
-    blocking = next((node for node in nodes(penalty) if lacks_derivative(node)), None)
-    if blocking is None:
+    if not cannot_be_differentiated([penalty]):
         return
-    if is_compiled(blocking):
+    if any(is_compiled(node) and lacks_derivative(node) for node in nodes(penalty)):
         raise SecondDerivativeError(
             "torch.compile cannot differentiate twice, which DoubleBackprop needs. Either use "
             "Objective(..., differentiation=FiniteDifference()), or run the model uncompiled: "
             "pass the original module, or torch.compiler.set_stance('force_eager')."
         )
+    refuse_second_derivative(probe, x)
+
+
+def refuse_second_derivative(probe: LossFn, x: Tensor) -> NoReturn:
+    """Raise, naming the modules that lack a second derivative."""
     found = shortened(labels(blocking_modules(probe, x))) or "An operation outside of all modules"
     raise SecondDerivativeError(
         f"{found}: no second derivative, which DoubleBackprop "
         "needs. For fused attention: `from torch.nn.attention import SDPBackend, sdpa_kernel` "
         "and `with sdpa_kernel(SDPBackend.MATH): model(x)` around the forward, or in timm "
-        '`module.fused_attn = False`, or in transformers `attn_implementation="eager"`. For '
-        "anything: "
-        "Objective(..., differentiation=FiniteDifference())."
+        '`module.fused_attn = False`, or in transformers `attn_implementation="eager"`. For a '
+        "custom function: write its backward in differentiable operations, not under no_grad. For "
+        "anything: Objective(..., differentiation=FiniteDifference())."
     )
 
 
@@ -97,7 +94,7 @@ def require_full_precision(loss: Tensor) -> None:
 
 def warn_of_kinks(loss: Tensor, probe: LossFn, x: Tensor) -> None:
     """Warn where a loss was computed through activations of the ReLU family."""
-    kinks = {node.name() for node in nodes(loss)} & _KINKED
+    kinks = {node.name() for node in nodes(loss)} & KINKED
     if kinks:
         found = shortened(labels(kinked_modules(probe, x)) or sorted(kinks))
         warnings.warn(
@@ -117,7 +114,7 @@ def blocking_modules(probe: LossFn, x: Tensor) -> Modules:
 
 def kinked_modules(probe: LossFn, x: Tensor) -> Modules:
     """The modules that end in an activation of the ReLU family."""
-    return modules_where(lambda call: call.ends_in(_KINKED), probe, x)
+    return modules_where(lambda call: call.ends_in(KINKED), probe, x)
 
 
 def labels(modules: Modules) -> list[str]:

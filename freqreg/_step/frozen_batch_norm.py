@@ -10,12 +10,19 @@ from weakref import WeakSet
 
 import torch
 from torch import Tensor, fx, jit, nn
-from torch.nn.modules.batchnorm import _NormBase  # of batch and instance norm, synchronised too
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.modules.module import register_module_forward_pre_hook
-from torch.utils import checkpoint
 
-from freqreg._graph.autograd import AnyNode, at_first_use, is_compiled, leaf, nodes, saving_hook
+from freqreg._graph.autograd import at_first_use, nodes
+from freqreg._torch_private import (
+    AnyNode,
+    NormBase,
+    is_checkpointing,
+    is_compiled,
+    is_replica,
+    leaf,
+    normalises_by_batch,
+)
 from freqreg.errors import LiveStateWarning, SettingError
 from freqreg.input_gradients import LossFn
 
@@ -67,7 +74,7 @@ def _in_this_thread(norms: "_FrozenNorms", state: "_LiveState") -> Callable[...,
     def hook(module: nn.Module, *_: object) -> None:
         if torch.compiler.is_compiling():
             norms.freeze(module)
-        elif threading.get_ident() == ours or getattr(module, "_is_replica", False):
+        elif threading.get_ident() == ours or is_replica(module):
             norms.freeze(module)
             state.note(module)
 
@@ -81,8 +88,8 @@ class _FrozenNorms:
     """
 
     def __init__(self) -> None:
-        self._hidden: list[tuple[_NormBase, bool]] = []
-        self._fresh: list[_NormBase] = []
+        self._hidden: list[tuple[NormBase, bool]] = []
+        self._fresh: list[NormBase] = []
         self.weights: list[Tensor | None] = []
 
     def freeze(self, module: nn.Module) -> None:
@@ -91,14 +98,14 @@ class _FrozenNorms:
             _refuse_checkpointing(module)
         self.hide_statistics(module)
 
-    def note_call(self, norm: _NormBase, *_: object) -> None:
+    def note_call(self, norm: NormBase, *_: object) -> None:
         """Remember the weight that a hidden norm is called with: gathered, where it is sharded."""
         _refuse_checkpointing(norm)
         if not torch.compiler.is_compiling():
             self.weights.append(norm.weight)
 
     def hide_statistics(self, module: nn.Module) -> None:
-        if isinstance(module, _NormBase) and _is_uninitialised(module):
+        if isinstance(module, NormBase) and _is_uninitialised(module):
             self._fresh.append(module)
         if not _has_live_statistics(module):
             return
@@ -159,8 +166,8 @@ def _differs(one: Tensor, other: Tensor) -> bool:
     )
 
 
-def _has_live_statistics(module: nn.Module) -> TypeGuard[_NormBase]:
-    has_statistics = isinstance(module, _NormBase) and module.running_mean is not None
+def _has_live_statistics(module: nn.Module) -> TypeGuard[NormBase]:
+    has_statistics = isinstance(module, NormBase) and module.running_mean is not None
     return has_statistics and module.training and not _is_uninitialised(module)
 
 
@@ -168,14 +175,6 @@ def _is_uninitialised(module: nn.Module) -> bool:
     """Whether it is a lazy module that has not been called yet."""
     lazy: Any = module
     return isinstance(module, LazyModuleMixin) and lazy.has_uninitialized_params()
-
-
-def is_checkpointing() -> bool:
-    """Whether a block with activation checkpointing is being run."""
-    if torch.compiler.is_compiling():
-        return False
-    hook = saving_hook()
-    return hook is not None and hook.__module__ == checkpoint.__name__
 
 
 def _refuse_checkpointing(norm: nn.Module, *_: object) -> None:
@@ -222,9 +221,7 @@ def _require_weights(loss: Tensor, known: Iterable[Tensor | None]) -> None:
 
 def _weight_of_training_norm(node: AnyNode) -> Tensor | None:
     """The weight of a batch norm that normalises by its batch, if this node is of one."""
-    name = node.name()
-    normalises = name == "_BatchNormBackward" or getattr(node, "_saved_training", False)
-    if "BatchNorm" not in name or not normalises:
+    if not normalises_by_batch(node):
         return None
     weight = node.next_functions[1][0]
     return leaf(weight) if weight is not None else None

@@ -3,19 +3,23 @@
 import pickle
 import random
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from freqreg._double_backward.input_pass import InputPass
+from freqreg._double_backward.mode import FastDoubleBackward
 from freqreg._guards.distributed_wrappers import Wrappers
+from freqreg._guards.verification import watched_backward
 from freqreg._step.frozen_batch_norm import frozen_batch_norm
 from freqreg.errors import InputGradientError
-from freqreg.input_gradients import AuxLossFn, LossFn
+from freqreg.input_gradients import AuxLossFn, LossFn, input_grad, scalar_loss
 
 _PROBING = ContextVar("probing", default=False)
 
@@ -101,6 +105,16 @@ class Replay:
         return RandomState.now(frozenset(self._start.states))
 
 
+@dataclass(frozen=True)
+class Point:
+    """Where a gradient was taken, with the loss there, which is differentiable where it is kept."""
+
+    x: Tensor
+    loss: Tensor
+    grad: Tensor
+
+
+@dataclass
 class Passes:
     """`main` and `probe`: one closure, with and without a trace, on the same random numbers.
 
@@ -114,68 +128,88 @@ class Passes:
         freeze_probes: whether probes leave running statistics alone.
         has_aux: whether the closure returns (loss, anything).
         trains: whether there is a main pass; if not, `aux` is that of the first probe.
+        verify: whether a model's first backward passes are watched.
     """
 
-    def __init__(
-        self,
-        loss_fn: LossFn | AuxLossFn,
-        *,
-        devices: frozenset[torch.device],
-        model: nn.Module | None,
-        freeze_probes: bool,
-        has_aux: bool = False,
-        trains: bool = True,
-    ) -> None:
-        self._parts = _parts_of(loss_fn, has_aux)
-        self._probe = frozen_batch_norm(self._probed, model) if freeze_probes else self._probed
-        self._devices = devices
-        self.wrappers = Wrappers(model)
-        self._replay: Replay | None = None
-        self._aux: Any = None
-        self._awaits_aux = has_aux and not trains
+    loss_fn: LossFn | AuxLossFn
+    devices: frozenset[torch.device]
+    model: nn.Module | None
+    freeze_probes: bool
+    has_aux: bool
+    trains: bool
+    verify: bool
+    aux: Any = None
+    _replay: Replay | None = None
 
-    def main(self, x: Tensor) -> Tensor:
-        """The loss that is trained, live."""
+    def __post_init__(self) -> None:
+        self.wrappers = Wrappers(self.model)
+        self._awaits_aux = self.has_aux and not self.trains
+
+    def main(self, x: Tensor, *, twice: bool = False) -> Tensor:
+        """The loss that is trained, live; `twice`: its gradient will be differentiated."""
         self._mark_start()
-        with self.wrappers.watching():
-            loss, self._aux = self._parts(x)
-        return loss
+        return self._run(x, twice)
 
-    def probe(self, x: Tensor) -> Tensor:
+    def probe(self, x: Tensor, *, twice: bool = False) -> Tensor:
         """The loss elsewhere, with the main pass's masks and no trace."""
-        with self.wrappers.watching(), _probing():
-            return self._mark_start()(self._probe, x)
+        run = partial(self._run, twice=twice)
+        run = frozen_batch_norm(run, self.model) if self.freeze_probes else run
+        with _probing():
+            return self._mark_start()(run, x)
+
+    @property
+    def measures(self) -> bool:
+        """Whether more probes may verify a model's first step: if they leave no trace."""
+        return self.verify and self.freeze_probes
+
+    def gradient(
+        self, x: Tensor, *, live: bool = False, twice: bool = False, retain_graph: bool = False
+    ) -> Point:
+        """Loss and input gradient at `x`.
+
+        Args:
+            x: where.
+            live: by the main pass; else by a probe.
+            twice: both will be differentiated.
+            retain_graph: the loss will be; implied by `twice`.
+        """
+        inputs = InputPass(x.detach().requires_grad_())
+        run = partial(self.main if live else self.probe, twice=twice)
+        with FastDoubleBackward(inputs) if twice else nullcontext():
+            loss = scalar_loss(run, inputs.x)
+            watch = watched_backward(loss, self.probe, x, self.model, twice=twice)
+            with watch if self.verify else nullcontext(), inputs.taking_gradient(twice):
+                grad = input_grad(loss, inputs.x, create_graph=twice, retain_graph=retain_graph)
+        return Point(x, loss, grad)
 
     def take_aux(self) -> Any:
         """What the closure returned beside the loss; None before, and after it was taken."""
-        aux, self._aux = self._aux, None
+        aux, self.aux = self.aux, None
         return aux
 
-    def _probed(self, x: Tensor) -> Tensor:
-        loss, aux = self._parts(x)
-        if self._awaits_aux:
-            self._aux, self._awaits_aux = aux, False
+    def _run(self, x: Tensor, twice: bool) -> Tensor:
+        with self.wrappers.watching(twice=twice):
+            loss: Any = self.loss_fn(x)
+        if self.has_aux:
+            loss, aux = _pair(loss)
+            if self._awaits_aux or not is_probe():
+                self.aux, self._awaits_aux = aux, False
+        self.wrappers.require_call(loss)
         return loss
 
     def _mark_start(self) -> Replay:
         if self._replay is None:
-            self._replay = Replay(RandomState.now(self._devices))
+            self._replay = Replay(RandomState.now(self.devices))
         return self._replay
 
 
-def _parts_of(loss_fn: Callable[[Tensor], Any], has_aux: bool) -> AuxLossFn:
-    def parts(x: Tensor) -> tuple[Any, Any]:
-        returned = loss_fn(x)
-        if not has_aux:
-            return returned, None
-        if isinstance(returned, tuple) and len(returned) == 2:
-            return returned
-        raise InputGradientError(
-            f"With has_aux=True loss_fn must return (loss, anything), but it returned a "
-            f"{type(returned).__name__}: return loss, logits."
-        )
-
-    return parts
+def _pair(returned: object) -> tuple[Any, Any]:
+    if isinstance(returned, tuple) and len(returned) == 2:
+        return returned
+    raise InputGradientError(
+        f"With has_aux=True loss_fn must return (loss, anything), but it returned a "
+        f"{type(returned).__name__}: return loss, logits."
+    )
 
 
 @contextmanager

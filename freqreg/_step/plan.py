@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from freqreg._step.passes import Passes
+from freqreg._graph.autograd import at_first_use
+from freqreg._guards.verification import warn_of_zero_gradients
+from freqreg._step.passes import Passes, Point
 from freqreg.errors import DeadRegularizerError, InputError
-from freqreg.input_gradients import scalar_loss, value_and_input_grad
 from freqreg.mixers.base import Mixer
 from freqreg.pixels import PixelSpace
 from freqreg.regularizers.base import Images, Regularizer
@@ -28,7 +29,7 @@ class Term:
     points: tuple[Images, ...]
     suffix: str = ""
 
-    def weighted(self, gradients: Sequence[Images], record: RecordFn | None) -> Float[Tensor, ""]:
+    def weighted(self, gradients: Sequence[Images], record: RecordFn) -> Float[Tensor, ""]:
         """λ · penalty of the gradients at the clean images and at the points."""
         penalty, measures = self.regularizer.evaluated(gradients)
         if penalty.ndim != 0 or not penalty.requires_grad:
@@ -38,9 +39,8 @@ class Term:
                 "the gradients it is given. Look for .detach(), .item(), numpy or "
                 "torch.no_grad() between them."
             )
-        if record is not None:
-            for name, value in measures.items():
-                record(name + self.suffix, value.detach())
+        for name, value in measures.items():
+            record(name + self.suffix, value.detach())
         return self.weight * penalty
 
 
@@ -48,8 +48,17 @@ class Term:
 class Step:
     """One step: the passes, the clean images, and who wants which gradients.
 
-    `trains` is False where only the penalties are wanted; `streamed` is True where the
-    caller runs `backward` on each loss before asking for the next.
+    Args:
+        passes: the main one, and probes.
+        x: the clean images.
+        terms: regularizers that are active in this step.
+        mixer: makes the images of the main pass; None: there is none, or no main pass.
+        pixels: of the inputs.
+        record: receives the parts.
+        streamed: whether the caller runs `backward` on each loss before asking for the next.
+        trains: whether there is a main pass; if not, only the penalties are wanted.
+        counts_pixels: whether the mixer or a regularizer does, so that the images must be in
+            their space.
     """
 
     passes: Passes
@@ -57,57 +66,48 @@ class Step:
     terms: tuple[Term, ...]
     mixer: Mixer | None
     pixels: PixelSpace
-    record: RecordFn | None
+    record: RecordFn
     streamed: bool
     trains: bool
+    counts_pixels: bool
 
     @property
     def clean_is_main(self) -> bool:
         """Whether the trained loss is that of the clean images."""
         return self.trains and self.mixer is None
 
-    @property
-    def mixes(self) -> bool:
-        """Whether the trained loss is that of mixed images."""
-        return self.trains and self.mixer is not None
-
-    def main_loss(self, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
-        """The trained loss, recorded."""
-        if self.record is not None:
-            self.record("main_loss", loss.detach())
+    def examined(self, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """A loss that is about to be trained, after a check of the images."""
+        if self.counts_pixels:
+            in_range = partial(self.pixels.require_inputs, self.x)
+            at_first_use(loss, f"pixel range of {self.pixels}", in_range)
         return loss
 
-
-class Mixed:
-    """The mixed images, and whether all gradients that made them were finite."""
-
-    def __init__(self, step: Step, clean: Callable[[], Images]) -> None:
-        assert step.mixer is not None
-        self._step = step
-        self._health = torch.ones((), device=step.x.device)
-        grad_at = partial(self._grad_at, clean)  # not kept: it holds the clean gradient
-        self.images = self._checked(step.mixer(step.x, grad_at, step.pixels))
-
-    def loss(self) -> Float[Tensor, ""]:
-        """Loss of the main pass; NaN where a gradient was not finite.
+    def mixed(self, clean: Callable[[], Point]) -> tuple[Images, Float[Tensor, ""]]:
+        """The mixer's images, and 1, or NaN where a gradient that made them was not finite.
 
         The images themselves stay finite, so that batch norm's statistics survive a step
         that a gradient scaler will skip.
+
+        Args:
+            clean: the pass at the clean images, run once.
         """
-        loss = scalar_loss(self._step.passes.main, self.images)
-        return self._step.main_loss(loss * self._health.to(loss.dtype))
+        assert self.mixer is not None
+        health = torch.ones((), device=self.x.device)
 
-    def _grad_at(self, clean: Callable[[], Images], point: Images) -> Images:
-        is_clean = point is self._step.x
-        grad = clean() if is_clean else value_and_input_grad(self._step.passes.probe, point)[1]
-        self._health = self._health * (1 + (grad * 0).sum())
-        return grad.nan_to_num(0.0, 0.0, 0.0)
+        def grad_at(point: Images) -> Images:
+            nonlocal health
+            found = clean() if point is self.x else self.passes.gradient(point)
+            grad = found.grad.detach()
+            warn_of_zero_gradients(found.loss, grad, self.mixer)
+            health = health * (1 + (grad * 0).sum())
+            return grad.nan_to_num(0.0, 0.0, 0.0)
 
-    def _checked(self, images: Images) -> Images:
-        if images.shape != self._step.x.shape:
+        images = self.mixer(self.x, grad_at, self.pixels)
+        if images.shape != self.x.shape:
             raise InputError(
-                f"The mixer {self._step.mixer} returned shape {tuple(images.shape)} for inputs "
-                f"of shape {tuple(self._step.x.shape)}. The targets stay in loss_fn: keep "
+                f"The mixer {self.mixer} returned shape {tuple(images.shape)} for inputs "
+                f"of shape {tuple(self.x.shape)}. The targets stay in loss_fn: keep "
                 "number, order and shape of the images."
             )
-        return images.detach().to(self._step.x.dtype)
+        return images.detach().to(self.x.dtype), health

@@ -9,12 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from freqreg._graph.autograd import unseen_models
 from freqreg._step.passes import RandomState, devices_in_use
 from freqreg._tensors import in_double
+from freqreg._torch_private import TorchDispatchMode, tree_leaves
 
 Run = Callable[[], None]
 Gradient = Sequence[Tensor]
@@ -71,20 +70,20 @@ class LiveStorages(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation; count what it returns."""
-        given = {storage._cdata for storage in _storages((args, kwargs))}
+        given = {id(storage) for storage in _storages((args, kwargs))}
         result = func(*args, **(kwargs or {}))
         for storage in _storages(result):
-            if storage._cdata not in given:  # else a view, or in place
+            if id(storage) not in given:  # else a view, or in place
                 self._count(storage)
         return result
 
     def _count(self, storage: torch.UntypedStorage) -> None:
-        if storage._cdata in self._known:
+        if id(storage) in self._known:
             return
-        self._known.add(storage._cdata)
+        self._known.add(id(storage))
         self.live += storage.nbytes()
         self.peak = max(self.peak, self.live)
-        weakref.finalize(storage, self._forget, storage._cdata, storage.nbytes())
+        weakref.finalize(storage, self._forget, id(storage), storage.nbytes())
 
     def _forget(self, key: int, size: int) -> None:
         self._known.discard(key)

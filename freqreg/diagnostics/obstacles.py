@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
-from torch.nn.modules.batchnorm import _NormBase
 
 from freqreg._double_backward.mode import lean
 from freqreg._graph.module_calls import Call, Modules, modules_where, named_modules, watched_calls
 from freqreg._guards.model_compatibility import blocking_modules, kinked_modules, labels, shortened
-from freqreg._step.frozen_batch_norm import frozen_batch_norm, is_checkpointing
+from freqreg._step.frozen_batch_norm import frozen_batch_norm
+from freqreg._torch_private import NormBase, is_checkpointing, is_compiled_module
 from freqreg.errors import LiveStateWarning
 from freqreg.input_gradients import LossFn
 
@@ -103,7 +103,7 @@ LIVE_STATE: Kind = (
 def found_in(model: nn.Module, loss_fn: LossFn, x: Tensor) -> Iterator[Obstacle]:
     """What can be seen in one pass, which must be possible."""
     yield from _of(SYNC_BATCH_NORM, _within(model, lambda m: isinstance(m, nn.SyncBatchNorm)))
-    yield from _of(COMPILED, _within(model, _is_compiled))
+    yield from _of(COMPILED, _within(model, is_compiled_module))
     yield from _of(CHECKPOINTED_NORM, modules_where(_is_checkpointed_norm, loss_fn, x))
     yield from _of(LIVE_STATE, _with_live_state(model, loss_fn, x))
     yield from _of(KINKS, kinked_modules(loss_fn, x))
@@ -152,10 +152,6 @@ def _within(model: nn.Module, condition: Callable[[nn.Module], bool]) -> Modules
     return {module: name for module, name in named_modules(model).items() if condition(module)}
 
 
-def _is_compiled(module: nn.Module) -> bool:
-    return hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
-
-
 def _kind(call: Call) -> Kind:
     nodes = list(call.nodes())
     if any("ScaledDotProduct" in node.name() for node in nodes):
@@ -166,7 +162,7 @@ def _kind(call: Call) -> Kind:
 
 
 def _is_checkpointed_norm(call: Call) -> bool:
-    return isinstance(call.module, _NormBase) and call.module.training and is_checkpointing()
+    return isinstance(call.module, NormBase) and call.module.training and is_checkpointing()
 
 
 def _with_live_state(model: nn.Module, loss_fn: LossFn, x: Tensor) -> Modules:

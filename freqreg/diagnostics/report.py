@@ -1,7 +1,7 @@
 """What works with a model, what it costs, and what to change."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -9,8 +9,19 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from freqreg._guards.model_compatibility import kinked_modules, labels, shortened
+from freqreg._guards.verification import foreign_modules
 from freqreg._step.passes import RandomState
-from freqreg.diagnostics.measures import Cost, Gradient, cosine, cost, gradient, norm, untouched
+from freqreg.diagnostics.measures import (
+    Cost,
+    Gradient,
+    cosine,
+    cost,
+    gradient,
+    inner_product,
+    norm,
+    untouched,
+)
 from freqreg.diagnostics.obstacles import (
     EXACT,
     Obstacle,
@@ -19,13 +30,14 @@ from freqreg.diagnostics.obstacles import (
     without_second_derivative,
 )
 from freqreg.differentiation import Differentiation, DoubleBackprop, FiniteDifference
-from freqreg.errors import KinkedActivationWarning, SettingError
+from freqreg.errors import CoarseStepWarning, ForeignGradientWarning, SettingError
 from freqreg.input_gradients import LossFn
 from freqreg.objective import Objective, require_images, require_objective
 from freqreg.regularizers import JaFR
 
 Images = Float[Tensor, "batch channel height width"]
 
+_VERIFIED = (ForeignGradientWarning, CoarseStepWarning)
 _LEGEND = (
     "share: norm of the penalty's gradient over the main loss's; cosine: to the exact gradient."
 )
@@ -42,6 +54,7 @@ class DifferentiationTrial:
         cosine: of the angle between the penalties' gradient and the exact one; None where double
             backprop failed.
         error: kind and message of what was raised.
+        warnings: what a model's first step would say of it.
     """
 
     name: str
@@ -49,6 +62,7 @@ class DifferentiationTrial:
     share: float | None = None
     cosine: float | None = None
     error: str | None = None
+    warnings: tuple[Warning, ...] = ()
 
     @property
     def works(self) -> bool:
@@ -64,6 +78,7 @@ class Report:
     plain: Cost
     ways: tuple[DifferentiationTrial, ...]
     obstacles: tuple[Obstacle, ...]
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         rows = [("", "step", "memory", "share", "cosine"), *map(self._row, self.ways)]
@@ -73,7 +88,7 @@ class Report:
             for row in rows
         ]
         plain = f"A plain step: {self.plain.seconds:.3g} s, {self.plain.bytes / 2**20:.3g} MiB."
-        notes = [f"- {note}" for note in (*self._failures(), *self.obstacles)]
+        notes = [f"- {note}" for note in (*self._failures(), *self.obstacles, *self.notes)]
         spaced = ["", *notes] if notes else []
         return "\n".join([self.title, plain, "", *table, "", _LEGEND, *spaced])
 
@@ -143,10 +158,11 @@ def check(
         plain = cost(trial.step(Objective()), x.device)
         ways = trial.ways()
         obstacles = tuple(trial.obstacles(ways))
+        notes = tuple(trial.notes(ways))
     size = "x".join(map(str, x.shape[1:]))
     penalties = " and ".join(regularizer.name for regularizer in objective.regularizers)
     title = f"{type(model).__name__}, {len(x)} images of {size}, {penalties}"
-    return Report(title, plain, ways, obstacles)
+    return Report(title, plain, tuple(ways), obstacles, notes)
 
 
 def _require_arguments(model: object, x: Images, objective: object) -> None:
@@ -180,30 +196,69 @@ class _Trial:
         return self._started(run)
 
     def penalties(self, objective: Objective) -> Callable[[], None]:
-        def run() -> None:
-            objective.penalties(self.loss_fn, self.x, model=self.model, step=0).backward()
+        return self._started(lambda: self._penalties(objective).backward())
 
-        return self._started(run)
+    def _penalties(self, objective: Objective) -> Tensor:
+        self.random.restore()
+        return objective.penalties(self.loss_fn, self.x, model=self.model, step=0)
 
-    def ways(self) -> tuple[DifferentiationTrial, ...]:
+    def ways(self) -> dict[DifferentiationTrial, Gradient | None]:
         main = norm(gradient(self.step(replace(self.objective, regularizers=())), self.model))
         differences = _differences(self.objective.differentiation)
         one_sided = replace(differences, scheme="one-sided")
         exact, reference = self._way(DoubleBackprop(), main, None)
-        others = [
-            self._way(differences, main, reference)[0],
-            self._way(differences, main, reference, streamed=True)[0],
-            self._way(one_sided, main, reference)[0],
-        ]
-        return exact, *others
+        return {exact: reference} | dict(
+            (
+                self._way(differences, main, reference),
+                self._way(differences, main, reference, streamed=True),
+                self._way(one_sided, main, reference),
+            )
+        )
 
-    def obstacles(self, ways: Sequence[DifferentiationTrial]) -> Iterator[Obstacle]:
+    def notes(self, ways: dict[DifferentiationTrial, Gradient | None]) -> Iterator[str]:
+        """What a first step would warn of, and which of two gradients is that of the penalties."""
+        said = {type(note): str(note) for way in reversed(ways) for note in way.warnings}
+        yield from reversed(said.values())
+        (exact, one), (differences, other), *_ = ways.items()
+        if one is None or other is None or kinked_modules(self.loss_fn, self.x):
+            return
+        apart = [a - b for a, b in zip(one, other, strict=True)]
+        if norm(apart) < 0.05 * norm(one):
+            return
+        share = self._slope(apart) - inner_product(other, apart)
+        share /= inner_product(apart, apart)
+        if abs(share - 0.5) > 0.25:  # measured to be near to one of them
+            right, wrong = (exact, differences) if share > 0.5 else (differences, exact)
+            found = foreign_modules(self.loss_fn, self.x)
+            where = f" Look at {shortened(labels(found))}." if found else ""
+            yield (
+                f"{right.name} and {wrong.name} differ, and where they do, the penalties change "
+                f"with the parameters as {right.name} says: {wrong.name} is wrong here.{where}"
+            )
+
+    def _slope(self, direction: Gradient) -> float:
+        """Of the penalties along a direction of the parameters, by a central difference."""
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        kept = [p.detach().clone() for p in parameters]
+        step = 1e-3 * norm(kept) / norm(direction)
+        values = []
+        try:
+            for end in (step, -step):
+                for parameter, value, along in zip(parameters, kept, direction, strict=True):
+                    parameter.data.copy_(value + end * along)
+                values.append(self._penalties(self.objective).item())
+        finally:
+            for parameter, value in zip(parameters, kept, strict=True):
+                parameter.data.copy_(value)
+        return (values[0] - values[1]) / (2 * step)
+
+    def obstacles(self, ways: Iterable[DifferentiationTrial]) -> Iterator[Obstacle]:
         with torch.compiler.set_stance("force_eager"), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Using `torch.compile", UserWarning)  # with hooks
             if any(_is_of_in_place_work(way.error) for way in ways):
                 yield in_place(self.model, self.loss_fn, self.x)
                 return
-            if not ways[0].works:
+            if not next(iter(ways)).works:
                 yield from without_second_derivative(self.loss_fn, self.x)
             yield from found_in(self.model, self.loss_fn, self.x)
 
@@ -219,8 +274,8 @@ class _Trial:
         objective = replace(self.objective, differentiation=differentiation)
         run = self.streamed if streamed else self.step
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", KinkedActivationWarning)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
                 measured = cost(run(objective), self.x.device)
                 unfrozen = replace(objective, batch_norm="every pass")  # as the main pass is
                 found = gradient(self.penalties(unfrozen), self.model)
@@ -228,7 +283,8 @@ class _Trial:
             return DifferentiationTrial(name, error=f"{type(error).__name__}: {error}"), None
         share = norm(found) / main if main else None
         alike = None if reference is None else cosine(found, reference)
-        return DifferentiationTrial(name, measured, share, alike), found
+        said = tuple(w.message for w in caught if isinstance(w.message, _VERIFIED))
+        return DifferentiationTrial(name, measured, share, alike, warnings=said), found
 
     def _value(self, objective: Objective) -> Tensor:
         return objective(self.loss_fn, self.x, model=self.model, step=0)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from jaxtyping import Float
 from torch import Tensor
 
+from freqreg._step.passes import Point
 from freqreg._step.plan import Step
 
 
@@ -13,9 +14,13 @@ class Differentiation(ABC):
     """A way to differentiate penalties; chosen by the caller, never switched silently."""
 
     @abstractmethod
-    def losses(self, step: Step) -> Iterator[Float[Tensor, ""]]:
-        """Losses whose sum is the objective's value, and whose gradients sum to its gradient.
+    def clean_pass(self, step: Step) -> Point:
+        """Loss and gradient at the clean images, by the main pass where that is trained on them."""
 
-        One graph is alive at a time where the caller runs `backward` on each before asking
-        for the next.
+    @abstractmethod
+    def losses(self, step: Step, clean: Point) -> Iterator[Float[Tensor, ""]]:
+        """The clean loss, if it is trained, and the penalties, as losses.
+
+        Their sum is the value, and their gradients sum to the gradient. One graph is alive at a
+        time where the caller runs `backward` on each before asking for the next.
         """

@@ -1,8 +1,8 @@
 """Gradients of penalties from differences of losses: no second derivative is needed."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, partial, reduce
+from functools import partial, reduce
 from itertools import islice
 from typing import Literal
 
@@ -13,8 +13,10 @@ from torch import Tensor
 from freqreg._collectives import rms_over_processes
 from freqreg._graph.autograd import at_first_use
 from freqreg._guards.model_compatibility import require_full_precision, warn_of_kinks
+from freqreg._guards.verification import warn_of_coarse_step, warn_of_foreign_gradient
 from freqreg._settings import require_positive
-from freqreg._step.plan import Mixed, Step
+from freqreg._step.passes import Point
+from freqreg._step.plan import Step
 from freqreg._tensors import at_least_single
 from freqreg.differentiation.base import Differentiation
 from freqreg.errors import InputGradientError, SettingError
@@ -52,110 +54,113 @@ class FiniteDifference(Differentiation):
         if self.scheme not in ("central", "one-sided"):
             raise SettingError(f"scheme is {self.scheme!r}; choose 'central' or 'one-sided'.")
 
-    def losses(self, step: Step) -> Iterator[Float[Tensor, ""]]:
-        """The main loss and the differences, each from a graph of its own."""
-        # What is needed no longer is let go at once: a graph is to be alive beside little else.
-        if step.clean_is_main:
-            point = yield from self._main(step)
-            plan = self._plan(step, point)
-            del point
-            yield from plan.losses()
-            return
-        clean = cache(lambda: self._probed(step, step.x))
-        mixed = Mixed(step, lambda: clean().grad) if step.mixes else None
-        plan = self._plan(step, clean()) if step.terms else None
+    def clean_pass(self, step: Step) -> Point:
+        """The loss stays differentiable where it is trained, or reused by a difference."""
+        if not step.terms:
+            return step.passes.gradient(step.x)
+        live, reused = step.clean_is_main, self.scheme == "one-sided"
+        if live and step.streamed and not reused:
+            clean = _Streamed.begun(step)
+        else:
+            clean = step.passes.gradient(step.x, live=live, retain_graph=live or reused)
+        if not self.allow_low_precision:
+            precise = partial(require_full_precision, clean.loss)
+            at_first_use(clean.loss, "finite differences, precision", precise)
+        kinks = partial(warn_of_kinks, clean.loss, step.passes.probe, step.x)
+        at_first_use(clean.loss, "finite differences, kinks", kinks)
+        return clean
+
+    def losses(self, step: Step, clean: Point) -> Iterator[Float[Tensor, ""]]:
+        """The clean loss and the differences; what is needed no longer is let go at once.
+
+        Losses that were kept are differentiated together: between two backward passes there
+        is always a forward pass, without which DDP would not reduce.
+        """
+        reuses = self.scheme == "one-sided"
+        loss = clean.loss
+        if step.clean_is_main and not reuses:
+            yield loss
+            clean = clean.arrived() if isinstance(clean, _Streamed) else clean
+        if step.passes.measures:
+            warn_of_foreign_gradient(loss, clean.grad, step.passes.probe, step.x)
+        distance = self._distance(step)
+        value, directions, start = self._directions(step, clean)
+        if step.passes.measures:
+            self._warn_of_step(step, loss, start, directions[0])
+        del loss, start
+        if reuses and step.clean_is_main:
+            value = value + clean.loss
         del clean
-        if plan is not None:
-            yield from plan.losses()
-        del plan
-        if mixed is not None:
-            yield mixed.loss()
+        if reuses:
+            yield reduce(torch.add, [-d.times(d.loss) / distance for d in directions]) + value
+            value = torch.zeros_like(value)
+        while directions:
+            along = directions.pop(0)
+            for h in (distance,) if reuses else (distance, -distance):
+                width = distance if reuses else 2 * h
+                yield along.times(along.loss_at(h, step)) / width + value
+                value = torch.zeros_like(value)
 
-    @property
-    def _reuses_losses(self) -> bool:
-        return self.scheme == "one-sided"
+    def _warn_of_step(self, step: Step, loss: Tensor, start: Images, along: "_Direction") -> None:
+        distance = self._distance(step)
 
-    def _probed(self, step: Step, x: Images) -> "_Point":
-        keep = self._reuses_losses and bool(step.terms)
-        loss, grad = value_and_input_grad(step.passes.probe, x, retain_graph=keep)
-        if x is step.x and step.terms:
-            self._examine(step, loss)
-        return _Point(x, loss, grad)
+        def input_grad_at(share: float) -> Images:
+            return value_and_input_grad(step.passes.probe, along.at(share * distance))[1]
 
-    def _main(self, step: Step) -> Generator[Tensor, None, "_Point"]:
-        """The clean pass as the main one; its loss is yielded unless a difference reuses it."""
-        if step.streamed and not self._reuses_losses:
-            return (yield from self._streamed_main(step))
-        loss, grad = value_and_input_grad(step.passes.main, step.x, retain_graph=True)
-        self._examine(step, loss)
-        main = step.main_loss(loss)
-        if not self._reuses_losses:
-            yield main
-        return _Point(step.x, main, grad)
+        known = f"{self.scheme} differences of {distance} for {[t.regularizer for t in step.terms]}"
+        warn_of_coarse_step(loss, start, input_grad_at, distance, known)
 
-    def _streamed_main(self, step: Step) -> Generator[Tensor, None, "_Point"]:
-        """The gradient comes with the caller's backward; a zero leaf learns the caller's scale."""
+    def _distance(self, step: Step) -> float:
+        """Of a difference, in pixels."""
+        asked = [term.regularizer.difference_step for term in step.terms]
+        distance = self.step or step.pixels.range * min(asked)
+        step.pixels.require_radius(distance, "step")
+        return distance
+
+    def _directions(self, step: Step, clean: Point) -> "tuple[Tensor, list[_Direction], Images]":
+        """The weighted penalties' value, along what differences are taken, and J at the first."""
+        reuses = self.scheme == "one-sided"
+        probe = partial(step.passes.gradient, retain_graph=reuses)
+        points = [clean, *(probe(point) for term in step.terms for point in term.points)]
+        grads = [at.grad.detach().requires_grad_() for at in points]
+        beside = iter(grads[1:])
+        penalties = [
+            term.weighted([grads[0], *islice(beside, len(term.points))], step.record)
+            for term in step.terms
+        ]
+        penalty = reduce(torch.add, penalties)
+        if not step.streamed or (reuses and len(points) > 1):
+            step.passes.wrappers.require_joint_backward()
+        slopes = torch.autograd.grad(penalty, grads, allow_unused=True)
+        sloping = [(at, v) for at, v in zip(points, slopes, strict=True) if v is not None]
+        directions = [_Direction.of(at, slope, step.pixels) for at, slope in sloping]
+        return penalty.detach(), directions, sloping[0][0].grad
+
+
+@dataclass(frozen=True)
+class _Streamed(Point):
+    """A main pass whose gradient comes with the caller's backward.
+
+    `x` receives it; `grad` is a zero leaf, part of the loss, that learns the caller's scale.
+    """
+
+    @classmethod
+    def begun(cls, step: Step) -> "_Streamed":
         x = step.x.detach().requires_grad_()
         loss = scalar_loss(step.passes.main, x)
         scale = torch.zeros_like(at_least_single(loss.detach())).requires_grad_()
-        self._examine(step, loss)
-        yield step.main_loss(loss) + scale
-        if scale.grad is None or x.grad is None:
+        return cls(x, loss + scale, scale)
+
+    def arrived(self) -> Point:
+        """The same, once `backward` has run."""
+        scale, grad = self.grad.grad, self.x.grad
+        if scale is None or grad is None:
             raise InputGradientError(
                 "The loss just yielded has not reached x. Call backward() on each loss before "
                 "taking the next, and let loss_fn use its argument."
             )
-        grad, x.grad = x.grad, None  # the graph of the caller's loss still holds x
-        return _Point(step.x, loss.detach(), at_least_single(grad) / scale.grad)
-
-    def _plan(self, step: Step, clean: "_Point") -> "_Plan":
-        """Along what differences are taken, and the value that they are given."""
-        distance = self.step or step.pixels.range * min(
-            term.regularizer.difference_step for term in step.terms
-        )
-        step.pixels.require_radius(distance, "step")
-        beside = [self._probed(step, point) for term in step.terms for point in term.points]
-        value, slopes = _penalty_and_slopes(step, [clean, *beside])
-        if not step.streamed or (self._reuses_losses and beside):
-            step.passes.wrappers.require_joint_backward()
-        if self._reuses_losses and step.clean_is_main:
-            value = value + clean.loss
-        directions = [
-            _Direction.of(at, slope, step.pixels)
-            for at, slope in zip((clean, *beside), slopes, strict=True)
-            if slope is not None
-        ]
-        return _Plan(step, directions, value, distance, self._reuses_losses)
-
-    def _examine(self, step: Step, loss: Tensor) -> None:
-        if not self.allow_low_precision:
-            precise = partial(require_full_precision, loss)
-            at_first_use(loss, "finite differences, precision", precise)
-        kinks = partial(warn_of_kinks, loss, step.passes.probe, step.x)
-        at_first_use(loss, "finite differences, kinks", kinks)
-
-
-@dataclass(frozen=True)
-class _Point:
-    """Where a gradient was taken, with the loss there (differentiable where it is reused)."""
-
-    point: Images
-    loss: Tensor
-    grad: Images
-
-
-def _penalty_and_slopes(step: Step, points: Sequence[_Point]) -> tuple[Tensor, list[Images | None]]:
-    """The weighted penalty's value, and its gradient with respect to each point's gradient."""
-    grads = [at.grad.detach().requires_grad_() for at in points]
-    beside = iter(grads[1:])
-    penalty = reduce(
-        torch.add,
-        [
-            term.weighted([grads[0], *islice(beside, len(term.points))], step.record)
-            for term in step.terms
-        ],
-    )
-    return penalty.detach(), list(torch.autograd.grad(penalty, grads, allow_unused=True))
+        self.x.grad = None  # the graph of the caller's loss still holds x
+        return Point(self.x.detach(), self.loss.detach(), at_least_single(grad) / scale)
 
 
 @dataclass(frozen=True)
@@ -165,61 +170,27 @@ class _Direction:
     `loss` is the loss at the point, differentiable where it is reused.
     """
 
-    point: Images
+    x: Images
     loss: Float[Tensor, ""]
     direction: Images
     length: Float[Tensor, ""]
 
     @classmethod
-    def of(cls, at: _Point, slope: Images, pixels: PixelSpace) -> "_Direction":
+    def of(cls, at: Point, slope: Images, pixels: PixelSpace) -> "_Direction":
         largest = slope.abs().amax()
         rms = largest * pixels.rms(slope / torch.where(largest > 0, largest, 1.0))
         length = rms_over_processes(rms, slope.numel())
         direction = slope / torch.where(length > 0, length, 1.0)
-        return cls(at.point, at.loss, direction, length)
+        return cls(at.x, at.loss, direction, length)
 
-    def loss_along(self, step: Step, distance: float) -> Float[Tensor, ""]:
+    def at(self, distance: float) -> Images:
+        """The images at `distance` pixels along the direction."""
+        return (self.x + (distance * self.direction).to(self.x.dtype)).detach()
+
+    def loss_at(self, distance: float, step: Step) -> Float[Tensor, ""]:
         """The loss at `distance` pixels along the direction."""
-        point = self.point + (distance * self.direction).to(self.point.dtype)
-        return scalar_loss(step.passes.probe, point.detach())
+        return scalar_loss(step.passes.probe, self.at(distance))
 
     def times(self, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """The loss's gradient times the length, without its value."""
         return (loss - loss.detach()) * self.length
-
-
-@dataclass
-class _Plan:
-    """The differences of a step; each direction is let go once its differences are taken."""
-
-    step: Step
-    directions: list[_Direction]
-    value: Tensor
-    distance: float
-    reuses_losses: bool
-
-    def losses(self) -> Iterator[Float[Tensor, ""]]:
-        """Terms whose values sum to `value`, and whose gradients sum to the penalty's."""
-        value = self.value
-        for difference in self._zero_valued():
-            yield difference + value
-            value = torch.zeros_like(value)
-
-    def _zero_valued(self) -> Iterator[Tensor]:
-        """The differences, without values.
-
-        Losses that were kept are differentiated together: between two backward passes there
-        is always a forward pass, without which DDP would not reduce.
-        """
-        if self.reuses_losses:
-            yield reduce(torch.add, [-d.times(d.loss) / self.distance for d in self.directions])
-        while self.directions:
-            yield from self._along(self.directions.pop(0))
-
-    def _along(self, direction: _Direction) -> Iterator[Tensor]:
-        if self.reuses_losses:
-            loss = direction.loss_along(self.step, self.distance)
-            yield direction.times(loss) / self.distance
-            return
-        for distance in (self.distance, -self.distance):
-            yield direction.times(direction.loss_along(self.step, distance)) / (2 * distance)

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 from transformers import TrainingArguments
 
 from freqreg._step.passes import RandomState, devices_in_use
+from freqreg._torch_private import tree_map
 from freqreg.errors import SettingError
 
 Count = Tensor | int | None

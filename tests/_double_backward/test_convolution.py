@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from freqreg import JaFR, Objective
 from freqreg._double_backward.input_pass import InputPass
-from freqreg._double_backward.mode import FastDoubleBackward, differentiable_gradient
+from freqreg._double_backward.mode import FastDoubleBackward
 from freqreg.input_gradients import LossFn, value_and_input_grad
+from tests._double_backward import differentiable_gradient
 
 Gradient = Callable[[LossFn, Tensor], tuple[Tensor, Tensor]]
 

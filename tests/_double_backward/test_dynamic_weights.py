@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from freqreg._double_backward.mode import differentiable_gradient
 from freqreg.input_gradients import LossFn, value_and_input_grad
+from tests._double_backward import differentiable_gradient
 
 
 class Computed(nn.Module, ABC):

@@ -52,6 +52,32 @@ def test_a_smooth_net_has_no_obstacle(x: Tensor, y: Tensor) -> None:
     ]
     assert all(found.works for found in report.ways)
     assert report.obstacles == ()
+    assert report.notes == ()
+
+
+class Detached(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 0.5 * x.detach()
+
+
+def test_the_slope_of_the_penalties_tells_which_way_is_wrong(x: Tensor, y: Tensor) -> None:
+    model = around(Detached())
+    before = [parameter.clone() for parameter in model.parameters()]
+    note = check(model, x, y).notes[-1]
+    assert note.endswith("FiniteDifference() is wrong here. Look at 2 (Detached).")
+    assert all(torch.equal(p, b) for p, b in zip(model.parameters(), before, strict=True))
+
+
+def test_a_step_that_is_too_long_is_noted(x: Tensor, y: Tensor) -> None:
+    model = nn.Sequential(Sine(), around(nn.GELU()))
+    differences = FiniteDifference(step=0.1)
+    (first, *_) = check(model, x, y, Objective([JaFR()], differentiation=differences)).notes
+    assert first.startswith("Finite differences are off by some")
+
+
+class Sine(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sin(20 * x)
 
 
 class SegmentMaxima(nn.Module):

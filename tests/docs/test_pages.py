@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from freqreg import errors
-from freqreg._step.plan import Mixed, Term
+from freqreg._step.plan import Step, Term
 from tests.docs.blocks import PAGES, ROOT, SETUP, Block, diff_versions, runnable_blocks
 
 RUNNABLE = [page for page in PAGES if runnable_blocks(page)]
@@ -43,7 +43,7 @@ def uses(monkeypatch: pytest.MonkeyPatch) -> set[str]:
         monkeypatch.setattr(of, method, lambda *given: (used.add(name), own(*given))[1])
 
     note(Term, "weighted", "penalty")
-    note(Mixed, "loss", "mixer")
+    note(Step, "mixed", "mixer")
     return used
 
 

@@ -5,8 +5,8 @@ from typing import TypeVar
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm  # of one to three dimensions, synchronised too
 
+from freqreg._torch_private import BatchNorm
 from freqreg.errors import InputError
 from freqreg.evaluation.inputs.examples import (
     BATCH_SIZE,
@@ -59,13 +59,13 @@ def recalibrated(model: Model, train_images: Images, *, batch_size: int = BATCH_
     return copy.eval()
 
 
-def require_batch_norm(model: nn.Module) -> list[_BatchNorm]:
+def require_batch_norm(model: nn.Module) -> list[BatchNorm]:
     """The model's batch norms.
 
     Raises:
         InputError: there is none.
     """
-    norms = [part for part in model.modules() if isinstance(part, _BatchNorm)]
+    norms = [part for part in model.modules() if isinstance(part, BatchNorm)]
     if not norms:
         raise InputError(
             "The model has no batch norm, so it has no statistics to estimate anew: leave out the "
