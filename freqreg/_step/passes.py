@@ -225,7 +225,9 @@ def devices_in_use(x: Tensor, model: nn.Module | None) -> frozenset[torch.device
     """Devices whose generators a pass may draw from: an accelerator's all, once it is in use."""
     used = {x.device} | ({p.device for p in model.parameters()} if model is not None else set())
     used = {device for device in used if device.type != "meta"}
-    accelerator = torch.accelerator.current_accelerator()
+    accelerator = (
+        torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    )
     if accelerator is not None:
         module = torch.get_device_module(accelerator)
         if getattr(module, "is_initialized", module.is_available)():
