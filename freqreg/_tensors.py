@@ -5,7 +5,9 @@ from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Float64, Shaped
-from torch import Tensor, nn
+from torch import Tensor
+
+from freqreg._torch_private import FakeTensor
 
 
 def constant(values: tuple[float, ...], like: Tensor) -> Float[Tensor, " values"]:
@@ -18,7 +20,7 @@ def made_once(make: Callable[..., Tensor], *settings: Hashable, like: Tensor) ->
 
     Each device gets its copy once: a copy in each step would make the step wait.
     """
-    found = _kept if type(like) in (Tensor, nn.Parameter) else _made
+    found = _made if isinstance(like, FakeTensor) else _kept
     return found(make, settings, like.device)
 
 
@@ -30,7 +32,7 @@ def _made(
 
 
 _kept = lru_cache(maxsize=128)(_made)
-"""Not beside tensors of other kinds, as tracing makes them: what is made there is such as well."""
+"""Not beside fake tensors, as tracing makes them: what is made there is fake as well."""
 
 
 def _vector(values: tuple[float, ...], dtype: torch.dtype) -> Float[Tensor, " values"]:

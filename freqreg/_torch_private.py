@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._C import _autograd, _functorch  # pyright: ignore[reportAttributeAccessIssue]
+from torch._subclasses import FakeTensor  # as tracing makes them
 from torch.autograd.function import BackwardCFunction
 from torch.nn.modules import module as modules
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm  # of 1 to 3 dimensions, synchronised
@@ -21,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.hooks import RemovableHandle
 
-__all__ = ["BatchNorm", "NormBase", "TorchDispatchMode", "tree_leaves", "tree_map"]
+__all__ = ["BatchNorm", "FakeTensor", "NormBase", "TorchDispatchMode", "tree_leaves", "tree_map"]
 
 AnyNode = Any
 """A node of an autograd graph; TorchScript's are no instances of torch's own class of nodes."""

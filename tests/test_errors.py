@@ -317,6 +317,7 @@ def test_finite_differences_across_kinks_warn_once_with_names(x: Tensor, y: Tens
         PROBES(cross_entropy(model, y), x)
 
 
+@pytest.mark.filterwarnings("ignore::freqreg.errors.CoarseStepWarning")
 @pytest.mark.parametrize(
     ("objective", "complaint"),
     [

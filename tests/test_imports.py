@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 
 FLOORS = (
     "errors",
-    "_torch_private _allocator _settings _tensors _files _extras _collectives _image_processors "
-    "networks",
+    "_torch_private",
+    "_allocator _settings _tensors _files _extras _collectives _image_processors networks",
     "spectrum frequency_bias radial input_gradients pixels",
     "_graph",
     "mixers regularizers _double_backward _guards",

@@ -212,8 +212,8 @@ def warn_of_coarse_step(
         halved = 2 * (input_grad_at(0.5) - start - even / 4)
         exact = (4 * halved - odd) / 3  # without the error that falls with the step's square
         one_sided = differences.startswith("one-sided")
-        error = ((odd + even if one_sided else odd) - exact).norm() / exact.norm()
-        rounding = 100 * torch.finfo(start.dtype).eps * start.norm() / exact.norm()
+        error = float(((odd + even if one_sided else odd) - exact).norm() / exact.norm())
+        rounding = 100 * torch.finfo(start.dtype).eps * float(start.norm() / exact.norm())
         if rounding < _COARSE < error:
             better = distance * (0.6 * _COARSE / error) ** (1 if one_sided else 0.5)
             warnings.warn(

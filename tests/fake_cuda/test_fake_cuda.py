@@ -28,9 +28,12 @@ AT_FIRST = {
     "wait: aten.nonzero.default at freqreg/evaluation/corruptions/linear_maps.py": "a table",
     "wait: aten._local_scalar_dense.default at freqreg/_double_backward/mode.py": "first use",
     "wait: aten._local_scalar_dense.default at freqreg/_step/frozen_batch_norm.py": "first use",
+    "wait: aten._local_scalar_dense.default at freqreg/_guards/verification.py": "first use",
+    "wait: aten._local_scalar_dense.default at freqreg/_graph/module_calls.py": "first use",
+    "copy: from the host at freqreg/_graph/module_calls.py": "first use",
     "wait: tolist at freqreg/pixels.py:require_inputs": "first use",
     "wait: aten._local_scalar_dense.default at freqreg/evaluation/inputs/examples.py": "checks",
-    "wait: aten._local_scalar_dense.default at freqreg/evaluation/attacks/pgd.py:_at_rest": (
+    "wait: aten._local_scalar_dense.default at freqreg/evaluation/attacks/pgd.py:perturb": (
         "a restart's first gradients"
     ),
     "wait: copy to the host at freqreg/evaluation/attacks/": "at a restart's end",
@@ -45,7 +48,7 @@ BY_NATURE = {
     "wait: copy to the host at freqreg/evaluation/corruptions/digital.py:jpeg_compression": (
         "Pillow's codec"
     ),
-    "wait: aten.equal.default at freqreg/evaluation/corruptions/relief.py:_connected": (
+    "wait: aten.equal.default at freqreg/evaluation/corruptions/relief.py:edges": (
         "whether edges still grow, once a batch"
     ),
     "wait: aten._local_scalar_dense.default at freqreg/integrations/accelerate.py:_train_batch": (
