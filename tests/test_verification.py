@@ -9,6 +9,7 @@ import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from freqreg import FGSM, DoubleBackprop, FiniteDifference, GradAlign, JaFR, Objective
 from freqreg.differentiation import Differentiation
@@ -351,6 +352,97 @@ def test_right_models_are_silent(name: str, differentiation: Differentiation) ->
         if hasattr(part, "fused_attn"):
             setattr(part, "fused_attn", False)  # noqa: B010  # not of every module
     step(model, differentiation, size=32 if "_" in name else 16)
+
+
+class RunningScale(nn.Module):
+    """Divides by a buffer that it has just changed in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale: Tensor
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.scale.mul_(0.9).add_(0.1 * x.detach().std())
+        return x / self.scale
+
+
+class RunningMean(nn.Module):
+    """Subtracts a buffer that it has just replaced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.mean = 0.9 * self.mean + 0.1 * x.detach().mean()
+        return x - self.mean
+
+
+STATES: dict[str, Callable[[], nn.Module]] = {
+    "changed in place": RunningScale,
+    "replaced": RunningMean,
+    "spectral norm": lambda: spectral_norm(nn.Conv2d(8, 8, 1)),
+    "TorchScript": lambda: torch.jit.script(nn.BatchNorm2d(8)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning")
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("case", STATES)
+def test_verification_leaves_buffers_alone(case: str, *, given: bool) -> None:
+    """Where a step has no other probe, it goes as without verification."""
+    ends = []
+    for verify in (True, False):
+        torch.manual_seed(0)
+        (x, y), model = batch(), net(STATES[case]())
+        objective = Objective([JaFR(0.1)], verify=verify)
+        loss = objective(
+            lambda images, model=model, y=y: F.cross_entropy(model(images), y),
+            x,
+            model=model if given else None,
+        )
+        loss.backward()
+        ends.append([*model.buffers(), *(p.grad for p in model.parameters())])
+    assert all(map(torch.equal, *ends))
+
+
+@pytest.mark.parametrize("differentiation", DIFFERENTIATIONS, ids=repr)
+def test_a_closure_may_take_gradients_of_its_own(differentiation: Differentiation) -> None:
+    (x, y), model = batch(), net(nn.GELU())
+
+    def loss_fn(images: Tensor) -> Tensor:
+        point = images.detach().requires_grad_()
+        (grad,) = torch.autograd.grad(F.cross_entropy(model(point), y), point)
+        return F.cross_entropy(model(images + grad), y)
+
+    Objective([JaFR(0.1)], differentiation=differentiation)(loss_fn, x).backward()
+
+
+def test_where_masks_begin_has_no_derivative() -> None:
+    x, model = batch()[0], nn.Sequential(nn.Conv2d(3, 8, 3), Apply(lambda z: z.clamp(min=0)))
+    Objective([JaFR(0.1)])(lambda images: model(images).square().mean().sqrt(), x).backward()
+    Objective([JaFR(0.1)])(lambda images: -model(images).mean(), x).backward()
+
+
+@pytest.mark.parametrize("margin", range(6, 18, 2))
+def test_a_small_loss_of_large_logits_is_silent(margin: int) -> None:
+    (x, y), model = batch(), net(nn.GELU())
+    logits = margin * F.one_hot(y, 8)
+    Objective([JaFR(0.1)])(lambda images: F.cross_entropy(model(images) + logits, y), x)
+
+
+def test_images_stay_finite_where_they_have_no_gradient() -> None:
+    (x, y), model = batch(), net(nn.GELU())
+    nn.init.zeros_(list(model.parameters())[-2])
+
+    def loss_fn(images: Tensor) -> Tensor:
+        assert images.isfinite().all()
+        return F.cross_entropy(model(images), y)
+
+    Objective([JaFR(0.1)])(loss_fn, x).backward()
 
 
 def test_half_precision_and_compiled_code_are_silent() -> None:

@@ -1,6 +1,6 @@
 """Reading autograd graphs: what a step will meet in its backward pass."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -20,8 +20,15 @@ def nodes(root: Tensor, *, beyond: Collection[Node | None] = ()) -> Iterator[Nod
         root: any tensor.
         beyond: nodes at which to stop; they are left out.
     """
+    return nodes_from([root.grad_fn], beyond=beyond)
+
+
+def nodes_from(
+    starts: Iterable[Node | None], *, beyond: Collection[Node | None] = ()
+) -> Iterator[Node]:
+    """These nodes and every one that they lead to, each once."""
     seen: set[Node | None] = set(beyond)
-    stack = [root.grad_fn]
+    stack = list(starts)
     while stack:
         node = stack.pop()
         if node is None or node in seen:

@@ -144,23 +144,34 @@ def slope_error(loss_fn: LossFn, x: Tensor, loss: Tensor, grad: Tensor) -> float
     """How far a loss's slope at `x` is from what `grad` says, over the length of `grad`.
 
     By central differences along a direction that is random and partly that of `grad`, so short
-    that the loss changes by a thousandth, or less. NaN where rounding would drown the change.
+    that the loss changes by a thousandth, or less. NaN where rounding would drown the change: that
+    of the loss, or of values of size 1 from which a small loss was computed.
     """
     norm = grad.norm()
+    if not 0 < norm < math.inf:
+        return math.nan
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).to(grad)
     direction = noise + 3 * grad / norm
     size = loss.detach().abs()
     distance = torch.minimum(2e-4 * size / norm, (x.amax() - x.amin()) / 50)
-    drowned = distance * norm <= 40 * torch.finfo(x.dtype).eps * size
+    drowned = distance * norm <= 40 * torch.finfo(x.dtype).eps * size.clamp(min=1)
     errors = []
     for h in (distance, distance / 4):  # an error of the difference itself would shrink
-        with torch.no_grad():
-            above, below = (loss_fn((x + end * direction).to(x.dtype)) for end in (h, -h))
+        above, below = (_value(loss_fn, (x + end * direction).to(x.dtype)) for end in (h, -h))
         error = ((above - below) / (2 * h) - (grad * direction).sum()).abs() / norm
         errors.append(error.masked_fill(drowned, math.nan).item())
         if not errors[-1] > SLOPE_TOLERANCE:
             break
     return min(errors)
+
+
+def _value(loss_fn: LossFn, x: Tensor) -> Tensor:
+    """The loss without a graph, unless the closure takes gradients of its own."""
+    try:
+        with torch.no_grad():
+            return loss_fn(x)
+    except RuntimeError:
+        return loss_fn(x).detach()
 
 
 Condition = Callable[[Call], bool]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from freqreg._collectives import in_several_processes
 from freqreg._double_backward.mode import lean
-from freqreg._graph.autograd import at_first_use, is_first_use, is_recognised, nodes
+from freqreg._graph.autograd import at_first_use, is_first_use, is_recognised, nodes, nodes_from
 from freqreg._graph.module_calls import (
     SLOPE_TOLERANCE,
     Call,
@@ -92,14 +92,16 @@ def require_reached(
 ) -> None:
     """Raise where a penalty depends on parameters of the loss that its graph does not reach.
 
-    They are changed by a few percent for one pass: `again` computes the penalty anew.
+    Those before a custom function, which alone can cut it off without a word, are changed by a few
+    percent for one pass: `again` computes the penalty anew. What others change is where a mask
+    begins, such as that of `clamp` or of a margin loss, and has no derivative.
 
     Raises:
         SecondDerivativeError: the penalty has changed.
     """
     reached = set(map(leaf, nodes(penalty)))
-    trained = [tensor for tensor in map(leaf, nodes(loss)) if isinstance(tensor, nn.Parameter)]
-    missed = [parameter for parameter in trained if parameter not in reached]
+    before = map(leaf, nodes_from(filter(is_foreign, nodes(loss))))
+    missed = [p for p in before if isinstance(p, nn.Parameter) and p not in reached]
     if not missed or _cannot_be_measured(loss):
         return
     kept = [parameter.detach().clone() for parameter in missed]

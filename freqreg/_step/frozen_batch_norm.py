@@ -29,16 +29,20 @@ from freqreg.input_gradients import LossFn
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
-def frozen_batch_norm(loss_fn: LossFn, model: nn.Module | None) -> LossFn:
+def frozen_batch_norm(
+    loss_fn: LossFn, model: nn.Module | None, *, copies_buffers: bool = False
+) -> LossFn:
     """`loss_fn` that normalises as it would, but leaves running statistics alone.
 
     Args:
         loss_fn: the pass.
         model: holds the norms to freeze; None: all that the pass calls, found by a hook.
+        copies_buffers: whether the pass works on copies of all other buffers too.
     """
 
     def frozen(x: Tensor) -> Tensor:
-        with _frozen_norms(model) as (norms, state):
+        state = _CopiedState() if copies_buffers else _LiveState()
+        with _frozen_norms(model, state) as norms:
             loss = loss_fn(x)
         state.require_unchanged()
         if isinstance(loss, Tensor):
@@ -49,22 +53,23 @@ def frozen_batch_norm(loss_fn: LossFn, model: nn.Module | None) -> LossFn:
 
 
 @contextmanager
-def _frozen_norms(model: nn.Module | None) -> Iterator[tuple["_FrozenNorms", "_LiveState"]]:
-    norms, state = _FrozenNorms(), _LiveState()
-    if model is None:
-        hooks = [register_module_forward_pre_hook(_in_this_thread(norms, state))]
-    else:
-        live = [module for module in model.modules() if _has_live_statistics(module)]
-        hooks = [norm.register_forward_pre_hook(norms.note_call) for norm in live]
-        for module in model.modules():
-            norms.hide_statistics(module)
-            state.note(module)
+def _frozen_norms(model: nn.Module | None, state: "_LiveState") -> Iterator["_FrozenNorms"]:
+    norms, hooks = _FrozenNorms(), []
     try:
-        yield norms, state
+        if model is None:
+            hooks.append(register_module_forward_pre_hook(_in_this_thread(norms, state)))
+        else:
+            live = [module for module in model.modules() if _has_live_statistics(module)]
+            hooks += [norm.register_forward_pre_hook(norms.note_call) for norm in live]
+            for module in model.modules():
+                norms.hide_statistics(module)
+                state.note(module)
+        yield norms
     finally:
         for hook in hooks:
             hook.remove()
         norms.show_statistics()
+        state.put_back()
 
 
 def _in_this_thread(norms: "_FrozenNorms", state: "_LiveState") -> Callable[..., None]:
@@ -139,10 +144,12 @@ class _LiveState:
     def note(self, module: nn.Module) -> None:
         """Remember the state of a module at its first pass in train mode."""
         if module.training and module not in self._watched and not _is_uninitialised(module):
-            within = isinstance(module, jit.ScriptModule | fx.GraphModule)  # hooks see no further
-            buffers = module.buffers(recurse=within)
+            buffers = module.buffers(recurse=_hides_calls(module))
             dense = (b for b in buffers if b.layout is torch.strided and not b.is_meta)
             self._noted[module] = [(b, b.detach().clone()) for b in dense]
+
+    def put_back(self) -> None:
+        """At the end of the pass: it has worked on the state itself."""
 
     def require_unchanged(self) -> None:
         """Warn where the pass has changed some of it."""
@@ -157,6 +164,39 @@ class _LiveState:
                     LiveStateWarning,
                     stacklevel=2,
                 )
+
+
+class _CopiedState(_LiveState):
+    """Buffers that are copies for the time of a pass.
+
+    What other passes have computed from the buffers themselves can still be differentiated.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._originals: dict[nn.Module, dict[str, Tensor]] = {}
+        self._copies: dict[Tensor, Tensor] = {}
+
+    def note(self, module: nn.Module) -> None:
+        """Give a module in train mode copies, the same of a buffer that several share."""
+        if not module.training or _is_uninitialised(module):
+            return
+        for part in module.modules() if _hides_calls(module) else [module]:
+            if part not in self._originals:
+                self._originals[part] = dict(part.named_buffers(recurse=False))
+                for name, buffer in self._originals[part].items():
+                    copy = self._copies.setdefault(buffer, buffer.detach().clone())
+                    setattr(part, name, copy)
+
+    def put_back(self) -> None:
+        for module, buffers in self._originals.items():
+            for name, buffer in buffers.items():
+                setattr(module, name, buffer)
+
+
+def _hides_calls(module: nn.Module) -> bool:
+    """Whether hooks do not see what it calls."""
+    return isinstance(module, jit.ScriptModule | fx.GraphModule)
 
 
 def _differs(one: Tensor, other: Tensor) -> bool:

@@ -150,12 +150,17 @@ class Passes:
         self._mark_start()
         return self._run(x, twice)
 
-    def probe(self, x: Tensor, *, twice: bool = False) -> Tensor:
+    def probe(self, x: Tensor, *, twice: bool = False, copies_buffers: bool = False) -> Tensor:
         """The loss elsewhere, with the main pass's masks and no trace."""
         run = partial(self._run, twice=twice)
-        run = frozen_batch_norm(run, self.model) if self.freeze_probes else run
+        if self.freeze_probes:
+            run = frozen_batch_norm(run, self.model, copies_buffers=copies_buffers)
         with _probing():
             return self._mark_start()(run, x)
+
+    def measured(self, x: Tensor) -> Tensor:
+        """The loss of a probe that a first step verifies with, and later ones do without."""
+        return self.probe(x, copies_buffers=True)
 
     @property
     def measures(self) -> bool:

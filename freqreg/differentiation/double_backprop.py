@@ -35,7 +35,7 @@ class DoubleBackprop(Differentiation):
     def losses(self, step: Step, clean: Point) -> Iterator[Float[Tensor, ""]]:
         """The terms that share the clean pass's graph with the clean loss, and each other term."""
         if step.passes.measures:
-            warn_of_foreign_gradient(clean.loss, clean.grad.detach(), step.passes.probe, step.x)
+            warn_of_foreign_gradient(clean.loss, clean.grad.detach(), step.passes.measured, step.x)
         sharing = [term for term in step.terms if term.regularizer.differentiates_clean]
         others = [[term] for term in step.terms if not term.regularizer.differentiates_clean]
         if step.clean_is_main:
@@ -51,14 +51,15 @@ def _penalty(step: Step, clean: Point, term: Term) -> Float[Tensor, ""]:
     penalty = term.weighted([clean.grad, *beside], step.record)
 
     def examine() -> None:
-        require_second_derivatives(penalty, lean(step.passes.probe), step.x)
+        require_second_derivatives(penalty, lean(step.passes.measured), step.x)
         require_parameters(penalty, (step.x, *term.points))
         if step.passes.measures:
-            require_reached(clean.loss, penalty, again, step.passes.probe, step.x)
+            require_reached(clean.loss, penalty, again, step.passes.measured, step.x)
 
     def again() -> Tensor:
-        points = [value_and_input_grad(step.passes.probe, at)[1] for at in (step.x, *term.points)]
-        return term.weight * term.regularizer.penalty(points)
+        at = (step.x, *term.points)
+        grads = [value_and_input_grad(step.passes.measured, point)[1] for point in at]
+        return term.weight * term.regularizer.penalty(grads)
 
     at_first_use(clean.loss, f"double backprop of {term.regularizer.name}", examine)
     return penalty

@@ -66,7 +66,7 @@ class FiniteDifference(Differentiation):
         if not self.allow_low_precision:
             precise = partial(require_full_precision, clean.loss)
             at_first_use(clean.loss, "finite differences, precision", precise)
-        kinks = partial(warn_of_kinks, clean.loss, step.passes.probe, step.x)
+        kinks = partial(warn_of_kinks, clean.loss, step.passes.measured, step.x)
         at_first_use(clean.loss, "finite differences, kinks", kinks)
         return clean
 
@@ -82,7 +82,7 @@ class FiniteDifference(Differentiation):
             yield loss
             clean = clean.arrived() if isinstance(clean, _Streamed) else clean
         if step.passes.measures:
-            warn_of_foreign_gradient(loss, clean.grad, step.passes.probe, step.x)
+            warn_of_foreign_gradient(loss, clean.grad, step.passes.measured, step.x)
         distance = self._distance(step)
         value, directions, start = self._directions(step, clean)
         if step.passes.measures:
@@ -105,7 +105,7 @@ class FiniteDifference(Differentiation):
         distance = self._distance(step)
 
         def input_grad_at(share: float) -> Images:
-            return value_and_input_grad(step.passes.probe, along.at(share * distance))[1]
+            return value_and_input_grad(step.passes.measured, along.at(share * distance))[1]
 
         known = f"{self.scheme} differences of {distance} for {[t.regularizer for t in step.terms]}"
         warn_of_coarse_step(loss, start, input_grad_at, distance, known)
