@@ -241,8 +241,8 @@ def devices_in_use(x: Tensor, model: nn.Module | None) -> frozenset[torch.device
 
 
 def _numpy_random() -> Any:
-    """numpy's global generator, where numpy is in use."""
-    return sys.modules.get("numpy.random")
+    """numpy's global generator where numpy is in use, loaded as a closure's draw would load it."""
+    return getattr(sys.modules.get("numpy"), "random", None)
 
 
 def _rng_state(device: torch.device) -> Tensor:

@@ -255,12 +255,25 @@ def test_the_generators_of_numpy_and_python_are_shared_as_well(
     assert draw() != drawn[0]
 
 
-def test_numpy_is_left_alone_where_nobody_uses_it() -> None:
-    code = (
-        "import sys, torch; from freqreg._step.passes import RandomState; "
-        "RandomState.now(frozenset()).restore(); assert 'numpy.random' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+FIRST_DRAW = """
+import sys, numpy, torch
+from freqreg import FGSM, JaFR, Objective
+
+assert "numpy.random" not in sys.modules
+drawn, weight = [], torch.nn.Parameter(torch.rand(8))
+
+def loss_fn(x):
+    drawn.append(numpy.random.rand())
+    return (x * weight * drawn[-1]).square().sin().sum()
+
+Objective([JaFR()], FGSM())(loss_fn, torch.rand(2, 3, 8, 8))
+assert len(drawn) > 1 and len(set(drawn)) == 1, drawn
+"""
+
+
+def test_numpy_is_shared_from_its_first_draw_on() -> None:
+    """numpy loads its generator when somebody first draws from it."""
+    subprocess.run([sys.executable, "-c", FIRST_DRAW], check=True)
 
 
 @pytest.mark.parametrize(("draws", "written"), [(False, 0), (True, 3)])
