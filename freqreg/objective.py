@@ -54,8 +54,9 @@ class Objective:
         differentiation: `DoubleBackprop()` (exact) or `FiniteDifference()`.
         batch_norm: which passes update running statistics: the "main pass" only, or
             "every pass", as in the published JaFR code.
-        verify: whether a model's first backward passes are watched: no gradient but that of the
-            images may change, and no custom function may cut the penalties' graph.
+        verify: check a model's first step. Passes may not change `.grad`, penalties must reach
+            every parameter that moves them, the loss must change as its gradient says, and
+            differences must be fine enough. It takes a few passes more, in that step alone.
     """
 
     regularizers: Sequence[Regularizer] = ()
