@@ -17,6 +17,7 @@ from freqreg.evaluation.inputs.images import split_names
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
 from freqreg.evaluation.inputs.opening import load_models
+from freqreg.evaluation.processes import from_main, is_main
 from freqreg.evaluation.results.records import (
     Entry,
     ModelScores,
@@ -104,10 +105,10 @@ class Evaluate(DataOptions):
 
     def __call__(self) -> None:
         """Evaluate each model and print the tables."""
-        files = self._files()
+        files = from_main(self._files)
         console, settings = Console(), self.settings()
         models = load_models(tuple(files), self.device, network=self.model, ema=self.ema)
-        self._require_baseline(models)
+        from_main(lambda: self._require_baseline(models))
         source = load_models((self.transfer_from,), self.device)[0] if self.transfer_from else None
         corrupted = open_corrupted(self.corruptions_from) if self.corruptions_from else None
 
@@ -137,7 +138,8 @@ class Evaluate(DataOptions):
         for loaded, file in pairs:
             console.print(f"[bold]{loaded.source}[/bold]")
             records.append(evaluated(loaded, file, only_check=False))
-        self._tell(records, console)
+        if is_main():
+            self._tell(records, console)
 
     def _tell(self, records: list[ModelScores], console: Console) -> None:
         # imported here, since pandas takes a second that the other commands need not wait

@@ -12,6 +12,7 @@ from freqreg.errors import FreqregError, SettingError
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
 from freqreg.evaluation.inputs.opening import images_for
+from freqreg.evaluation.processes import ProcessError
 
 
 def pixel_radius(eps_255: float) -> float:
@@ -73,5 +74,7 @@ def plain_errors(*others: type[Exception]) -> Iterator[None]:
     """
     try:
         yield
+    except ProcessError:
+        sys.exit(1)  # the other process says why
     except (FreqregError, ImportError, *others) as error:
         sys.exit(f"{type(error).__name__}: {error}")

@@ -1,6 +1,6 @@
 """How scores are measured. Each function takes a task and settings, and returns numbers by name."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from freqreg.evaluation.attacks.base import Attack, Attacked
+from freqreg.evaluation.attacks.base import Attack
 from freqreg.evaluation.attacks.pgd import PGDAttack
 from freqreg.evaluation.attacks.robustness_curve import robustness_curve
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
@@ -17,22 +17,25 @@ from freqreg.evaluation.corruptions.corruption import corrupt
 from freqreg.evaluation.corruptions.names import SEVERITIES
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.metrics.accuracy import (
-    accuracy,
     accuracy_over,
     logits_of,
+    predictions,
     require_answers,
     share_right,
 )
 from freqreg.evaluation.metrics.calibration import expected_calibration_error, mean_cross_entropy
 from freqreg.evaluation.metrics.filtered_noise import band_noise, sign_noise
 from freqreg.evaluation.metrics.frequency_profile import FrequencyProfile, gradient_profile
+from freqreg.evaluation.processes import Share
 from freqreg.evaluation.results.records import Values
 
 
 def clean(task: EvaluationTask, settings: EvaluationSettings) -> Values:
     """Accuracy, mean cross-entropy and expected calibration error of clean images."""
-    test = task.test
-    logits = logits_of(task.model, test.pixels, test.labels, batch_size=settings.batch_size)
+    test, share = task.test, Share.of(len(task.test))
+    logits = logits_of(
+        task.model, test.pixels, test.labels, batch_size=settings.batch_size, share=share
+    )
     require_answers(logits)
     labels = test.labels.to(logits.device)
     return {
@@ -103,7 +106,7 @@ def under(
 
     def score(task: EvaluationTask, settings: EvaluationSettings) -> Values:
         test = task.test.first(getattr(settings, images))
-        return _values(_attacked(task.model, attack(settings), test, settings))
+        return _attacked(task.model, attack(settings), test, settings)
 
     return score
 
@@ -118,10 +121,8 @@ def transfer(task: EvaluationTask, settings: EvaluationSettings) -> Values:
     """Accuracy on the images that PGD with one restart made against another model."""
     assert task.transfer_source is not None  # a condition of this score
     test = task.test.first(settings.attacked_images)
-    attacked = _attacked(task.transfer_source, pgd(settings, restarts=1), test, settings)
-    size = settings.batch_size
-    parts = {f"{part} of the source": value for part, value in _values(attacked).items()}
-    return {"accuracy": accuracy(task.model, attacked.images, test.labels, batch_size=size)} | parts
+    attack = pgd(settings, restarts=1)
+    return _attacked(task.transfer_source, attack, test, settings, tried_on=task.model)
 
 
 def curve(task: EvaluationTask, settings: EvaluationSettings) -> Values:
@@ -141,22 +142,30 @@ def curve(task: EvaluationTask, settings: EvaluationSettings) -> Values:
 
 
 def _attacked(
-    model: nn.Module, attack: Attack, test: LabelledImages, settings: EvaluationSettings
-) -> Attacked:
-    return attack.run(
-        model,
-        test.pixels,
-        test.labels,
-        seed=settings.seed,
-        index=test.index,
-        batch_size=settings.batch_size,
-    )
-
-
-def _values(attacked: Attacked) -> Values:
-    zero = attacked.zero_gradient
-    parts = {} if zero is None else {"zero gradient": zero.double().mean().item()}
-    return {"accuracy": attacked.accuracy} | parts
+    model: nn.Module,
+    attack: Attack,
+    test: LabelledImages,
+    settings: EvaluationSettings,
+    *,
+    tried_on: nn.Module | None = None,
+) -> Values:
+    """Accuracy under an attack; of another model too, which is shown the same images."""
+    found: dict[str, list[Tensor]] = {}
+    size = settings.batch_size
+    for attacked, labels in attack.in_parts(
+        model, test.pixels, test.labels, seed=settings.seed, index=test.index, batch_size=size
+    ):
+        parts = {"accuracy": attacked.correct}
+        if attacked.zero_gradient is not None:
+            parts["zero gradient"] = attacked.zero_gradient
+        if tried_on is not None:
+            predicted = predictions(logits_of(tried_on, attacked.images, labels, batch_size=size))
+            of_source = {f"{part} of the source": values for part, values in parts.items()}
+            parts = {"accuracy": predicted.cpu() == labels.cpu()} | of_source
+        for part, values in parts.items():
+            found.setdefault(part, []).append(values)
+    whole = {p: attack.share(len(test)).gathered(torch.cat(some)) for p, some in found.items()}
+    return {part: values.double().mean().item() for part, values in whole.items()}
 
 
 def _accuracy_under(
@@ -166,18 +175,16 @@ def _accuracy_under(
     settings: EvaluationSettings,
     label: str,
 ) -> float:
+    rows = Share.of(len(test)).rows
     changed = (
         (change(some.pixels, seed=settings.seed, index=some.index), some.labels)
-        for some in _batches(test, settings.batch_size)
+        for some in test.batches(settings.batch_size, rows)
     )
     return accuracy_over(model, changed, total=len(test), label=label)
 
 
 def _gradients(task: EvaluationTask, settings: EvaluationSettings) -> FrequencyProfile:
     profiled = task.test.first(settings.profiled_images)
-    batches = ((some.pixels, some.labels) for some in _batches(profiled, settings.batch_size))
-    return gradient_profile(task.model, batches)
-
-
-def _batches(test: LabelledImages, size: int) -> Iterator[LabelledImages]:
-    return map(test.select, torch.arange(len(test)).split(size))
+    share = Share.of(len(profiled))
+    some = profiled.batches(settings.batch_size, share.rows)
+    return gradient_profile(task.model, ((b.pixels, b.labels) for b in some), share=share)

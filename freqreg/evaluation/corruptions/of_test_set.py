@@ -21,6 +21,7 @@ from freqreg.evaluation.inputs.decoding import decoded
 from freqreg.evaluation.inputs.examples import BATCH_SIZE
 from freqreg.evaluation.inputs.labelled_images import LabelledImages, first_rows
 from freqreg.evaluation.inputs.sources.base import LazySource, numbered
+from freqreg.evaluation.processes import Share
 
 Rows = Int64[Tensor, " rows"]
 
@@ -76,9 +77,16 @@ class CorruptedTestSet:
     def batches(
         self, name: str, severity: int, batch_size: int, count: int | None
     ) -> Iterator[LabelledBatch]:
-        """The first `count` images under a corruption, and their classes as the model has them."""
+        """This process's of the first `count` images under a corruption, and their classes.
+
+        The classes are as the model has them. All images are read, for the digest.
+        """
+        start, share = 0, Share.of(min(count or len(self.clean), len(self.clean)))
         for found, classes in self._read(name, severity, batch_size, count):
-            yield decoded(found, range(len(classes))), classes
+            rows = share.rows[(share.rows >= start) & (share.rows < start + len(classes))] - start
+            start += len(classes)
+            if len(rows):
+                yield decoded(found, rows.tolist()), classes[rows]
 
     def digest(self, name: str, count: int | None) -> str:
         """What all severities are known by: by what was read last; else it is read now."""

@@ -1,6 +1,6 @@
 """Labelled images, as every command and recipe takes them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -61,6 +61,11 @@ class LabelledImages(Dataset):
         rows = torch.as_tensor(rows)
         pixels, labels = self.__getitems__(rows)
         return replace(self, pixels=pixels, labels=labels, index=self.index[rows])
+
+    def batches(self, size: int, rows: Rows | None = None) -> Iterator["LabelledImages"]:
+        """The images, or those at `rows`, in order, `size` at a time."""
+        rows = torch.arange(len(self)) if rows is None else torch.as_tensor(rows)
+        return map(self.select, rows.split(size))
 
     def first(self, count: int | None) -> "LabelledImages":
         """`count` images by the rule of `first_rows`; all for None."""
