@@ -101,7 +101,7 @@ class Attack(ABC):
         batch_size: int,
     ) -> Iterator[tuple[Attacked, Labels]]:
         """Attack this process's share; no more than `VALUES_AT_ONCE` are in memory as floats."""
-        batches = max(1, VALUES_AT_ONCE // (images[0].numel() * batch_size))
+        batches = max(1, VALUES_AT_ONCE // (images.shape[1:].numel() * batch_size))
         for rows in self.share(len(images)).rows.split(batches * batch_size):
             places = rows if index is None else index[rows]
             own = labels[rows]

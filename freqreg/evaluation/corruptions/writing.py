@@ -24,6 +24,7 @@ from freqreg.evaluation.corruptions.names import CORRUPTIONS, SEVERITIES
 from freqreg.evaluation.corruptions.npy_folder import LABELS, read_images
 from freqreg.evaluation.inputs.examples import BATCH_SIZE, Images, require_pixels
 from freqreg.evaluation.inputs.progress import progress_bar
+from freqreg.evaluation.inputs.streaming import read
 from freqreg.evaluation.processes import Share, from_main, is_main
 
 ORIGIN = "origin.json"
@@ -108,7 +109,9 @@ def _made(
 
 
 def _origin(data: CorruptedOnTheFly) -> dict[str, Any]:
-    digest = hashlib.sha256(rearrange(data.images, "b c h w -> b h w c").cpu().numpy().tobytes())
+    digest = hashlib.sha256()
+    for images in read(data.images, BATCH_SIZE):
+        digest.update(rearrange(images, "b c h w -> b h w c").cpu().numpy().tobytes())
     digest.update(data.labels.long().cpu().numpy().tobytes())
     if data.index is not None and not torch.equal(data.index, torch.arange(len(data.index))):
         digest.update(data.index.numpy().tobytes())

@@ -21,6 +21,7 @@ from freqreg.evaluation.inputs.examples import (
     Pixels,
 )
 from freqreg.evaluation.inputs.progress import progress_bar
+from freqreg.evaluation.inputs.streaming import read
 from freqreg.evaluation.metrics.accuracy import logits_of, predictions, require_answers
 from freqreg.evaluation.processes import Share, from_main
 from freqreg.evaluation.results.digests import digest
@@ -69,13 +70,13 @@ def fourier_heat_map(
     share = Share.of(len(images))
     logits = logits_of(model, images, labels, batch_size=batch_size, share=share)
     require_answers(logits)
-    about = {"norm": norm, "seed": seed}
-    journal = from_main(
-        lambda: Journal(
-            file,
-            about | {"images": digest((images,)), "predicted": digest((logits.argmax(1),))},
-        )
-    )
+    predicted = digest((logits.argmax(1),))
+
+    def begun() -> Journal:
+        known = {"images": digest(read(images, batch_size)), "predicted": predicted}
+        return Journal(file, {"norm": norm, "seed": seed} | known)
+
+    journal = from_main(begun)
     examples = Examples.checked(model, images, labels)
     todo = [at for at in half_plane(height, width) if _key(at) not in journal]
     together = max(1, batch_size * share.processes // len(examples))

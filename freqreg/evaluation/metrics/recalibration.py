@@ -18,6 +18,7 @@ from freqreg.evaluation.inputs.examples import (
     unit_range,
 )
 from freqreg.evaluation.inputs.progress import progress_bar
+from freqreg.evaluation.inputs.streaming import read
 from freqreg.evaluation.processes import Share
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -53,14 +54,15 @@ def recalibrated(model: Model, train_images: Images, *, batch_size: int = BATCH_
         norm.reset_running_stats()
         norm.train().momentum = None  # a mean over all batches
     with progress_bar(len(share.rows) * batch_size, "batch norm statistics") as bar:
-        for batch in share.rows.tolist():
-            images = train_images[batch * batch_size : (batch + 1) * batch_size]
+        rows = torch.arange(share.count * batch_size).view(share.count, -1)[share.rows]
+        for images in read(train_images, batch_size, rows.flatten()):
             copy(unit_range(images.to(device)))
             bar.update(len(images))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         for mean in (norm.running_mean, norm.running_var) if share.processes > 1 else ():
-            mean.copy_(share.summed(in_double(mean) * len(share.rows)) / share.count)
+            if mean is not None:
+                mean.copy_(share.summed(in_double(mean) * len(share.rows)) / share.count)
     return copy.eval()
 
 
