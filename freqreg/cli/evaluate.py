@@ -75,6 +75,7 @@ class Evaluate(DataOptions):
             given.
         eps_255: Radius of all attacks in steps of 1/255; None: 8.
         seed: Of every random number of the evaluation.
+        amp: Clean accuracy, noise and corruptions in bfloat16 (autocast), as their records say.
         batch_size: Images in one forward pass; None: the preset's, as for what follows.
         attack_steps: Steps of PGD and CW.
         attack_restarts: Restarts of PGD and CW.
@@ -97,6 +98,7 @@ class Evaluate(DataOptions):
     baseline: str | None = None
     eps_255: float | None = None
     seed: int = 0
+    amp: bool = False
     batch_size: int | None = None
     attack_steps: int | None = None
     attack_restarts: int | None = None
@@ -190,7 +192,7 @@ class Evaluate(DataOptions):
             "corrupted_images": self.corrupted_images,
         }
         changes = {name: value for name, value in given.items() if value is not None}
-        return replace(PRESETS[self.preset], seed=self.seed, **changes)
+        return replace(PRESETS[self.preset], seed=self.seed, amp=self.amp, **changes)
 
     def score_names(self) -> tuple[str, ...]:
         """What is measured."""

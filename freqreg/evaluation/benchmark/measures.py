@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from freqreg.evaluation.attacks.base import Attack
@@ -15,6 +16,7 @@ from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.benchmark.task import EvaluationTask, Measure
 from freqreg.evaluation.corruptions.corruption import corrupt
 from freqreg.evaluation.corruptions.names import SEVERITIES
+from freqreg.evaluation.inputs.examples import Pixels
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.metrics.accuracy import (
     accuracy_over,
@@ -30,12 +32,24 @@ from freqreg.evaluation.processes import Share
 from freqreg.evaluation.results.records import Values
 
 
+class MixedPrecision(nn.Module):
+    """A classifier under bfloat16 autocast; its logits come as float32."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Pixels) -> Float[Tensor, "batch classes"]:
+        """Logits of images in [0, 1]."""
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return self.model(x).float()
+
+
 def clean(task: EvaluationTask, settings: EvaluationSettings) -> Values:
     """Accuracy, mean cross-entropy and expected calibration error of clean images."""
     test, share = task.test, Share.of(len(task.test))
-    logits = logits_of(
-        task.model, test.pixels, test.labels, batch_size=settings.batch_size, share=share
-    )
+    model, size = _natural(task.model, settings), settings.batch_size
+    logits = logits_of(model, test.pixels, test.labels, batch_size=size, share=share)
     require_answers(logits)
     labels = test.labels.to(logits.device)
     return {
@@ -47,13 +61,14 @@ def clean(task: EvaluationTask, settings: EvaluationSettings) -> Values:
 
 def noise(task: EvaluationTask, settings: EvaluationSettings) -> Values:
     """Accuracy under noise of low and high frequencies, and under random signs times ε."""
+    model = _natural(task.model, settings)
     noises = {
         "low": partial(band_noise, band="low", rms=settings.noise_rms),
         "high": partial(band_noise, band="high", rms=settings.noise_rms),
         "sign": partial(sign_noise, eps=settings.eps),
     }
     return {
-        part: _accuracy_under(task.model, noise, task.test, settings, f"{part} noise")
+        part: _accuracy_under(model, noise, task.test, settings, f"{part} noise")
         for part, noise in noises.items()
     }
 
@@ -77,7 +92,7 @@ def corruption(name: str, *, recalibrated: bool = False) -> Measure:
     """
 
     def score(task: EvaluationTask, settings: EvaluationSettings) -> Values:
-        model = task.recalibrated_model if recalibrated else task.model
+        model = _natural(task.recalibrated_model if recalibrated else task.model, settings)
         count, accuracies = settings.corrupted_images, {}
         test = task.test.first(count)
         for severity in SEVERITIES:
@@ -139,6 +154,10 @@ def curve(task: EvaluationTask, settings: EvaluationSettings) -> Values:
     )
     accuracies = {f"accuracy at {point.eps:.6f}": point.accuracy for point in points}
     return accuracies | {f"loss at {point.eps:.6f}": point.loss for point in points}
+
+
+def _natural(model: nn.Module, settings: EvaluationSettings) -> nn.Module:
+    return MixedPrecision(model).eval() if settings.amp else model
 
 
 def _attacked(

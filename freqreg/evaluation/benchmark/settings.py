@@ -30,6 +30,7 @@ class EvaluationSettings:
         recalibration_images: train images behind recalibrated batch norm statistics.
         corruptions_from: where corrupted images come from: made here, or a folder or repository.
         transfer_from: the model whose adversarial images "transfer" takes.
+        amp: natural scores (clean, noise, corruptions) in bfloat16, where autocast takes it.
     """
 
     eps: float = 8 / 255
@@ -47,6 +48,7 @@ class EvaluationSettings:
     recalibration_images: int | None = 10_000
     corruptions_from: str = "made here"
     transfer_from: str | None = None
+    amp: bool = False
 
     def __post_init__(self) -> None:
         require_positive(eps=self.eps, noise_rms=self.noise_rms)
