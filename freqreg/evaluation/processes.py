@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Int64, Shaped
@@ -61,7 +61,7 @@ def shared_evaluation() -> Iterator[None]:
 
 def is_main() -> bool:
     """Whether this process writes, prints and draws."""
-    return _place.get() is None or _place.get()[0] == 0
+    return (_place.get() or (0, 1))[0] == 0
 
 
 def exchanged(value: Value) -> list[Value]:
@@ -147,8 +147,8 @@ def launched_processes() -> Iterator[None]:
 
 def _exchange(error: str | None, value: Value) -> list[Value]:
     """All processes' values, or the error of the first that has one; each sends its own once."""
-    (rank, processes), found = _place.get() or (0, 1), []
-    found = [(None, value)] * processes
+    rank, processes = _place.get() or (0, 1)
+    found: list[Any] = [None] * processes
     distributed.all_gather_object(found, (error, value))
     failed = next((n for n, (error, _) in enumerate(found) if error is not None), rank)
     if failed != rank:
