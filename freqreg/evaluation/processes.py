@@ -36,8 +36,10 @@ def shared_evaluation() -> Iterator[None]:
     with one process in it, this changes nothing.
 
     Example:
+        >>> from freqreg.evaluation import LabelledImages, evaluate
+        >>> test = LabelledImages((255 * images).byte(), labels)
         >>> with shared_evaluation():
-        ...     record = evaluate(model, test, ["clean", "pgd"], file="scores.json")
+        ...     record = evaluate(model.eval(), test, ["clean", "noise"], file="scores.json")
 
     Raises:
         ProcessError: another process has failed within.
@@ -77,6 +79,16 @@ def from_main(make: Callable[[], Value]) -> Value:
     """What the first process makes, in all of them."""
     made = make() if is_main() else None
     return exchanged(made)[0]  # pyright: ignore[reportReturnType]
+
+
+def main_first(make: Callable[[], Value]) -> Value:
+    """What each process makes; the others begin once the first is done, and find what it left."""
+    if is_main():
+        made = make()
+        exchanged(None)
+        return made
+    exchanged(None)
+    return make()
 
 
 @dataclass(frozen=True)
