@@ -85,9 +85,12 @@ class Settings:
     batch_size: From[int]  # Images of a step, on each process
     padding: From[int]  # Zeros around an image, of which a random crop is taken
     flip: From[bool]  # Mirror half of the images
+    noise_std: From[float]  # Largest standard deviation of Gaussian noise in train images; 0: none
 
-    model: From[str]  # preact_resnet18, or timm/NAME for any network of timm, fresh weights
+    model: From[str]  # preact_resnet18, or timm/NAME for any network of timm
     width: From[int]  # Channels of preact_resnet18's first stage
+    pretrained: From[bool]  # Start a network of timm from its weights, not from fresh ones
+    enlarged: From[int | None]  # Side to which a network of timm enlarges images within itself
 
     optimizer: From[Literal["sgd", "adam"]]  # Both at the learning rate of the schedule
     epochs: From[int]  # Passes over the train images

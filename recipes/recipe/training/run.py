@@ -14,16 +14,16 @@ from torch.utils.data import DataLoader
 
 from freqreg._files import write_text
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
-from freqreg.evaluation.inputs.models import build_network, load_model, use_differentiable_attention
+from freqreg.evaluation.inputs.models import load_model, use_differentiable_attention
 from freqreg.evaluation.metrics.accuracy import accuracy
 from freqreg.evaluation.results.environment import versions
-from recipe.data.augment import RandomCropAndFlip
+from recipe.data.augment import augmentation
 from recipe.results.files import RESULTS, BestModel, Results, begin, current_commit
 from recipe.results.measures import Measures, measures_of
 from recipe.results.model_card import CARD, card
 from recipe.settings.experiment import Method, Settings
 from recipe.training.best_model import BEST, selection
-from recipe.training.networks import network_kwargs
+from recipe.training.networks import made, network_of
 from recipe.training.objectives import objective
 from recipe.training.trainer import RecipeTrainer, make_optimizer
 
@@ -51,10 +51,8 @@ class Run:
 
     def network(self, train: LabelledImages) -> dict[str, Any]:
         """Name and arguments for `build_network`, as they stand in config.json."""
-        name, width = self.settings.model.value, self.settings.width.value
         classes, size = len(class_names(train)), train.pixels.shape[-1]
-        kwargs = network_kwargs(name, num_classes=classes, width=width, image_size=size)
-        return {"model": name, "kwargs": kwargs}
+        return network_of(self.settings, num_classes=classes, image_size=size)
 
     def config(self, train: LabelledImages, accelerator: Accelerator) -> dict[str, Any]:
         """What config.json says: enough to load the model, and to repeat the run."""
@@ -148,8 +146,7 @@ def make_trainer(
     settings = run.settings
     accelerator.free_memory()  # of an earlier run: it would be saved with this one
     set_seed(run.seed, device_specific=True)
-    network = run.network(train)
-    model = build_network(network["model"], **network["kwargs"])
+    model = made(settings, run.network(train))
     use_differentiable_attention(model)
     loader = DataLoader(
         train.first(settings.train_images.value),
@@ -169,7 +166,7 @@ def make_trainer(
         loader,
         settings.epochs.value,
         accelerator=accelerator,
-        augment=RandomCropAndFlip(settings.padding.value, settings.flip.value),
+        augment=augmentation(settings),
         streamed=run.streamed,
         evaluate=lambda model: watch(model, test),
         output_dir=run.folder,
