@@ -78,7 +78,7 @@ class Evaluate(CorruptionOptions):
         train_data: Where the score recalibrated takes clean train images from; None: the split
             train of data.
         baseline: The model that mCE is relative to, one of those in output_dir; None: the first
-            given.
+            given. Of ImageNet's classes it is AlexNet, as published.
         eps_255: Radius of all attacks in steps of 1/255; None: 8.
         seed: Of every random number of the evaluation.
         batch_size: Images in one forward pass; None: the preset's, as for what follows.

@@ -69,7 +69,8 @@ def evaluate(
         replace: measure such scores anew, and lose what the file has of them.
         transfer_source: another classifier, whose adversarial images "transfer" takes.
         train_images: clean ones, from which "recalibrated/..." takes batch norm's statistics.
-        corrupted: the test set corrupted (`open_corrupted`); None: it is corrupted here.
+        corrupted: the test set corrupted (`open_corrupted`; `CorruptedOnTheFly` at another size);
+            None: it is corrupted here.
         only_check: check all conditions and measure nothing.
         report: is told each score as it is finished.
 
