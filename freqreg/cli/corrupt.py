@@ -7,6 +7,7 @@ from freqreg._files import require_writable
 from freqreg.cli.shared import CorruptionOptions
 from freqreg.evaluation.corruptions.names import CORRUPTIONS
 from freqreg.evaluation.corruptions.writing import write_npy_folder
+from freqreg.evaluation.processes import from_main
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class Corrupt(CorruptionOptions):
 
     def __call__(self) -> None:
         """Write the files."""
-        require_writable(self.output_dir)
+        from_main(lambda: require_writable(self.output_dir))
         clean = self.to_corrupt(self.images)
         write_npy_folder(
             self.output_dir,

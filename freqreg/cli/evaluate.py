@@ -19,6 +19,7 @@ from freqreg.evaluation.inputs.images import split_names
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
 from freqreg.evaluation.inputs.opening import load_models
+from freqreg.evaluation.processes import from_main, is_main
 from freqreg.evaluation.results.records import (
     Entry,
     ModelScores,
@@ -81,6 +82,7 @@ class Evaluate(CorruptionOptions):
             given. Of ImageNet's classes it is AlexNet, as published.
         eps_255: Radius of all attacks in steps of 1/255; None: 8.
         seed: Of every random number of the evaluation.
+        amp: Clean accuracy, noise and corruptions in bfloat16 (autocast), as their records say.
         batch_size: Images in one forward pass; None: the preset's, as for what follows.
         attack_steps: Steps of PGD and CW.
         attack_restarts: Restarts of PGD and CW.
@@ -103,6 +105,7 @@ class Evaluate(CorruptionOptions):
     baseline: str | None = None
     eps_255: float | None = None
     seed: int = 0
+    amp: bool = False
     batch_size: int | None = None
     attack_steps: int | None = None
     attack_restarts: int | None = None
@@ -111,10 +114,10 @@ class Evaluate(CorruptionOptions):
 
     def __call__(self) -> None:
         """Evaluate each model and print the tables."""
-        files = self._files()
+        files = from_main(self._files)
         console, settings = Console(), self.settings()
         models = load_models(tuple(files), self.device, network=self.model, ema=self.ema)
-        self._require_baseline(models)
+        from_main(lambda: self._require_baseline(models))
         source = load_models((self.transfer_from,), self.device)[0] if self.transfer_from else None
         corrupted = self._corrupted()
 
@@ -144,7 +147,8 @@ class Evaluate(CorruptionOptions):
         for loaded, file in pairs:
             console.print(f"[bold]{loaded.source}[/bold]")
             records.append(evaluated(loaded, file, only_check=False))
-        self._tell(records, console)
+        if is_main():
+            self._tell(records, console)
 
     def _tell(self, records: list[ModelScores], console: Console) -> None:
         # imported here, since pandas takes a second that the other commands need not wait
@@ -208,7 +212,8 @@ class Evaluate(CorruptionOptions):
             "corrupted_images": self.corrupted_images,
         }
         changes = {name: value for name, value in given.items() if value is not None}
-        return replace(PRESETS[self.preset], seed=self.seed, saved_as=self.saved_as, **changes)
+        kept = {"seed": self.seed, "saved_as": self.saved_as, "amp": self.amp}
+        return replace(PRESETS[self.preset], **kept, **changes)
 
     def score_names(self) -> tuple[str, ...]:
         """What is measured."""

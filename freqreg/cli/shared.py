@@ -14,6 +14,7 @@ from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
 from freqreg.evaluation.inputs.opening import images_for
 from freqreg.evaluation.inputs.transforms import IMAGENET_C
+from freqreg.evaluation.processes import ProcessError
 
 
 def pixel_radius(eps_255: float) -> float:
@@ -96,5 +97,7 @@ def plain_errors(*others: type[Exception]) -> Iterator[None]:
     """
     try:
         yield
+    except ProcessError:
+        sys.exit(1)  # the other process says why
     except (FreqregError, ImportError, *others) as error:
         sys.exit(f"{type(error).__name__}: {error}")

@@ -17,20 +17,15 @@ from torch import Tensor
 from freqreg.cli import main
 from freqreg.cli.profile import Profile
 from freqreg.cli.shared import file_name
-from freqreg.evaluation.attacks.isolation import seeded
+from freqreg.evaluation.attacks.pgd import PGDAttack
 from freqreg.evaluation.corruptions import corrupt, open_corrupted
 from freqreg.evaluation.corruptions.corruption import saved
 from freqreg.evaluation.inputs.images import load_images
 from freqreg.evaluation.inputs.models import build_network, load_model
 from freqreg.evaluation.metrics.fourier_heat_map import fourier_heat_map
-from freqreg.evaluation.metrics.frequency_profile import (
-    image_profile,
-    input_gradients,
-    mixed_points,
-)
+from freqreg.evaluation.metrics.frequency_profile import image_profile, input_gradients
 from freqreg.evaluation.results import heat_maps
 from freqreg.evaluation.results.records import ModelScores
-from freqreg.mixers import PGD
 
 KWARGS = {"num_classes": 4, "width": 4}
 
@@ -313,11 +308,9 @@ def test_a_panel_is_of_the_first_image_at_the_point_that_its_spectrum_is_of(here
     assert labelled == [16, 1]
     image = load_images("test.safetensors", count=1).pixels / 255
     model = load_model("b").model
-    label, attack = model(image).argmax(1), PGD(8 / 255, step_size=2 / 255)
-    batch = [(image, label)]
-    with seeded(0, torch.device("cpu")):
-        (expected,) = input_gradients(model, batch, point=mixed_points(model, attack))
-    (clean,) = input_gradients(model, batch)
+    label, attack = model(image).argmax(1), PGDAttack(8 / 255, steps=10, restarts=1)
+    (expected,) = input_gradients(model, [(attack.run(model, image, label).images, label)])
+    (clean,) = input_gradients(model, [(image, label)])
     (panel,) = panels
     assert torch.equal(panel.gradient, expected[0])
     assert not torch.equal(panel.gradient, clean[0])

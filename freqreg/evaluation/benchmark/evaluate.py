@@ -22,6 +22,7 @@ from freqreg.evaluation.inputs.examples import Examples, count_classes, device_o
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
 from freqreg.evaluation.metrics.accuracy import logits_of, require_answers
+from freqreg.evaluation.processes import from_main, is_main
 from freqreg.evaluation.results.digests import digest, digest_of_images, digest_of_model
 from freqreg.evaluation.results.environment import versions
 from freqreg.evaluation.results.records import Entry, ModelScores
@@ -48,7 +49,8 @@ def evaluate(
 ) -> ModelScores:
     """Measure scores of a classifier on a test set: the one way to do so, for all callers.
 
-    All conditions are checked before the first score is measured. With `file`, what it has from
+    All conditions are checked before the first score is measured. Several processes share the work
+    within `shared_evaluation`. With `file`, what it has from
     the same model, images and settings is not measured again; it is rewritten, whole, as each
     score is finished. Nothing is measured where it has scores of another model, of other images,
     or some of those wanted with other settings.
@@ -115,13 +117,16 @@ def evaluate(
     )
     for name in names:
         SCORES[name].require(task)
-    record, path = (
-        ModelScores(_about(loaded, test, shown, classes)),
-        None if file is None else Path(file),
-    )
-    if path is not None:
+    path = None if file is None else Path(file)
+
+    def begun() -> ModelScores:
+        about = _about(loaded, test, shown, classes)
+        if path is None:
+            return ModelScores(about)
         require_writable(path.parent)
-        record = ModelScores.resumed(path, record.about, replace=replace)
+        return ModelScores.resumed(path, about, replace=replace)
+
+    record = from_main(begun)
     known = {n: SCORES[n].conditions(task, settings) for n in names if n in record.scores}
     if not replace:
         record.require(known, file=path)
@@ -132,7 +137,7 @@ def evaluate(
         # only now is it known which corrupted images were read
         used, seconds = SCORES[name].conditions(task, settings), time.perf_counter() - started
         record.scores[name] = Entry(values, used, versions(device), round(seconds, 2))
-        if path is not None:
+        if path is not None and is_main():
             record.save(path)
         report(name, record.scores[name])
     return record

@@ -32,6 +32,7 @@ class EvaluationSettings:
         corruptions_from: where corrupted images come from: made here, or a folder or repository.
         saved_as: what they went through before the model sees them, as `corrupt` takes it.
         transfer_from: the model whose adversarial images "transfer" takes.
+        amp: natural scores (clean, noise, corruptions) in bfloat16, where autocast takes it.
     """
 
     eps: float = 8 / 255
@@ -50,6 +51,7 @@ class EvaluationSettings:
     corruptions_from: str = MADE_HERE
     saved_as: SavedAs = None
     transfer_from: str | None = None
+    amp: bool = False
 
     def __post_init__(self) -> None:
         require_positive(eps=self.eps, noise_rms=self.noise_rms)

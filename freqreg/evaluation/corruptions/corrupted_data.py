@@ -22,6 +22,7 @@ from freqreg.evaluation.inputs.decoding import decoded
 from freqreg.evaluation.inputs.examples import BATCH_SIZE, Images
 from freqreg.evaluation.inputs.labelled_images import first_rows
 from freqreg.evaluation.inputs.sources.base import ImagesError, LazySource
+from freqreg.evaluation.inputs.streaming import read
 
 CorruptedDataError = ImagesError
 """Corrupted images are missing, cut off, of another layout or of another test set."""
@@ -133,8 +134,9 @@ class CorruptedOnTheFly(CorruptedData):
     @cached_property
     def origin(self) -> dict[str, Any]:
         """What they are made from: the same for the same corrupted images."""
-        clean = rearrange(as_bytes(self.images), "b c h w -> b h w c")
-        digest = hashlib.sha256(clean.cpu().numpy().tobytes())
+        digest = hashlib.sha256()
+        for images in read(as_bytes(self.images), BATCH_SIZE):
+            digest.update(rearrange(images, "b c h w -> b h w c").cpu().numpy().tobytes())
         digest.update(self.labels.long().cpu().numpy().tobytes())
         if self.index is not None and not torch.equal(self.index, torch.arange(len(self.index))):
             digest.update(self.index.numpy().tobytes())
@@ -145,18 +147,18 @@ class CorruptedOnTheFly(CorruptedData):
     def find(self, name: str, severity: int) -> LazySource:
         """They are made as they are read."""
 
-        def read(rows: Sequence[int]) -> Iterator[tuple[str, np.ndarray]]:
+        def made(rows: Sequence[int]) -> Iterator[tuple[str, np.ndarray]]:
             some = torch.as_tensor(rows)
             index = some if self.index is None else self.index[some]
             as_asked = partial(corrupt, seed=self.seed, saved_as=self.saved_as)
-            made = as_asked(self.images[some], name, severity, index=index)
-            pixels = as_bytes(made).movedim(1, -1).cpu().numpy()
+            corrupted = as_asked(self.images[some], name, severity, index=index)
+            pixels = as_bytes(corrupted).movedim(1, -1).cpu().numpy()
             return (
                 (f"{name} {severity}, row {n}", image)
                 for n, image in zip(rows, pixels, strict=True)
             )
 
-        return LazySource(self.source, self.labels.long().cpu(), None, read)
+        return LazySource(self.source, self.labels.long().cpu(), None, made)
 
 
 def pixels_at(

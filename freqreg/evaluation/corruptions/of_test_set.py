@@ -22,6 +22,7 @@ from freqreg.evaluation.inputs.examples import BATCH_SIZE
 from freqreg.evaluation.inputs.labelled_images import LabelledImages, first_rows
 from freqreg.evaluation.inputs.sources.base import LazySource, numbered
 from freqreg.evaluation.inputs.transforms import IMAGENET_C, EvalTransform, PictureTransform
+from freqreg.evaluation.processes import Share
 
 Rows = Int64[Tensor, " rows"]
 
@@ -81,9 +82,16 @@ class CorruptedTestSet:
     def batches(
         self, name: str, severity: int, batch_size: int, count: int | None
     ) -> Iterator[LabelledBatch]:
-        """The first `count` images under a corruption, and their classes as the model has them."""
+        """This process's of the first `count` images under a corruption, and their classes.
+
+        The classes are as the model has them. All images are read, for the digest.
+        """
+        start, share = 0, Share.of(min(count or len(self.clean), len(self.clean)))
         for found, classes in self._read(name, severity, batch_size, count):
-            yield decoded(found, range(len(classes)), self._resize(found)), classes
+            rows = share.rows[(share.rows >= start) & (share.rows < start + len(classes))] - start
+            start += len(classes)
+            if len(rows):
+                yield decoded(found, rows.tolist(), self._resize(found)), classes[rows]
 
     def digest(self, name: str, count: int | None) -> str:
         """What all severities are known by: by what was read last; else it is read now."""

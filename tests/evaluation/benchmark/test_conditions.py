@@ -19,6 +19,7 @@ from freqreg.evaluation.corruptions.npy_folder import NpyFolder
 from freqreg.evaluation.inputs.loaded_model import LoadedModel
 from freqreg.evaluation.inputs.sources.base import LazySource
 from freqreg.evaluation.inputs.transforms import EvalTransform
+from freqreg.evaluation.metrics.calibration import mean_cross_entropy
 from freqreg.evaluation.results.records import RecordError
 from freqreg.evaluation.results.summary import incomparable
 from freqreg.networks import OneConvNet
@@ -429,3 +430,21 @@ def test_gradients_that_are_zero_are_counted_kept_and_warned_of(model, score):
 def test_every_score_has_its_measure():
     named = {score.measure for score in SCORES.values()}
     assert {measures.clean, measures.noise, measures.curve, measures.log_b_low} <= named
+
+
+def test_mixed_precision_is_of_natural_scores_and_a_condition_of_theirs(model, tmp_path):
+    test, names = _test(), ["clean", "noise", *CORRUPTED, "pgd"]
+    half = dataclasses.replace(SETTINGS, amp=True)
+    file = tmp_path / "a.json"
+    whole = evaluate(model, test, names, settings=SETTINGS, file=file)
+    record = evaluate(model, test, names, settings=half)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        logits = model(test.pixels / 255).float()
+    assert record.value("clean", "loss") == mean_cross_entropy(logits, test.labels)
+    assert record.value("clean", "loss") != whole.value("clean", "loss")
+    for name in names:
+        conditions, before = (each.scores[name].settings for each in (record, whole))
+        assert conditions == {**before, **({} if name == "pgd" else {"amp": True})}
+    assert record.scores["pgd"].values == whole.scores["pgd"].values
+    with pytest.raises(RecordError, match="amp: None, now True"):
+        evaluate(model, test, ["clean"], settings=half, file=file)
