@@ -1,6 +1,6 @@
 """`freqreg profile`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -17,11 +17,14 @@ from freqreg.cli.profile_output import IMAGES, Profiles, as_json, curves, short_
 from freqreg.cli.shared import DataOptions, file_name, pixel_radius
 from freqreg.errors import SettingError
 from freqreg.evaluation.attacks.pgd import PGDAttack
+from freqreg.evaluation.corruptions.corruption import saved
+from freqreg.evaluation.corruptions.names import SavedAs
 from freqreg.evaluation.inputs.class_names import labels_for
 from freqreg.evaluation.inputs.examples import Examples, count_classes
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
 from freqreg.evaluation.inputs.opening import load_models
+from freqreg.evaluation.inputs.streaming import read
 from freqreg.evaluation.metrics.accuracy import logits_of
 from freqreg.evaluation.metrics.filtered_noise import uniform_noise
 from freqreg.evaluation.metrics.fourier_heat_map import fourier_heat_map
@@ -79,6 +82,8 @@ class Profile(DataOptions):
         images: So many images; None: all.
         eps_255: How far random and adversarial points may lie, in steps of 1/255.
         batch_size: Images in one pass.
+        saved_as: jpeg85: the images are saved as JPEG of quality 85 and read again first, as the
+            released files of ImageNet-C and Tiny ImageNet-C were.
         seed: Of the random points and of the attack's starts.
         device: cpu, cuda, cuda:1, ...; None: a GPU if there is one.
     """
@@ -92,6 +97,7 @@ class Profile(DataOptions):
     heat_map_norm: float = 4.0
     output_dir: Path = Path("profiles")
     images: int | None = 1000
+    saved_as: SavedAs = None
     eps_255: float = 8
     batch_size: int = 64
     seed: int = 0
@@ -104,12 +110,12 @@ class Profile(DataOptions):
             raise SettingError("A heat map is of a model's errors: name a model.")
         from_main(lambda: require_writable(self.output_dir))
         models = load_models(self.models, self.device, network=self.model, ema=self.ema)
-        found = self.load(models, count=self.images)
-        shown = {loaded: self.load([loaded, *models], count=self.images) for loaded in models}
+        found = self._images(models)
+        shown = {loaded: self._images([loaded, *models]) for loaded in models}
         profiles = self.profiles(shown, found)
         if is_main():
             Console().print(*tables(profiles))
-            write_text(self.output_dir / "profile.json", as_json(profiles))
+            write_text(self.output_dir / "profile.json", as_json(profiles, self.saved_as))
             self._draw(profiles, shown, found)
         if self.heat_map:
             self._draw_heat_maps(profiles, shown)
@@ -127,6 +133,16 @@ class Profile(DataOptions):
                 profile = gradient_profile(loaded.model, batches, share=share)
                 profiles[f"J, {where}", loaded.source] = profile
         return profiles
+
+    def _images(self, models: Sequence[LoadedModel]) -> LabelledImages:
+        found = self.load(models, count=self.images)
+        if self.saved_as is None:
+            return found
+        if found.pixels.shape[1] != 3:
+            raise SettingError("Only RGB images are saved as JPEG. Leave out --saved-as.")
+        parts = read(found.pixels, self.batch_size)
+        pixels = torch.cat([saved(part.float(), self.saved_as).byte() for part in parts])
+        return replace(found, pixels=pixels)
 
     def _labels(self, loaded: LoadedModel, found: LabelledImages) -> Tensor:
         if self.labels == "data":
@@ -190,6 +206,7 @@ class Profile(DataOptions):
             self.heat_map_norm,
             self.seed,
             errors.tolist(),
+            self.saved_as,
         )
 
     def _write(self, name: str, figure: Figure) -> None:

@@ -98,7 +98,8 @@ def corruption(name: str, *, recalibrated: bool = False) -> Measure:
         for severity in SEVERITIES:
             label = f"{name} {severity}"
             if task.corrupted is None:
-                change = partial(corrupt, name=name, severity=severity)
+                saved_as = settings.saved_as
+                change = partial(corrupt, name=name, severity=severity, saved_as=saved_as)
                 found = _accuracy_under(model, change, test, settings, label)
             else:
                 batches = task.corrupted.batches(name, severity, settings.batch_size, count)

@@ -98,7 +98,7 @@ def _corrupted_data(name: str, task: EvaluationTask, settings: EvaluationSetting
 
 _ATTACK = ("eps", "seed", "attacked_images")
 _PGD = (*_ATTACK, "attack_steps", "attack_restarts")
-_CORRUPTION = ("seed", "corrupted_images", "corruptions_from", "amp")
+_CORRUPTION = ("seed", "corrupted_images", "corruptions_from", "saved_as", "amp")
 
 SCORES: dict[str, Score] = {
     "clean": Score(measures.clean, ("amp",)),
