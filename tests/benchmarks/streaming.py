@@ -172,6 +172,7 @@ def by_image_folder(arguments: Arguments, model: nn.Module, work: Work, count: i
         torch.utils.data.Subset(pictures, chosen.tolist()),
         batch_size=arguments.batch_size,
         num_workers=arguments.workers,
+        multiprocessing_context="fork",  # not what this process was started by, which takes longer
     )
     if work == "clean":
         accuracy_over(model, loader, total=count, label="clean")

@@ -3,7 +3,7 @@
 import io
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -82,12 +82,7 @@ def decoded(
         ImagesError: one cannot be decoded, or they have different sizes.
     """
     first = first or first_of(source, rows, transform)
-    pixels, done = torch.empty(len(rows), *first[1], dtype=torch.uint8), 0
-    for piece in in_batches(source, _pieces(rows), transform, first):
-        pixels[done : done + len(piece)] = piece
-        done += len(piece)
-        report(len(piece))
-    return pixels
+    return next(in_batches(source, [rows], transform, first, report))
 
 
 def first_of(
@@ -100,40 +95,45 @@ def first_of(
 
 def in_batches(
     source: LazySource,
-    batches: Sequence[Sequence[int]],
+    batches: Iterable[Sequence[int]],
     transform: PictureTransform | None,
     first: First,
+    report: Callable[[int], object] = abs,
 ) -> Iterator[UInt8[Tensor, "batch channel height width"]]:
     """Images in batches of rows, decoded ahead: a piece in each core, and two that wait."""
     cores = os.cpu_count() or 1
-    pool, ahead = ThreadPoolExecutor(cores), deque[Future[Tensor]]()
-    todo = (piece for rows in batches for piece in _pieces(rows))
+    pool, ahead = ThreadPoolExecutor(cores), deque[tuple[Future[int], Tensor | None]]()
 
-    def start(pieces: int) -> None:
-        for rows in islice(todo, pieces):
-            ahead.append(pool.submit(_piece, source, rows, transform, first))
-
-    try:
-        start(cores + 2)
+    def pieces() -> Iterator[None]:
         for rows in batches:
-            found = []
-            for _ in _pieces(rows):
-                found.append(ahead.popleft().result())
-                start(1)
-            yield torch.cat(found) if len(found) > 1 else found[0]
+            pixels = torch.empty(len(rows), *first[1], dtype=torch.uint8)
+            for start in range(0, max(1, len(rows)), PIECE):
+                stop, some = start + PIECE, pixels[start : start + PIECE]
+                filled = pool.submit(_fill, some, source, rows[start:stop], transform, first)
+                ahead.append((filled, pixels if stop >= len(rows) else None))
+                yield
+
+    begin = pieces()
+    try:
+        deque(islice(begin, cores + 2), maxlen=0)
+        while ahead:
+            filled, whole = ahead.popleft()
+            report(filled.result())
+            next(begin, None)
+            if whole is not None:
+                yield whole
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _pieces(rows: Sequence[int]) -> list[Sequence[int]]:
-    return [rows[start : start + PIECE] for start in range(0, len(rows), PIECE)]
-
-
-def _piece(
-    source: LazySource, rows: Sequence[int], transform: PictureTransform | None, first: First
-) -> UInt8[Tensor, "rows channel height width"]:
+def _fill(
+    pixels: UInt8[Tensor, "rows channel height width"],
+    source: LazySource,
+    rows: Sequence[int],
+    transform: PictureTransform | None,
+    first: First,
+) -> int:
     known, shape = first
-    pixels = torch.empty(len(rows), *shape, dtype=torch.uint8)
     for place, (name, image) in enumerate(_shown(source, rows, transform)):
         if image.shape != shape:
             needed, found = (f"{height}×{width}" for _, height, width in (shape, image.shape))
@@ -143,7 +143,7 @@ def _piece(
                 "command line --image-size), or resize the images once."
             )
         pixels[place] = torch.from_numpy(image)
-    return pixels
+    return len(rows)
 
 
 def _shown(

@@ -69,7 +69,7 @@ class StreamedPixels(Unmade):
 
     def in_batches(self, size: int) -> Iterator[Images]:
         """All of them, `size` at a time, decoded ahead."""
-        batches = [some.tolist() for some in self._rows.split(size)]
+        batches = (some.tolist() for some in self._rows.split(size))
         return in_batches(self._source, batches, self._transform, self._first)
 
 

@@ -1,5 +1,6 @@
 """Labelled images where they lie, not yet decoded."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -143,7 +144,7 @@ def is_visible(name: str) -> bool:
 
 def visible(folder: Path) -> list[Path]:
     """Files and folders in `folder`, sorted by name, without hidden ones."""
-    return sorted(path for path in folder.iterdir() if is_visible(path.name))
+    return [folder / name for name in sorted(filter(is_visible, os.listdir(folder)))]
 
 
 def stamps(files: Iterable[Path]) -> tuple[str, ...]:

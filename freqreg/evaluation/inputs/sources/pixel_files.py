@@ -89,9 +89,11 @@ def tensors(file: Path) -> base.LazySource:
 def _cifar(folder: Path, wanted: base.Wanted) -> base.Parts:
     found: dict[str, Callable[[], base.LazySource]] = {}
     for meta, patterns in CIFAR.items():
+        if not (folder / meta).is_file():
+            continue
         for split, pattern in zip(("train", "test"), patterns, strict=True):
             files = [file for file in base.visible(folder) if file.match(pattern)]
-            if files and all(file.is_file() for file in (folder / meta, *files)):
+            if files and all(file.is_file() for file in files):
                 found[split] = partial(_batches, folder / meta, files, wanted)
     return found
 
