@@ -1,4 +1,4 @@
-"""The options of the launcher, which come before the training script and its own."""
+"""The launcher's options, which precede the training script and its options."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ The launcher's options come first; all that follows the script is the script's o
 
 
 def parsed(argv: Sequence[str]) -> tuple[Objective, str, Sequence[str]]:
-    """The objective, the script, and the script's arguments; exits where they are wrong."""
+    """The objective, the script, and the script's arguments; exits if they are invalid."""
     parser = _parser()
     options = parser.parse_args(_joined(argv))
     try:
@@ -44,7 +44,7 @@ def parsed(argv: Sequence[str]) -> tuple[Objective, str, Sequence[str]]:
 
 
 def _joined(argv: Sequence[str]) -> list[str]:
-    """The launcher's options and values in one: argparse takes a value like -1e-3 for an option."""
+    """Join options and values: argparse would take a value like -1e-3 for an option."""
     rest, joined = [*argv], []
     while rest and rest[0].startswith(OPTION):
         option = rest.pop(0)
