@@ -33,7 +33,7 @@ def test_the_readme_has_the_table() -> None:
 def test_the_readme_tells_the_effect() -> None:
     """Accuracy without a penalty, and with FourierSensitivity for high frequencies."""
     found = {model["method"]: model["accuracies"] for model in FOUND["models"]}
-    readme = (ROOT / "README.md").read_text()
+    readme = " ".join((ROOT / "README.md").read_text().split())
     for images in found["standard"]:
         if images != "PGD":
             then, now = (100 * found[method][images] for method in ("standard", "fourier-high"))
