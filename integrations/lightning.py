@@ -140,7 +140,7 @@ def _require_one_callback(trainer: Trainer) -> None:
     if len(found) > 1:
         objectives = ", ".join(str(callback.objective) for callback in found)
         raise SettingError(
-            f"The Trainer has {len(found)} RegularizerCallbacks, each around the other: "
+            f"The Trainer has {len(found)} RegularizerCallbacks, which would wrap each other: "
             f"{objectives}. Keep one, and add the regularizers of the others to it: "
             "callback.add_regularizer(...)."
         )

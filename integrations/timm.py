@@ -101,8 +101,8 @@ class RegularizedTask(TrainingTask):
                 regularizer.weight_at(step)
         except SettingError as error:
             raise SettingError(
-                f"{error} A training task is told of no steps. In train.py give it the count "
-                "that is there: task(input, target, step=num_updates)."
+                f"{error} A training task does not know the step. In train.py pass the count: "
+                "task(input, target, step=num_updates)."
             ) from error
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -198,8 +198,8 @@ def _reentrant_checkpointing_named() -> Iterator[None]:
         if "use_reentrant" not in str(error):
             raise
         raise SettingError(
-            "Activations are checkpointed with use_reentrant=True, of which torch takes no input "
-            'gradients. Give TrainingArguments activation_checkpointing_kwargs={"use_reentrant": '
+            "Activations are checkpointed with use_reentrant=True, for which torch computes no "
+            'input gradients. Give TrainingArguments activation_checkpointing_kwargs={"use_reentrant": '
             "False} (gradient_checkpointing_kwargs in older versions of transformers)."
         ) from error
 

@@ -63,7 +63,7 @@ class Checkpoints:
             return None
         if not resume:
             raise FileExistsError(
-                f"{self.folder} holds a run up to {checkpoint.name}. Go on with it by "
+                f"{self.folder} holds a run up to {checkpoint.name}. Continue it by "
                 "resume=True (--resume on a command line), or choose another output folder."
             )
         state = load(checkpoint / STATE_FILE, map_location="cpu", weights_only=True)
@@ -75,9 +75,9 @@ class Checkpoints:
     def _require_same_run(self, saved: Mapping[str, int]) -> None:
         if saved != self.run:
             raise SettingError(
-                f"The checkpoints in {self.folder} are of a run with {saved}, this one has "
-                f"{self.run}: its steps are other ones. Resume with the same, or choose another "
-                "output folder."
+                f"The checkpoints in {self.folder} belong to a run with {saved}, this run has "
+                f"{self.run}: its steps differ. Resume with the same, or choose another output "
+                "folder."
             )
 
     def _remove_leftovers(self, accelerator: Accelerator) -> None:
@@ -101,7 +101,7 @@ def _require_restored_rng(accelerator: Accelerator, checkpoint: Path) -> None:
         wanted.append(saved["torch_cuda_manual_seed"][accelerator.device.index or 0])
     if not all(map(torch.equal, found, wanted)):
         raise RuntimeError(
-            f"The random states of {checkpoint} could not be restored, so the run would not go "
-            "on as it began. Resume with the same number of devices and the same versions of "
+            f"The random states of {checkpoint} could not be restored, so the run would not "
+            "continue as it began. Resume with the same number of devices and the same versions of "
             "torch, numpy and accelerate."
         )

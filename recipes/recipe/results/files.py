@@ -75,7 +75,7 @@ def begin(folder: Path, config: Mapping[str, Any], *, resume: bool) -> None:
         return
     if not resume:
         raise FileExistsError(
-            f"{folder} holds a run. Go on with it by --resume, or choose another --output-dir."
+            f"{folder} holds a run. Continue it by --resume, or choose another --output-dir."
         )
     saved, wanted = _flat(json.loads(path.read_text())), _flat(json.loads(json.dumps(config)))
     different = differences(saved, wanted)
