@@ -199,8 +199,9 @@ def _reentrant_checkpointing_named() -> Iterator[None]:
             raise
         raise SettingError(
             "Activations are checkpointed with use_reentrant=True, for which torch computes no "
-            'input gradients. Give TrainingArguments activation_checkpointing_kwargs={"use_reentrant": '
-            "False} (gradient_checkpointing_kwargs in older versions of transformers)."
+            "input gradients. Give TrainingArguments activation_checkpointing_kwargs="
+            '{"use_reentrant": False} (gradient_checkpointing_kwargs in older versions of '
+            "transformers)."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The files beside a model: config.json from the begin of its run, results.json from the end."""
+"""The files beside a model: config.json from a run's beginning, results.json from its end."""
 
 import json
 import subprocess
