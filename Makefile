@@ -58,7 +58,7 @@ lower-bounds: $(BOUNDS)/installed
 
 $(BOUNDS)/installed: pyproject.toml tests/lower_bounds.py
 	test -x $(BOUNDS)/bin/python || $(PYTHON) -m venv $(BOUNDS)
-	$(PYTHON) tests/lower_bounds.py $(if $(TORCH),torch=$(TORCH)) > $(BOUNDS)/requirements.txt
+	$(PYTHON) tests/lower_bounds.py $(if $(TORCH),torch==$(TORCH)) > $(BOUNDS)/requirements.txt
 	$(BOUNDS)/bin/python -m pip install --quiet --requirement $(BOUNDS)/requirements.txt
 	$(BOUNDS)/bin/python -m pip install --quiet --no-deps --editable . "torchattacks>=3.5.1"
 	touch $@
