@@ -16,6 +16,7 @@ PROGRAMS = {
     "page": "study.mini.write_page",
     "deviations": "study.deviations.run",
     "corruption-bias": "study.corruption_bias",
+    "saving": "study.saving",
 }
 """Modules with `Arguments` and a `main` that takes them."""
 

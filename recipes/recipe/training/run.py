@@ -16,6 +16,7 @@ from freqreg._files import write_text
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import load_model, use_differentiable_attention
 from freqreg.evaluation.metrics.accuracy import accuracy
+from freqreg.evaluation.processes import shared_evaluation
 from freqreg.evaluation.results.environment import versions
 from recipe.data.augment import augmentation
 from recipe.results.files import RESULTS, BestModel, Results, begin, current_commit
@@ -98,7 +99,8 @@ def perform(
     if trainer.best is not None and accelerator.is_main_process:
         trainer.best.write(run.folder / BEST, config)
     accelerator.wait_for_everyone()
-    results = measured(run, trainer, test, config)
+    with shared_evaluation():
+        results = measured(run, trainer, test, config)
     if accelerator.is_main_process:
         trained = len(train.first(run.settings.train_images.value))
         text = card(results, train_images=trained, test_images=len(test), published=run.published)
