@@ -42,7 +42,7 @@ class Unmade(Tensor):
         """One of this shape."""
         return Tensor._make_wrapper_subclass(cls, shape, dtype=dtype)
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
 
     def made(self) -> Tensor:
         """The values."""

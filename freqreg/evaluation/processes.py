@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
@@ -36,8 +36,10 @@ def shared_evaluation() -> Iterator[None]:
     with one process in it, this changes nothing.
 
     Example:
+        >>> from freqreg.evaluation import LabelledImages, evaluate
+        >>> test = LabelledImages((255 * images).byte(), labels)
         >>> with shared_evaluation():
-        ...     record = evaluate(model, test, ["clean", "pgd"], file="scores.json")
+        ...     record = evaluate(model.eval(), test, ["clean", "noise"], file="scores.json")
 
     Raises:
         ProcessError: another process has failed within.
@@ -52,8 +54,12 @@ def shared_evaluation() -> Iterator[None]:
     except ProcessError:
         raise
     except Exception as error:
-        with suppress(RuntimeError):  # where the group itself has failed
+        try:
             _exchange(repr(error), None)
+        except ProcessError as other:  # of all that fail at once, the first says why
+            raise other from error
+        except RuntimeError:  # the group itself has failed
+            pass
         raise
     finally:
         _place.reset(token)
@@ -77,6 +83,16 @@ def from_main(make: Callable[[], Value]) -> Value:
     """What the first process makes, in all of them."""
     made = make() if is_main() else None
     return exchanged(made)[0]  # pyright: ignore[reportReturnType]
+
+
+def main_first(make: Callable[[], Value]) -> Value:
+    """What each process makes; the others begin once the first is done, and find what it left."""
+    if is_main():
+        made = make()
+        exchanged(None)
+        return made
+    exchanged(None)
+    return make()
 
 
 @dataclass(frozen=True)
@@ -126,14 +142,12 @@ def launched_processes() -> Iterator[None]:
 
     Each has a GPU of its own, where there are some. Others than the first print nothing.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or distributed.is_initialized():
-        with shared_evaluation():
-            yield
-        return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-    # numbers and errors are exchanged by the hosts, and whoever is done waits for the others
-    distributed.init_process_group("gloo", timeout=timedelta(days=7))
+    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not in_several_processes()
+    if launched:
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        # numbers and errors are exchanged by the hosts, and whoever is done waits for the others
+        distributed.init_process_group("gloo", timeout=timedelta(days=7))
     try:
         with shared_evaluation(), ExitStack() as stack:
             if not is_main():
@@ -142,7 +156,8 @@ def launched_processes() -> Iterator[None]:
                 warnings.simplefilter("ignore")
             yield
     finally:
-        distributed.destroy_process_group()
+        if launched:
+            distributed.destroy_process_group()
 
 
 def _exchange(error: str | None, value: Value) -> list[Value]:

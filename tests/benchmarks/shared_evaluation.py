@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,15 +73,18 @@ def main(arguments: Arguments) -> None:
 
 def seconds(arguments: Arguments, scores: list[str], processes: int) -> tuple[float, float]:
     """Of the clock and of the processor; those of the slowest of so many processes."""
-    with tempfile.TemporaryDirectory() as folder, SPAWNED.Pool(processes) as pool:
-        meeting = f"file://{folder}/meeting"
-        ranks = [(arguments, scores, rank, processes, meeting) for rank in range(processes)]
-        clock, processor = zip(*pool.starmap(evaluated, ranks, chunksize=1), strict=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ProcessPoolExecutor(processes, SPAWNED) as pool,
+    ):
+        given = arguments, scores, processes, f"file://{folder}/meeting"
+        ranks = [pool.submit(evaluated, *given, rank) for rank in range(processes)]
+        clock, processor = zip(*(rank.result() for rank in ranks), strict=True)
         return max(clock), max(processor)
 
 
 def evaluated(
-    arguments: Arguments, scores: list[str], rank: int, processes: int, meeting: str
+    arguments: Arguments, scores: list[str], processes: int, meeting: str, rank: int
 ) -> tuple[float, float]:
     """The same of one process."""
     torch.set_num_threads(1)

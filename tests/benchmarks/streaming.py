@@ -62,8 +62,8 @@ class Arguments:
     few: int = 2_000
     """As many show the speed, and what memory they take."""
     rounds: int = 3
-    model: str = "test_resnet"
-    """Of timm, with fresh weights."""
+    model: str = "test_vit"
+    """A vision transformer of timm, with fresh weights."""
     batch_size: int = 64
     workers: int = os.cpu_count() or 1
     """Of the DataLoader; freqreg has a thread on each core."""
@@ -131,13 +131,15 @@ def make_pictures(folder: Path, count: int) -> None:
 def passed(arguments: Arguments, work: Work, reader: Reader, count: int) -> Pass:
     """One pass in a fresh process."""
     with ProcessPoolExecutor(1, SPAWNED) as pool:
-        return pool.submit(measure, arguments, work, reader, count).result()
+        found = pool.submit(measure, arguments, work, reader, count).result()
+    print(work, reader, count, found, flush=True)
+    return found
 
 
 def measure(arguments: Arguments, work: Work, reader: Reader, count: int) -> Pass:
     """The pass itself; a first batch is not counted, nor what loading the network takes."""
     torch.manual_seed(0)
-    model = timm.create_model(arguments.model, num_classes=10).eval()
+    model = timm.create_model(arguments.model, num_classes=10, img_size=SIDE).eval()
     with torch.no_grad():
         model(torch.rand(arguments.batch_size, 3, SIDE, SIDE))
     run = {"freqreg": by_freqreg, "ImageFolder": by_image_folder}[reader]

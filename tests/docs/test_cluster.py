@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate.commands.config.config_args import load_config_from_file
+from PIL import Image
 from safetensors.torch import save_file
 
 from freqreg.evaluation import evaluate, load_images, load_model
@@ -38,8 +39,10 @@ def folder(tmp_path: Path) -> Path:
     save_file(network.state_dict(), tmp_path / "model" / "model.safetensors")
     config = json.dumps({"model": "one_conv", "kwargs": KWARGS})
     (tmp_path / "model" / "config.json").write_text(config)
-    pixels = torch.randint(256, (9, 3, 16, 16), dtype=torch.uint8)
-    save_file({"pixels": pixels, "labels": torch.arange(9) % 4}, tmp_path / "test.safetensors")
+    for number, pixels in enumerate(torch.randint(256, (9, 16, 16, 3), dtype=torch.uint8)):
+        place = tmp_path / "pictures" / f"class {number % 4}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.numpy()).save(place / f"{number}.png")
     return tmp_path
 
 
@@ -52,7 +55,7 @@ def test_two_nodes_have_the_scores_of_one_process(folder, monkeypatch):
         "node0": "127.0.0.1",
         "29500": str(port),
         "nproc_per_node 8": "nproc_per_node 1",
-        "timm/resnet50 --data imagenet": "model --data test.safetensors --preset smoke "
+        "timm/resnet50 --data imagenet": "model --data pictures --preset smoke "
         "--device cpu --scores clean noise",
     }
     commands = block("Several nodes")
@@ -76,7 +79,7 @@ def test_two_nodes_have_the_scores_of_one_process(folder, monkeypatch):
     assert not printed[1]
     monkeypatch.chdir(folder)
     found = ModelScores.load(folder / "evaluations" / "model.json")
-    test = load_images("test.safetensors")
+    test = load_images("pictures")
     expected = evaluate(load_model("model"), test, ["clean", "noise"], settings=PRESETS["smoke"])
     for name, entry in expected.scores.items():
         assert found.scores[name].values == pytest.approx(entry.values, rel=1e-6)

@@ -102,17 +102,20 @@ def test_the_first_process_leaves_the_files_of_one_alone(folder, count):
         assert records[0].scores[name].settings == entry.settings
 
 
-def test_one_that_fails_tells_the_others(folder):
-    for count in (2, 3):
-        ends = [json.loads((folder / f"{count}/rank-{n}.json").read_text())["ends"]
-                for n in range(count)]  # fmt: skip
-        *others, failed = ends
-        assert failed[0] == "InputError"
-        assert "NaN" in failed[1]
-        for name, message in others:
-            assert name == "ProcessError"
-            assert f"Process {count - 1} of {count} has failed" in message
-            assert "NaN" in message
+@pytest.mark.parametrize("count", [2, 3])
+def test_one_that_fails_tells_the_others(folder, count):
+    ranks = [json.loads((folder / f"{count}/rank-{n}.json").read_text()) for n in range(count)]
+    (*others, failed), (first, *rest) = zip(*(rank["ends"] for rank in ranks), strict=True)
+    for (name, message), found, told, who in (
+        (failed, "NaN", others, count - 1),
+        (first, "labels span 7 to 7", rest, 0),
+    ):
+        assert name == "InputError"
+        assert found in message
+        for other, message in told:
+            assert other == "ProcessError"
+            assert f"Process {who} of {count} has failed" in message
+            assert found in message
 
 
 def test_what_was_finished_before_a_kill_is_kept(folder):

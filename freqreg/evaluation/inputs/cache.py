@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from freqreg.evaluation.inputs.streaming import StreamedPixels
+from freqreg.evaluation.processes import is_main
 
 FOLDER = "FREQREG_CACHE"
 """The environment's variable that names the folder."""
@@ -54,7 +55,7 @@ def cached(
         if len(pixels) == count and _checksum(pixels) == checksum:
             return pixels
     pixels = make()
-    if isinstance(pixels, StreamedPixels) or pixels.nbytes > MOST_BYTES:
+    if isinstance(pixels, StreamedPixels) or pixels.nbytes > MOST_BYTES or not is_main():
         return pixels
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,7 @@ from freqreg.evaluation.inputs.sources import (
 )
 from freqreg.evaluation.inputs.streaming import StreamedPixels, fits
 from freqreg.evaluation.inputs.transforms import EvalTransform, PictureTransform
+from freqreg.evaluation.processes import main_first
 
 FOLDERS = (datasets_library.parts, pixel_files.parts, parquet.parts, class_folders.parts)
 FILES: dict[str, Callable[[Path], base.LazySource]] = {
@@ -90,7 +91,8 @@ def load_images(
 
     if count is None and found.fingerprint is not None:
         key = (*found.fingerprint, repr(transform))
-        pixels = cached(key, len(rows), Path(cache_dir or cache_folder()), pixels_now)
+        folder = Path(cache_dir or cache_folder())
+        pixels = main_first(lambda: cached(key, len(rows), folder, pixels_now))
     else:
         pixels = pixels_now()
     return LabelledImages(pixels, found.labels[rows], found.class_names, rows)

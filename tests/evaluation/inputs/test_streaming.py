@@ -15,6 +15,7 @@ from PIL import Image
 from torch.testing import assert_close
 
 from freqreg.evaluation import evaluate, fourier_heat_map
+from freqreg.evaluation.attacks import base
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.corruptions.writing import write_npy_folder
 from freqreg.evaluation.inputs import decoding, images, streaming
@@ -26,7 +27,10 @@ from freqreg.evaluation.results.digests import digest_of_images
 from tests.evaluation.shared_work import Net
 
 COUNT = 70  # more than two pieces
-SCORES = ["clean", "noise", "pgd", "curve", "log_b_low", "corruption/fog", "recalibrated/fog"]
+SCORES = [
+    *("clean", "noise", "pgd", "curve", "transfer"),
+    *("log_b_low", "corruption/fog", "recalibrated/fog"),
+]
 SETTINGS = EvaluationSettings(
     attack_steps=2, attack_restarts=1, curve_steps=1, recalibration_images=None, batch_size=32
 )
@@ -80,12 +84,14 @@ def test_labelled_images_stay_streamed_until_their_batches(both):
         assert torch.equal(one.labels, other.labels)
 
 
-def test_scores_and_digests_are_the_same(both):
-    in_memory, streamed = both
-    records = [
-        evaluate(Net(0).eval(), test, SCORES, settings=SETTINGS, train_images=test)
-        for test in (in_memory, streamed)
-    ]
+def test_scores_and_digests_are_the_same(both, monkeypatch):
+    """Of attacks in parts of a batch each, too."""
+    records = []
+    for test in both:
+        net, source = Net(0).eval(), Net(1).eval()
+        others = {"train_images": test, "transfer_source": source}
+        records.append(evaluate(net, test, SCORES, settings=SETTINGS, **others))
+        monkeypatch.setattr(base, "VALUES_AT_ONCE", SETTINGS.batch_size * 3 * 16 * 16)
     assert records[0].about == records[1].about
     for name in SCORES:
         one, other = (record.scores[name] for record in records)
