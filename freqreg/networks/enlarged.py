@@ -24,9 +24,9 @@ class Enlarged(nn.Module):
         super().__init__()
         with extra("timm", f"{network} needs timm"):
             import timm
-        self.network = timm.create_model(network, num_classes=num_classes, **kwargs)
-        config: Any = self.network.pretrained_cfg
-        mean, std = (tensor(config[name]).view(-1, 1, 1) for name in ("mean", "std"))
+        self.network: Any = timm.create_model(network, num_classes=num_classes, **kwargs)
+        known = self.network.pretrained_cfg
+        mean, std = (tensor(known[name]).view(-1, 1, 1) for name in ("mean", "std"))
         self.mean, self.std = nn.Buffer(mean, persistent=False), nn.Buffer(std, persistent=False)
         self.size = (size, size)
 

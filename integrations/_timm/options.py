@@ -1,4 +1,4 @@
-"""The options of the launcher, which come before the training script and its own."""
+"""The launcher's options, which precede the training script and its options."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ The launcher's options come first; all that follows the script is the script's o
 
 
 def parsed(argv: Sequence[str]) -> tuple[Objective, str, Sequence[str]]:
-    """The objective, the script, and the script's arguments; exits where they are wrong."""
+    """The objective, the script, and the script's arguments; exits if they are invalid."""
     parser = _parser()
     options = parser.parse_args(_joined(argv))
     try:
@@ -44,7 +44,7 @@ def parsed(argv: Sequence[str]) -> tuple[Objective, str, Sequence[str]]:
 
 
 def _joined(argv: Sequence[str]) -> list[str]:
-    """The launcher's options and values in one: argparse takes a value like -1e-3 for an option."""
+    """Join options and values: argparse would take a value like -1e-3 for an option."""
     rest, joined = [*argv], []
     while rest and rest[0].startswith(OPTION):
         option = rest.pop(0)
@@ -83,23 +83,23 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add, weight = parser.add_argument, {"type": float, "metavar": "WEIGHT"}
-    add("--freqreg-jafr", **weight, help="of JaFR; below 0 is JaFR(-): favour high frequencies")
+    add("--freqreg-jafr", **weight, help="weight of JaFR; below 0: favour high frequencies")
     target = {"type": float, "metavar": "TARGET"}
-    add("--freqreg-jafr-target", **target, help="the log B_low at which JaFR's penalty ends")
-    add("--freqreg-fourier", **weight, help="of FourierSensitivity")
-    favoured = "the frequencies that it favours (default: low)"
+    add("--freqreg-jafr-target", **target, help="log B_low that JaFR leads to")
+    add("--freqreg-fourier", **weight, help="weight of FourierSensitivity")
+    favoured = "frequencies that FourierSensitivity favours (default: low)"
     add("--freqreg-favour", choices=get_args(Favour), default="low", help=favoured)
-    reached = "the share outside at which it ends, or the entropy for all"
+    reached = "share outside of the band that it leads to, or entropy for all"
     add("--freqreg-fourier-target", **target, help=reached)
-    together = "JaFR and FourierSensitivity of the images of all processes together"
+    together = "measure JaFR and FourierSensitivity on the images of all processes"
     add("--freqreg-sync", action="store_true", help=together)
-    add("--freqreg-grad-align", **weight, help="of GradAlign")
-    add("--freqreg-input-gradient-norm", **weight, help="of InputGradientNorm")
-    add("--freqreg-mixer", choices=MIXERS, help="train on adversarial images that this makes")
-    eps = "of the mixer and GradAlign, in pixels from 0 to 1 (default: 8/255)"
+    add("--freqreg-grad-align", **weight, help="weight of GradAlign")
+    add("--freqreg-input-gradient-norm", **weight, help="weight of InputGradientNorm")
+    add("--freqreg-mixer", choices=MIXERS, help="train on adversarial images of this mixer")
+    eps = "ε of the mixer and of GradAlign, in pixels from 0 to 1 (default: 8/255)"
     add("--freqreg-eps", type=float, metavar="EPS", default=8 / 255, help=eps)
     step = "step of finite differences, such as 0.01, instead of double backpropagation"
     add("--freqreg-finite-difference", type=float, metavar="STEP", help=step)
     add("script", help="path of the training script")
-    add("arguments", nargs=argparse.REMAINDER, help="its own")
+    add("arguments", nargs=argparse.REMAINDER, help="its arguments")
     return parser

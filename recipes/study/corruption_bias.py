@@ -31,14 +31,14 @@ BATCH_SIZE = 500
 
 @dataclass(frozen=True)
 class Arguments:
-    """What is measured."""
+    """Options of the measurement."""
 
     data_dir: Path | None = None
     """A local copy of CIFAR-10; the hub by default."""
     seed: int = 0
-    """Of the corruptions."""
+    """Seed of the corruptions."""
     page: Path = PAGE
-    """The page whose table is replaced; the figures go beside it, as JSON."""
+    """The page with the table to replace; the figures go beside it, as JSON."""
 
 
 def main(arguments: Arguments) -> None:
@@ -61,12 +61,12 @@ def main(arguments: Arguments) -> None:
 def corruption_bias(
     images: LabelledImages, name: str, severity: int, seed: int, saved_as: SavedAs = None
 ) -> float:
-    """log B_low of the mean spectrum of corrupted - clean."""
+    """log B_low of the mean spectrum of corrupted minus clean images."""
     return image_profile(_differences(images, name, severity, seed, saved_as)).log_b_low()
 
 
 def markdown(biases: Mapping[str, list[float]], images: int, seed: int) -> str:
-    """The table, and how it agrees with the paper's."""
+    """The table, and its agreement with the paper's."""
     means = {name: mean(biases[name]) for name in CORRUPTION_LOG_B_LOW}
     off = {name: means[name] - published for name, published in CORRUPTION_LOG_B_LOW.items()}
     lines = ["| corruption | 1 | 2 | 3 | 4 | 5 | mean | paper | difference |", "|---|" + "--:|" * 8]
@@ -83,7 +83,7 @@ def markdown(biases: Mapping[str, list[float]], images: int, seed: int) -> str:
 
 
 def replaced(page: str, table: str, begin: str = BEGIN) -> str:
-    """The page with another table between the marks."""
+    """The page with the table between the marks replaced."""
     before, rest = page.split(begin)
     _, after = rest.split(END, 1)
     return f"{before}{begin}\n\n{table}\n\n{END}{after}"

@@ -15,10 +15,10 @@ Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class RandomCropAndFlip:
-    """Zero padding, a random crop of the old size and a random mirror image, for a whole batch.
+    """Pad with zeros, crop to the old size and mirror at random, a whole batch at once.
 
-    The draws come from a CPU generator, so that a run repeats on any device; the batch, bytes or
-    floats, is indexed once where it lies.
+    The random numbers come from a CPU generator, so a run repeats on any device. The batch, of
+    bytes or floats, is indexed once, on its device.
     """
 
     padding: int = 4  # rows and columns of zeros added on each side before cropping

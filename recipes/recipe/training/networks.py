@@ -1,4 +1,4 @@
-"""The network of a run: which one, built with which arguments, from which weights."""
+"""The network of a run: its name, arguments and initial weights."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,14 +18,14 @@ PACKAGED = {
         "models/efficientnet-lite0-57934424.pth",
     )
 }
-"""Networks of timm whose weights a package has, in timm's order: no hub is needed for them."""
+"""Networks of timm whose weights a package holds, in timm's order, without the hub."""
 
 
 def network_of(settings: Settings, *, num_classes: int, image_size: int) -> dict[str, Any]:
     """Name and arguments for `build_network`, for square images in [0, 1].
 
     Raises:
-        SettingError: there is no such network, or it is none of timm that could be enlarged.
+        SettingError: there is no such network, or it is not of timm and cannot be enlarged.
     """
     name, size = settings.model.value, settings.enlarged.value
     is_timm = name.startswith(TIMM)
@@ -49,7 +49,7 @@ def network_of(settings: Settings, *, num_classes: int, image_size: int) -> dict
 
 
 def made(settings: Settings, network: dict[str, Any]) -> nn.Module:
-    """The network that `network_of` says, with the weights from which a run starts."""
+    """Build the network of `network_of`, with the initial weights of a run."""
     start = _pretrained(settings.model.value) if settings.pretrained.value else {}
     return build_network(network["model"], **network["kwargs"], **start)
 
@@ -62,7 +62,7 @@ def _fixed_size(name: str, image_size: int) -> dict[str, int]:
 
 
 def _pretrained(name: str) -> dict[str, Any]:
-    """Arguments of `timm.create_model` for timm's weights, those of a package where it is there."""
+    """Arguments of `timm.create_model` for timm's weights, from a package if it is installed."""
     bare = name.removeprefix(TIMM)
     package, file = PACKAGED.get(bare, ("", ""))
     spec = find_spec(package) if package else None

@@ -1,4 +1,4 @@
-"""One run: train a method, measure the model, leave both in a folder."""
+"""One run: train a method, measure the model, save both in a folder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ logger = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Run:
-    """What is trained, how, and where it goes."""
+    """A method, its settings, and its folder."""
 
     experiment: str  # name of the data set's recipe
     method: Method
@@ -51,12 +51,12 @@ class Run:
     keep_freed_memory: bool = True  # as of the trainer
 
     def network(self, train: LabelledImages) -> dict[str, Any]:
-        """Name and arguments for `build_network`, as they stand in config.json."""
+        """Name and arguments for `build_network`, as in config.json."""
         classes, size = len(class_names(train)), train.pixels.shape[-1]
         return network_of(self.settings, num_classes=classes, image_size=size)
 
     def config(self, train: LabelledImages, accelerator: Accelerator) -> dict[str, Any]:
-        """What config.json says: enough to load the model, and to repeat the run."""
+        """Content of config.json: enough to load the model, and to repeat the run."""
         return {
             **self.network(train),
             "experiment": self.experiment,
@@ -73,14 +73,14 @@ class Run:
 
 
 def class_names(images: LabelledImages) -> list[str]:
-    """The images' own, else numbers."""
+    """The class names of the images, or numbers."""
     return list(images.class_names or map(str, range(int(images.labels.max()) + 1)))
 
 
 def perform(
     run: Run, train: LabelledImages, test: LabelledImages, accelerator: Accelerator, *, resume: bool
 ) -> Results:
-    """Train and measure, or go on with that, or read what a finished run has left.
+    """Train and measure, continue an unfinished run, or read a finished one.
 
     Raises:
         FileExistsError: the folder holds a run and `resume` is False.
@@ -113,7 +113,7 @@ def perform(
 def measured(
     run: Run, trainer: RecipeTrainer, test: LabelledImages, config: dict[str, Any]
 ) -> Results:
-    """The results of a trained run, of the weights in its folder; the best may be the last."""
+    """Measure the weights in the folder of a trained run; the best may be the last."""
 
     def measures(folder: Path) -> Measures:
         loaded = load_model(folder, device=trainer.accelerator.device)
@@ -144,7 +144,7 @@ def measured(
 def make_trainer(
     run: Run, train: LabelledImages, test: LabelledImages, accelerator: Accelerator
 ) -> RecipeTrainer:
-    """The trainer of a run on so many of all train images as it says, with fresh weights."""
+    """The trainer of a run, with fresh weights, on its number of train images."""
     settings = run.settings
     accelerator.free_memory()  # of an earlier run: it would be saved with this one
     set_seed(run.seed, device_specific=True)
@@ -179,6 +179,6 @@ def make_trainer(
 
 
 def watch(model: nn.Module, test: LabelledImages) -> Mapping[str, float]:
-    """What is watched after each epoch: clean accuracy on the first test images."""
+    """Measure clean accuracy on the first test images after each epoch."""
     watched = test.first(WATCHED_IMAGES)
     return {"clean": accuracy(model, watched.pixels, watched.labels)}
