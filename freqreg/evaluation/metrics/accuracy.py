@@ -42,13 +42,17 @@ def logits_of(
     Raises:
         InputError: the images, the labels or the model are not so.
     """
-    examples, logits = Examples.checked(model, images, labels), []
+    examples, done = Examples.checked(model, images, labels), 0
     share = share or Share(len(examples))
+    logits = torch.empty(0)  # in one piece: small ones in between make the heap grow
     with torch.no_grad(), progress_bar(len(share.rows), "logits") as bar:
         for batch in examples.batches(batch_size, share.rows):
-            logits.append(model(batch.x))
+            found = model(batch.x)
+            logits = logits if done else found.new_empty(len(share.rows), found.shape[1])
+            logits[done : done + len(batch)] = found
+            done += len(batch)
             bar.update(len(batch))
-    return share.gathered(torch.cat(logits))
+    return share.gathered(logits)
 
 
 def predictions(logits: Float[Tensor, "images classes"]) -> Int64[Tensor, " images"]:
