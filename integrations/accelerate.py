@@ -61,7 +61,7 @@ class Trainer:
             made a function of `seed` and the epoch.
         epochs: how often the data set is passed.
         accelerator: `Accelerator()` by default.
-        criterion: mean loss of (logits, targets).
+        criterion: loss of (logits, targets): the mean, or one per image, whose mean is trained.
         objective: what the steps minimise; plain training by default.
         augment: called with float images on the device and a CPU generator that depends on
             seed, epoch, batch and process alone; returns the images to train on.
@@ -198,7 +198,7 @@ class Trainer:
         return (losses,) if isinstance(losses, Tensor) else losses
 
     def loss_of(self, y: Tensor) -> LossFn:
-        """Mean loss of images, as a function of them, where `y` are their targets."""
+        """The criterion's loss of images, as a function of them, where `y` are their targets."""
         return lambda images: self.criterion(self.model(images), y)
 
     def after_step(self) -> None:

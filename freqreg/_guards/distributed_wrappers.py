@@ -75,7 +75,8 @@ class Wrappers:
             _refuse_static_graph(
                 wrapper,
                 "One backward through several passes",
-                "`for loss in objective.losses(...): loss.backward()` with central differences",
+                "`for loss in objective.losses(...): loss.backward()` with central differences, "
+                "where no penalty is on losses",
             )
 
     def require_call(self, loss: Tensor) -> None:

@@ -19,7 +19,17 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from freqreg import FGSM, DoubleBackprop, FiniteDifference, GradAlign, JaFR, Objective, PixelSpace
+from freqreg import (
+    CURE,
+    ELLE,
+    FGSM,
+    DoubleBackprop,
+    FiniteDifference,
+    GradAlign,
+    JaFR,
+    Objective,
+    PixelSpace,
+)
 from freqreg.differentiation import Differentiation
 from freqreg.errors import DistributedError
 from tests.integrations import distributed_cases, timm_processes
@@ -44,10 +54,21 @@ class FixedGradAlign(GradAlign):
         return (x + self.eps * torch.sin(1000 * x),)
 
 
+@dataclass(frozen=True)
+class FixedELLE(ELLE):
+    """Local linearity between such points."""
+
+    def points(self, x: Tensor, pixels: PixelSpace) -> tuple[Tensor, ...]:
+        a, b = x + self.eps * torch.sin(1000 * x), x + self.eps * torch.cos(700 * x)
+        return a, b, a + 0.3 * (b - a)
+
+
 OBJECTIVES: dict[str, Callable[[Differentiation], Objective]] = {
     "JaFR": lambda d: Objective([JaFR(0.1, sync=True)], differentiation=d),
     "FGSM + JaFR": lambda d: Objective([JaFR(0.1, sync=True)], FGSM(), differentiation=d),
     "GradAlign": lambda d: Objective([FixedGradAlign(0.3)], differentiation=d),
+    "FGSM + CURE": lambda d: Objective([CURE(0.3)], FGSM(), differentiation=d),
+    "ELLE": lambda d: Objective([FixedELLE(300.0)], differentiation=d),
 }
 
 DIFFERENTIATIONS: dict[str, tuple[Differentiation, bool]] = {

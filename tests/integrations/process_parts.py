@@ -50,10 +50,11 @@ def run(
     streamed: bool = False,
     factor: float = 1.0,
 ) -> None:
-    """One step's gradients."""
+    """One step's gradients, from losses of images where these are needed."""
+    of_images = any(regularizer.needs != "gradients" for regularizer in objective.regularizers)
 
     def loss_fn(z: Tensor) -> Tensor:
-        return F.cross_entropy(net(z), y)
+        return F.cross_entropy(net(z), y, reduction="none" if of_images else "mean")
 
     losses: Iterable[Tensor] = objective.losses(loss_fn, x) if streamed else [objective(loss_fn, x)]
     for loss in losses:

@@ -46,7 +46,7 @@ EXPECTED: dict[Method, Objective] = {
     "pgd2": Objective(mixer=PGD(EPS, steps=2, step_size=EPS / 2, start="zero")),
     "fgsm+elle": Objective([ELLE(10.0, EPS)], FGSM(EPS, alpha=1.25)),
     "fgsm+llr": Objective([LLR(20.0, EPS)], FGSM(EPS, alpha=1.25)),
-    "fgsm+cure": Objective([CURE(0.3)], FGSM(EPS, alpha=1.25)),
+    "fgsm+cure": Objective([CURE(1e-3)], FGSM(EPS, alpha=1.25)),
     "zerograd": Objective(mixer=ZeroGrad(EPS, quantile=0.4)),
     "multigrad": Objective(mixer=MultiGrad(EPS, samples=3)),
     "gradnorm1": Objective([InputGradientNorm(0.02, order=1)]),
