@@ -21,7 +21,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from freqreg import (
     CURE,
-    ELLE,
     FGSM,
     DoubleBackprop,
     FiniteDifference,
@@ -36,6 +35,7 @@ from tests.integrations import distributed_cases, timm_processes
 from tests.integrations.process_parts import (
     LOCAL_BATCH,
     MICRO_BATCHES,
+    FixedELLE,
     alone,
     batches,
     difference,
@@ -52,15 +52,6 @@ class FixedGradAlign(GradAlign):
 
     def points(self, x: Tensor, pixels: PixelSpace) -> tuple[Tensor, ...]:
         return (x + self.eps * torch.sin(1000 * x),)
-
-
-@dataclass(frozen=True)
-class FixedELLE(ELLE):
-    """Local linearity between such points."""
-
-    def points(self, x: Tensor, pixels: PixelSpace) -> tuple[Tensor, ...]:
-        a, b = x + self.eps * torch.sin(1000 * x), x + self.eps * torch.cos(700 * x)
-        return a, b, a + 0.3 * (b - a)
 
 
 OBJECTIVES: dict[str, Callable[[Differentiation], Objective]] = {
