@@ -53,13 +53,14 @@ check: lint types docs smoke test
 ## make lower-bounds   run the tests of core and integrations with the lowest versions declared;
 ##                     TORCH=2.11.0 takes another torch
 lower-bounds: $(BOUNDS)/installed
-	$(BOUNDS)/bin/python -m pytest $(BOUNDED_TESTS)
+	$(BOUNDS)/bin/python -m pytest --numprocesses 2 --dist loadfile -W ignore::DeprecationWarning \
+		-W ignore::FutureWarning $(BOUNDED_TESTS) # warnings of old packages about older ones
 
 $(BOUNDS)/installed: pyproject.toml tests/lower_bounds.py
 	test -x $(BOUNDS)/bin/python || $(PYTHON) -m venv $(BOUNDS)
-	$(PYTHON) -m tests.lower_bounds $(if $(TORCH),torch=$(TORCH)) > $(BOUNDS)/requirements.txt
+	$(PYTHON) tests/lower_bounds.py $(if $(TORCH),torch==$(TORCH)) > $(BOUNDS)/requirements.txt
 	$(BOUNDS)/bin/python -m pip install --quiet --requirement $(BOUNDS)/requirements.txt
-	$(BOUNDS)/bin/python -m pip install --quiet --no-deps --editable .
+	$(BOUNDS)/bin/python -m pip install --quiet --no-deps --editable . "torchattacks>=3.5.1"
 	touch $@
 
 ## make clean   remove the environment and everything built

@@ -6,6 +6,7 @@ were missing, freqreg would not import.
 """
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,7 +23,39 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.hooks import RemovableHandle
 
-__all__ = ["BatchNorm", "FakeTensor", "NormBase", "TorchDispatchMode", "tree_leaves", "tree_map"]
+__all__ = [
+    "BatchNorm",
+    "FakeTensor",
+    "NormBase",
+    "TorchDispatchMode",
+    "Unmade",
+    "tree_leaves",
+    "tree_map",
+]
+
+
+class Unmade(Tensor):
+    """A tensor on the CPU that has a shape and no values: whatever needs them has them made."""
+
+    @staticmethod
+    def __new__(cls: type, shape: Sequence[int], dtype: torch.dtype) -> Any:
+        """One of this shape."""
+        return Tensor._make_wrapper_subclass(cls, shape, dtype=dtype)
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
+
+    def made(self) -> Tensor:
+        """The values."""
+        raise NotImplementedError
+
+    @classmethod
+    def __torch_dispatch__(
+        cls, function: Any, _types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """What an operation gives of the values."""
+        given = tree_map(lambda v: v.made() if isinstance(v, Unmade) else v, (args, kwargs or {}))
+        return function(*given[0], **given[1])
+
 
 AnyNode = Any
 """A node of an autograd graph; TorchScript's are no instances of torch's own class of nodes."""

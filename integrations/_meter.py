@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Meter:
-    """Means of scalars since they were last read; only reading waits for the device."""
+    """Means of scalars since the last reading; only reading waits for the device."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
@@ -20,7 +20,7 @@ class Meter:
         self._counts[name] = self._counts.get(name, 0) + 1
 
     def read(self, accelerator: Accelerator) -> dict[str, float]:
-        """The means over all processes, by name, and a fresh start; one transfer."""
+        """Return the means over all processes, by name, and start anew; one transfer."""
         if not self._sums:
             return {}
         means = torch.stack([total / self._counts[name] for name, total in self._sums.items()])

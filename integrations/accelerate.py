@@ -43,45 +43,44 @@ logger = get_logger(__name__)
 
 
 class Trainer:
-    """Train an image classifier with an `Objective`, on whatever accelerate runs on.
+    """Train an image classifier with an `Objective`, on any device that accelerate supports.
 
-    Mixed precision, gradient accumulation, devices and trackers are the accelerator's; trackers
-    receive what the objective records once `accelerator.init_trackers` was called. A run that
-    was killed at any moment and is trained on with `train(resume=True)` ends with the same
-    weights, bit for bit, as one that was not (same processes and threads, deterministic kernels
-    and data set).
+    The accelerator owns mixed precision, gradient accumulation, devices and trackers. Trackers
+    receive what the objective records, if `accelerator.init_trackers` was called. A run may be
+    killed at any moment. `train(resume=True)` continues it to the same weights, bit for bit, given
+    the same processes and threads, deterministic kernels and a deterministic data set.
 
-    Subclasses may override `objective_at`, `losses`, `after_step`, `state` and `restore`. What
-    they pass to `record(name, detached scalar)` is averaged and logged with the rest.
+    Subclasses may override `objective_at`, `losses`, `after_step`, `state` and `restore`. The
+    Trainer averages and logs what they pass to `record(name, detached scalar)`.
 
     Args:
         model: maps images to logits.
         optimizer: of the model's parameters; its learning rate is the schedule's maximum.
-        loader: yields (images, targets); uint8 images become floats in [0, 1]. Its order is
-            made a function of `seed` and the epoch.
-        epochs: how often the data set is passed.
+        loader: yields (images, targets); uint8 images become floats in [0, 1]. The Trainer makes
+            its order a function of `seed` and the epoch.
+        epochs: passes over the data set.
         accelerator: `Accelerator()` by default.
         criterion: loss of (logits, targets): the mean, or one per image, whose mean is trained.
-        objective: what the steps minimise; plain training by default.
-        augment: called with float images on the device and a CPU generator that depends on
-            seed, epoch, batch and process alone; returns the images to train on.
+        objective: what each step minimises; plain training by default.
+        augment: maps float images on the device, and a CPU generator that depends on seed,
+            epoch, batch and process alone, to the images to train on.
         scheduler: stepped after each optimizer step, without a metric. By default the learning
-            rate rises linearly from 0 for ⌊2·epochs/5⌋ epochs and falls linearly to 0.
+            rate rises linearly from 0 for ⌊2·epochs/5⌋ epochs, then falls linearly to 0.
         max_grad_norm: gradients are clipped to this norm.
         streamed: run `backward` on each of `objective.losses`, one graph alive at a time.
-        evaluate: called with the prepared model in eval mode after each epoch, on each
-            process; the results go to the log, the trackers and `progress.history`.
+        evaluate: called after each epoch with the prepared model in eval mode, on each
+            process; its results go to the log, the trackers and `progress.history`.
         output_dir: where checkpoints and the final `model.safetensors` go; None writes nothing.
         checkpoint_every: optimizer steps between checkpoints; the last step is always saved.
-        log_every: optimizer steps between readings of what is recorded.
-        seed: of the data's order and of `augment`.
-        keep_freed_memory: `train` lets glibc keep what a step on a CPU frees for the next one,
-            unless the environment sets glibc's thresholds.
+        log_every: optimizer steps between readings of the records.
+        seed: for the order of the data and for `augment`.
+        keep_freed_memory: on a CPU, let glibc keep what a step frees for the next one, unless
+            the environment sets glibc's thresholds.
 
     Raises:
-        SettingError: the loader has no order that could be seeded, or yields no batch; the
+        SettingError: the order of the loader cannot be seeded, or it yields no batch; the
             scheduler's `step` needs an argument; or `epochs`, `checkpoint_every` or `log_every`
-            is no whole number of at least 1.
+            is not a whole number of at least 1.
 
     Example:
         >>> trainer = Trainer(model, optimizer, loader, epochs=30, output_dir="runs/jafr")
@@ -142,7 +141,7 @@ class Trainer:
 
     @property
     def total_steps(self) -> int:
-        """Optimizer steps of the whole run."""
+        """Number of optimizer steps of the whole run."""
         return self.epochs * self.steps_per_epoch
 
     def add_regularizer(self, regularizer: Regularizer) -> "Trainer":
@@ -151,13 +150,13 @@ class Trainer:
         return self
 
     def train(self, *, resume: bool = False) -> Progress:
-        """Train to the last epoch, from the newest checkpoint where `resume` finds one.
+        """Train to the last epoch; with `resume` from the newest checkpoint, if there is one.
 
         Raises:
             FileExistsError: `output_dir` holds checkpoints and `resume` is False.
-            SettingError: the checkpoint is of a run whose steps are other ones.
-            InputError: the loader yields something else than pairs.
-            FloatingPointError: a recorded value is not finite (seen when it is next read).
+            SettingError: the checkpoint belongs to a run with other steps.
+            InputError: the loader does not yield pairs.
+            FloatingPointError: a recorded value is not finite, found at its next reading.
         """
         if self.keep_freed_memory:
             _allocator.keep_freed_memory(self.accelerator.device)
@@ -173,18 +172,18 @@ class Trainer:
         return self.progress
 
     def objective_at(self, step: int) -> Objective:  # noqa: ARG002  # overrides use it
-        """What the step that follows `step` others minimises: `objective`, unless overridden.
+        """The objective of the step after `step` others: `objective`, unless overridden.
 
-        A function of the step alone, so that a resumed run goes on as it would have. Overrides
-        keep `self.objective`'s regularizers, to which `add_regularizer` adds.
+        It must depend on the step alone, so that a resumed run continues unchanged. Overrides
+        keep the regularizers of `self.objective`, to which `add_regularizer` adds.
         """
         return self.objective
 
     def losses(self, x: Tensor, y: Tensor) -> Iterable[Tensor]:
-        """What a batch trains: `backward` runs on each loss before the next is taken.
+        """The losses of a batch. `backward` runs on each before the next is computed.
 
-        The gradients of all of them together are those of the step. Overrides minimise
-        `objective_at(progress.step)`, call the model through `loss_of` and pass `record` on.
+        The step takes the sum of their gradients. Overrides minimise
+        `objective_at(progress.step)`, call the model through `loss_of`, and pass `record` on.
 
         Args:
             x: augmented float images on the device.
@@ -198,32 +197,32 @@ class Trainer:
         return (losses,) if isinstance(losses, Tensor) else losses
 
     def loss_of(self, y: Tensor) -> LossFn:
-        """The criterion's loss of images, as a function of them, where `y` are their targets."""
+        """The criterion's loss as a function of images whose targets are `y`."""
         return lambda images: self.criterion(self.model(images), y)
 
     def after_step(self) -> None:
-        """Called after each optimizer step, on each process; does nothing unless overridden.
+        """Hook after each optimizer step, on each process; does nothing unless overridden.
 
-        `progress.step` counts the step already; it is logged and saved afterwards. Training goes
-        on from the modes, gradients and random states that overrides leave behind. Put long
-        work within `untimed`.
+        `progress.step` already counts the step, which is logged and saved after this call.
+        Training continues with the modes, gradients and random states that an override leaves.
+        Put long work within `untimed`.
         """
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint has besides what accelerate prepared: tensors and plain values.
+        """What a checkpoint holds beside what accelerate prepared: tensors and plain values.
 
         Overrides add names to what `super().state()` returns.
         """
         return {"progress": asdict(self.progress), "scheduler": self.scheduler.state_dict()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to a `state`, when training is resumed; overrides call `super().restore`."""
+        """Restore a `state` when training resumes; overrides call `super().restore`."""
         self.scheduler.load_state_dict(state["scheduler"])
         self.progress = Progress(**state["progress"])
 
     @contextmanager
     def untimed(self) -> Iterator[None]:
-        """Leave the time of what is done meanwhile out of `progress.seconds`."""
+        """Exclude the time within this context from `progress.seconds`."""
         torch.get_device_module(self.accelerator.device).synchronize()
         self.progress.seconds += self._clock.lap()
         yield

@@ -30,16 +30,16 @@ class RegularizerCallback(Callback):
     >>> callback = RegularizerCallback(Objective([JaFR(lambda_freq=1e-3)]))
     >>> trainer = L.Trainer(callbacks=[callback])
 
-    `training_step` is run once for each pass of the objective, with other images in its batch.
-    What it logs, by the module or its loggers, and metrics of torchmetrics that it updates count
-    in the main pass only; for anything else it may ask `freqreg.is_probe()`. What the objective
-    records is logged as `freqreg/main_loss`, `freqreg/jafr`, ... Accumulation, precision and
-    strategies are the Trainer's.
+    The callback runs `training_step` once per pass of the objective, with other images in the
+    batch. What the step logs, by the module or its loggers, and torchmetrics that it updates count
+    in the main pass only. Other state may ask `freqreg.is_probe()`. The objective's records are
+    logged as `freqreg/main_loss`, `freqreg/jafr`, ... The Trainer owns accumulation, precision
+    and strategies.
 
     Args:
-        objective: what training steps minimise; plain training by default. Images that are not
-            in [0, 1] need its `pixels`.
-        images: where a batch has its images [batch, channel, height, width]: an index of a
+        objective: what training steps minimise; plain training by default. Images outside of
+            [0, 1] need its `pixels`.
+        images: place of the images [batch, channel, height, width] in a batch: an index of a
             tuple or list, or a key of a dict.
     """
 
@@ -56,7 +56,7 @@ class RegularizerCallback(Callback):
         return self
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Put the objective around `training_step`, before a Tuner's callbacks try it out.
+        """Put the objective around `training_step`, before a Tuner's callbacks try it.
 
         Raises:
             SettingError: there is a second such callback.
@@ -69,19 +69,19 @@ class RegularizerCallback(Callback):
             self._give_back = partial(_restore, attributes, own)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the module its own `training_step` back."""
+        """Restore the module's own `training_step`."""
         give_back, self._give_back = self._give_back, _nothing
         give_back()
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """The same where training breaks off."""
+        """Restore it after an error, too."""
         self.teardown(trainer, pl_module, "fit")
 
 
 class _RegularizedStep:
-    """A `training_step` around the module's own, which is what copies and pickles of it are."""
+    """A `training_step` around the module's own; its copies and pickles are the module's own."""
 
     def __init__(
         self, callback: RegularizerCallback, trainer: Trainer, module: LightningModule
@@ -95,7 +95,7 @@ class _RegularizedStep:
         return copy.copy, (self._own,)
 
     def __call__(self, batch: Any, *args: Any, **kwargs: Any) -> Any:
-        """What the module's own step returns, with the objective as the loss."""
+        """Return the result of the module's own step, with the objective as the loss."""
         _require_automatic(self._module)
         objective, place = self._callback.objective, self._callback.images
 
@@ -118,7 +118,7 @@ class _RegularizedStep:
 
 
 class _Unwritten:
-    """A logger that answers with another's values, and to whose calls nothing happens."""
+    """A logger with another's values, whose calls have no effect."""
 
     def __init__(self, logger: object) -> None:
         self._logger = logger
@@ -140,7 +140,7 @@ def _require_one_callback(trainer: Trainer) -> None:
     if len(found) > 1:
         objectives = ", ".join(str(callback.objective) for callback in found)
         raise SettingError(
-            f"The Trainer has {len(found)} RegularizerCallbacks, each around the other: "
+            f"The Trainer has {len(found)} RegularizerCallbacks, which would wrap each other: "
             f"{objectives}. Keep one, and add the regularizers of the others to it: "
             "callback.add_regularizer(...)."
         )
@@ -157,7 +157,7 @@ def _require_automatic(module: LightningModule) -> None:
 
 @contextmanager
 def _without_trace(trainer: Trainer, module: LightningModule) -> Iterator[None]:
-    """Meanwhile nothing is logged, and metrics work on copies of their states."""
+    """Log nothing in this context, and let metrics work on copies of their states."""
     loggers, copies = trainer.loggers, dict[int, Tensor]()
     before: list[tuple[dict[str, Any], dict[str, Any]]] = []
     trainer.loggers = [_Unwritten(logger) for logger in loggers]  # pyright: ignore[reportAttributeAccessIssue]
@@ -180,7 +180,7 @@ def _without_trace(trainer: Trainer, module: LightningModule) -> Iterator[None]:
 
 
 def _copied(value: Any, copies: dict[int, Tensor]) -> Any:
-    """A state as another that may be changed; tensors that metrics share stay shared."""
+    """A copy of a state that may be changed; tensors that metrics share stay shared."""
     if isinstance(value, Tensor):
         return copies.setdefault(id(value), value.detach().clone())
     if not isinstance(value, dict | list):
@@ -215,7 +215,7 @@ def _images(batch: Any, place: int | str) -> Tensor:
 
 
 def _replaced(batch: Any, place: int | str, value: Tensor) -> Any:
-    """The batch with another value there; of the same type, so that both may be changed."""
+    """A batch of the same type with another value at this place; both may be changed."""
     if isinstance(batch, MutableMapping | list):
         changed: Any = copy.copy(batch)
         for name, held in getattr(changed, "__dict__", {}).items():

@@ -36,9 +36,9 @@ except (ImportError, AttributeError) as error:
 
 
 class RegularizedTask(TrainingTask):
-    """A training task whose loss is an objective's; `regularize` makes it.
+    """A training task with an objective as its loss; `regularize` makes it.
 
-    It is of the task's own class as well: everything but `forward` is inherited.
+    It also belongs to the task's own class, and inherits all but `forward` from it.
     """
 
     objective: Objective
@@ -57,16 +57,16 @@ class RegularizedTask(TrainingTask):
     ) -> dict[str, Tensor]:
         """The task's results on the images of the main pass, with the objective as the loss.
 
-        Without gradients these are the task's own results on `input`. The modules' modes do not
-        matter: a model in eval mode trains as well (FixRes, frozen batch norm).
+        Without gradients, it returns the task's own results on `input`. Gradients, not modes, tell
+        training: a model in eval mode trains too (FixRes, frozen batch norm).
 
         Args:
-            input: as timm's loaders give them, normalised.
+            input: normalised images, as timm's loaders yield them.
             target: classes, or soft labels of Mixup and CutMix, as the task takes them.
-            step: optimizer steps done so far, train.py's `num_updates`; schedules need it.
+            step: optimizer steps done, train.py's `num_updates`; schedules need it.
 
         Returns:
-            The task's results, and what the objective records: `main_loss`, `log_b_low`, ...
+            The task's results, and the objective's records: `main_loss`, `log_b_low`, ...
 
         Raises:
             InputError: `input` is a NaFlex batch of patches.
@@ -102,8 +102,8 @@ class RegularizedTask(TrainingTask):
                 regularizer.weight_at(step)
         except SettingError as error:
             raise SettingError(
-                f"{error} A training task is told of no steps. In train.py give it the count "
-                "that is there: task(input, target, step=num_updates)."
+                f"{error} A training task does not know the step. In train.py pass the count: "
+                "task(input, target, step=num_updates)."
             ) from error
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -117,23 +117,23 @@ def regularize(task: TrainingTask, objective: Objective) -> RegularizedTask:
     >>> task = regularize(ClassificationTask(model), Objective([JaFR(lambda_freq=1e-3)]))
     >>> task(x, y)["loss"].backward()
 
-    The new task shares all modules and tensors with the old one, under the same names:
+    The new task shares all modules and tensors with the old one, under the same names, so
     checkpoints, EMA, compilation and `prepare_distributed` work as before. The teacher of a
-    distillation task is asked once in each step, at the clean images: its answers are targets,
-    as labels are (Goldblum et al., AAAI 2020, arXiv:1905.09747).
+    distillation task answers once per step, at the clean images. Its answers are targets, as
+    labels are (Goldblum et al., AAAI 2020, arXiv:1905.09747).
 
     Where a regularizer needs losses of single images, timm's cross-entropies and its binary one
     give them, as may any criterion of yours.
 
     Args:
-        task: for classification or distillation, or any other that maps a batch of images and
-            targets to {"loss": scalar or one per image, ...}.
-        objective: where it does not declare `pixels`, they are those of the model's
-            `pretrained_cfg`, by whose mean and std timm's loaders normalise. If yours does by
-            others (`--mean`, `--std`), declare them: PixelSpace(mean, std).
+        task: maps a batch of images and targets to {"loss": scalar or one per image, ...}, such
+            as classification or distillation.
+        objective: without declared `pixels` it takes mean and std of the model's
+            `pretrained_cfg`, as timm's loaders do. If yours normalise otherwise (`--mean`,
+            `--std`), declare PixelSpace(mean, std).
 
     Raises:
-        SettingError: not such a task or objective, or the task has an objective already.
+        SettingError: not such a task or objective, or the task already has an objective.
     """
     _require_plain_task(task)
     require_objective(objective)
@@ -141,7 +141,7 @@ def regularize(task: TrainingTask, objective: Objective) -> RegularizedTask:
 
 
 def turn_regularized(task: TrainingTask, objective: Objective) -> RegularizedTask:
-    """The task itself, regularized from now on."""
+    """Regularize the task itself, and return it."""
     model = task.get_eval_model()
     task.__class__ = _regularized(type(task))
     assert isinstance(task, RegularizedTask)
@@ -150,7 +150,7 @@ def turn_regularized(task: TrainingTask, objective: Objective) -> RegularizedTas
 
 
 def pixel_space(data_config: Mapping[str, Any]) -> PixelSpace:
-    """How timm's loaders normalise: by mean and std of a data config, one for each channel."""
+    """The pixel space of timm's loaders: mean and std of a data config, one per channel."""
     channels = data_config["input_size"][0]
     mean, std = (adapt_to_chs(data_config[name], channels) for name in ("mean", "std"))
     return PixelSpace(mean, std)
@@ -170,7 +170,7 @@ def _regularized(task_class: type[TrainingTask]) -> type[RegularizedTask]:
 
 
 def _blank(task_class: type[TrainingTask]) -> RegularizedTask:
-    """What copying and unpickling fill."""
+    """An empty task, for copying and unpickling to fill."""
     return RegularizedTask.__new__(_regularized(task_class))
 
 

@@ -30,17 +30,17 @@ Targets = Int64[Tensor, " batch"]
 class TorchAttack(Attack):
     """Any attack of torchattacks, as a mixer for training and as an attack for evaluation.
 
-    It attacks the model that the attack was made with. In training that is the model that is
-    trained, unwrapped; in evaluation another model than the one evaluated makes it a transfer
-    attack. The global random state, the modes of all modules, `requires_grad`, `.grad` and batch
-    norm's statistics are as before afterwards, even when the attack raises.
+    It attacks the model that the attack holds. In training that is the trained model, unwrapped.
+    In evaluation, a model other than the evaluated one makes a transfer attack. The adapter leaves
+    the global random state, the modes of all modules, `requires_grad`, `.grad` and batch norm's
+    statistics as it found them, even if the attack raises.
 
-    As a mixer it draws one number from torch's global generator and starts the attack's own
-    random numbers from there, those of attacks that seed themselves included: steps differ, and
-    seeding and resuming work. In evaluation they start from the seed given.
+    As a mixer it draws one number from torch's global generator, and seeds the attack with it, even
+    an attack that seeds itself. So steps differ, and seeding and resuming work. In evaluation the
+    given seed does this.
 
-    A mixer sees no labels. By default the attack is told the model's own predictions in eval
-    mode, so that no label leaks into the images; `targets` tells it others.
+    A mixer sees no labels. By default the attack receives the model's own predictions in eval
+    mode, so no label leaks into the images. `targets` gives it others.
 
     Example:
         >>> import torchattacks
@@ -48,8 +48,9 @@ class TorchAttack(Attack):
         >>> objective = Objective([JaFR(1e-3)], mixer=mixer)
 
     Args:
-        attack: for normalised inputs, after its `set_normalization_used(mean, std)`.
-        targets: maps the batch to class numbers; e.g. `lambda x: batch["label"]`, with a
+        attack: of torchattacks; for normalised inputs call its `set_normalization_used(mean, std)`
+            first.
+        targets: maps the images to class numbers, such as `lambda x: batch["label"]` with a
             `batch` that the training loop sets.
 
     References: Kim, arXiv:2010.01950; predictions as labels: Kurakin et al., ICLR 2017,
@@ -68,11 +69,11 @@ class TorchAttack(Attack):
 
     @property
     def eps(self) -> float | None:
-        """The attack's ε in pixels, if it has one."""
+        """ε of the attack in pixels, if it has one."""
         return getattr(self.attack, "eps", None)
 
     def __call__(self, x: Images, grad_at: GradAt, pixels: PixelSpace) -> Images:
-        """The images to train on; the attack makes its own passes, none through `grad_at`."""
+        """The images to train on. The attack runs its own passes, none through `grad_at`."""
         self._require(pixels)
         seed = int(torch.randint(2**31, ()))
         labels = self.targets(x) if self.targets is not None else self._predictions(x)
@@ -140,7 +141,7 @@ def _equal(declared: Tensor, values: PerChannel) -> bool:
 
 @contextmanager
 def _kept_settings(attack: ForeignAttack, seed: int) -> Iterator[None]:
-    """Attacks that seed themselves take `seed`; what an error would leave behind is put back."""
+    """Make attacks that seed themselves take `seed`; restore the settings after an error."""
     kept = dict(vars(attack))
     vars(attack).update({"seed": seed} if "seed" in kept else {})
     try:

@@ -29,25 +29,25 @@ IMAGES = "pixel_values"
 
 
 class RegularizedTrainerMixin(_Base):
-    """Let a transformers Trainer minimise an `Objective`; put it before the Trainer's class.
+    """Let a transformers Trainer minimise an `Objective`; list it before the Trainer's class.
 
     >>> class MyTrainer(RegularizedTrainerMixin, Trainer): ...
 
-    Each micro-batch's penalty has the factor that the Trainer gives to the mean loss of that
-    micro-batch, which is measured in the first step that accumulates. Evaluation is
-    the Trainer's own. What the objective records (`main_loss`, `jafr`, `log_b_low`, ...) is
-    logged beside the loss: means since the last log.
+    The penalty of a micro-batch has the factor that the Trainer gives to the mean loss of this
+    micro-batch. The first step that accumulates measures it. Evaluation is the Trainer's. The
+    objective's records (`main_loss`, `jafr`, `log_b_low`, ...) are logged beside the loss: means
+    since the last log.
 
     Args:
         *args: the Trainer's.
-        objective: what training steps minimise; plain training by default. Where it does not
-            declare `pixels`, they are those of the image processor in `processing_class`.
+        objective: what training steps minimise; plain training by default. Without declared
+            `pixels` it takes those of the image processor in `processing_class`.
         **kwargs: the Trainer's.
 
     Raises:
-        SettingError: `objective` is not an Objective, or the processor does not tell its pixels;
-            a class comes before the mixin that is a Trainer already; or, at the end of the first
-            step, a subclass's `compute_loss` or `training_step` went around the objective.
+        SettingError: `objective` is not an Objective; the processor does not tell its pixels; a
+            Trainer's class is listed before the mixin; or, at the end of the first step, a
+            subclass's `compute_loss` or `training_step` bypassed the objective.
     """
 
     objective: Objective
@@ -87,8 +87,8 @@ class RegularizedTrainerMixin(_Base):
     ) -> Any:
         """The objective in training, with the outputs of its main pass; else the Trainer's loss.
 
-        A subclass that overrides it must call it. Training is wherever gradients are enabled
-        within `train()`, or the model is in training mode.
+        A subclass that overrides it must call it. It trains if gradients are enabled within
+        `train()`, or if the model is in training mode.
 
         Args:
             model: maps `pixel_values` [batch, channel, height, width] to outputs.
@@ -125,7 +125,7 @@ class RegularizedTrainerMixin(_Base):
         return (share.of(loss), outputs) if return_outputs else share.of(loss)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """The Trainer's, with what was recorded beside the training loss."""
+        """Log as the Trainer does, with the records beside the training loss."""
         recorded = self._meter.read(self.accelerator) if "loss" in logs else {}
         super().log({**recorded, **logs}, *args, **kwargs)
 
@@ -181,7 +181,7 @@ class _AskedBeforeTheFirstUpdate(TrainerCallback):
 
 
 def _overrides(trainer: RegularizedTrainerMixin) -> list[str]:
-    """What the Trainer can have gone to instead of the mixin: Class.method."""
+    """The overrides that the Trainer may have called instead of the mixin: Class.method."""
     order = type(trainer).__mro__
     before = order[: order.index(RegularizedTrainerMixin)]
     at = [(owner, "training_step") for owner in order if owner is not Trainer]
@@ -191,16 +191,17 @@ def _overrides(trainer: RegularizedTrainerMixin) -> list[str]:
 
 @contextmanager
 def _reentrant_checkpointing_named() -> Iterator[None]:
-    """Say by which setting of the Trainer torch's error is mended."""
+    """Name the setting of the Trainer that avoids torch's error."""
     try:
         yield
     except RuntimeError as error:
         if "use_reentrant" not in str(error):
             raise
         raise SettingError(
-            "Activations are checkpointed with use_reentrant=True, of which torch takes no input "
-            'gradients. Give TrainingArguments activation_checkpointing_kwargs={"use_reentrant": '
-            "False} (gradient_checkpointing_kwargs in older versions of transformers)."
+            "Activations are checkpointed with use_reentrant=True, for which torch computes no "
+            "input gradients. Give TrainingArguments activation_checkpointing_kwargs="
+            '{"use_reentrant": False} (gradient_checkpointing_kwargs in older versions of '
+            "transformers)."
         ) from error
 
 

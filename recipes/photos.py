@@ -1,15 +1,14 @@
-"""The demo: frequency bias steered both ways, on crops of photographs that come with two wheels.
+"""The demo: steer the frequency bias both ways, on crops of photographs from two wheels.
 
     python recipes/photos.py
 
-Nothing is downloaded: scikit-image and scikit-learn have the ten photographs, which are ten
-classes. Train and test crops come from disjoint regions. Methods that are finished in the output
-folder are not trained again.
+It downloads nothing: scikit-image and scikit-learn hold the ten photographs, which are ten classes.
+Train and test crops come from disjoint regions. Methods that have finished in the output folder are
+not trained again.
 
-FourierSensitivity has its authors' weight, 0.5. Four epochs and noise of 0.15 were chosen on seed
-100, after a first try on seed 0 with two epochs and noise of 0.1. There the power moved as far, and
-favouring low frequencies gained under low-frequency noise. What is reported is seed 0, however it
-turns out.
+FourierSensitivity has its authors' weight, 0.5. We chose four epochs and noise of 0.15 on seed 100,
+after a first try on seed 0 with two epochs and noise of 0.1. There the power moved as far, and
+favouring low frequencies gained under low-frequency noise. We report seed 0, whatever it shows.
 """
 
 import json
@@ -84,18 +83,18 @@ class Arguments:
     """Options of the demo."""
 
     methods: tuple[Method, ...] = METHODS
-    """What is trained and compared; adversarial ones too, as fgsm+jafr."""
+    """Methods to train and compare; adversarial ones too, such as fgsm+jafr."""
     preset: Literal["mini", "smoke"] = "mini"
-    """mini: the demo, in some minutes; smoke: shows in seconds that everything works."""
+    """mini: the demo, in some minutes; smoke: seconds, to see that everything works."""
     seed: int = 0
-    """Of the weights, the order of the data and their augmentation."""
+    """Seed of the weights, the order of the data and their augmentation."""
     output_dir: Path = Path("runs/photos")
-    """Where each method has a folder; what is finished there is not trained again."""
+    """Each method gets a folder here; finished ones are not trained again."""
     figure: Path | None = None
-    """The picture, with its figures beside it as JSON; None: bands.png in the output folder."""
+    """The picture, with its figures as JSON beside it; None: bands.png in the output folder."""
 
     def runs(self, settings: Settings) -> list[Run]:
-        """Those of the methods."""
+        """The runs of the methods."""
         return [
             Run(EXPERIMENT.name, method, settings, self.seed, self.output_dir / method, self.preset)
             for method in self.methods
@@ -103,7 +102,7 @@ class Arguments:
 
 
 def main() -> None:
-    """Train what is not trained yet, print the table and draw the picture."""
+    """Train the missing methods, print the table and draw the picture."""
     with plain_errors():
         arguments, settings = parsed(
             Arguments, lambda own: EXPERIMENT.settings("jafr", own.preset), __doc__
@@ -119,7 +118,7 @@ def main() -> None:
 def report(
     arguments: Arguments, runs: Sequence[Run], results: Sequence[Results], test: LabelledImages
 ) -> None:
-    """The table on the screen; the picture and the test images in their files."""
+    """Print the table; write the picture and the test images to their files."""
     models = [
         Model.of(found, run.folder, test, run.settings)
         for run, found in zip(runs, results, strict=True)

@@ -1,9 +1,9 @@
-"""A whole matrix of runs on one data set, every method times every seed, and its report.
+"""All runs on one data set, every method with every seed, and their report.
 
     python recipes/reproduce.py --dataset cifar10 --seeds 3 --preset mini
 
-What has finished is not run again, and what was killed goes on from its last checkpoint: start
-the same command anew at any time. --print-commands lists the runs for any scheduler.
+Start the same command again at any time: it skips finished runs, and continues killed ones from
+their last checkpoint. --print-commands lists the runs for a scheduler.
 """
 
 import shlex
@@ -26,34 +26,34 @@ Name = Literal["cifar10", "cifar100", "svhn", "tiny_imagenet"]
 
 @dataclass(frozen=True)
 class Arguments:
-    """What is run, and how much of it at a time."""
+    """Options of the comparison."""
 
     dataset: Name = "cifar10"
-    """Of the paper's four."""
+    """One of the paper's four."""
     seeds: int = 3
-    """How many: 0, 1, ..."""
+    """Number of seeds: 0, 1, ..."""
     preset: Preset = "mini"
-    """paper, mini or smoke, as of each recipe."""
+    """paper, mini or smoke, as in each recipe."""
     methods: tuple[Method, ...] = METHODS
-    """What is compared."""
+    """Methods to compare."""
     data_dir: Path | None = None
     """A local copy of the data set; None: from the Hugging Face hub."""
     output_dir: Path = Path("runs")
     """Each run has a folder here, in DATASET/."""
     report_dir: Path | None = None
-    """Where the report goes; None: DATASET/report in output_dir."""
+    """Folder of the report; None: DATASET/report in output_dir."""
     jobs: int | None = None
-    """Runs at a time; None: one for each GPU, else as many as the cores have threads for."""
+    """Runs at a time; None: one per GPU, else as many as the cores have threads for."""
     threads: int = 1
-    """Threads of each."""
+    """Threads of each run."""
     set: tuple[str, ...] = ()
-    """NAME=VALUE of any setting, in all runs."""
+    """NAME=VALUE of any setting, for all runs."""
     print_commands: bool = False
     """Print the command of each run, and stop."""
 
 
 def main(arguments: Arguments) -> None:
-    """Run what is not finished, and write the report over all."""
+    """Run the unfinished runs, and write the report over all."""
     tasks = [
         task_of(arguments, method, seed)
         for seed in range(arguments.seeds)
@@ -74,7 +74,7 @@ def main(arguments: Arguments) -> None:
 
 
 def task_of(arguments: Arguments, method: Method, seed: int) -> Task:
-    """One run as a program; with --resume it may begin as well as go on."""
+    """One run as a program; --resume starts or continues it."""
     name = f"{arguments.preset}-{method}-seed{seed}{suffix(arguments.set)}"
     folder = arguments.output_dir / arguments.dataset / name
     options = [f"--method={method}", f"--seed={seed}", f"--preset={arguments.preset}"]

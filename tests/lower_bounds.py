@@ -9,8 +9,8 @@ from pathlib import Path
 
 EXTRAS = ("timm", "accelerate", "transformers", "lightning", "eval")
 """Those that the tests of core and integrations import."""
-TOOLS = ("beartype", "hypothesis", "pytest", "pytest-xdist")
-"""Of the tests, at any version."""
+TOOLS = ("beartype", "build", "hypothesis", "pytest", "pytest-xdist", "scipy")
+"""Of the tests and of torchattacks, at any version."""
 
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
 of_extras = [each for extra in EXTRAS for each in project["optional-dependencies"][extra]]

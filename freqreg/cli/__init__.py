@@ -28,8 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ImportError as error:
         sys.exit(f'The command line needs tyro ({error}). Install: pip install "freqreg[eval]"')
     from freqreg.cli.shared import plain_errors
+    from freqreg.evaluation.processes import launched_processes
 
-    with plain_errors():
+    with plain_errors(), launched_processes():
         command = tyro.extras.subcommand_cli_from_dict(
             {name: _load(place) for name, place in COMMANDS.items()},
             prog="freqreg",

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from freqreg._files import require_writable
-from freqreg.cli.shared import DataOptions
+from freqreg.cli.shared import CorruptionOptions
 from freqreg.evaluation.corruptions.names import CORRUPTIONS
 from freqreg.evaluation.corruptions.writing import write_npy_folder
+from freqreg.evaluation.processes import from_main
 
 
 @dataclass(frozen=True, kw_only=True)
-class Corrupt(DataOptions):
+class Corrupt(CorruptionOptions):
     """Write a test set under the 19 corruptions of CIFAR-10-C, in its layout.
 
     NAME.npy holds uint8 [5 x images, height, width, 3], the test set at severity 1 first; labels
@@ -32,8 +33,8 @@ class Corrupt(DataOptions):
 
     def __call__(self) -> None:
         """Write the files."""
-        require_writable(self.output_dir)
-        clean = self.load(count=self.images)
+        from_main(lambda: require_writable(self.output_dir))
+        clean = self.to_corrupt(self.images)
         write_npy_folder(
             self.output_dir,
             clean.pixels,
@@ -41,6 +42,7 @@ class Corrupt(DataOptions):
             names=self.corruptions,
             seed=self.seed,
             index=clean.index,
+            saved_as=self.saved_as,
         )
         print(
             f"{len(self.corruptions)} corruptions of {len(clean.labels)} images: {self.output_dir}"

@@ -8,15 +8,18 @@ import tyro
 from rich.console import Console
 
 from freqreg._files import require_writable
-from freqreg.cli.shared import DataOptions, file_name, pixel_radius
+from freqreg.cli.shared import CorruptionOptions, file_name, pixel_radius
 from freqreg.errors import SettingError
 from freqreg.evaluation.benchmark.evaluate import evaluate
 from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings, Preset
+from freqreg.evaluation.corruptions.corrupted_data import CorruptedData, CorruptedOnTheFly
+from freqreg.evaluation.corruptions.names import MAIN
 from freqreg.evaluation.corruptions.opening import open_corrupted
 from freqreg.evaluation.inputs.images import split_names
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
 from freqreg.evaluation.inputs.opening import load_models
+from freqreg.evaluation.processes import from_main, is_main
 from freqreg.evaluation.results.records import (
     Entry,
     ModelScores,
@@ -24,7 +27,12 @@ from freqreg.evaluation.results.records import (
     require_own_table,
     save_table,
 )
-from freqreg.evaluation.results.summary import incomparable, mean_accuracy, summary_rows
+from freqreg.evaluation.results.summary import (
+    mce_baseline,
+    mean_accuracy,
+    summary_rows,
+    why_no_mce,
+)
 
 _FIRST, _PROFILES = ("clean", "fgsm", "pgd"), ("log_b_low", "fourier_sensitivity")
 _REST = ("cw", "noise", "curve", *_PROFILES, "corruptions")
@@ -37,7 +45,7 @@ TABLE = "scores.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(DataOptions):
+class Evaluate(CorruptionOptions):
     """Measure what image classifiers withstand: attacks, corruptions, noise; and log B_low.
 
     Each score is kept as soon as it is measured, in one JSON file for each model with the
@@ -71,9 +79,10 @@ class Evaluate(DataOptions):
         train_data: Where the score recalibrated takes clean train images from; None: the split
             train of data.
         baseline: The model that mCE is relative to, one of those in output_dir; None: the first
-            given.
+            given. Of ImageNet's classes it is AlexNet, as published.
         eps_255: Radius of all attacks in steps of 1/255; None: 8.
         seed: Of every random number of the evaluation.
+        amp: Clean accuracy, noise and corruptions in bfloat16 (autocast), as their records say.
         batch_size: Images in one forward pass; None: the preset's, as for what follows.
         attack_steps: Steps of PGD and CW.
         attack_restarts: Restarts of PGD and CW.
@@ -96,6 +105,7 @@ class Evaluate(DataOptions):
     baseline: str | None = None
     eps_255: float | None = None
     seed: int = 0
+    amp: bool = False
     batch_size: int | None = None
     attack_steps: int | None = None
     attack_restarts: int | None = None
@@ -104,12 +114,12 @@ class Evaluate(DataOptions):
 
     def __call__(self) -> None:
         """Evaluate each model and print the tables."""
-        files = self._files()
+        files = from_main(self._files)
         console, settings = Console(), self.settings()
         models = load_models(tuple(files), self.device, network=self.model, ema=self.ema)
-        self._require_baseline(models)
+        from_main(lambda: self._require_baseline(models))
         source = load_models((self.transfer_from,), self.device)[0] if self.transfer_from else None
-        corrupted = open_corrupted(self.corruptions_from) if self.corruptions_from else None
+        corrupted = self._corrupted()
 
         def report(name: str, entry: Entry) -> None:
             numbers = "  ".join(f"{part} {value:.4g}" for part, value in entry.values.items())
@@ -137,7 +147,8 @@ class Evaluate(DataOptions):
         for loaded, file in pairs:
             console.print(f"[bold]{loaded.source}[/bold]")
             records.append(evaluated(loaded, file, only_check=False))
-        self._tell(records, console)
+        if is_main():
+            self._tell(records, console)
 
     def _tell(self, records: list[ModelScores], console: Console) -> None:
         # imported here, since pandas takes a second that the other commands need not wait
@@ -152,12 +163,12 @@ class Evaluate(DataOptions):
             if table is not None:
                 console.print(table)
         for record in records:
-            different = incomparable(record, baseline)
-            if different and mean_accuracy(record) is not None:
-                console.print(
-                    f"{record.model} has no mCE: it and {baseline.model} were measured under "
-                    f"different conditions ({'; '.join(different)})."
-                )
+            other = mce_baseline(record, baseline)
+            if mean_accuracy(record, MAIN) is not None:
+                name = other.model if other else "AlexNet, as published"
+                reason = why_no_mce(record, other)
+                told = f"no mCE: {reason}" if reason else f"its mCE relative to {name}"
+                console.print(f"{record.model} has {told}.")
         console.print(f"Accuracies in percent. All numbers are in {self.output_dir / TABLE}.")
 
     def _files(self) -> dict[str, Path]:
@@ -177,6 +188,19 @@ class Evaluate(DataOptions):
                 )
         return {source: file for file, source in files.items()}
 
+    def _corrupted(self) -> CorruptedData | None:
+        """Where corrupted images come from, unless they are made of those that a model is shown."""
+        if self.corruptions_from:
+            if self.corrupted_size:
+                raise SettingError("Leave out --corrupted-size, or --corruptions-from.")
+            return open_corrupted(self.corruptions_from)
+        if self.corrupted_size is None:
+            return None
+        found = self.to_corrupt(self.images)
+        return CorruptedOnTheFly(
+            found.pixels, found.labels, self.seed, found.index, saved_as=self.saved_as
+        )
+
     def settings(self) -> EvaluationSettings:
         """The preset's settings, and what was given instead."""
         given = {
@@ -188,7 +212,8 @@ class Evaluate(DataOptions):
             "corrupted_images": self.corrupted_images,
         }
         changes = {name: value for name, value in given.items() if value is not None}
-        return replace(PRESETS[self.preset], seed=self.seed, **changes)
+        kept = {"seed": self.seed, "saved_as": self.saved_as, "amp": self.amp}
+        return replace(PRESETS[self.preset], **kept, **changes)
 
     def score_names(self) -> tuple[str, ...]:
         """What is measured."""

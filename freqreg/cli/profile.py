@@ -1,7 +1,7 @@
 """`freqreg profile`."""
 
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,20 +16,22 @@ from freqreg._settings import require_count
 from freqreg.cli.profile_output import IMAGES, Profiles, as_json, curves, short_names, tables
 from freqreg.cli.shared import DataOptions, file_name, pixel_radius
 from freqreg.errors import SettingError
-from freqreg.evaluation.attacks.isolation import seeded
+from freqreg.evaluation.attacks.pgd import PGDAttack
+from freqreg.evaluation.corruptions.corruption import saved
+from freqreg.evaluation.corruptions.names import SavedAs
 from freqreg.evaluation.inputs.class_names import labels_for
 from freqreg.evaluation.inputs.examples import Examples, count_classes
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
 from freqreg.evaluation.inputs.opening import load_models
+from freqreg.evaluation.inputs.streaming import read
+from freqreg.evaluation.metrics.accuracy import logits_of
+from freqreg.evaluation.metrics.filtered_noise import uniform_noise
 from freqreg.evaluation.metrics.fourier_heat_map import fourier_heat_map
 from freqreg.evaluation.metrics.frequency_profile import (
-    Point,
     gradient_profile,
     image_profile,
     input_gradients,
-    mixed_points,
-    random_points,
 )
 from freqreg.evaluation.plots import (
     GradientPanel,
@@ -39,9 +41,9 @@ from freqreg.evaluation.plots import (
     shares_figure,
     spectra_figure,
 )
+from freqreg.evaluation.processes import Share, from_main, is_main
 from freqreg.evaluation.results import heat_maps
 from freqreg.evaluation.results.digests import digest_of_model
-from freqreg.mixers import PGD
 
 Where = Literal["clean", "random", "adversarial"]
 Shown = dict[LoadedModel, LabelledImages]
@@ -80,6 +82,8 @@ class Profile(DataOptions):
         images: So many images; None: all.
         eps_255: How far random and adversarial points may lie, in steps of 1/255.
         batch_size: Images in one pass.
+        saved_as: jpeg85: the images are saved as JPEG of quality 85 and read again first, as the
+            released files of ImageNet-C and Tiny ImageNet-C were.
         seed: Of the random points and of the attack's starts.
         device: cpu, cuda, cuda:1, ...; None: a GPU if there is one.
     """
@@ -93,6 +97,7 @@ class Profile(DataOptions):
     heat_map_norm: float = 4.0
     output_dir: Path = Path("profiles")
     images: int | None = 1000
+    saved_as: SavedAs = None
     eps_255: float = 8
     batch_size: int = 64
     seed: int = 0
@@ -103,51 +108,64 @@ class Profile(DataOptions):
         require_count(batch_size=self.batch_size)
         if self.heat_map and not self.models:
             raise SettingError("A heat map is of a model's errors: name a model.")
-        require_writable(self.output_dir)
+        from_main(lambda: require_writable(self.output_dir))
         models = load_models(self.models, self.device, network=self.model, ema=self.ema)
-        found = self.load(models, count=self.images)
-        shown = {loaded: self.load([loaded, *models], count=self.images) for loaded in models}
+        found = self._images(models)
+        shown = {loaded: self._images([loaded, *models]) for loaded in models}
         profiles = self.profiles(shown, found)
-        Console().print(*tables(profiles))
-        write_text(self.output_dir / "profile.json", as_json(profiles))
-        self._draw(profiles, shown, found)
+        if is_main():
+            Console().print(*tables(profiles))
+            write_text(self.output_dir / "profile.json", as_json(profiles, self.saved_as))
+            self._draw(profiles, shown, found)
         if self.heat_map:
             self._draw_heat_maps(profiles, shown)
         print(f"Figures and numbers are in {self.output_dir}.")
 
     def profiles(self, shown: Shown, found: LabelledImages) -> Profiles:
         """Profiles of the images as `found`, and of each model's J at each kind of points."""
-        of_images = image_profile(found.pixels.split(self.batch_size))
-        profiles: Profiles = {(IMAGES, self.data): of_images}
+        share = Share.of(len(found))
+        pixels = (some.pixels for some in found.batches(self.batch_size, share.rows))
+        profiles: Profiles = {(IMAGES, self.data): image_profile(pixels, share=share)}
         for loaded, images in shown.items():
-            labels = self._labels(loaded, images)
+            known = replace(images, labels=self._labels(loaded, images))
             for where in self.points:
-                point = self._point(where, loaded)
-                split = (each.split(self.batch_size) for each in (images.pixels, labels))
-                batches = zip(*split, strict=True)
-                with seeded(self.seed, torch.device("cpu")):
-                    profile = gradient_profile(loaded.model, batches, point=point)
+                batches = self._points(where, loaded, known.batches(self.batch_size, share.rows))
+                profile = gradient_profile(loaded.model, batches, share=share)
                 profiles[f"J, {where}", loaded.source] = profile
         return profiles
+
+    def _images(self, models: Sequence[LoadedModel]) -> LabelledImages:
+        found = self.load(models, count=self.images)
+        if self.saved_as is None:
+            return found
+        if found.pixels.shape[1] != 3:
+            raise SettingError("Only RGB images are saved as JPEG. Leave out --saved-as.")
+        parts = read(found.pixels, self.batch_size)
+        pixels = torch.cat([saved(part.float(), self.saved_as).byte() for part in parts])
+        return replace(found, pixels=pixels)
 
     def _labels(self, loaded: LoadedModel, found: LabelledImages) -> Tensor:
         if self.labels == "data":
             labels = labels_for(loaded, found, count_classes(loaded.model, found.pixels))
             return Examples.checked(loaded.model, found.pixels, labels).labels
         nothing = torch.zeros_like(found.labels)
-        examples = Examples.checked(loaded.model, found.pixels, nothing)
-        with torch.no_grad():
-            batches = examples.batches(self.batch_size)
-            return torch.cat([loaded.model(batch.x).argmax(1) for batch in batches]).cpu()
+        size, share = self.batch_size, Share.of(len(found))
+        logits = logits_of(loaded.model, found.pixels, nothing, batch_size=size, share=share)
+        return logits.argmax(1).cpu()
 
-    def _point(self, where: Where, loaded: LoadedModel) -> Point | None:
+    def _points(
+        self, where: Where, loaded: LoadedModel, batches: Iterable[LabelledImages]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Where J is taken, and the labels; random numbers are keyed by the images' places."""
         eps = pixel_radius(self.eps_255)
-        makers = {
-            "clean": lambda: None,
-            "random": partial(random_points, eps),
-            "adversarial": partial(mixed_points, loaded.model, PGD(eps, step_size=eps / 4)),
-        }
-        return makers[where]()
+        attack = PGDAttack(eps, steps=10, restarts=1)
+        for batch in batches:
+            x, y, keyed = batch.pixels, batch.labels, {"seed": self.seed, "index": batch.index}
+            if where == "random":
+                x = uniform_noise(x, eps, **keyed)
+            elif where == "adversarial":
+                x = attack.run(loaded.model, x, y, **keyed).images
+            yield x, y
 
     def _draw(self, profiles: Profiles, shown: Shown, found: LabelledImages) -> None:
         rows: dict[str, dict[str, Tensor]] = {}
@@ -163,6 +181,8 @@ class Profile(DataOptions):
 
     def _draw_heat_maps(self, profiles: Profiles, shown: Shown) -> None:
         maps = [self._heat_map(loaded, images) for loaded, images in shown.items()]
+        if not is_main():
+            return
         heat_maps.save(maps, self.output_dir)
         names = short_names(profiles)
         figure = heat_map_figure({names[each.model]: each.errors for each in maps})
@@ -186,6 +206,7 @@ class Profile(DataOptions):
             self.heat_map_norm,
             self.seed,
             errors.tolist(),
+            self.saved_as,
         )
 
     def _write(self, name: str, figure: Figure) -> None:
@@ -195,9 +216,8 @@ class Profile(DataOptions):
         self, loaded: LoadedModel, profiles: Profiles, found: LabelledImages
     ) -> GradientPanel:
         where, first = self.points[0], found.select([0])
-        batch, point = (first.pixels, self._labels(loaded, first)), self._point(where, loaded)
-        with seeded(self.seed, torch.device("cpu")):
-            (gradient,) = input_gradients(loaded.model, [batch], point=point)
+        first = replace(first, labels=self._labels(loaded, first))
+        (gradient,) = input_gradients(loaded.model, self._points(where, loaded, [first]))
         name, profile = (
             short_names(profiles)[loaded.source],
             profiles[f"J, {where}", loaded.source],

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from rich.table import Table
 from torch import Tensor
 
+from freqreg.evaluation.corruptions.names import SavedAs
 from freqreg.evaluation.metrics.frequency_profile import FrequencyProfile
 from freqreg.radial import BANDS
 
@@ -51,13 +52,14 @@ def tables(profiles: Profiles) -> Iterator[Table]:
     yield from (biases, shares)
 
 
-def as_json(profiles: Profiles) -> str:
-    """Everything that was measured."""
+def as_json(profiles: Profiles, saved_as: SavedAs) -> str:
+    """Everything that was measured, and what the images went through."""
     content = [
         {
             "of": of,
             "whose": source,
             "images": profile.images,
+            "saved_as": saved_as,
             "log_b_low": profile.log_b_low_by_quadrant(),
             "share_by_band": profile.share_by_band(),
             "shares": profile.shares.tolist(),

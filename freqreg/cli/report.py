@@ -41,13 +41,15 @@ class Report(DataOptions):
     def __call__(self) -> None:
         """Read, write and say where."""
         # imported here, since pandas takes half a second that other commands need not wait
+        from freqreg.evaluation.processes import from_main, is_main
         from freqreg.evaluation.report.measuring import with_portraits
         from freqreg.evaluation.report.page import HTML, MARKDOWN, write_report
         from freqreg.evaluation.report.runs import read_runs
 
-        require_writable(self.output_dir)
-        runs = read_runs(self.runs)
+        from_main(lambda: require_writable(self.output_dir))
+        runs = from_main(lambda: read_runs(self.runs))
         if self.data is not None:
             runs = with_portraits(runs, self.load, network=self.model, ema=self.ema)
-        write_report(runs, self.output_dir)
+        if is_main():
+            write_report(runs, self.output_dir)
         print(f"{len(runs)} models: {self.output_dir / HTML} and {self.output_dir / MARKDOWN}")

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from freqreg.errors import FreqregError, SettingError
+from freqreg.evaluation.corruptions.names import SavedAs
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
 from freqreg.evaluation.inputs.opening import images_for
+from freqreg.evaluation.inputs.transforms import IMAGENET_C
+from freqreg.evaluation.processes import ProcessError
 
 
 def pixel_radius(eps_255: float) -> float:
@@ -64,6 +67,27 @@ class DataOptions:
         return images_for(models, named.pop("data"), **named)
 
 
+@dataclass(frozen=True, kw_only=True)
+class CorruptionOptions(DataOptions):
+    """How images are corrupted, in every command that does so."""
+
+    saved_as: SavedAs = None
+    """jpeg85: corrupted images are saved as JPEG of quality 85 and read again, as the released
+    files of ImageNet-C and Tiny ImageNet-C were; None: they are not, as those of CIFAR-10-C."""
+    corrupted_size: Literal[224] | None = None
+    """224: pictures are resized to 256 and cut to 224 pixels before they are corrupted, as for
+    ImageNet-C; a model of another size is shown the result resized. None: they are corrupted as
+    they are shown."""
+
+    def to_corrupt(self, count: int | None) -> LabelledImages:
+        """The images that are corrupted.
+
+        Args:
+            count: so many; None: all.
+        """
+        return self.load(count=count, transform=IMAGENET_C if self.corrupted_size else None)
+
+
 @contextmanager
 def plain_errors(*others: type[Exception]) -> Iterator[None]:
     """Errors whose message says what to do end the program with that message alone.
@@ -73,5 +97,7 @@ def plain_errors(*others: type[Exception]) -> Iterator[None]:
     """
     try:
         yield
+    except ProcessError:
+        sys.exit(1)  # the other process says why
     except (FreqregError, ImportError, *others) as error:
         sys.exit(f"{type(error).__name__}: {error}")

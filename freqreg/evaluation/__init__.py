@@ -15,6 +15,7 @@ with extra("eval", "Evaluation needs its extra"):
     from freqreg.evaluation.inputs.models import load_model
     from freqreg.evaluation.metrics.fourier_heat_map import fourier_heat_map
     from freqreg.evaluation.metrics.frequency_profile import gradient_profile, image_profile
+    from freqreg.evaluation.processes import shared_evaluation
     from freqreg.evaluation.results.records import ModelScores
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "load_images",
     "load_model",
     "open_corrupted",
+    "shared_evaluation",
 ]

@@ -1,4 +1,4 @@
-"""Batches in an order that depends on (seed, epoch) alone, from any batch of the epoch on."""
+"""Batches whose order depends on (seed, epoch) alone, from any batch of the epoch."""
 
 import hashlib
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from freqreg.errors import SettingError
 
 
 def derived_seed(*parts: int) -> int:
-    """A 63-bit seed that differs wherever any of `parts` does."""
+    """A 63-bit seed that differs if any of `parts` differs."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
 @contextmanager
 def untouched_rng(device: torch.device | None = None) -> Iterator[None]:
-    """Leave torch's global generators, of the CPU and of `device`, as they were found."""
+    """Restore torch's global generators, of the CPU and of `device`, afterwards."""
     devices = frozenset() if device is None else frozenset({device})
     state = RandomState.of_torch(devices)  # a data set goes on drawing from others
     try:
@@ -31,10 +31,10 @@ def untouched_rng(device: torch.device | None = None) -> Iterator[None]:
 
 
 class SeededSampler(Sampler[int]):
-    """Any sampler, drawing from generators seeded by (seed, epoch) whatever happened before.
+    """Any sampler, with generators seeded by (seed, epoch) alone.
 
-    The trainer sets `epoch`. There is no `set_epoch`, which accelerate would call with the
-    number of times that it began to iterate: after a resume another one.
+    The trainer sets `epoch`. There is no `set_epoch`: accelerate would call it with the number of
+    iterations begun, which a resume changes.
     """
 
     def __init__(self, sampler: Sampler[int], seed: int) -> None:
@@ -55,10 +55,10 @@ class SeededSampler(Sampler[int]):
 
 
 class Batches:
-    """A prepared loader whose epochs can be begun at any batch.
+    """A prepared loader whose epochs can begin at any batch.
 
-    Exact as long as the data set itself is deterministic: random augmentation belongs into the
-    trainer's `augment`, since loaders fetch ahead of the training step.
+    Exact if the data set is deterministic. Random augmentation belongs in the trainer's `augment`,
+    because loaders fetch ahead of the training step.
     """
 
     def __init__(self, accelerator: Accelerator, loader: DataLoader, seed: int) -> None:
@@ -72,7 +72,7 @@ class Batches:
         return len(self._loader)
 
     def of_epoch(self, epoch: int, *, skip: int = 0) -> Iterator[Any]:
-        """The batches of `epoch` after the first `skip`, which are not loaded."""
+        """The batches of `epoch` after the first `skip`, without loading these."""
         self._sampler.epoch = epoch
         loader = skip_first_batches(self._loader, skip) if skip else self._loader
         batches = iter(loader)

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there."""
+"""Checkpoints that are complete or absent."""
 
 import shutil
 from collections.abc import Mapping
@@ -18,21 +18,21 @@ STATE_FILE = "trainer.bin"
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of one run: folders `step-000001000`, the newest two of which are kept.
+    """The newest two checkpoints of one run: folders `step-000001000`.
 
-    Each is written under a temporary name beside and then renamed, so that a run killed at any
-    moment leaves only whole ones, and leftovers that the next one removes.
+    Each is written under a temporary name and then renamed. So a run killed at any moment leaves
+    complete ones only, and leftovers that the next save removes.
 
     Args:
         folder: of this run alone.
-        run: what the meaning of a step depends on; a checkpoint of another is refused.
+        run: what defines a step; checkpoints of another run are refused.
     """
 
     folder: Path
     run: Mapping[str, int]
 
     def latest(self) -> Path | None:
-        """The newest, if there is any."""
+        """The newest checkpoint, or None."""
         return max(self.folder.glob("step-*[0-9]"), default=None)
 
     def save(self, accelerator: Accelerator, step: int, state: Mapping[str, Any]) -> None:
@@ -47,14 +47,14 @@ class Checkpoints:
         accelerator.wait_for_everyone()
 
     def restore_latest(self, accelerator: Accelerator, *, resume: bool) -> dict[str, Any] | None:
-        """Remove leftovers, then restore what `accelerator` prepared, if there is a checkpoint.
+        """Remove leftovers, then restore what `accelerator` prepared from the newest checkpoint.
 
         Returns:
-            The `state` given to `save`; None where nothing was saved.
+            The `state` given to `save`; None without a checkpoint.
 
         Raises:
             FileExistsError: there is a checkpoint and `resume` is False.
-            SettingError: it is of another run.
+            SettingError: it belongs to another run.
             RuntimeError: the states of the random generators could not be restored.
         """
         self._remove_leftovers(accelerator)
@@ -63,7 +63,7 @@ class Checkpoints:
             return None
         if not resume:
             raise FileExistsError(
-                f"{self.folder} holds a run up to {checkpoint.name}. Go on with it by "
+                f"{self.folder} holds a run up to {checkpoint.name}. Continue it by "
                 "resume=True (--resume on a command line), or choose another output folder."
             )
         state = load(checkpoint / STATE_FILE, map_location="cpu", weights_only=True)
@@ -75,9 +75,9 @@ class Checkpoints:
     def _require_same_run(self, saved: Mapping[str, int]) -> None:
         if saved != self.run:
             raise SettingError(
-                f"The checkpoints in {self.folder} are of a run with {saved}, this one has "
-                f"{self.run}: its steps are other ones. Resume with the same, or choose another "
-                "output folder."
+                f"The checkpoints in {self.folder} belong to a run with {saved}, this run has "
+                f"{self.run}: its steps differ. Resume with the same, or choose another output "
+                "folder."
             )
 
     def _remove_leftovers(self, accelerator: Accelerator) -> None:
@@ -92,7 +92,7 @@ class Checkpoints:
 
 
 def _require_restored_rng(accelerator: Accelerator, checkpoint: Path) -> None:
-    """Accelerate only logs where it fails to restore the generators."""
+    """Raise if the generators were not restored; accelerate only logs that."""
     saved = load(checkpoint / f"random_states_{accelerator.process_index}.pkl")
     found = [torch.get_rng_state()]
     wanted = [saved["torch_manual_seed"]]
@@ -101,7 +101,7 @@ def _require_restored_rng(accelerator: Accelerator, checkpoint: Path) -> None:
         wanted.append(saved["torch_cuda_manual_seed"][accelerator.device.index or 0])
     if not all(map(torch.equal, found, wanted)):
         raise RuntimeError(
-            f"The random states of {checkpoint} could not be restored, so the run would not go "
-            "on as it began. Resume with the same number of devices and the same versions of "
+            f"The random states of {checkpoint} could not be restored, so the run would not "
+            "continue as it began. Resume with the same number of devices and the same versions of "
             "torch, numpy and accelerate."
         )

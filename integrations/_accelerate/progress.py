@@ -1,4 +1,4 @@
-"""Where a run stands, and what its user sees of that."""
+"""Progress of a run, and its display."""
 
 import math
 import time
@@ -13,10 +13,10 @@ SHOWN = {"main_loss": "loss", "log_b_low": "log B_low"}
 
 @dataclass
 class Progress:
-    """How far training is: `step` optimizer steps, and `batch` batches of the epoch `epoch`.
+    """Progress of training: `step` optimizer steps, and `batch` batches of the epoch `epoch`.
 
-    `seconds` were spent in steps (neither in evaluation nor in saving); `history` has, by epoch,
-    the last means of what was recorded and the results of `evaluate`.
+    `seconds` is the time in steps, without evaluation and saving. `history` has, by epoch, the
+    last means of the records and the results of `evaluate`.
     """
 
     epoch: int = 0
@@ -33,7 +33,7 @@ class Stopwatch:
         self.lap()
 
     def lap(self) -> float:
-        """Seconds since the last lap; begins the next."""
+        """Seconds since the last lap; starts the next."""
         previous, self._mark = getattr(self, "_mark", 0.0), time.perf_counter()
         return self._mark - previous
 
@@ -50,9 +50,9 @@ def show(bar: tqdm, means: Mapping[str, float]) -> None:
 
 
 def require_finite(accelerator: Accelerator, means: Mapping[str, float], *, step: int) -> None:
-    """Raise where a recorded mean is not finite, unless a gradient scaler will get over it.
+    """Raise if a recorded mean is not finite, unless a gradient scaler can recover.
 
-    A scaler skips such steps and halves its scale, which then ends where all steps are such.
+    A scaler skips such steps and halves its scale until the scale is used up.
     """
     wrong = {name: value for name, value in means.items() if not math.isfinite(value)}
     scaler = accelerator.scaler

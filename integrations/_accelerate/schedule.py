@@ -1,4 +1,4 @@
-"""The paper's learning rate, and what follows the optimizer's steps."""
+"""The paper's learning rate, and checks of schedulers."""
 
 from inspect import signature
 
@@ -9,7 +9,7 @@ from freqreg.errors import SettingError
 
 
 def cyclic_factor(steps_done: int, *, peak: int, total: int) -> float:
-    """Share of the maximal learning rate in the step that follows `steps_done`.
+    """Share of the maximal learning rate in the step after `steps_done` steps.
 
     Rises linearly from 0 to 1 at step `peak` and falls linearly to 0 at the last, `total`.
     """
@@ -26,7 +26,7 @@ def cyclic_schedule(optimizer: Optimizer, *, epochs: int, steps_per_epoch: int) 
 
 
 def require_steps_alone(scheduler: LRScheduler) -> None:
-    """Raise where `step()` needs more than that a step was made, such as a metric."""
+    """Raise if `step()` needs an argument, such as a metric."""
     arguments = signature(scheduler.step).parameters.values()
     needed = [a.name for a in arguments if a.default is a.empty and a.kind < a.VAR_POSITIONAL]
     if needed:

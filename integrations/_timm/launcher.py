@@ -1,4 +1,4 @@
-"""Runs a training script that knows nothing of freqreg, with its training task regularized."""
+"""Runs an unchanged training script with its training task regularized."""
 
 import runpy
 import sys
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 @contextmanager
 def every_task_regularized(objective: Objective) -> Iterator[None]:
-    """Meanwhile each training task of timm has this objective from its first call on.
+    """Give each training task of timm this objective at its first call, in this context.
 
     Raises:
         SettingError: an optimizer steps although no task was called.
@@ -69,5 +69,5 @@ def every_task_regularized(objective: Objective) -> Iterator[None]:
 
 
 def _normalized(objective: Objective, resolved: Sequence[dict[str, Any]]) -> Objective:
-    """In the pixels of the data config that the script resolved last, if it resolved one."""
+    """The objective in the pixels of the data config that the script resolved last, if any."""
     return replace(objective, pixels=pixel_space(resolved[-1])) if resolved else objective

@@ -1,4 +1,4 @@
-"""The options of the launcher, which come before the training script and its own."""
+"""The launcher's options, which precede the training script and its options."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ The launcher's options come first; all that follows the script is the script's o
 
 
 def parsed(argv: Sequence[str]) -> tuple[Objective, str, Sequence[str]]:
-    """The objective, the script, and the script's arguments; exits where they are wrong."""
+    """The objective, the script, and the script's arguments; exits if they are invalid."""
     parser = _parser()
     options = parser.parse_args(_joined(argv))
     try:
@@ -56,7 +56,7 @@ def parsed(argv: Sequence[str]) -> tuple[Objective, str, Sequence[str]]:
 
 
 def _joined(argv: Sequence[str]) -> list[str]:
-    """The launcher's options and values in one: argparse takes a value like -1e-3 for an option."""
+    """Join options and values: argparse would take a value like -1e-3 for an option."""
     rest, joined = [*argv], []
     while rest and rest[0].startswith(OPTION):
         option = rest.pop(0)
@@ -100,29 +100,29 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add, weight = parser.add_argument, {"type": float, "metavar": "WEIGHT"}
-    add("--freqreg-jafr", **weight, help="of JaFR; below 0 is JaFR(-): favour high frequencies")
+    add("--freqreg-jafr", **weight, help="weight of JaFR; below 0 favours high frequencies")
     target = {"type": float, "metavar": "TARGET"}
-    add("--freqreg-jafr-target", **target, help="the log B_low at which JaFR's penalty ends")
-    add("--freqreg-fourier", **weight, help="of FourierSensitivity")
-    favoured = "the frequencies that it favours (default: low)"
+    add("--freqreg-jafr-target", **target, help="log B_low that JaFR leads to")
+    add("--freqreg-fourier", **weight, help="weight of FourierSensitivity")
+    favoured = "frequencies that FourierSensitivity favours (default: low)"
     add("--freqreg-favour", choices=get_args(Favour), default="low", help=favoured)
-    reached = "the share outside at which it ends, or the entropy for all"
+    reached = "share outside of the band that it leads to, or entropy for all"
     add("--freqreg-fourier-target", **target, help=reached)
-    together = "JaFR and FourierSensitivity of the images of all processes together"
+    together = "measure JaFR and FourierSensitivity on the images of all processes"
     add("--freqreg-sync", action="store_true", help=together)
-    add("--freqreg-grad-align", **weight, help="of GradAlign")
-    add("--freqreg-elle", **weight, help="of ELLE")
-    add("--freqreg-llr", **weight, help="of LLR")
-    add("--freqreg-cure", **weight, help="of CURE, at the mixer's images if there is a mixer")
-    add("--freqreg-input-gradient-norm", **weight, help="of InputGradientNorm")
+    add("--freqreg-grad-align", **weight, help="weight of GradAlign")
+    add("--freqreg-elle", **weight, help="weight of ELLE")
+    add("--freqreg-llr", **weight, help="weight of LLR")
+    add("--freqreg-cure", **weight, help="weight of CURE, at the mixer's images if there is one")
+    add("--freqreg-input-gradient-norm", **weight, help="weight of InputGradientNorm")
     order = "of that norm: 1, or 2 for the squared L2 norm (default: 2)"
     add("--freqreg-order", type=int, choices=get_args(Order), default=2, help=order)
-    mixed = "train on images that this makes; apr makes half of each batch"
+    mixed = "train on images of this mixer; apr makes half of each batch"
     add("--freqreg-mixer", choices=MIXERS, help=mixed)
-    eps = "of the mixer, GradAlign, ELLE and LLR, in pixels from 0 to 1 (default: 8/255)"
+    eps = "ε of the mixer, GradAlign, ELLE and LLR, in pixels from 0 to 1 (default: 8/255)"
     add("--freqreg-eps", type=float, metavar="EPS", default=8 / 255, help=eps)
     step = "step of finite differences, such as 0.01, instead of double backpropagation"
     add("--freqreg-finite-difference", type=float, metavar="STEP", help=step)
     add("script", help="path of the training script")
-    add("arguments", nargs=argparse.REMAINDER, help="its own")
+    add("arguments", nargs=argparse.REMAINDER, help="its arguments")
     return parser

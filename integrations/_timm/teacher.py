@@ -1,4 +1,4 @@
-"""Teachers of distillation tasks, asked as labels are: once, about the clean images."""
+"""Teachers of distillation tasks, which answer once, at the clean images, as labels do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +9,10 @@ from torch import Tensor
 
 @contextmanager
 def answering_once(task: TrainingTask, images: Tensor) -> Iterator[None]:
-    """Meanwhile the task's teacher, if it has one, sees `images` only, and these once.
+    """Let the task's teacher, if any, answer once in this context, at `images`.
 
-    Asked anew at moved images, its answers would move as well: finite differences would take
-    this for a dependence of the loss, which backpropagation, held back by no_grad, does not.
+    At moved images its answers would move too. Finite differences would count this as a
+    dependence of the loss; backpropagation, stopped by no_grad, would not.
     """
     teacher = getattr(task, "teacher", None)
     if not isinstance(teacher, DistillationTeacher):

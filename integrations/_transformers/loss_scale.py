@@ -1,4 +1,4 @@
-"""What the transformers Trainer multiplies a micro-batch's mean loss by: measured, not assumed."""
+"""The factor of the transformers Trainer on a micro-batch's mean loss, measured, not assumed."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -22,30 +22,30 @@ UsersLoss = Callable[..., Tensor]
 
 
 class Share(NamedTuple):
-    """A fraction in whole numbers, so that it is exact in any precision of the loss."""
+    """A fraction of whole numbers, exact in any precision of the loss."""
 
     part: Tensor | int = 1
     whole: Tensor | int = 1
 
     def of(self, mean: Tensor) -> Tensor:
-        """What a mean contributes to the loss of the step."""
+        """The part of a mean in the loss of the step."""
         return mean * self.part / self.whole
 
     def mean(self, contribution: Tensor) -> Tensor:
-        """The mean that contributes this much."""
+        """The mean with this part."""
         return contribution / self.part * self.whole
 
 
 @runtime_checkable
 class ReadTrainer(Protocol):
-    """What is read of a transformers Trainer.
+    """The attributes of a transformers Trainer that are read.
 
-    Two more attributes, which it does not have at all times, are asked for by name.
+    Two more, which it may lack, are read by name.
     """
 
     @property
     def accelerator(self) -> Accelerator:
-        """Of its processes."""
+        """The accelerator of its processes."""
         ...
 
     @property
@@ -55,7 +55,7 @@ class ReadTrainer(Protocol):
 
     @property
     def model_accepts_loss_kwargs(self) -> bool:
-        """Whether the model is given the count of items."""
+        """Whether the model receives the count of items."""
         ...
 
     @property
@@ -69,12 +69,11 @@ class ReadTrainer(Protocol):
 
 
 class LossShare:
-    """The share of a micro-batch's mean loss in what a Trainer makes of it.
+    """The share of a micro-batch's mean loss in the Trainer's loss.
 
-    Some losses are sums, divided by the items of all micro-batches as `num_items_in_batch` has
-    them; others take that count and ignore it, whatever their signature says. Which of the two
-    a loss is shows in the first step where it matters: it is computed with the count and with
-    twice the count, without a trace.
+    Some losses are sums, divided by `num_items_in_batch`, the items of all micro-batches. Others
+    ignore this count, whatever their signature says. The first step where it matters tells them
+    apart: it computes the loss with the count and with twice the count, without a trace.
     """
 
     def __init__(self, trainer: ReadTrainer) -> None:
@@ -89,8 +88,8 @@ class LossShare:
         Args:
             model: as the Trainer calls it.
             inputs: the micro-batch.
-            count: what the Trainer says of all micro-batches.
-            loss_at: the Trainer's loss of `inputs` and the model's outputs, by count.
+            count: the Trainer's count of the items of all micro-batches.
+            loss_at: the Trainer's loss of `inputs` and the model's outputs, as a function of count.
 
         Raises:
             SettingError: the loss is neither such a sum nor a mean.
@@ -108,7 +107,7 @@ class LossShare:
         return Share(items * self._processes(count), count)
 
     def _processes(self, count: Count) -> int:
-        """How many times the Trainer takes a loss, since DDP averages over the processes."""
+        """The Trainer's factor on a loss, because DDP averages over the processes."""
         trainer = self._trainer
         counts = trainer.model_accepts_loss_kwargs or trainer.compute_loss_func
         if count is None or not (counts and trainer.args.average_tokens_across_devices):
@@ -117,13 +116,13 @@ class LossShare:
 
     @property
     def _declared(self) -> bool | None:
-        """What the user says of it; transformers 5.0 has no such attribute yet."""
+        """What the user declares; transformers 5.0 has no such attribute yet."""
         return getattr(self._trainer, "loss_is_scaled_for_ga", None)
 
     def _measured(
         self, model: nn.Module, inputs: Mapping[str, Any], count: Count, loss_at: LossAndOutputs
     ) -> bool | None:
-        """Whether it is a sum; None where the loss is zero or not finite and so tells nothing."""
+        """Whether it is a sum; None if the loss is zero or not finite."""
         if count is not None:
             losses = []
             for items in (count, 2 * count):
@@ -145,7 +144,7 @@ class LossShare:
     def _grows_with_the_batch(
         self, loss_fn: UsersLoss, inputs: Mapping[str, Any], count: Count, outputs: Any
     ) -> bool | None:
-        """Whether a loss function that ignores the count is a sum all the same."""
+        """Whether a loss function that ignores the count is a sum nevertheless."""
         images = len(inputs["pixel_values"])
         once = (outputs, inputs.get("labels"))
         twice = tree_map(lambda leaf: _repeated(leaf, images), once)
@@ -157,7 +156,7 @@ class LossShare:
         raise _neither_sum_nor_mean(ratio, "the batch")
 
     def _ratio(self, loss: Tensor, other: Tensor) -> float | None:
-        """`other / loss` over all processes, so that they agree on what they find."""
+        """`other / loss` over all processes, so that they agree."""
         both = torch.stack([loss, other]).float()
         first, second = cast(Tensor, self._trainer.accelerator.reduce(both, "sum")).tolist()
         return second / first if first and math.isfinite(first + second) else None
@@ -184,7 +183,7 @@ def _neither_sum_nor_mean(ratio: float, doubled: str) -> SettingError:
 
 @contextmanager
 def _no_trace(model: nn.Module) -> Iterator[None]:
-    """Without gradients and compiling; random state and buffers are afterwards as before."""
+    """Disable gradients and compiling; restore random state and buffers afterwards."""
     start = RandomState.now(devices_in_use(next(model.parameters()), model))
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     try:

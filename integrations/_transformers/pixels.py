@@ -13,10 +13,10 @@ DECLARE = "Declare how inputs relate to pixels: Objective(..., pixels=PixelSpace
 
 
 def pixel_space_of(processor: Any) -> PixelSpace | None:
-    """How the processor's outputs relate to pixels in [0, 1]; None if it is for no images.
+    """How the processor's outputs relate to pixels in [0, 1]; None if it processes no images.
 
     Raises:
-        SettingError: outputs are no affine function of the pixels, or of unknown ones.
+        SettingError: outputs are not affine in the pixels, or the pixels' range is unknown.
     """
     processor = getattr(processor, "image_processor", processor)
     if not isinstance(processor, BaseImageProcessor):
@@ -28,7 +28,7 @@ def pixel_space_of(processor: Any) -> PixelSpace | None:
 
 
 def _of_rescaled_images(processor: Any) -> PixelSpace:
-    """Of a processor that takes images as they are: in [0, 1], by its mean."""
+    """The pixel space of a processor that does not rescale: its mean shows images in [0, 1]."""
     if not getattr(processor, "do_normalize", False):
         return PixelSpace()
     mean, std = (torch.as_tensor(v) for v in (processor.image_mean, processor.image_std))

@@ -30,7 +30,7 @@ class Arguments:
     """Options of a run."""
 
     method: Method = "jafr"
-    """What is trained: adversarial training and a regularizer, joined by +. standard, jafr, jafr-
+    """What to train: adversarial training and a regularizer, joined by +. standard, jafr, jafr-
     (JaFR towards high frequencies), fgsm, pgd and their sums: Chan et al. 2022; fourier-low and
     fourier-high: Krishnamachari et al. 2022; gradalign: Andriushchenko & Flammarion 2020; nfgsm:
     de Jorge et al. 2022; pgd2, PGD of 2 steps: Madry et al. 2018; elle, llr and cure: Abad Rocamora
@@ -39,39 +39,39 @@ class Arguments:
     2021."""
     preset: Preset = "mini"
     """paper: exactly the paper's (a GPU and hours); mini: real data on 2 cores, in minutes to an
-    hour; smoke: shows in seconds that everything works."""
+    hour; smoke: seconds, to see that everything works."""
     seed: int = 0
-    """Of the weights, the order of the data, their augmentation and all noise."""
+    """Seed of the weights, the order of the data, their augmentation and all noise."""
     data_dir: Path | None = None
     """A local copy of the data set; None: from the Hugging Face hub."""
     output_dir: Path | None = None
-    """Where checkpoints, the model, config.json and results.json go; None:
+    """Folder of checkpoints, the model, config.json and results.json; None:
     runs/EXPERIMENT/PRESET-METHOD-seedN."""
     resume: bool = False
-    """Go on with the run in output_dir, if there is one: it ends as if it had never stopped."""
+    """Continue the run in output_dir, if there is one: it ends as if it had never stopped."""
     mixed_precision: Literal["no", "fp16", "bf16"] | None = None
-    """Of forward passes; None: what accelerate was configured for."""
+    """Precision of forward passes; None: as configured in accelerate."""
     stream: bool = False
-    """Run backward on one term of the objective after the other instead of on their sum."""
+    """Run backward on the terms of the objective one by one, instead of on their sum."""
     checkpoint_every: int = 200
     """Optimizer steps between checkpoints."""
     keep_freed_memory: bool = True
-    """On a CPU, let glibc keep what a step frees: faster, with the peak's memory throughout."""
+    """On a CPU, let glibc keep freed memory: faster, but the process keeps its peak's memory."""
     log_with: Literal["tensorboard", "wandb"] | None = None
-    """A tracker for what the objective records."""
+    """Tracker of the objective's records."""
     show_settings: bool = False
     """Print the settings of the run, each with its source, and stop."""
     set: tuple[str, ...] = ()
-    """Settings as NAME=VALUE, instead of by options: --set optimizer=adam lambda_align=2."""
+    """Settings as NAME=VALUE instead of options: --set optimizer=adam lambda_align=2."""
 
     def folder(self, experiment: Experiment) -> Path:
-        """Where the run goes."""
+        """Folder of the run."""
         named = f"{self.preset}-{self.method}-seed{self.seed}"
         return self.output_dir or Path("runs", experiment.name, named)
 
 
 def main(experiment: Experiment, load: Load) -> None:
-    """Run what the command line asks for, and print its table."""
+    """Run the command line, and print its table."""
     with plain_errors():
         arguments, settings = parsed(
             Arguments,
@@ -110,7 +110,7 @@ def main(experiment: Experiment, load: Load) -> None:
 def start_accelerator(
     run: Run, *, mixed_precision: str | None = None, log_with: str | None = None
 ) -> Accelerator:
-    """Accelerate, its log and its tracker."""
+    """Start accelerate, its log and its tracker."""
     show_log()
     accelerator = Accelerator(
         mixed_precision=mixed_precision, log_with=log_with, project_dir=run.folder
@@ -123,7 +123,7 @@ def start_accelerator(
 
 
 def show_log() -> None:
-    """Print what the trainer and the recipes log, and leave the hub's retries out."""
+    """Print the logs of the trainer and the recipes, without the hub's retries."""
     for name in ("freqreg", "recipe"):
         logging.getLogger(name).addHandler(logging.StreamHandler())
         logging.getLogger(name).setLevel(logging.INFO)
@@ -131,7 +131,7 @@ def show_log() -> None:
 
 
 def hint_at_threads(accelerator: Accelerator) -> None:
-    """Say so where accelerate's launcher keeps a CPU run on one of many cores."""
+    """Warn if accelerate's launcher keeps a CPU run on one of many cores."""
     cores, threads = usable_cores(), torch.get_num_threads()
     launched = "ACCELERATE_MIXED_PRECISION" in os.environ
     if launched and accelerator.device.type == "cpu" and threads * 2 <= cores:

@@ -1,4 +1,4 @@
-"""The paper's data sets: where each lies, on the hub or in a local copy of whatever layout."""
+"""The paper's data sets: their places on the hub, or in a local copy of any layout."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,12 +11,12 @@ from freqreg.evaluation.inputs.sources.base import ImagesError
 
 Split = Literal["train", "test"]
 Load = Callable[[Path | None], tuple[LabelledImages, LabelledImages]]
-"""Train and test images, from a local copy or, for None, from the hub."""
+"""Loads train and test images from a local copy or, for None, from the hub."""
 
 
 @dataclass(frozen=True)
 class HubDataset:
-    """Where a data set lies on the Hugging Face hub, and how its table is laid out."""
+    """A data set's place on the Hugging Face hub, and the layout of its table."""
 
     repository: str
     classes: int
@@ -42,11 +42,11 @@ TINY_IMAGENET = HubDataset("zh-plus/tiny-imagenet", 200, "image", "label", ("val
 
 
 def load_split(dataset: HubDataset, split: Split, data_dir: Path | None = None) -> LabelledImages:
-    """One split, decoded into memory; the next start finds it decoded in the user's cache.
+    """Load one split, decoded into memory and, for the next start, into the user's cache.
 
     Raises:
-        ImagesError: the hub, which is asked where `data_dir` is None, is out of reach, or the copy
-            is not what the data set should be; with the ways out.
+        ImagesError: `data_dir` is None and the hub cannot be reached, or the copy is of another
+            data set; with the ways out.
     """
     try:
         images = load_images(
@@ -61,7 +61,7 @@ def load_split(dataset: HubDataset, split: Split, data_dir: Path | None = None) 
 
 
 def loader(dataset: HubDataset) -> Load:
-    """What loads train and test images."""
+    """Return the loader of train and test images."""
     return lambda data_dir: (
         load_split(dataset, "train", data_dir),
         load_split(dataset, "test", data_dir),

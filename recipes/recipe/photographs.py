@@ -1,4 +1,4 @@
-"""The embedded data set: crops of the colour photographs inside two wheels, nothing to download."""
+"""The embedded data set: crops of colour photographs from two wheels, without a download."""
 
 from collections.abc import Callable
 
@@ -28,10 +28,10 @@ def load_photographs(
 ) -> tuple[LabelledImages, LabelledImages]:
     """Train and test sets of 32×32 colour crops; the class is the photograph.
 
-    Each photograph is ruled into 4 × 6 cells, of which a fixed quarter is for testing. Crops
-    stay inside their cells and the cells keep 8 pixels apart, so the sets share no pixel. Image
-    i belongs to class i modulo 10, so that any prefix is balanced; the same arguments give the
-    same crops.
+    A grid divides each photograph into 4 × 6 cells; a fixed quarter of them is for testing. Crops
+    stay inside their cells, and 8 pixels lie between cells, so the sets share no pixel. Image i
+    belongs to class i modulo 10, so any prefix is balanced. The same arguments give the same
+    crops.
     """
     photographs = read_photographs()
     generator = torch.Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Programs run several at a time, each on its own threads."""
+"""Run several programs at a time, each on its own threads."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Task:
-    """A program that can be started again until it has finished."""
+    """A program that may be restarted until it has finished."""
 
     name: str  # of the task, for people
     command: Sequence[str]  # what is run
@@ -31,12 +31,12 @@ class Task:
 
 
 def run_tasks(tasks: Sequence[Task], *, jobs: int, threads: int) -> list[Task]:
-    """Run what is not finished, `jobs` at a time with `threads` threads each.
+    """Run the unfinished tasks, `jobs` at a time with `threads` threads each.
 
-    Where there are GPUs, each program sees one of them: that which fewest others run on.
+    With GPUs, each program sees one: the one with the fewest other programs.
 
     Returns:
-        The tasks that failed; the others went on.
+        The tasks that failed. The others ran nevertheless.
     """
     open_tasks = [task for task in tasks if not task.finished()]
     print(f"{len(tasks) - len(open_tasks)} of {len(tasks)} are finished.", flush=True)
@@ -57,7 +57,7 @@ def run_tasks(tasks: Sequence[Task], *, jobs: int, threads: int) -> list[Task]:
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on; all of them where the system does not tell."""
+    """Number of cores that this process may use; all if the system does not tell."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -65,7 +65,7 @@ def usable_cores() -> int:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Wait until no other process works in the folder; a killed one does not count."""
+    """Wait until no other live process works in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK)
     try:
@@ -80,7 +80,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def _places() -> list[Mapping[str, str]]:
-    """What tells a program which GPU to run on, one for each that is visible here."""
+    """Environments that assign a program to a GPU, one per visible GPU."""
     count = torch.cuda.device_count()
     if not count:
         return [{}]

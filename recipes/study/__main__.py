@@ -16,12 +16,13 @@ PROGRAMS = {
     "page": "study.mini.write_page",
     "deviations": "study.deviations.run",
     "corruption-bias": "study.corruption_bias",
+    "saving": "study.saving",
 }
-"""Each has `Arguments`, and `main`, which takes them."""
+"""Modules with `Arguments` and a `main` that takes them."""
 
 
 def main() -> None:
-    """Run the program that the first argument names with the others."""
+    """Run the program named by the first argument, with the other arguments."""
     name, *options = sys.argv[1:] or ["--help"]
     if name not in PROGRAMS:
         sys.exit(f"{__doc__}\nNAME is one of: {', '.join(PROGRAMS)}.")

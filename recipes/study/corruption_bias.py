@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from freqreg.evaluation.corruptions import SEVERITIES, corrupt
+from freqreg.evaluation.corruptions.names import SavedAs
 from freqreg.evaluation.inputs.examples import unit_range
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.metrics.frequency_profile import image_profile
@@ -30,14 +31,14 @@ BATCH_SIZE = 500
 
 @dataclass(frozen=True)
 class Arguments:
-    """What is measured."""
+    """Options of the measurement."""
 
     data_dir: Path | None = None
     """A local copy of CIFAR-10; the hub by default."""
     seed: int = 0
-    """Of the corruptions."""
+    """Seed of the corruptions."""
     page: Path = PAGE
-    """The page whose table is replaced; the figures go beside it, as JSON."""
+    """The page with the table to replace; the figures go beside it, as JSON."""
 
 
 def main(arguments: Arguments) -> None:
@@ -57,13 +58,15 @@ def main(arguments: Arguments) -> None:
     print(table)
 
 
-def corruption_bias(images: LabelledImages, name: str, severity: int, seed: int) -> float:
-    """log B_low of the mean spectrum of corrupted - clean."""
-    return image_profile(_differences(images, name, severity, seed)).log_b_low()
+def corruption_bias(
+    images: LabelledImages, name: str, severity: int, seed: int, saved_as: SavedAs = None
+) -> float:
+    """log B_low of the mean spectrum of corrupted minus clean images."""
+    return image_profile(_differences(images, name, severity, seed, saved_as)).log_b_low()
 
 
 def markdown(biases: Mapping[str, list[float]], images: int, seed: int) -> str:
-    """The table, and how it agrees with the paper's."""
+    """The table, and its agreement with the paper's."""
     means = {name: mean(biases[name]) for name in CORRUPTION_LOG_B_LOW}
     off = {name: means[name] - published for name, published in CORRUPTION_LOG_B_LOW.items()}
     lines = ["| corruption | 1 | 2 | 3 | 4 | 5 | mean | paper | difference |", "|---|" + "--:|" * 8]
@@ -79,14 +82,17 @@ def markdown(biases: Mapping[str, list[float]], images: int, seed: int) -> str:
     return "\n".join([*lines, "", summary])
 
 
-def replaced(page: str, table: str) -> str:
-    """The page with another table between the marks."""
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
+def replaced(page: str, table: str, begin: str = BEGIN) -> str:
+    """The page with the table between the marks replaced."""
+    before, rest = page.split(begin)
+    _, after = rest.split(END, 1)
+    return f"{before}{begin}\n\n{table}\n\n{END}{after}"
 
 
-def _differences(images: LabelledImages, name: str, severity: int, seed: int) -> Iterator[Tensor]:
+def _differences(
+    images: LabelledImages, name: str, severity: int, seed: int, saved_as: SavedAs
+) -> Iterator[Tensor]:
     for rows in torch.arange(len(images)).split(BATCH_SIZE):
         clean = images.pixels[rows]
-        yield corrupt(clean, name, severity, seed=seed, index=rows) - unit_range(clean)
+        found = corrupt(clean, name, severity, seed=seed, index=rows, saved_as=saved_as)
+        yield found - unit_range(clean)

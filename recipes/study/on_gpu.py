@@ -1,4 +1,4 @@
-"""CIFAR-10 at the paper's length: the runs that `tests.benchmarks.gpu` has measured."""
+"""CIFAR-10 at the paper's length: the runs of `tests.benchmarks.gpu`."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ SHOWN = {"clean": "clean", "fgsm": "FGSM", "pgd": "PGD", "log_b_low": "log B_low
 
 
 def runs(folder: Path) -> DataFrame:
-    """Of each method the means over its seeds, accuracies in percent; empty without a run."""
+    """Means over the seeds of each method, accuracies in percent; empty without a run."""
     found = DataFrame(_row(json.loads(file.read_text())) for file in sorted(folder.glob("*.json")))
     if found.empty:
         return found
@@ -20,7 +20,7 @@ def runs(folder: Path) -> DataFrame:
 
 
 def machines(folder: Path) -> list[str]:
-    """On what they ran."""
+    """The machines of the runs."""
     files = sorted(folder.glob("*.json"))
     return sorted({json.loads(file.read_text())["machine"] for file in files})
 

@@ -28,5 +28,5 @@ def as_table(table: DataFrame) -> str:
 
 
 def _paragraph(text: str) -> str:
-    """In lines of the documentation's length."""
+    """The text in lines of the documentation's length."""
     return fill(" ".join(text.split()), 110, break_long_words=False, break_on_hyphens=False)

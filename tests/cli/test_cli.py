@@ -10,19 +10,22 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from freqreg.cli import main
 from freqreg.cli.profile import Profile
 from freqreg.cli.shared import file_name
-from freqreg.evaluation.attacks.isolation import seeded
+from freqreg.evaluation.attacks.pgd import PGDAttack
 from freqreg.evaluation.corruptions import corrupt, open_corrupted
+from freqreg.evaluation.corruptions.corruption import saved
 from freqreg.evaluation.inputs.images import load_images
 from freqreg.evaluation.inputs.models import build_network, load_model
 from freqreg.evaluation.metrics.fourier_heat_map import fourier_heat_map
-from freqreg.evaluation.metrics.frequency_profile import input_gradients, mixed_points
+from freqreg.evaluation.metrics.frequency_profile import image_profile, input_gradients
+from freqreg.evaluation.results import heat_maps
 from freqreg.evaluation.results.records import ModelScores
-from freqreg.mixers import PGD
 
 KWARGS = {"num_classes": 4, "width": 4}
 
@@ -100,6 +103,7 @@ def test_evaluate_relative_to_a_baseline_and_by_transfer(here, capsys):
     (line,) = [line for line in printed.splitlines() if "mCE" in line and "method" not in line][:1]
     assert "100.00" in line
     assert "transfer" in printed
+    assert "b has its mCE relative to a1." in " ".join(printed.split())
 
 
 def test_some_images_are_corrupted_as_evaluate_does(here):
@@ -122,6 +126,53 @@ def test_evaluate_with_corruptions_from_files_and_new_batch_norm_statistics(here
     record = ModelScores.load(here / "evaluations" / "b.json")
     assert record.scores["recalibrated/fog"].settings["corruptions_from"] == "c"
     assert record.scores["corruption/fog"].values != record.scores["recalibrated/fog"].values
+
+
+def _imagenet_c(picture: Image.Image) -> Tensor:
+    """256 pixels along the shorter side, of which the middle 224; as uint8 [3, 224, 224]."""
+    width, height = picture.size
+    scale = 256 / min(width, height)
+    picture = picture.resize((int(width * scale), int(height * scale)), Image.Resampling.BILINEAR)
+    left, top = (round((side - 224) / 2) for side in picture.size)
+    cut = picture.crop((left, top, left + 224, top + 224))
+    return torch.from_numpy(np.array(cut)).movedim(-1, 0)
+
+
+def test_images_are_corrupted_as_those_of_imagenet_c(here):
+    """At 224 pixels and saved as JPEG, whether they are stored between or not."""
+    config = json.loads((here / "b" / "config.json").read_text())
+    (here / "b" / "config.json").write_text(json.dumps(config | {"transform": {"size": [24, 24]}}))
+    levels = np.random.default_rng(0).integers(0, 256, (4, 10, 13, 3), dtype=np.uint8)
+    pictures = [Image.fromarray(each).resize((390, 300)) for each in levels]
+    for label, picture in enumerate(pictures):
+        (here / "pictures" / str(label)).mkdir(parents=True)
+        picture.save(here / "pictures" / str(label) / "0.png")
+    how = ("--data", "pictures", "--saved-as", "jpeg85", "--corrupted-size", "224")
+    main(["corrupt", *how, "--output-dir", "c", "--corruptions", "fog"])
+    clean = torch.stack([_imagenet_c(picture) for picture in pictures])
+    expected = corrupt(clean, "fog", 2, saved_as="jpeg85")
+    assert torch.equal(open_corrupted("c").load("fog", 2)[0], (255 * expected).round().byte())
+    stored = ("--data", "pictures", "--corruptions-from", "c")
+    for options in (how, stored):
+        main(["evaluate", "b", *options, "--scores", "corruption/fog", "--output-dir", options[3]])
+    found = [ModelScores.load(here / place / "b.json") for place in ("jpeg85", "c")]
+    first, second = (record.scores["corruption/fog"] for record in found)
+    assert first.values == second.values
+    assert first.settings["saved_as"] == second.settings["saved_as"] == "jpeg85"
+    with pytest.raises(SystemExit, match="Leave out --corrupted-size"):
+        main(["evaluate", "b", *stored, "--corrupted-size", "224", "--output-dir", "d"])
+
+
+def test_profile_saves_the_images_first(here):
+    how = ("--data", "test.safetensors", "--saved-as", "jpeg85", "--images", "4")
+    main(["profile", "b", *how, "--image-size", "6", "--heat-map", "--heat-map-norm", "1"])
+    of_images, of_model = json.loads((here / "profiles" / "profile.json").read_text())
+    assert of_images["saved_as"] == of_model["saved_as"] == "jpeg85"
+    pixels = load_images("test.safetensors", count=4, image_size=6).pixels
+    expected = image_profile([saved(pixels.float(), "jpeg85") / 255])
+    assert of_images["log_b_low"] == expected.log_b_low_by_quadrant()
+    (found,) = heat_maps.load(here / "profiles" / heat_maps.FILE)
+    assert found.conditions.endswith("saved as jpeg85")
 
 
 def test_evaluate_leaves_the_files_of_a_run_alone(here, capsys):
@@ -257,11 +308,9 @@ def test_a_panel_is_of_the_first_image_at_the_point_that_its_spectrum_is_of(here
     assert labelled == [16, 1]
     image = load_images("test.safetensors", count=1).pixels / 255
     model = load_model("b").model
-    label, attack = model(image).argmax(1), PGD(8 / 255, step_size=2 / 255)
-    batch = [(image, label)]
-    with seeded(0, torch.device("cpu")):
-        (expected,) = input_gradients(model, batch, point=mixed_points(model, attack))
-    (clean,) = input_gradients(model, batch)
+    label, attack = model(image).argmax(1), PGDAttack(8 / 255, steps=10, restarts=1)
+    (expected,) = input_gradients(model, [(attack.run(model, image, label).images, label)])
+    (clean,) = input_gradients(model, [(image, label)])
     (panel,) = panels
     assert torch.equal(panel.gradient, expected[0])
     assert not torch.equal(panel.gradient, clean[0])

@@ -3,7 +3,8 @@
 import re
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from types import CodeType
 
@@ -16,6 +17,7 @@ _BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _SNIPPET = re.compile(r"^--8<--\n(?P<path>.+)\n--8<--$", re.MULTILINE)
+_FRACTION = re.compile(r"\d+\\\.\d+")  # in an escaped pattern
 _PROMISE = re.compile(r'title="(?P<verb>raises|warns) (?P<name>\w+)"')
 
 
@@ -28,6 +30,8 @@ class Block:
     language: str
     code: str
     promise: tuple[str, str] | None
+    printed: str | None = None
+    """What the page shows that a Python block prints: the text block behind it."""
 
     def programs(self) -> list[CodeType]:
         """What there is to run: the code, or the two versions of a diff."""
@@ -37,8 +41,35 @@ class Block:
 
 
 def runnable_blocks(page: Path) -> list[Block]:
-    """The Python blocks and the diffs of a page, in order."""
-    return [block for block in blocks(page) if block.language in ("python", "diff")]
+    """The Python blocks, diffs and commands (console) of a page, in order."""
+    found = [*blocks(page), None]
+    return [
+        replace(block, printed=after.code) if after and after.language == "text" else block
+        for block, after in pairwise(found)
+        if block and block.language in ("python", "diff", "console")
+    ]
+
+
+def commands(block: Block) -> list[tuple[str, str]]:
+    """The commands of a console block, each with the output that it shows."""
+    parts = re.split(r"^\$ ", block.code.replace("\\\n", ""), flags=re.MULTILINE)
+    return [(command, output) for command, _, output in (p.partition("\n") for p in parts[1:])]
+
+
+def is_shown(output: str, shown: str) -> bool:
+    """Whether a page may show an output as `shown`.
+
+    ... stands for anything. Spaces and rules have any length. Decimal fractions, which differ from
+    one processor to another, may differ by a quarter.
+    """
+    pattern = re.escape(re.sub(r"[━─]+", "─", " ".join(shown.split())))
+    pattern = pattern.replace(r"\.\.\.", ".*?").replace(r"\ ", r"\s*").replace("─", "[━─]+")
+    found = re.search(_FRACTION.sub(r"(\\d+\\.\\d+)", pattern), output, re.DOTALL)
+    told = [float(number) for number in re.findall(r"\d+\.\d+", shown)]
+    return found is not None and all(
+        abs(float(now) - then) <= 0.25 * then
+        for now, then in zip(found.groups(), told, strict=True)
+    )
 
 
 def blocks(page: Path) -> Iterator[Block]:

@@ -28,3 +28,13 @@ def test_the_readme_has_the_table() -> None:
     head = [name.replace("\n", " ") for name in HEAD[:-1]]  # seconds are of one machine
     table = markdown_table(head, (Model(**model).row()[:-1] for model in FOUND["models"]))
     assert table in (ROOT / "README.md").read_text(), f"README.md needs:\n{table}"
+
+
+def test_the_readme_tells_the_effect() -> None:
+    """Accuracy without a penalty, and with FourierSensitivity for high frequencies."""
+    found = {model["method"]: model["accuracies"] for model in FOUND["models"]}
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    for images in found["standard"]:
+        if images != "PGD":
+            then, now = (100 * found[method][images] for method in ("standard", "fourier-high"))
+            assert f"from {then:.1f} to {now:.1f} %" in readme

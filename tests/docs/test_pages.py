@@ -1,18 +1,36 @@
-"""Every Python block of README and docs runs, each page in a namespace of its own.
+"""Every example of README and docs runs, each page in a namespace and an empty folder of its own.
 
-The README's blocks find the names of docs/snippets/setup.py; pages in docs/ show that file. What a
+Commands of console blocks, and Python blocks before a text block, print what the page shows. The
+README's blocks find the names of docs/snippets/setup.py; pages in docs/ show that file. What a
 diff adds must train otherwise: penalties that are computed, or images that are mixed.
 """
 
-from contextlib import AbstractContextManager, nullcontext
+import runpy
+import shlex
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from freqreg import errors
 from freqreg._step.plan import Step, Term
-from tests.docs.blocks import PAGES, ROOT, SETUP, Block, diff_versions, runnable_blocks
+from freqreg.cli import main
+from tests.docs.blocks import (
+    PAGES,
+    ROOT,
+    SETUP,
+    Block,
+    commands,
+    diff_versions,
+    is_shown,
+    runnable_blocks,
+)
 
 RUNNABLE = [page for page in PAGES if runnable_blocks(page)]
 
@@ -47,16 +65,44 @@ def uses(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return used
 
 
+def call(command: str) -> None:
+    """A command as from a clone's folder, but in this process."""
+    program, *arguments = shlex.split(command)
+    if program == "freqreg":
+        main(arguments)
+        return
+    assert program == "python"
+    with patch.object(sys, "argv", arguments):
+        runpy.run_path(str(ROOT / arguments[0]), run_name="__main__")
+
+
+def printed_by(action: Callable[[], object]) -> str:
+    with redirect_stdout(StringIO()) as output:
+        action()
+    return output.getvalue()
+
+
+def assert_shown(output: str, shown: str, where: str) -> None:
+    assert is_shown(output, shown), f"{where} shows\n{shown}\nand prints\n{output}"
+
+
 def run(block: Block, namespace: dict[str, Any], uses: set[str]) -> None:
+    where = f"{block.page}:{block.line}"
+    if block.language == "console":
+        for command, shown in commands(block):
+            assert_shown(printed_by(partial(call, command)), shown, where)
+        return
     used: list[set[str]] = []
     for program in block.programs():
         uses.clear()
         with kept(block.promise):
-            exec(program, namespace)
+            output = printed_by(partial(exec, program, namespace))
         used.append(set(uses))
+        if block.printed is not None:
+            assert_shown(output, block.printed, where)
     if block.language == "diff":
         before, after = used
-        assert before < after, f"{block.page}:{block.line} uses {before} before, {after} after"
+        assert before < after, f"{where} uses {before} before, {after} after"
 
 
 @pytest.mark.usefixtures("unchecked_shapes")
@@ -89,6 +135,36 @@ def test_a_broken_promise_is_noticed(tmp_path: Path) -> None:
     page.write_text('```python title="raises InputError"\nx = 1\n```\n')
     (block,) = runnable_blocks(page)
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        run(block, {}, set())
+
+
+@pytest.mark.parametrize(
+    ("shown", "same"),
+    [
+        ("a  1.5 of 3", True),
+        ("a 1.3 of 3", True),
+        ("a 1.0 of 3", False),
+        ("a 1.5 of 4", False),
+        ("... of 3", True),
+        ("b 1.5 of 3", False),
+    ],
+)
+def test_outputs_are_compared(shown: str, same: bool) -> None:
+    assert is_shown("┏━━━┓\na 1.5   of 3\n", shown) == same
+
+
+def test_commands_are_told_from_their_output(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```console\n$ freqreg check \\\n    x\nyes\n$ python y\n```\n")
+    (block,) = runnable_blocks(page)
+    assert commands(block) == [("freqreg check     x", "yes\n"), ("python y", "")]
+
+
+def test_an_output_that_is_not_the_shown_one_is_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```python\nprint(2.5)\n```\n\n```text\n1.5\n```\n")
+    (block,) = runnable_blocks(page)
+    with pytest.raises(AssertionError, match=r"prints\n\s*2\.5"):
         run(block, {}, set())
 
 

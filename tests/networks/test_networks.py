@@ -7,7 +7,7 @@ from jaxtyping import TypeCheckError
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from freqreg.networks import OneConvNet, PreActResNet18
+from freqreg.networks import Enlarged, OneConvNet, PreActResNet18
 
 
 def written_out_preact_resnet18(weights: dict[str, Tensor], x: Tensor) -> Tensor:
@@ -100,3 +100,17 @@ def test_one_conv_net_is_conv_relu_linear():
 def test_wrong_shape_is_refused(model: nn.Module):
     with pytest.raises(TypeCheckError):
         model(torch.rand(3, 32, 32))
+
+
+def test_an_enlarged_network_sees_normalised_large_images_and_has_gradients_of_small_ones():
+    model = Enlarged("resnet18", 48, 3, in_chans=3).eval()
+    x = torch.rand(2, 3, 16, 16, requires_grad=True)
+    mean, std = (
+        torch.tensor(model.network.pretrained_cfg[name])[:, None, None] for name in ("mean", "std")
+    )
+    large = F.interpolate((x - mean) / std, scale_factor=3, mode="bilinear", align_corners=False)
+    logits = model(x)
+    assert_close(logits, model.network(large))
+    (gradient,) = torch.autograd.grad(logits[:, 0].sum(), x)
+    assert gradient.shape == x.shape
+    assert logits.shape == (2, 3)

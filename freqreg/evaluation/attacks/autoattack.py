@@ -9,17 +9,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
+import torch
+
 from freqreg._extras import extra
 from freqreg.errors import InputError
 from freqreg.evaluation.attacks.base import Attacked, AttackWarning, LinfAttack
 from freqreg.evaluation.attacks.isolation import untouched
 from freqreg.evaluation.inputs.examples import Classifier, Examples, unit_range
 from freqreg.evaluation.inputs.progress import progress_bar
+from freqreg.evaluation.metrics.accuracy import logits_of
+from freqreg.evaluation.processes import Share, exchanged
 
 
 @dataclass(frozen=True)
 class SquareAttack(LinfAttack):
     """Square: random search with 5,000 queries, which needs no gradient; as in AutoAttack.
+
+    Several processes share out whole batches, since what is drawn depends on them.
 
     References: Andriushchenko et al., ECCV 2020, arXiv:1912.00049.
 
@@ -32,19 +38,39 @@ class SquareAttack(LinfAttack):
     def attacked(
         self, model: Classifier, examples: Examples, *, seed: int, batch_size: int
     ) -> Attacked:
-        """Attack checked examples."""
-        adversary = require_package().AutoAttack(
+        """Attack checked examples, by one of the package's attacks after the other."""
+        package = require_package()
+        adversary = package.AutoAttack(
             model, norm="Linf", eps=self.eps, seed=seed, device=examples.device, **self._parts
         )
         for targeted in (adversary.apgd_targeted, adversary.fab):
             targeted.n_target_classes = min(targeted.n_target_classes, examples.classes - 1)
         images = unit_range(examples.images)
-        labels = examples.labels.to(images.device)
+        labels, perturbed = examples.labels.to(images.device), images.clone()
         with untouched(model), _reported(adversary, len(examples)):
-            perturbed, predicted = adversary.run_standard_evaluation(
-                images, labels, batch_size=batch_size
-            )
-        return Attacked(perturbed, (predicted == labels).cpu())
+            logits = logits_of(model, images, labels, batch_size=batch_size)
+            correct = logits.argmax(1).to(labels.device) == labels
+            left = {"clean": correct.double().mean().item()}
+            for attack in list(adversary.attacks_to_run):
+                batches = correct.nonzero().flatten().split(batch_size)
+                if not correct.any():
+                    break
+                rows = torch.cat([batches[n] for n in Share.of(len(batches)).rows])
+                adversary.attacks_to_run = [attack]
+                found, predicted = adversary.run_standard_evaluation(
+                    images[rows], labels[rows], batch_size=batch_size
+                )
+                wrong = predicted != labels[rows]
+                for broken, by in exchanged((rows[wrong].cpu(), found[wrong].cpu())):
+                    there = broken.to(images.device)
+                    perturbed[there], correct[there] = by.to(images.device), False
+                left[attack] = correct.double().mean().item()
+            package.checks.check_square_sr(left, logger=adversary.logger)
+        return Attacked(perturbed, correct.cpu())
+
+    def share(self, count: int) -> Share:
+        """All images: each attack shares out the batches that it forms of those still right."""
+        return Share(count)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What an attack is: it perturbs images so that a classifier errs."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,11 @@ from freqreg.evaluation.inputs.examples import (
     Labels,
     device_of,
 )
+from freqreg.evaluation.processes import Share
 from freqreg.pixels import UNIT_PIXELS
+
+VALUES_AT_ONCE = 2**28
+"""Of the images that an attack in parts holds as floats: a gigabyte."""
 
 
 class AttackWarning(UserWarning):
@@ -80,6 +85,30 @@ class Attack(ABC):
         self, model: Classifier, examples: Examples, *, seed: int, batch_size: int
     ) -> Attacked:
         """Attack checked examples: what `run` does within its care."""
+
+    def share(self, count: int) -> Share:
+        """Which of so many images this process attacks."""
+        return Share.of(count)
+
+    def in_parts(
+        self,
+        model: Classifier,
+        images: Images,
+        labels: Labels,
+        *,
+        seed: int,
+        index: Int64[Tensor, " images"] | None,
+        batch_size: int,
+    ) -> Iterator[tuple[Attacked, Labels]]:
+        """Attack this process's share; no more than `VALUES_AT_ONCE` are in memory as floats."""
+        batches = max(1, VALUES_AT_ONCE // (images.shape[1:].numel() * batch_size))
+        for rows in self.share(len(images)).rows.split(batches * batch_size):
+            places = rows if index is None else index[rows]
+            own = labels[rows]
+            yield (
+                self.run(model, images[rows], own, seed=seed, index=places, batch_size=batch_size),
+                own,
+            )
 
 
 @dataclass(frozen=True)

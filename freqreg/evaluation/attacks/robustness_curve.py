@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Int64
 from torch import Tensor
 
@@ -50,15 +51,16 @@ def robustness_curve(
     References: Athalye, Carlini & Wagner, ICML 2018, arXiv:1802.00420, section 3.1.
     """
     points: list[CurvePoint] = []
+    share = attack.share(len(images))
     for eps in RADII:
-        perturbed = images
         if eps > 0:
-            at_eps = replace(attack, eps=eps)
-            attacked = at_eps.run(
+            parts = replace(attack, eps=eps).in_parts(
                 model, images, labels, seed=seed, index=index, batch_size=batch_size
             )
-            perturbed = attacked.images
-        logits = logits_of(model, perturbed, labels, batch_size=batch_size)
+            found = (logits_of(model, p.images, y, batch_size=batch_size) for p, y in parts)
+            logits = share.gathered(torch.cat([*found]))
+        else:
+            logits = logits_of(model, images, labels, batch_size=batch_size, share=share)
         right = labels.to(logits.device).long()
         accuracy = share_right(logits, right)
         points.append(CurvePoint(eps, accuracy, mean_cross_entropy(logits, right)))

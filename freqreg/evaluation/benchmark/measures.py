@@ -1,38 +1,55 @@
 """How scores are measured. Each function takes a task and settings, and returns numbers by name."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from freqreg.evaluation.attacks.base import Attack, Attacked
+from freqreg.evaluation.attacks.base import Attack
 from freqreg.evaluation.attacks.pgd import PGDAttack
 from freqreg.evaluation.attacks.robustness_curve import robustness_curve
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.benchmark.task import EvaluationTask, Measure
 from freqreg.evaluation.corruptions.corruption import corrupt
 from freqreg.evaluation.corruptions.names import SEVERITIES
+from freqreg.evaluation.inputs.examples import Pixels
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.metrics.accuracy import (
-    accuracy,
     accuracy_over,
     logits_of,
+    predictions,
     require_answers,
     share_right,
 )
 from freqreg.evaluation.metrics.calibration import expected_calibration_error, mean_cross_entropy
 from freqreg.evaluation.metrics.filtered_noise import band_noise, sign_noise
 from freqreg.evaluation.metrics.frequency_profile import FrequencyProfile, gradient_profile
+from freqreg.evaluation.processes import Share
 from freqreg.evaluation.results.records import Values
+
+
+class MixedPrecision(nn.Module):
+    """A classifier under bfloat16 autocast; its logits come as float32."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Pixels) -> Float[Tensor, "batch classes"]:
+        """Logits of images in [0, 1]."""
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return self.model(x).float()
 
 
 def clean(task: EvaluationTask, settings: EvaluationSettings) -> Values:
     """Accuracy, mean cross-entropy and expected calibration error of clean images."""
-    test = task.test
-    logits = logits_of(task.model, test.pixels, test.labels, batch_size=settings.batch_size)
+    test, share = task.test, Share.of(len(task.test))
+    model, size = _natural(task.model, settings), settings.batch_size
+    logits = logits_of(model, test.pixels, test.labels, batch_size=size, share=share)
     require_answers(logits)
     labels = test.labels.to(logits.device)
     return {
@@ -44,13 +61,14 @@ def clean(task: EvaluationTask, settings: EvaluationSettings) -> Values:
 
 def noise(task: EvaluationTask, settings: EvaluationSettings) -> Values:
     """Accuracy under noise of low and high frequencies, and under random signs times ε."""
+    model = _natural(task.model, settings)
     noises = {
         "low": partial(band_noise, band="low", rms=settings.noise_rms),
         "high": partial(band_noise, band="high", rms=settings.noise_rms),
         "sign": partial(sign_noise, eps=settings.eps),
     }
     return {
-        part: _accuracy_under(task.model, noise, task.test, settings, f"{part} noise")
+        part: _accuracy_under(model, noise, task.test, settings, f"{part} noise")
         for part, noise in noises.items()
     }
 
@@ -74,13 +92,14 @@ def corruption(name: str, *, recalibrated: bool = False) -> Measure:
     """
 
     def score(task: EvaluationTask, settings: EvaluationSettings) -> Values:
-        model = task.recalibrated_model if recalibrated else task.model
+        model = _natural(task.recalibrated_model if recalibrated else task.model, settings)
         count, accuracies = settings.corrupted_images, {}
         test = task.test.first(count)
         for severity in SEVERITIES:
             label = f"{name} {severity}"
             if task.corrupted is None:
-                change = partial(corrupt, name=name, severity=severity)
+                saved_as = settings.saved_as
+                change = partial(corrupt, name=name, severity=severity, saved_as=saved_as)
                 found = _accuracy_under(model, change, test, settings, label)
             else:
                 batches = task.corrupted.batches(name, severity, settings.batch_size, count)
@@ -103,7 +122,7 @@ def under(
 
     def score(task: EvaluationTask, settings: EvaluationSettings) -> Values:
         test = task.test.first(getattr(settings, images))
-        return _values(_attacked(task.model, attack(settings), test, settings))
+        return _attacked(task.model, attack(settings), test, settings)
 
     return score
 
@@ -118,10 +137,8 @@ def transfer(task: EvaluationTask, settings: EvaluationSettings) -> Values:
     """Accuracy on the images that PGD with one restart made against another model."""
     assert task.transfer_source is not None  # a condition of this score
     test = task.test.first(settings.attacked_images)
-    attacked = _attacked(task.transfer_source, pgd(settings, restarts=1), test, settings)
-    size = settings.batch_size
-    parts = {f"{part} of the source": value for part, value in _values(attacked).items()}
-    return {"accuracy": accuracy(task.model, attacked.images, test.labels, batch_size=size)} | parts
+    attack = pgd(settings, restarts=1)
+    return _attacked(task.transfer_source, attack, test, settings, tried_on=task.model)
 
 
 def curve(task: EvaluationTask, settings: EvaluationSettings) -> Values:
@@ -140,23 +157,35 @@ def curve(task: EvaluationTask, settings: EvaluationSettings) -> Values:
     return accuracies | {f"loss at {point.eps:.6f}": point.loss for point in points}
 
 
+def _natural(model: nn.Module, settings: EvaluationSettings) -> nn.Module:
+    return MixedPrecision(model).eval() if settings.amp else model
+
+
 def _attacked(
-    model: nn.Module, attack: Attack, test: LabelledImages, settings: EvaluationSettings
-) -> Attacked:
-    return attack.run(
-        model,
-        test.pixels,
-        test.labels,
-        seed=settings.seed,
-        index=test.index,
-        batch_size=settings.batch_size,
-    )
-
-
-def _values(attacked: Attacked) -> Values:
-    zero = attacked.zero_gradient
-    parts = {} if zero is None else {"zero gradient": zero.double().mean().item()}
-    return {"accuracy": attacked.accuracy} | parts
+    model: nn.Module,
+    attack: Attack,
+    test: LabelledImages,
+    settings: EvaluationSettings,
+    *,
+    tried_on: nn.Module | None = None,
+) -> Values:
+    """Accuracy under an attack; of another model too, which is shown the same images."""
+    found: dict[str, list[Tensor]] = {}
+    size = settings.batch_size
+    for attacked, labels in attack.in_parts(
+        model, test.pixels, test.labels, seed=settings.seed, index=test.index, batch_size=size
+    ):
+        parts = {"accuracy": attacked.correct}
+        if attacked.zero_gradient is not None:
+            parts["zero gradient"] = attacked.zero_gradient
+        if tried_on is not None:
+            predicted = predictions(logits_of(tried_on, attacked.images, labels, batch_size=size))
+            of_source = {f"{part} of the source": values for part, values in parts.items()}
+            parts = {"accuracy": predicted.cpu() == labels.cpu()} | of_source
+        for part, values in parts.items():
+            found.setdefault(part, []).append(values)
+    whole = {p: attack.share(len(test)).gathered(torch.cat(some)) for p, some in found.items()}
+    return {part: values.double().mean().item() for part, values in whole.items()}
 
 
 def _accuracy_under(
@@ -166,18 +195,16 @@ def _accuracy_under(
     settings: EvaluationSettings,
     label: str,
 ) -> float:
+    rows = Share.of(len(test)).rows
     changed = (
         (change(some.pixels, seed=settings.seed, index=some.index), some.labels)
-        for some in _batches(test, settings.batch_size)
+        for some in test.batches(settings.batch_size, rows)
     )
     return accuracy_over(model, changed, total=len(test), label=label)
 
 
 def _gradients(task: EvaluationTask, settings: EvaluationSettings) -> FrequencyProfile:
     profiled = task.test.first(settings.profiled_images)
-    batches = ((some.pixels, some.labels) for some in _batches(profiled, settings.batch_size))
-    return gradient_profile(task.model, batches)
-
-
-def _batches(test: LabelledImages, size: int) -> Iterator[LabelledImages]:
-    return map(test.select, torch.arange(len(test)).split(size))
+    share = Share.of(len(profiled))
+    some = profiled.batches(settings.batch_size, share.rows)
+    return gradient_profile(task.model, ((b.pixels, b.labels) for b in some), share=share)

@@ -47,9 +47,10 @@ class Score:
         return {name: getattr(settings, name) for name in self.depends}
 
     def conditions(self, task: EvaluationTask, settings: EvaluationSettings) -> dict[str, Any]:
-        """The same, and digests of what else the score depends on."""
+        """The same, amp where it is on, and digests of what else the score depends on."""
         known = {name: of(task, settings) for name, of in self.digests.items()}
-        return self.settings(settings) | known
+        used = self.settings(settings) | known
+        return {name: value for name, value in used.items() if name != "amp" or value}
 
 
 def _require_transfer(task: EvaluationTask) -> None:
@@ -97,10 +98,10 @@ def _corrupted_data(name: str, task: EvaluationTask, settings: EvaluationSetting
 
 _ATTACK = ("eps", "seed", "attacked_images")
 _PGD = (*_ATTACK, "attack_steps", "attack_restarts")
-_CORRUPTION = ("seed", "corrupted_images", "corruptions_from")
+_CORRUPTION = ("seed", "corrupted_images", "corruptions_from", "saved_as", "amp")
 
 SCORES: dict[str, Score] = {
-    "clean": Score(measures.clean),
+    "clean": Score(measures.clean, ("amp",)),
     "fgsm": Score(under(lambda s: FGSMAttack(s.eps), "fgsm_images"), ("eps", "fgsm_images")),
     "pgd": Score(under(pgd), _PGD),
     "pgd-max-loss": Score(under(partial(pgd, select="max-loss")), _PGD),
@@ -121,7 +122,7 @@ SCORES: dict[str, Score] = {
         {"transfer_weights": lambda task, _: task.transfer_weights},
         _require_transfer,
     ),
-    "noise": Score(measures.noise, ("eps", "seed", "noise_rms")),
+    "noise": Score(measures.noise, ("eps", "seed", "noise_rms", "amp")),
     "curve": Score(measures.curve, ("seed", "curve_images", "curve_steps")),
     "log_b_low": Score(measures.log_b_low, ("profiled_images",)),
     "fourier_sensitivity": Score(measures.fourier_sensitivity, ("profiled_images",)),

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from freqreg._settings import require_count, require_positive
+from freqreg._settings import require_choice, require_count, require_positive
+from freqreg.evaluation.corruptions.names import MADE_HERE, SavedAs
 
 Preset = Literal["paper", "mini", "smoke"]
 
@@ -29,7 +30,9 @@ class EvaluationSettings:
         corrupted_images: images of each corruption and severity, wherever they come from.
         recalibration_images: train images behind recalibrated batch norm statistics.
         corruptions_from: where corrupted images come from: made here, or a folder or repository.
+        saved_as: what they went through before the model sees them, as `corrupt` takes it.
         transfer_from: the model whose adversarial images "transfer" takes.
+        amp: natural scores (clean, noise, corruptions) in bfloat16, where autocast takes it.
     """
 
     eps: float = 8 / 255
@@ -45,11 +48,14 @@ class EvaluationSettings:
     profiled_images: int | None = 1000
     corrupted_images: int | None = None
     recalibration_images: int | None = 10_000
-    corruptions_from: str = "made here"
+    corruptions_from: str = MADE_HERE
+    saved_as: SavedAs = None
     transfer_from: str | None = None
+    amp: bool = False
 
     def __post_init__(self) -> None:
         require_positive(eps=self.eps, noise_rms=self.noise_rms)
+        require_choice(SavedAs, saved_as=self.saved_as)
         counts = {name: v for name, v in vars(self).items() if name.endswith(_COUNTS)}
         require_count(**{name: count for name, count in counts.items() if count is not None})
 

@@ -10,6 +10,7 @@ from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.corruptions.of_test_set import CorruptedTestSet
 from freqreg.evaluation.inputs.examples import BATCH_SIZE
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
+from freqreg.evaluation.inputs.streaming import read
 from freqreg.evaluation.metrics.recalibration import recalibrated
 from freqreg.evaluation.results.digests import digest, digest_of_model
 from freqreg.evaluation.results.records import Values
@@ -38,7 +39,8 @@ class EvaluationTask:
     @cached_property
     def train_data(self) -> str | None:
         """Digest of the train images, by which scores tell whether they were measured with them."""
-        return None if self.train_images is None else digest((self.train_images.pixels,))
+        images = self.train_images
+        return None if images is None else digest(read(images.pixels, BATCH_SIZE))
 
     @cached_property
     def transfer_weights(self) -> str | None:

@@ -1,23 +1,28 @@
 """Corrupted images of a test set, wherever they come from."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Int64, Integer, UInt8
 from torch import Tensor
 
 from freqreg._settings import require_count
 from freqreg.errors import InputError
 from freqreg.evaluation.corruptions.corruption import as_bytes, corrupt, require_corruption
+from freqreg.evaluation.corruptions.names import MADE_HERE, SavedAs
 from freqreg.evaluation.inputs.decoding import decoded
 from freqreg.evaluation.inputs.examples import BATCH_SIZE, Images
 from freqreg.evaluation.inputs.labelled_images import first_rows
 from freqreg.evaluation.inputs.sources.base import ImagesError, LazySource
+from freqreg.evaluation.inputs.streaming import read
 
 CorruptedDataError = ImagesError
 """Corrupted images are missing, cut off, of another layout or of another test set."""
@@ -35,6 +40,11 @@ class CorruptedData(ABC):
     @abstractmethod
     def source(self) -> str:
         """What it was opened by."""
+
+    @property
+    def saved_as(self) -> SavedAs:
+        """What the images went through before they are seen, as far as that is known."""
+        return None
 
     @abstractmethod
     def find(self, name: str, severity: int) -> LazySource:
@@ -100,12 +110,14 @@ class CorruptedOnTheFly(CorruptedData):
         seed: of the corruptions.
         index: the images' places in their data set, which random numbers are keyed by; None:
             0, 1, 2, ...
+        saved_as: as `corrupt` takes it.
     """
 
     images: Images
     labels: Integer[Tensor, " images"]
     seed: int = 0
     index: Int64[Tensor, " images"] | None = None
+    saved_as: SavedAs = None  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __post_init__(self) -> None:
         if self.labels.shape != self.images.shape[:1]:
@@ -116,23 +128,37 @@ class CorruptedOnTheFly(CorruptedData):
 
     @property
     def source(self) -> str:
-        """They come from nowhere else."""
-        return "made here"
+        """They come from nowhere else; their size may be another than the model is shown."""
+        return f"{MADE_HERE}, {self.images.shape[-2]} x {self.images.shape[-1]}"
+
+    @cached_property
+    def origin(self) -> dict[str, Any]:
+        """What they are made from: the same for the same corrupted images."""
+        digest = hashlib.sha256()
+        for images in read(as_bytes(self.images), BATCH_SIZE):
+            digest.update(rearrange(images, "b c h w -> b h w c").cpu().numpy().tobytes())
+        digest.update(self.labels.long().cpu().numpy().tobytes())
+        if self.index is not None and not torch.equal(self.index, torch.arange(len(self.index))):
+            digest.update(self.index.numpy().tobytes())
+        saved = {} if self.saved_as is None else {"saved_as": self.saved_as}
+        found = {"seed": self.seed, "images": len(self.images), "sha256": digest.hexdigest()}
+        return found | saved
 
     def find(self, name: str, severity: int) -> LazySource:
         """They are made as they are read."""
 
-        def read(rows: Sequence[int]) -> Iterator[tuple[str, np.ndarray]]:
+        def made(rows: Sequence[int]) -> Iterator[tuple[str, np.ndarray]]:
             some = torch.as_tensor(rows)
             index = some if self.index is None else self.index[some]
-            made = corrupt(self.images[some], name, severity, seed=self.seed, index=index)
-            pixels = as_bytes(made).movedim(1, -1).cpu().numpy()
+            as_asked = partial(corrupt, seed=self.seed, saved_as=self.saved_as)
+            corrupted = as_asked(self.images[some], name, severity, index=index)
+            pixels = as_bytes(corrupted).movedim(1, -1).cpu().numpy()
             return (
                 (f"{name} {severity}, row {n}", image)
                 for n, image in zip(rows, pixels, strict=True)
             )
 
-        return LazySource(self.source, self.labels.long().cpu(), None, read)
+        return LazySource(self.source, self.labels.long().cpu(), None, made)
 
 
 def pixels_at(

@@ -7,9 +7,11 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from freqreg._settings import require_choice
 from freqreg.errors import InputError, SettingError
 from freqreg.evaluation.corruptions import blur, digital, noise, weather
-from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, SEVERITIES
+from freqreg.evaluation.corruptions.linear_maps import Levels
+from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, SEVERITIES, SavedAs
 from freqreg.evaluation.corruptions.randomness import CounterRNG
 from freqreg.evaluation.corruptions.severities import constants
 from freqreg.evaluation.inputs.examples import Images, Pixels, require_pixels, unit_range
@@ -19,6 +21,8 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     name: getattr(_MODULES[group], name) for group, names in GROUPS.items() for name in names
 }
 _LEAST_SIDE = 16
+JPEG_QUALITY = 85
+"""Of `SavedAs`."""
 _VALUES_AT_ONCE = {"cpu": 2**18}
 _VALUES_AT_ONCE_ELSEWHERE = 2**25
 """As many as stay in the cache, or in the memory of an accelerator."""
@@ -32,6 +36,7 @@ def corrupt(
     *,
     seed: int = 0,
     index: Int64[Tensor, " batch"] | None = None,
+    saved_as: SavedAs = None,
 ) -> Pixels:
     """Images under one of CIFAR-10-C's 19 corruptions, as floats in [0, 1].
 
@@ -50,15 +55,18 @@ def corrupt(
         severity: 1 (mild) to 5.
         seed: another seed, other random numbers.
         index: each image's place in its data set; 0 to batch - 1 where omitted.
+        saved_as: "jpeg85" saves each result as JPEG of quality 85 and reads it again, as the
+            released files of ImageNet-C and Tiny ImageNet-C were; those of CIFAR-10-C were not.
 
     Raises:
         InputError: images of another shape or range, with NaN, or an index of another length.
-        SettingError: an unknown name or severity.
+        SettingError: an unknown name, severity or way to save.
 
     References: Hendrycks & Dietterich, ICLR 2019, arXiv:1903.12261.
     """
     require_corruption(name, severity)
     require_corruptible(images)
+    require_choice(SavedAs, saved_as=saved_as)
     index = torch.arange(len(images)) if index is None else index
     if index.shape != images.shape[:1]:
         raise InputError(
@@ -72,8 +80,16 @@ def corrupt(
     for part, places in zip(images.split(at_once), index.split(at_once), strict=True):
         random = CounterRNG(f"{seed}/{name}/{severity}", places.to(images.device))
         levels = _FUNCTIONS[name](as_bytes(part).float(), random, *settings)
-        corrupted.append(levels.clamp(0, 255).floor().float() / 255)
+        corrupted.append(saved(levels.clamp(0, 255).floor().float(), saved_as) / 255)
     return torch.cat(corrupted).to(unit_range(images[:1]).dtype)
+
+
+def saved(levels: Levels, saved_as: SavedAs) -> Levels:
+    """RGB levels of 0 to 255 as they are read again once they were saved.
+
+    Pillow's `optimize=True`, which the releases have, shortens a file and changes no pixel.
+    """
+    return levels if saved_as is None else digital.through_jpeg(levels, JPEG_QUALITY)
 
 
 def require_corruption(name: str, severity: int) -> None:

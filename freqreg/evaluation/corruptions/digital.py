@@ -57,14 +57,19 @@ def pixelate(levels: Levels, random: CounterRNG, share: float) -> Levels:
     return gathered(small, places.expand(len(levels), -1, -1))
 
 
-def jpeg_compression(levels: Levels, random: CounterRNG, quality: int) -> Levels:
+def jpeg_compression(levels: Levels, random: CounterRNG, quality: float) -> Levels:
+    """Saved as JPEG."""
+    return through_jpeg(levels, int(quality))
+
+
+def through_jpeg(levels: Levels, quality: int) -> Levels:
     """Through Pillow's JPEG codec (chroma halved along both axes), image by image on the CPU."""
     height, width = levels.shape[-2:]
     stacked = rearrange(levels.to(torch.uint8).cpu(), "b c h w -> (b h) w c").contiguous()
     column = Image.fromarray(stacked.numpy())
     for top in range(0, column.height, height):
         place, encoded = (0, top, width, top + height), BytesIO()
-        column.crop(place).save(encoded, "JPEG", quality=int(quality))
+        column.crop(place).save(encoded, "JPEG", quality=quality)
         column.paste(Image.open(encoded, formats=["JPEG"]), place)
     decoded = sent(torch.from_numpy(np.array(column)), levels.device)
     return rearrange(decoded, "(b h) w c -> b c h w", h=height).float()

@@ -1,4 +1,6 @@
-"""The 19 corruptions of CIFAR-10-C by its file names, and how they are grouped."""
+"""The 19 corruptions of CIFAR-10-C by its file names, how they are grouped, how they are saved."""
+
+from typing import Literal
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "noise": ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise"),
@@ -17,3 +19,10 @@ MAIN = tuple(name for names in GROUPS.values() for name in names[:-1])
 CORRUPTIONS = MAIN + EXTRA
 
 SEVERITIES = (1, 2, 3, 4, 5)
+
+MADE_HERE = "made here"
+"""The source of corrupted images that are nowhere stored."""
+
+SavedAs = Literal["jpeg85", None]
+"""What corrupted images went through before they are seen. "jpeg85": JPEG of quality 85, as the
+released files of ImageNet-C and Tiny ImageNet-C. None: nothing, as those of CIFAR-10-C."""

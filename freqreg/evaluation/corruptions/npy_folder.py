@@ -1,15 +1,17 @@
 """CIFAR-10-C's layout: labels.npy, and NAME.npy with the test set five times, by severity."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from freqreg.evaluation.corruptions.corrupted_data import CorruptedDataError, StoredCorruptions
-from freqreg.evaluation.corruptions.names import SEVERITIES
+from freqreg.evaluation.corruptions.names import SEVERITIES, SavedAs
 from freqreg.evaluation.inputs.sources.base import LazySource, held
 
-LABELS = "labels"
+LABELS, ORIGIN = "labels", "origin.json"
 
 
 class NpyFolder(StoredCorruptions):
@@ -17,6 +19,11 @@ class NpyFolder(StoredCorruptions):
 
     Files are mapped into memory, not read whole.
     """
+
+    @property
+    def saved_as(self) -> SavedAs:
+        """As `write_npy_folder` noted; the official ones were not."""
+        return read_origin(Path(self.place)).get("saved_as")
 
     def find(self, name: str, severity: int) -> LazySource:
         """A fifth of each file."""
@@ -29,6 +36,22 @@ class NpyFolder(StoredCorruptions):
             )
         some, own = (np.split(part, len(SEVERITIES))[severity - 1] for part in (images, labels))
         return held(f"{folder / name}.npy, severity {severity}", some, torch.from_numpy(own))
+
+
+def read_origin(folder: Path) -> dict[str, Any]:
+    """What `write_npy_folder` noted of a folder; nothing where others wrote it.
+
+    Raises:
+        CorruptedDataError: the note is cut off.
+    """
+    path = folder / ORIGIN
+    try:
+        return json.loads(path.read_text()) if path.exists() else {}
+    except ValueError as error:
+        raise CorruptedDataError(
+            f"{path} is no JSON ({error}), so it is not known what {folder} was written from. "
+            "Name another folder, or delete that one."
+        ) from error
 
 
 def _read_labels(folder: Path) -> np.ndarray:

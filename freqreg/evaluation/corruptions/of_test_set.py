@@ -13,14 +13,16 @@ from torch import Tensor
 from freqreg.evaluation.corruptions.corrupted_data import (
     CorruptedData,
     CorruptedDataError,
+    CorruptedOnTheFly,
     LabelledBatch,
-    pixels_at,
 )
 from freqreg.evaluation.corruptions.names import SEVERITIES
 from freqreg.evaluation.inputs.decoding import decoded
 from freqreg.evaluation.inputs.examples import BATCH_SIZE
 from freqreg.evaluation.inputs.labelled_images import LabelledImages, first_rows
 from freqreg.evaluation.inputs.sources.base import LazySource, numbered
+from freqreg.evaluation.inputs.transforms import IMAGENET_C, EvalTransform, PictureTransform
+from freqreg.evaluation.processes import Share
 
 Rows = Int64[Tensor, " rows"]
 
@@ -36,11 +38,14 @@ class CorruptedTestSet:
         data: where they come from.
         clean: the test set, its labels numbered as its source does.
         classes: the class of each clean image as the model numbers it.
+        transform: how the model is shown pictures, where known. Images of ImageNet-C's size, which
+            were cut out before they were corrupted, are resized as a whole to the model's.
     """
 
     data: CorruptedData
     clean: LabelledImages
     classes: Int64[Tensor, " images"]
+    transform: PictureTransform | None = None
     _digests: dict[tuple[str, int, int | None], str] = field(default_factory=dict)
 
     def require(self, name: str) -> None:
@@ -55,7 +60,8 @@ class CorruptedTestSet:
         own, needed = None, self.clean.pixels.shape[1:]
         for severity in SEVERITIES:
             found = self._find(name, severity)
-            own, shape = found.class_names, pixels_at(found, torch.tensor([0])).shape[1:]
+            first, own = found.fetched([0]), found.class_names
+            shape = decoded(first, [0], self._resize(first)).shape[1:]
             if shape != needed:
                 there, here = (" x ".join(map(str, size)) for size in (shape, needed))
                 raise CorruptedDataError(
@@ -76,12 +82,21 @@ class CorruptedTestSet:
     def batches(
         self, name: str, severity: int, batch_size: int, count: int | None
     ) -> Iterator[LabelledBatch]:
-        """The first `count` images under a corruption, and their classes as the model has them."""
+        """This process's of the first `count` images under a corruption, and their classes.
+
+        The classes are as the model has them. All images are read, for the digest.
+        """
+        start, share = 0, Share.of(min(count or len(self.clean), len(self.clean)))
         for found, classes in self._read(name, severity, batch_size, count):
-            yield decoded(found, range(len(classes))), classes
+            rows = share.rows[(share.rows >= start) & (share.rows < start + len(classes))] - start
+            start += len(classes)
+            if len(rows):
+                yield decoded(found, rows.tolist(), self._resize(found)), classes[rows]
 
     def digest(self, name: str, count: int | None) -> str:
         """What all severities are known by: by what was read last; else it is read now."""
+        if isinstance(self.data, CorruptedOnTheFly):
+            return hashlib.sha256(repr(self.data.origin).encode()).hexdigest()[:16]
         for severity in SEVERITIES:
             if (name, severity, count) not in self._digests:
                 deque(self._read(name, severity, BATCH_SIZE, count), maxlen=0)
@@ -101,6 +116,15 @@ class CorruptedTestSet:
                 known.update(bytes(content))
             yield fetched, their
         self._digests[name, severity, count] = known.hexdigest()
+
+    def _resize(self, found: LazySource) -> EvalTransform | None:
+        """What takes images of ImageNet-C's size to the model's own; None: they stay."""
+        known, (height, width) = self.transform, self.clean.pixels.shape[-2:]
+        size = (height, width)
+        if known is None or size != known.size or size == IMAGENET_C.size:
+            return None
+        whole = EvalTransform(size, interpolation=getattr(known, "interpolation", "bicubic"))
+        return whole if decoded(found, [0]).shape[-2:] == IMAGENET_C.size else None
 
     def _find(self, name: str, severity: int) -> LazySource:
         """The images, classes numbered by the test set's names; by position if all are others."""

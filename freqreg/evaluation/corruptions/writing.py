@@ -1,26 +1,29 @@
 """Writing a corrupted test set in CIFAR-10-C's layout."""
 
-import hashlib
 import json
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Int64, Integer
+from jaxtyping import Int64, Integer, UInt8
 from torch import Tensor
 
 from freqreg._files import atomic_write, write_text
-from freqreg.evaluation.corruptions.corrupted_data import CorruptedDataError, CorruptedOnTheFly
+from freqreg.evaluation.corruptions.corrupted_data import (
+    CorruptedDataError,
+    CorruptedOnTheFly,
+    pixels_at,
+)
 from freqreg.evaluation.corruptions.corruption import as_bytes, require_corruption
-from freqreg.evaluation.corruptions.names import CORRUPTIONS, SEVERITIES
-from freqreg.evaluation.corruptions.npy_folder import LABELS, read_images
-from freqreg.evaluation.inputs.examples import Images, require_pixels
+from freqreg.evaluation.corruptions.names import CORRUPTIONS, SEVERITIES, SavedAs
+from freqreg.evaluation.corruptions.npy_folder import LABELS, ORIGIN, read_images, read_origin
+from freqreg.evaluation.inputs.examples import BATCH_SIZE, Images, require_pixels
 from freqreg.evaluation.inputs.progress import progress_bar
-
-ORIGIN = "origin.json"
+from freqreg.evaluation.processes import Share, from_main, is_main
 
 
 def write_npy_folder(
@@ -31,6 +34,7 @@ def write_npy_folder(
     names: Sequence[str] = CORRUPTIONS,
     seed: int = 0,
     index: Int64[Tensor, " images"] | None = None,
+    saved_as: SavedAs = None,
 ) -> None:
     """Write NAME.npy for each corruption, labels.npy, and origin.json that says what they are of.
 
@@ -46,67 +50,70 @@ def write_npy_folder(
         seed: of the corruptions.
         index: the images' places in their data set, which random numbers are keyed by; None:
             0, 1, 2, ...
+        saved_as: as `corrupt` takes it.
 
     Raises:
-        CorruptedDataError: the folder was written from other images, labels or another seed.
+        CorruptedDataError: the folder was written from other images or labels, with another seed
+            or saved otherwise.
         InputError: the images or labels are not so.
         SettingError: an unknown name.
     """
     for name in names:
         require_corruption(name, SEVERITIES[0])
     require_pixels(images)
-    data = CorruptedOnTheFly(as_bytes(images), labels, seed, index)
-    folder.mkdir(parents=True, exist_ok=True)
-    _settle_origin(folder / ORIGIN, _origin(data))
-    # as uint8 where they fit, as CIFAR-10-C's are
-    kind = np.uint8 if labels.max() < 256 and labels.min() >= 0 else np.int64
-    with atomic_write(folder / f"{LABELS}.npy") as unfinished, unfinished.open("wb") as file:
-        np.save(file, np.tile(labels.cpu().numpy().astype(kind), len(SEVERITIES)))
+    data = CorruptedOnTheFly(as_bytes(images), labels, seed, index, saved_as)
+    from_main(lambda: _begin(folder, data))
     with progress_bar(len(names) * len(SEVERITIES) * len(images), "corrupting") as bar:
         for name in names:
             bar.set_postfix_str(name)
             _write(folder / f"{name}.npy", data, name, bar)
 
 
+def _begin(folder: Path, data: CorruptedOnTheFly) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    _settle_origin(folder, data.origin)
+    # as uint8 where they fit, as CIFAR-10-C's are
+    kind = np.uint8 if data.labels.max() < 256 and data.labels.min() >= 0 else np.int64
+    with atomic_write(folder / f"{LABELS}.npy") as unfinished, unfinished.open("wb") as file:
+        np.save(file, np.tile(data.labels.cpu().numpy().astype(kind), len(SEVERITIES)))
+
+
 def _write(path: Path, data: CorruptedOnTheFly, name: str, bar: Any) -> None:
     rows, channels, height, width = data.images.shape
-    if path.exists():
-        read_images(path)
+    if from_main(lambda: path.exists() and len(read_images(path)) > 0):
         bar.update(len(SEVERITIES) * rows)
+        return
+    if not is_main():
+        deque(_made(data, name), maxlen=0)
         return
     shape, start = (len(SEVERITIES) * rows, height, width, channels), 0
     with atomic_write(path) as unfinished:
         file = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
-        for severity in SEVERITIES:
-            for images, _ in data.batches(name, severity):
-                file[start : start + len(images)] = rearrange(images, "b c h w -> b h w c")
-                start += len(images)
-                bar.update(len(images))
+        for images in _made(data, name):
+            file[start : start + len(images)] = rearrange(images, "b c h w -> b h w c")
+            start += len(images)
+            bar.update(len(images))
         file.flush()
 
 
-def _origin(data: CorruptedOnTheFly) -> dict[str, Any]:
-    digest = hashlib.sha256(rearrange(data.images, "b c h w -> b h w c").cpu().numpy().tobytes())
-    digest.update(data.labels.long().cpu().numpy().tobytes())
-    if data.index is not None and not torch.equal(data.index, torch.arange(len(data.index))):
-        digest.update(data.index.numpy().tobytes())
-    return {"seed": data.seed, "images": len(data.images), "sha256": digest.hexdigest()}
+def _made(
+    data: CorruptedOnTheFly, name: str
+) -> Iterator[UInt8[Tensor, "batch channel height width"]]:
+    """All severities of all images in batches, each of which is shared out."""
+    for severity in SEVERITIES:
+        found = data.find(name, severity)
+        for rows in torch.arange(len(data.images)).split(BATCH_SIZE):
+            share = Share.of(len(rows))
+            yield share.gathered(pixels_at(found, rows[share.rows]))
 
 
-def _settle_origin(path: Path, origin: dict[str, Any]) -> None:
+def _settle_origin(folder: Path, origin: dict[str, Any]) -> None:
     """Note what the folder is written from, or see that it is the same as before."""
-    if not path.exists():
-        write_text(path, json.dumps(origin, indent=2) + "\n")
-        return
-    try:
-        before = json.loads(path.read_text())
-    except ValueError as error:
+    before = read_origin(folder)
+    if not before:
+        write_text(folder / ORIGIN, json.dumps(origin, indent=2) + "\n")
+    elif before != origin:
         raise CorruptedDataError(
-            f"{path} is no JSON ({error}), so it is not known what {path.parent} was written from. "
-            "Name another folder, or delete that one."
-        ) from error
-    if before != origin:
-        raise CorruptedDataError(
-            f"{path.parent} was written from {before}, now asked for is {origin}: other images, "
-            "labels or another seed. Name another folder, or delete that one."
+            f"{folder} was written from {before}, now asked for is {origin}: other images, "
+            "labels, another seed or saved otherwise. Name another folder, or delete that one."
         )

@@ -14,6 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from freqreg.evaluation.inputs.streaming import StreamedPixels
+from freqreg.evaluation.processes import is_main
+
 FOLDER = "FREQREG_CACHE"
 """The environment's variable that names the folder."""
 MOST_BYTES = 2 * 10**9
@@ -33,7 +36,10 @@ def cache_folder() -> Path:
 
 
 def cached(
-    fingerprint: Sequence[str], count: int, folder: Path, make: Callable[[], Pixels]
+    fingerprint: Sequence[str],
+    count: int,
+    folder: Path,
+    make: Callable[[], Pixels],
 ) -> Pixels:
     """The `count` images that `make` returns, kept in `folder` under their fingerprint.
 
@@ -49,7 +55,7 @@ def cached(
         if len(pixels) == count and _checksum(pixels) == checksum:
             return pixels
     pixels = make()
-    if pixels.nbytes > MOST_BYTES:
+    if isinstance(pixels, StreamedPixels) or pixels.nbytes > MOST_BYTES or not is_main():
         return pixels
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

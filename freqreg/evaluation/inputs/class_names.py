@@ -17,6 +17,7 @@ from freqreg.evaluation.inputs.loaded_model import LoadedModel
 PLACEHOLDER = re.compile(r"(?:(?:label|class)[\W_]*)?(\d+)", re.IGNORECASE)
 WNID = re.compile(r"n\d{8}")
 LEADING = re.compile(r"^(n\d{8}|\d+)[\W_]+")
+IMAGENET_CLASSES = 1000
 SAME_ORDER = 0.95
 """Share of names at equal places from which two lists of equal length are one list, spelt twice."""
 
@@ -69,6 +70,17 @@ def labels_for(
             '"class_names".'
         )
     return torch.tensor([-1 if place is None else place for place in places])[images.labels]
+
+
+def are_of_imagenet(model: LoadedModel, images: LabelledImages, classes: int) -> bool:
+    """Whether the classes are ImageNet's thousand, by the names that model and images have."""
+    theirs = images.class_names and [images.class_names[n] for n in images.labels.unique()]
+    known = [names for names in (model.class_names, theirs) if names and not _nameless(names)]
+    if classes != IMAGENET_CLASSES or not known:
+        return False
+    imagenet = [_keys(wnid) for wnid in _imagenet(classes)]
+    unmatched = (_matched(names, imagenet).count(None) / len(names) for names in known)
+    return max(unmatched) <= 1 - SAME_ORDER
 
 
 def _places(

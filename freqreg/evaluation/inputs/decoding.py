@@ -2,8 +2,10 @@
 
 import io
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,10 @@ from torch import Tensor
 from freqreg.evaluation.inputs.sources.base import ImagesError, LazySource
 from freqreg.evaluation.inputs.transforms import PictureTransform
 
-CHUNK = 250  # images decoded by a thread at a time
+PIECE = 32  # images decoded by a thread at a time
+First = tuple[str, tuple[int, ...]]
+"""Name and shape of the first image, which the others' shapes are compared with."""
+
 ORIENTATION = 0x0112  # the tag of EXIF
 BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # tags of TIFF, and a value
 TURNS = {
@@ -61,6 +66,8 @@ def decoded(
     rows: Sequence[int],
     transform: PictureTransform | None = None,
     report: Callable[[int], object] = abs,
+    *,
+    first: First | None = None,
 ) -> UInt8[Tensor, "rows channel height width"]:
     """The images at `rows`, on all cores.
 
@@ -69,29 +76,73 @@ def decoded(
         rows: of these, at least one.
         transform: how they are shown to a model; None: as they are.
         report: told of so many more images that are done.
+        first: as of `first_of`, where it is known.
 
     Raises:
         ImagesError: one cannot be decoded, or they have different sizes.
     """
-    chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
-    name, first = next(_shown(source, rows[:1], transform))
-    pixels = torch.empty(len(rows), *first.shape, dtype=torch.uint8)
+    first = first or first_of(source, rows, transform)
+    pixels, done = torch.empty(len(rows), *first[1], dtype=torch.uint8), 0
+    for piece in in_batches(source, _pieces(rows), transform, first):
+        pixels[done : done + len(piece)] = piece
+        done += len(piece)
+        report(len(piece))
+    return pixels
 
-    def fill(start: int, chunk: Sequence[int]) -> int:
-        for place, (other, image) in enumerate(_shown(source, chunk, transform), start):
-            if image.shape != first.shape:
-                known, found = (f"{shown.shape[1]}×{shown.shape[2]}" for shown in (first, image))
-                raise ImagesError(
-                    f"The images have at least 2 different sizes, {known} pixels ({name}) and "
-                    f"{found} pixels ({other}); one is needed. Choose it by image_size (on the "
-                    "command line --image-size), or resize the images once."
-                )
-            pixels[place] = torch.from_numpy(image)
-        return len(chunk)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for count in pool.map(fill, range(0, len(rows), CHUNK), chunks):
-            report(count)
+def first_of(
+    source: LazySource, rows: Sequence[int], transform: PictureTransform | None = None
+) -> First:
+    """Name and shape of the first of the images at `rows`."""
+    name, image = next(_shown(source, rows[:1], transform))
+    return name, image.shape
+
+
+def in_batches(
+    source: LazySource,
+    batches: Sequence[Sequence[int]],
+    transform: PictureTransform | None,
+    first: First,
+) -> Iterator[UInt8[Tensor, "batch channel height width"]]:
+    """Images in batches of rows, decoded ahead: a piece in each core, and two that wait."""
+    cores = os.cpu_count() or 1
+    pool, ahead = ThreadPoolExecutor(cores), deque[Future[Tensor]]()
+    todo = (piece for rows in batches for piece in _pieces(rows))
+
+    def start(pieces: int) -> None:
+        for rows in islice(todo, pieces):
+            ahead.append(pool.submit(_piece, source, rows, transform, first))
+
+    try:
+        start(cores + 2)
+        for rows in batches:
+            found = []
+            for _ in _pieces(rows):
+                found.append(ahead.popleft().result())
+                start(1)
+            yield torch.cat(found) if len(found) > 1 else found[0]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _pieces(rows: Sequence[int]) -> list[Sequence[int]]:
+    return [rows[start : start + PIECE] for start in range(0, len(rows), PIECE)]
+
+
+def _piece(
+    source: LazySource, rows: Sequence[int], transform: PictureTransform | None, first: First
+) -> UInt8[Tensor, "rows channel height width"]:
+    known, shape = first
+    pixels = torch.empty(len(rows), *shape, dtype=torch.uint8)
+    for place, (name, image) in enumerate(_shown(source, rows, transform)):
+        if image.shape != shape:
+            needed, found = (f"{height}×{width}" for _, height, width in (shape, image.shape))
+            raise ImagesError(
+                f"The images have at least 2 different sizes, {needed} pixels ({known}) and "
+                f"{found} pixels ({name}); one is needed. Choose it by image_size (on the "
+                "command line --image-size), or resize the images once."
+            )
+        pixels[place] = torch.from_numpy(image)
     return pixels
 
 

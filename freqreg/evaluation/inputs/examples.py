@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from freqreg._settings import require_count
 from freqreg._tensors import sent
 from freqreg.errors import InputError
+from freqreg.evaluation.inputs.streaming import read
 
 Classifier = Callable[[Tensor], Tensor]
 """Maps float images [batch, channel, height, width] in [0, 1] to logits [batch, class]."""
@@ -97,12 +98,16 @@ class Examples:
         """The examples, or those at `rows`, in order, `batch_size` at a time."""
         require_count(batch_size=batch_size)
         rows = torch.arange(len(self)) if rows is None else rows
-        for chunk in rows.split(batch_size) if len(rows) else ():
-            images, labels, index = (
+        if not len(rows):
+            return
+        for chunk, images in zip(
+            rows.split(batch_size), read(self.images, batch_size, rows), strict=True
+        ):
+            labels, index = (
                 sent(values[sent(chunk, values.device)], self.device)
-                for values in (self.images, self.labels, self.index)
+                for values in (self.labels, self.index)
             )
-            yield Batch(chunk, unit_range(images), labels, index)
+            yield Batch(chunk, unit_range(sent(images, self.device)), labels, index)
 
 
 def unit_range(images: Images) -> Pixels:
@@ -173,7 +178,7 @@ def count_classes(model: Classifier, images: Images) -> int:
         with torch.no_grad():
             logits = model(unit_range(images[:1].to(device)))
     except Exception as error:
-        raise InputError(_refusal(model, images.to(device), error)) from error
+        raise InputError(_refusal(model, images[:1].to(device), error)) from error
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise InputError(f"The model returned {found}; needed are logits [batch, class].")

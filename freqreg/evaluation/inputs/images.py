@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import NoReturn
+
+from jaxtyping import UInt8
+from torch import Tensor
 
 from freqreg._settings import require_count
 from freqreg.errors import SettingError
 from freqreg.evaluation.inputs.cache import cache_folder, cached
-from freqreg.evaluation.inputs.decoding import decoded
+from freqreg.evaluation.inputs.decoding import decoded, first_of
 from freqreg.evaluation.inputs.labelled_images import LabelledImages, first_rows
 from freqreg.evaluation.inputs.progress import progress_bar
 from freqreg.evaluation.inputs.sources import (
@@ -18,7 +22,9 @@ from freqreg.evaluation.inputs.sources import (
     parquet,
     pixel_files,
 )
+from freqreg.evaluation.inputs.streaming import StreamedPixels, fits
 from freqreg.evaluation.inputs.transforms import EvalTransform, PictureTransform
+from freqreg.evaluation.processes import main_first
 
 FOLDERS = (datasets_library.parts, pixel_files.parts, parquet.parts, class_folders.parts)
 FILES: dict[str, Callable[[Path], base.LazySource]] = {
@@ -43,7 +49,9 @@ def load_images(
     label_column: str | None = None,
     cache_dir: str | Path | None = None,
 ) -> LabelledImages:
-    """Labelled images, decoded, as they are to be seen.
+    """Labelled images, as they are to be seen.
+
+    They are decoded into memory where they fit (`fits`); else each pass decodes them anew.
 
     Args:
         source: a data set of the hub (owner/name), or a local copy: see `LAYOUTS`.
@@ -73,13 +81,20 @@ def load_images(
         source, split, config=config, image_column=image_column, label_column=label_column
     )
     rows = first_rows(found.labels, count)
-    with progress_bar(len(rows), "decoding") as bar:
-        decode = partial(decoded, found, rows.tolist(), transform, bar.update)
-        if count is None and found.fingerprint is not None:
-            key = (*found.fingerprint, repr(transform))
-            pixels = cached(key, len(rows), Path(cache_dir or cache_folder()), decode)
-        else:
-            pixels = decode()
+
+    def pixels_now() -> UInt8[Tensor, "images channel height width"]:
+        first = first_of(found, rows[:1].tolist(), transform)
+        if not fits(len(rows) * prod(first[1])):
+            return StreamedPixels(found, rows, transform, first)
+        with progress_bar(len(rows), "decoding") as bar:
+            return decoded(found, rows.tolist(), transform, bar.update, first=first)
+
+    if count is None and found.fingerprint is not None:
+        key = (*found.fingerprint, repr(transform))
+        folder = Path(cache_dir or cache_folder())
+        pixels = main_first(lambda: cached(key, len(rows), folder, pixels_now))
+    else:
+        pixels = pixels_now()
     return LabelledImages(pixels, found.labels[rows], found.class_names, rows)
 
 

@@ -1,6 +1,6 @@
 """Labelled images, as every command and recipe takes them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from freqreg.errors import InputError
+from freqreg.evaluation.inputs.streaming import StreamedPixels, read
 
 Rows = Sequence[int] | Int64[Tensor, " rows"]
 Pixels = UInt8[Tensor, "*rows channel height width"]
@@ -16,13 +17,13 @@ Pixels = UInt8[Tensor, "*rows channel height width"]
 
 @dataclass(frozen=True, eq=False)
 class LabelledImages(Dataset):
-    """Decoded images and their classes.
+    """Images and their classes.
 
     `__getitems__` fetches a whole batch by one indexing call: with
     `DataLoader(images, collate_fn=lambda batch: batch)` no Python runs per image.
 
     Args:
-        pixels: uint8 [images, channel, height, width].
+        pixels: uint8 [images, channel, height, width]: in memory, or decoded as they are asked for.
         labels: int64 [images], positions in `class_names`.
         class_names: None where the source has no names.
         index: int64 [images], place of each image in its source. Random numbers are keyed by
@@ -58,9 +59,15 @@ class LabelledImages(Dataset):
 
     def select(self, rows: Rows) -> "LabelledImages":
         """The images at `rows`, in that order."""
-        rows = torch.as_tensor(rows)
-        pixels, labels = self.__getitems__(rows)
-        return replace(self, pixels=pixels, labels=labels, index=self.index[rows])
+        rows, pixels = torch.as_tensor(rows), self.pixels
+        chosen = pixels.at(rows) if isinstance(pixels, StreamedPixels) else pixels[rows]
+        return replace(self, pixels=chosen, labels=self.labels[rows], index=self.index[rows])
+
+    def batches(self, size: int, rows: Rows | None = None) -> Iterator["LabelledImages"]:
+        """The images, or those at `rows`, in memory, in order, `size` at a time."""
+        rows = torch.arange(len(self)) if rows is None else torch.as_tensor(rows)
+        for pixels, some in zip(read(self.pixels, size, rows), rows.split(size), strict=True):
+            yield replace(self, pixels=pixels, labels=self.labels[some], index=self.index[some])
 
     def first(self, count: int | None) -> "LabelledImages":
         """`count` images by the rule of `first_rows`; all for None."""

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from freqreg._extras import extra
 from freqreg.evaluation.inputs.loaded_model import CheckpointError
-from freqreg.networks import OneConvNet, PreActResNet18
+from freqreg.networks import Enlarged, OneConvNet, PreActResNet18
 
 TIMM = "timm/"
-NETWORKS = {"preact_resnet18": PreActResNet18, "one_conv": OneConvNet}
+NETWORKS = {"preact_resnet18": PreActResNet18, "one_conv": OneConvNet, "enlarged": Enlarged}
 
 
 def build_network(name: str, **kwargs: Any) -> nn.Module:

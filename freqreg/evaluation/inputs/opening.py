@@ -60,19 +60,20 @@ def images_for(
     *,
     count: int | None = None,
     image_size: int | None = None,
+    transform: PictureTransform | None = None,
     **which: str | None,
 ) -> LabelledImages:
     """Images of the size that is asked for, else as the first model that says how is shown them.
 
     Args:
         models: of a command.
-        source: as of `load_images`, like count and image_size.
+        source: as of `load_images`, like count, image_size and transform.
         which: split, config and columns, as of `load_images`.
     """
     given = {"images": count, "image_size": image_size}
     require_count(**{name: number for name, number in given.items() if number is not None})
-    known = next((model.transform for model in models if model.transform), None)
-    transform = known if image_size is None else None
+    if image_size is None and transform is None:
+        transform = next((model.transform for model in models if model.transform), None)
     path = Path(source).expanduser().absolute()
     state = (path, path.stat().st_mtime_ns) if path.exists() else None
     return _images(state, source, count, image_size, transform, **which)

@@ -2,7 +2,10 @@
 
 from tqdm.auto import tqdm
 
+from freqreg.evaluation.processes import is_main
+
 
 def progress_bar(total: int, label: str, *, unit: str = "image") -> tqdm:
     """A bar that is drawn in terminals only and vanishes when done; a context manager."""
-    return tqdm(total=total, desc=label, unit=unit, disable=None, leave=False, dynamic_ncols=True)
+    off = None if is_main() else True
+    return tqdm(total=total, desc=label, unit=unit, disable=off, leave=False, dynamic_ncols=True)

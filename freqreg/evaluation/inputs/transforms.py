@@ -67,3 +67,8 @@ class EvalTransform:
             mean=self.fill,
             use_prefetcher=True,
         )
+
+
+IMAGENET_C = EvalTransform((224, 224), crop_share=224 / 256, interpolation="bilinear")
+"""What pictures went through before ImageNet-C corrupted them: 256 pixels along the shorter side,
+of which it has the middle."""

@@ -19,10 +19,16 @@ from freqreg.evaluation.inputs.examples import (
     unit_range,
 )
 from freqreg.evaluation.inputs.progress import progress_bar
+from freqreg.evaluation.processes import Share
 
 
 def logits_of(
-    model: Classifier, images: Images, labels: Labels, *, batch_size: int = BATCH_SIZE
+    model: Classifier,
+    images: Images,
+    labels: Labels,
+    *,
+    batch_size: int = BATCH_SIZE,
+    share: Share | None = None,
 ) -> Float[Tensor, "images classes"]:
     """The classifier's logits, on its device.
 
@@ -30,17 +36,19 @@ def logits_of(
         model: maps floats in [0, 1] to logits; in eval mode, if it is a module.
         images: uint8, or floats in [0, 1], on any device.
         labels: class numbers, checked against the number of logits.
+        batch_size: images in one forward pass.
+        share: the rows that this process computes, for all; None: all of them.
 
     Raises:
         InputError: the images, the labels or the model are not so.
     """
-    examples = Examples.checked(model, images, labels)
-    logits = []
-    with torch.no_grad(), progress_bar(len(examples), "logits") as bar:
-        for batch in examples.batches(batch_size):
+    examples, logits = Examples.checked(model, images, labels), []
+    share = share or Share(len(examples))
+    with torch.no_grad(), progress_bar(len(share.rows), "logits") as bar:
+        for batch in examples.batches(batch_size, share.rows):
             logits.append(model(batch.x))
             bar.update(len(batch))
-    return torch.cat(logits)
+    return share.gathered(torch.cat(logits))
 
 
 def predictions(logits: Float[Tensor, "images classes"]) -> Int64[Tensor, " images"]:
@@ -95,16 +103,16 @@ def accuracy_over(
 
     Args:
         model: maps floats in [0, 1] to logits; in eval mode, if it is a module.
-        batches: images, uint8 or floats in [0, 1], and their labels.
-        total: how many images there are, for the progress bar.
+        batches: images, uint8 or floats in [0, 1], and their labels: of this process's share.
+        total: how many images there are.
         label: what the images are of, for the progress bar.
 
     Raises:
         InputError: the model answers images with NaN or infinite logits.
     """
     require_eval_mode(model)
-    right = seen = 0
-    with torch.no_grad(), progress_bar(total, label) as bar:
+    right, seen, share = 0, 0, Share.of(total)
+    with torch.no_grad(), progress_bar(len(share.rows), label) as bar:
         for images, labels in batches:
             x = unit_range(images.to(device_of(model, images)))
             predicted = predictions(model(x))
@@ -115,4 +123,5 @@ def accuracy_over(
             right, seen = right + some_right, seen + len(x)
             bar.update(len(x))
             bar.set_postfix_str(f"accuracy {right / seen:.1%}", refresh=False)
+    right, seen = share.summed(torch.tensor([right, seen])).tolist()
     return right / seen

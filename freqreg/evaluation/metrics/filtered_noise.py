@@ -72,6 +72,19 @@ def sign_noise(
     return torch.where(up, x + eps, x - eps).clamp(0, 1)
 
 
+def uniform_noise(
+    images: Images,
+    eps: float,
+    *,
+    seed: int = 0,
+    index: Int64[Tensor, " images"] | None = None,
+) -> Float[Tensor, "images channel height width"]:
+    """Images at random places of the L∞ ball of `eps` pixels; else as `sign_noise`."""
+    require_positive(eps=eps)
+    x, random = _prepared(images, f"{seed}/uniform noise", index)
+    return (x + random.uniform(-eps, eps, "noise", *x.shape[1:])).clamp(0, 1)
+
+
 def _prepared(
     images: Images, key: str, index: Int64[Tensor, " images"] | None
 ) -> tuple[Pixels, CounterRNG]:

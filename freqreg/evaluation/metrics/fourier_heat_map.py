@@ -21,7 +21,9 @@ from freqreg.evaluation.inputs.examples import (
     Pixels,
 )
 from freqreg.evaluation.inputs.progress import progress_bar
+from freqreg.evaluation.inputs.streaming import read
 from freqreg.evaluation.metrics.accuracy import logits_of, predictions, require_answers
+from freqreg.evaluation.processes import Share, from_main
 from freqreg.evaluation.results.digests import digest
 from freqreg.evaluation.results.journal import Journal
 
@@ -65,30 +67,29 @@ def fourier_heat_map(
     require_positive(norm=norm)
     height, width = images.shape[-2:]
     noise = BasisNoise(height, width, norm, seed)
-    logits = logits_of(model, images, labels, batch_size=batch_size)
+    share = Share.of(len(images))
+    logits = logits_of(model, images, labels, batch_size=batch_size, share=share)
     require_answers(logits)
-    journal = Journal(
-        file,
-        {
-            "norm": norm,
-            "seed": seed,
-            "images": digest((images,)),
-            "predicted": digest((logits.argmax(1),)),
-        },
-    )
+    predicted = digest((logits.argmax(1),))
+
+    def begun() -> Journal:
+        known = {"images": digest(read(images, batch_size)), "predicted": predicted}
+        return Journal(file, {"norm": norm, "seed": seed} | known)
+
+    journal = from_main(begun)
     examples = Examples.checked(model, images, labels)
     todo = [at for at in half_plane(height, width) if _key(at) not in journal]
-    together = max(1, batch_size // len(examples))
+    together = max(1, batch_size * share.processes // len(examples))
     with progress_bar(len(todo), "Fourier heat map", unit="frequency") as bar:
         for start in range(0, len(todo), together):
             chunk = todo[start : start + together]
             wrong = torch.zeros(len(chunk), dtype=torch.int64, device=examples.device)
-            for batch in examples.batches(batch_size):
+            for batch in examples.batches(batch_size, share.rows):
                 noisy = torch.cat([noise.add_to(batch.x, at, batch.index) for at in chunk])
                 with torch.no_grad():
                     predicted = predictions(model(noisy)).view(len(chunk), -1)
                 wrong += (predicted != batch.labels).sum(1)
-            errors = (in_double(wrong) / len(examples)).tolist()
+            errors = (in_double(share.summed(wrong)) / len(examples)).tolist()
             journal.add({_key(at): error for at, error in zip(chunk, errors, strict=True)})
             bar.update(len(chunk))
     errors = torch.empty(height, width, dtype=torch.float64)

@@ -19,6 +19,7 @@ from freqreg.evaluation.inputs.examples import (
     require_eval_mode,
     unit_range,
 )
+from freqreg.evaluation.processes import Share
 from freqreg.frequency_bias import Floor, RelativeFloor, log_low_frequency_bias
 from freqreg.input_gradients import value_and_input_grad
 from freqreg.mixers.base import Mixer
@@ -85,7 +86,10 @@ class FrequencyProfile:
 
 
 def image_profile(
-    batches: Iterable[ImageBatch], *, accelerator: "Accelerator | None" = None
+    batches: Iterable[ImageBatch],
+    *,
+    accelerator: "Accelerator | None" = None,
+    share: Share | None = None,
 ) -> FrequencyProfile:
     """Frequency profile of images, or of differences such as corrupted - clean.
 
@@ -98,8 +102,9 @@ def image_profile(
         batches: uint8, taken as pixels in [0, 1], or floats, taken as they are.
         accelerator: sums over its processes, each with its own share of the images. Let no image
             be repeated to fill a share: `Accelerator(even_batches=False)`.
+        share: of the images, which the batches are, within `shared_evaluation`.
     """
-    return _profile(map(unit_range, batches), accelerator)
+    return _profile(map(unit_range, batches), accelerator, share)
 
 
 def gradient_profile(
@@ -108,6 +113,7 @@ def gradient_profile(
     *,
     point: Point | None = None,
     accelerator: "Accelerator | None" = None,
+    share: Share | None = None,
 ) -> FrequencyProfile:
     """Frequency profile of a model's input gradients J, the paper's Figure 1 and Table 2.
 
@@ -128,9 +134,10 @@ def gradient_profile(
         point: where to take the gradient: None for the images themselves; `random_points`,
             `mixed_points` or any function of images and labels.
         accelerator: as for `image_profile`.
+        share: likewise.
     """
     require_eval_mode(model)
-    return _profile(input_gradients(model, batches, point=point), accelerator)
+    return _profile(input_gradients(model, batches, point=point), accelerator, share)
 
 
 def input_gradients(
@@ -164,7 +171,9 @@ def _gradient(model: Classifier, x: Pixels, labels: Labels) -> Pixels:
         return value_and_input_grad(lambda x: F.cross_entropy(model(x), y, reduction="sum"), x)[1]
 
 
-def _profile(batches: Iterable[Pixels], accelerator: "Accelerator | None") -> FrequencyProfile:
+def _profile(
+    batches: Iterable[Pixels], accelerator: "Accelerator | None", share: Share | None
+) -> FrequencyProfile:
     total, size = None, 0
     for images in batches:
         sums, size = _sums(images), min(images.shape[-2:])
@@ -174,7 +183,7 @@ def _profile(batches: Iterable[Pixels], accelerator: "Accelerator | None") -> Fr
     if accelerator is not None:
         there = [values.to(accelerator.device) for values in total]
         total = [cast(Tensor, accelerator.reduce(values, reduction="sum")) for values in there]
-    total = [values.cpu() for values in total]
+    total = [values.cpu() if share is None else share.summed(values.cpu()) for values in total]
     if not all(values.isfinite().all() for values in total):
         raise InputError(
             "The spectrum has NaN or infinite values: so have the images, or the model's input "

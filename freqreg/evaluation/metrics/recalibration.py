@@ -6,6 +6,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from freqreg._tensors import in_double
 from freqreg._torch_private import BatchNorm
 from freqreg.errors import InputError
 from freqreg.evaluation.inputs.examples import (
@@ -17,6 +18,8 @@ from freqreg.evaluation.inputs.examples import (
     unit_range,
 )
 from freqreg.evaluation.inputs.progress import progress_bar
+from freqreg.evaluation.inputs.streaming import read
+from freqreg.evaluation.processes import Share
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -39,8 +42,8 @@ def recalibrated(model: Model, train_images: Images, *, batch_size: int = BATCH_
     require_eval_mode(model)
     require_pixels(train_images)
     copy = deepcopy(model)
-    whole = len(train_images) // batch_size * batch_size
-    if not whole:
+    share = Share.of(len(train_images) // batch_size)
+    if not share.count:
         raise InputError(
             f"There are {len(train_images)} images for batches of {batch_size}; at least one whole "
             "batch is needed."
@@ -50,12 +53,16 @@ def recalibrated(model: Model, train_images: Images, *, batch_size: int = BATCH_
     for norm in norms:
         norm.reset_running_stats()
         norm.train().momentum = None  # a mean over all batches
-    with progress_bar(whole, "batch norm statistics") as bar:
-        for batch in train_images[:whole].split(batch_size):
-            copy(unit_range(batch.to(device)))
-            bar.update(len(batch))
+    with progress_bar(len(share.rows) * batch_size, "batch norm statistics") as bar:
+        rows = torch.arange(share.count * batch_size).view(share.count, -1)[share.rows]
+        for images in read(train_images, batch_size, rows.flatten()):
+            copy(unit_range(images.to(device)))
+            bar.update(len(images))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
+        for mean in (norm.running_mean, norm.running_var) if share.processes > 1 else ():
+            if mean is not None:
+                mean.copy_(share.summed(in_double(mean) * len(share.rows)) / share.count)
     return copy.eval()
 
 

@@ -27,7 +27,7 @@ _NO_ACCURACIES = ("log_b_low", "fourier_sensitivity")
 _PAPER = {
     name: value
     for name, value in asdict(EvaluationSettings()).items()
-    if name not in ("seed", "batch_size", "corruptions_from")  # the paper does not state them
+    if name not in ("seed", "batch_size", "corruptions_from", "saved_as")  # it does not state them
 }
 
 _DIGESTS = {name for score in SCORES.values() for name in score.digests}
@@ -89,7 +89,7 @@ def _settings_text(kind: str, entry: Entry) -> str:
     texts = [
         f"{name.replace('_', ' ')} {_value_text(name, value)}{_difference(kind, name, value)}"
         for name, value in entry.settings.items()
-        if name not in _DIGESTS
+        if name not in _DIGESTS and (name, value) != ("saved_as", None)
     ]
     return ", ".join(texts) or NOTHING
 

@@ -10,6 +10,7 @@ from freqreg.evaluation.inputs.class_names import labels_for
 from freqreg.evaluation.inputs.examples import Examples, count_classes
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.opening import load_models
+from freqreg.evaluation.processes import from_main, is_main
 from freqreg.evaluation.report.groups import first_portrayed, grouped, lacks_curve
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
 from freqreg.evaluation.report.runs import ReportedRun
@@ -67,7 +68,7 @@ def _with_portrait(run: ReportedRun, load: Load, **of_files: Any) -> ReportedRun
             "--replace), or leave out --data."
         )
     found = load([loaded], count=run.record.about.get("images", IMAGES))
-    if run.record.about.get("data") not in (None, digest_of_images(found)):
+    if run.record.about.get("data") not in (None, from_main(lambda: digest_of_images(found))):
         raise SettingError(
             f"{source} was evaluated on other images than --data and its options give. Give those "
             "that freqreg evaluate was given, or leave out --data."
@@ -76,5 +77,6 @@ def _with_portrait(run: ReportedRun, load: Load, **of_files: Any) -> ReportedRun
     labels = labels_for(loaded, found, count_classes(loaded.model, found.pixels))
     examples = Examples.checked(loaded.model, found.pixels, labels)
     portrait = Portrait.measure(loaded.model, found.pixels, examples.labels)
-    portrait.save(portrait_file(run.files[0]), of=run.record)
+    if is_main():
+        portrait.save(portrait_file(run.files[0]), of=run.record)
     return replace(run, portrait=portrait)

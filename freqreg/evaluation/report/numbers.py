@@ -2,15 +2,23 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
+from statistics import fmean
 
 from pandas import DataFrame
 
 from freqreg.evaluation.corruptions.names import MAIN
 from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW, RELATIVE_COST
-from freqreg.evaluation.results.summary import corruption_accuracy, has_collapsed
+from freqreg.evaluation.results.records import Entry, ModelScores
+from freqreg.evaluation.results.summary import (
+    CORRUPTION,
+    corruption_accuracy,
+    has_collapsed,
+    incomparable,
+    summary,
+)
 from freqreg.radial import BANDS
 
 STANDARD = "standard"
@@ -60,16 +68,18 @@ CORRUPTION_ROWS = {
 }
 """Accuracy under each corruption, mean over severities; from low frequencies to high."""
 ALL_19, MAIN_15 = Quantity("mean of all 19"), Quantity("mean of the main 15")
-MCE = Quantity("mCE", published="mCE", is_share=False)
+MCE_19 = Quantity("mCE (19)", published="mCE", is_share=False)
+MCES = (Quantity("mCE", is_share=False), Quantity("mCE, unnormalised", is_share=False), MCE_19)
 
 
 def numbers(runs: Sequence[ReportedRun]) -> DataFrame:
     """Every quantity of runs on one data set; NaN where it was not measured.
 
-    Costs and mCE are relative to standard training, if that was run. Besides: "method", "training"
+    Costs are relative to standard training, if that was run; so is mCE, if it was measured alike,
+    but for ImageNet's classes, which have AlexNet's. Besides: "method", "training"
     (the same for runs that differ in their seeds alone), "collapsed" (0 or 1), and "curve" (1).
     """
-    found = DataFrame(map(_measured, runs), dtype=float).assign(
+    found = DataFrame([_measured(run, runs) for run in runs], dtype=float).assign(
         method=[run.record.method for run in runs],
         training=[json.dumps(run.training, sort_keys=True) for run in runs],
     )
@@ -78,17 +88,29 @@ def numbers(runs: Sequence[ReportedRun]) -> DataFrame:
     found[RELATIVE.title] = seconds / next(iter(plain), nan)
     titles = {name: quantity.title for name, quantity in CORRUPTION_ROWS.items()}
     errors = 100 - found[[*titles.values()]]
-    baseline = errors.loc[standard.index].mean()
-    found[MCE.title] = 100 * (errors / baseline[baseline > 0]).mean(axis=1, skipna=False)
     for quantity, names in ((ALL_19, titles), (MAIN_15, MAIN)):
         found[quantity.title] = 100 - errors[[titles[n] for n in names]].mean(axis=1, skipna=False)
     return found
 
 
-def _measured(run: ReportedRun) -> dict[str, float | bool | None]:
+def _standard(record: ModelScores, runs: Sequence[ReportedRun]) -> ModelScores | None:
+    """Standard training under corruptions, the mean of those seeds that were measured alike."""
+    others = [run.record for run in runs if run.record.method == STANDARD]
+    alike = [other for other in others if not incomparable(record, other)]
+    scores: dict[str, Entry] = {}
+    for score in (f"{CORRUPTION}/{name}" for name in CORRUPTION_ROWS):
+        known = [other.scores[score] for other in alike if score in other.scores]
+        means = [fmean(entry.values.values()) for entry in known]
+        scores |= {score: replace(known[0], values={"mean": fmean(means)})} if known else {}
+    return ModelScores(alike[0].about, scores) if alike else None
+
+
+def _measured(run: ReportedRun, runs: Sequence[ReportedRun]) -> dict[str, float | bool | None]:
     record = run.record
     values = {q: record.value(q.score, q.part) for q in (*ATTACKS, *BIASES, *TRUST)}
     values |= {q: corruption_accuracy(record, name) for name, q in CORRUPTION_ROWS.items()}
+    means = summary(record, _standard(record, runs))
+    values |= {q: means.get(q.title) for q in MCES}
     shown = {q.title: 100 * v if v is not None and q.is_share else v for q, v in values.items()}
     curve = True if "curve" in record.scores else None
     others = {SECONDS.title: run.seconds_per_step, "curve": curve}

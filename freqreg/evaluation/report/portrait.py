@@ -14,6 +14,7 @@ from freqreg.evaluation.metrics.frequency_profile import (
     input_gradients,
 )
 from freqreg.evaluation.plots import GradientPanel
+from freqreg.evaluation.processes import Share
 from freqreg.evaluation.results.records import ModelScores
 from freqreg.frequency_bias import log_low_frequency_bias
 
@@ -39,12 +40,13 @@ class Portrait:
         batch_size: int = 64,
     ) -> "Portrait":
         """The portrait of a model in eval mode; the example is the first image."""
-        batches = zip(images.split(batch_size), labels.split(batch_size), strict=True)
+        share = Share.of(len(images))
+        rows = share.rows.split(batch_size)
         (gradient,) = input_gradients(model, [(images[:1], labels[:1])])
-        profile = gradient_profile(model, batches)
+        profile = gradient_profile(model, ((images[r], labels[r]) for r in rows), share=share)
         return cls(
             spectrum=profile.spectrum,
-            images_spectrum=image_profile(images.split(batch_size)).spectrum,
+            images_spectrum=image_profile((images[r] for r in rows), share=share).spectrum,
             gradient=gradient[0].float().cpu(),
             image=unit_range(images[:1])[0].float().cpu(),
             shares=profile.shares,

@@ -11,7 +11,7 @@ from freqreg.evaluation.report.numbers import (
     BIASES,
     CORRUPTION_ROWS,
     MAIN_15,
-    MCE,
+    MCES,
     RELATIVE,
     SECONDS,
     TRUST,
@@ -46,7 +46,7 @@ def corruption_table(groups: Sequence[Group], dataset: str) -> Table:
     if not measured(_CORRUPTIONS, groups):
         return Table((), ())
     columns = [group for group in groups if shown(_CORRUPTIONS, [group], dataset)]
-    above = shown((ATTACKS[0], MCE, ALL_19, MAIN_15), columns, dataset)
+    above = shown((ATTACKS[0], *MCES, ALL_19, MAIN_15), columns, dataset)
     rows = [(TableCell(q.title), *(cell(g, q, dataset) for g in columns)) for q in above]
     for band, names in BANDS.items():
         rows.append((TableCell(band),))
@@ -61,7 +61,7 @@ def seed_tables(groups: Sequence[Group]) -> tuple[Table, ...]:
     """Every number of every run: under attack, of the rest, and under each corruption."""
     kinds = (
         (*ATTACKS, SECONDS, RELATIVE),
-        (*BIASES, *TRUST, ALL_19, MAIN_15, MCE),
+        (*BIASES, *TRUST, ALL_19, MAIN_15, *MCES),
         _CORRUPTIONS,
     )
     found = [measured(quantities, groups) for quantities in kinds]

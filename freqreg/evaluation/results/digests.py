@@ -2,11 +2,14 @@
 
 import hashlib
 from collections.abc import Iterable
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
+from freqreg.evaluation.inputs.examples import BATCH_SIZE
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
+from freqreg.evaluation.inputs.streaming import read
 
 
 def digest(tensors: Iterable[Tensor]) -> str:
@@ -20,7 +23,8 @@ def digest(tensors: Iterable[Tensor]) -> str:
 def digest_of_images(images: LabelledImages) -> str:
     """Of pixels and labels, and of places in the source where they are not 0, 1, 2, ..."""
     in_order = torch.equal(images.index.cpu(), torch.arange(len(images)))
-    return digest((images.pixels, images.labels, *([] if in_order else [images.index])))
+    beside = (images.labels, *([] if in_order else [images.index]))
+    return digest(chain(read(images.pixels, BATCH_SIZE), beside))
 
 
 def digest_of_model(model: nn.Module) -> str:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from freqreg._files import write_text
+from freqreg.evaluation.corruptions.names import SavedAs
 
 FILE = "heat-maps.json"
 
@@ -22,6 +23,7 @@ class HeatMap:
         norm: L2 norm of the noise in each channel, in pixels of [0, 1].
         seed: of the noise's signs.
         errors: [height][width] from 0 to 1, the constant in the middle.
+        saved_as: what the images went through before.
     """
 
     model: str
@@ -31,11 +33,13 @@ class HeatMap:
     norm: float
     seed: int
     errors: list[list[float]]
+    saved_as: SavedAs = None
 
     @property
     def conditions(self) -> str:
         """What makes maps comparable, in words."""
-        return f"{self.images} images of {self.data}, L2 norm {self.norm:g}, seed {self.seed}"
+        found = f"{self.images} images of {self.data}, L2 norm {self.norm:g}, seed {self.seed}"
+        return f"{found}, saved as {self.saved_as}" if self.saved_as else found
 
 
 def save(maps: Iterable[HeatMap], folder: Path) -> None:

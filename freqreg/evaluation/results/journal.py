@@ -7,6 +7,7 @@ from typing import Any
 
 from freqreg._files import write_text
 from freqreg.errors import InputError
+from freqreg.evaluation.processes import is_main
 
 
 class Journal:
@@ -45,6 +46,6 @@ class Journal:
     def add(self, numbers: Mapping[str, float]) -> None:
         """Note these as well."""
         self._numbers |= numbers
-        if self._file is not None:
+        if self._file is not None and is_main():
             with self._file.open("a") as file:
                 file.write(json.dumps(numbers) + "\n")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import chain
 from statistics import fmean
 
-from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, MAIN
+from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, MADE_HERE, MAIN
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
 from freqreg.evaluation.results.records import (
     ModelScores,
@@ -20,6 +20,17 @@ BANDS = {
     "high frequencies": tuple(n for n, b in CORRUPTION_LOG_B_LOW.items() if b < 5),
 }
 """Corruptions by their published log B_low: at least 10, 5 to 10, below 5."""
+
+_OF_ALEXNET = (
+    *(0.886428, 0.894468, 0.922640, 0.819880, 0.826268, 0.785948, 0.798360),
+    *(0.866816, 0.826572, 0.819324, 0.564592, 0.853204, 0.646056, 0.717840, 0.606500),
+)
+ALEXNET = dict(zip(MAIN, _OF_ALEXNET, strict=True))
+"""AlexNet's errors on ImageNet-C, means over severities, which its authors published as what mCE is
+relative to: github.com/hendrycks/robustness, issue 10."""
+
+CLASSES_OF, IMAGENET = "classes_of", "ImageNet"
+"""What a record is said to be about where the model tells ImageNet's thousand classes apart."""
 
 CORRUPTION = "corruption"
 RECALIBRATED = "recalibrated"
@@ -65,40 +76,42 @@ def mean_accuracy(
     return fmean(known) if len(known) == len(names) else None
 
 
-def mean_corruption_error(record: ModelScores, baseline: ModelScores) -> float | None:
-    """mCE in percent: errors relative to the baseline's, mean over the nineteen corruptions.
+def mean_corruption_error(
+    record: ModelScores, baseline: ModelScores | None, names: Sequence[str] = MAIN
+) -> float | None:
+    """mCE in percent: errors relative to the baseline's, mean over corruptions.
 
-    100 is the baseline's own. The paper's Table 1 has the standard model as its baseline.
+    100 is the baseline's own. ImageNet-C's mCE has AlexNet as its baseline and is over the main
+    fifteen; that of Chan et al., Table 1, has the standard model and is over all nineteen.
 
     Args:
         record: of a model.
-        baseline: of another on the same images, with the same settings.
+        baseline: of another on the same images, with the same settings; None: AlexNet as published.
+        names: of the corruptions.
 
     Returns:
         None where one of the corruptions was not measured.
 
     Raises:
-        RecordError: the records are of different images or settings.
+        RecordError: the records are of different images or settings; or, for AlexNet, not of
+            ImageNet's classes under ImageNet-C's conditions.
 
     References: Hendrycks & Dietterich, ICLR 2019, arXiv:1903.12261, section 4.3.
     """
-    pairs = [
-        (corruption_accuracy(record, name), corruption_accuracy(baseline, name))
-        for name in CORRUPTIONS
-    ]
+    own = [corruption_accuracy(record, name) for name in names]
+    if baseline is None:
+        base = [1 - ALEXNET[name] if name in ALEXNET else None for name in names]
+    else:
+        base = [corruption_accuracy(baseline, name) for name in names]
     ratios = [
-        (1 - own) / (1 - other)
-        for own, other in pairs
-        if own is not None and other is not None and other < 1
+        (1 - accuracy) / (1 - other)
+        for accuracy, other in zip(own, base, strict=True)
+        if accuracy is not None and other is not None and other < 1
     ]
-    if len(ratios) != len(pairs):
+    if len(ratios) != len(names):
         return None
-    different = incomparable(record, baseline)
-    if different:
-        raise RecordError(
-            f"{record.model} has no mCE relative to {baseline.model}: they were measured under "
-            f"different conditions ({'; '.join(different)}). Evaluate both in one command."
-        )
+    if reason := why_no_mce(record, baseline):
+        raise RecordError(f"{record.model} has no mCE: {reason}. Measure both alike.")
     return 100 * fmean(ratios)
 
 
@@ -115,11 +128,41 @@ def incomparable(record: ModelScores, other: ModelScores) -> list[str]:
     return list(dict.fromkeys(chain.from_iterable(texts)))
 
 
+def mce_baseline(record: ModelScores, baseline: ModelScores | None) -> ModelScores | None:
+    """What a record's mCE is relative to: AlexNet (None) where its classes are ImageNet's."""
+    return None if record.about.get(CLASSES_OF) == IMAGENET else baseline
+
+
+def why_no_mce(record: ModelScores, baseline: ModelScores | None) -> str:
+    """Why a record cannot have an mCE relative to the baseline, None for AlexNet; empty: it can."""
+    if baseline is not None:
+        found = "; ".join(incomparable(record, baseline))
+        return found and (
+            f"it and {baseline.model} were measured under different conditions ({found})"
+        )
+    if record.about.get(CLASSES_OF) != IMAGENET:
+        return "AlexNet's errors are of ImageNet's 1000 classes, which these are not known to be"
+    used = [e.settings for n in MAIN if (e := record.scores.get(f"{CORRUPTION}/{n}"))]
+    if all(s.get("saved_as") and s.get("corruptions_from") != MADE_HERE for s in used):
+        return ""
+    return (
+        "AlexNet's errors are of images corrupted at 224 pixels and saved as JPEG, "
+        "which these are not (--corrupted-size 224 --saved-as jpeg85 does so)"
+    )
+
+
 def summary(record: ModelScores, baseline: ModelScores | None = None) -> Values:
     """The headline numbers of a model that were measured; accuracies from 0 to 1.
 
-    mCE, relative to the baseline, is left out where the two cannot be compared.
+    mCE is relative to AlexNet's published errors where the classes are ImageNet's, to the baseline
+    else, and left out where the two cannot be compared; "mCE (19)" is relative to the baseline.
     """
+    mean = mean_accuracy(record, MAIN)
+
+    def mce(baseline: ModelScores | None, names: Sequence[str]) -> float | None:
+        is_told = not why_no_mce(record, baseline)
+        return mean_corruption_error(record, baseline, names) if is_told else None
+
     attacks = ("fgsm", "pgd", "pgd-max-loss", "cw", "autoattack", "square", "transfer")
     found: dict[str, float | None] = {
         "clean": record.value("clean"),
@@ -136,9 +179,9 @@ def summary(record: ModelScores, baseline: ModelScores | None = None) -> Values:
             for part, names in (GROUPS | BANDS).items()
         },
         "corruptions (19, recalibrated)": mean_accuracy(record, kind=RECALIBRATED),
-        "mCE": None
-        if baseline is None or incomparable(record, baseline)
-        else mean_corruption_error(record, baseline),
+        "mCE": mce(mce_baseline(record, baseline), MAIN),
+        "mCE, unnormalised": None if mean is None else 100 * (1 - mean),
+        "mCE (19)": None if baseline is None else mce(baseline, CORRUPTIONS),
     }
     return {name: value for name, value in found.items() if value is not None}
 

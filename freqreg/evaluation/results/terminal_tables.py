@@ -60,4 +60,4 @@ def _heading(record: ModelScores) -> str:
 def _cell(name: Hashable, value: float) -> str:
     if isnan(value):
         return "–"
-    return f"{value:.2f}" if name in UNITLESS else f"{100 * value:.2f}"
+    return f"{value:.2f}" if str(name).startswith(UNITLESS) else f"{100 * value:.2f}"

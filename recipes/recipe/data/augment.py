@@ -1,19 +1,24 @@
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from freqreg._tensors import sent
+from freqreg.errors import SettingError
+from recipe.settings.experiment import Settings
+
+Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
 class RandomCropAndFlip:
-    """Zero padding, a random crop of the old size and a random mirror image, for a whole batch.
+    """Pad with zeros, crop to the old size and mirror at random, a whole batch at once.
 
-    The draws come from a CPU generator, so that a run repeats on any device; the batch, bytes or
-    floats, is indexed once where it lies.
+    The random numbers come from a CPU generator, so a run repeats on any device. The batch, of
+    bytes or floats, is indexed once, on its device.
     """
 
     padding: int = 4  # rows and columns of zeros added on each side before cropping
@@ -39,3 +44,38 @@ class RandomCropAndFlip:
         padded = F.pad(images, (self.padding,) * 4)
         windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # a view of every crop
         return windows[torch.arange(len(images), device=images.device), :, top, left]
+
+
+@dataclass(frozen=True)
+class GaussianNoise:
+    """Gaussian noise whose standard deviation is uniform from 0 to `max_std` for each image.
+
+    Args:
+        max_std: of pixels in [0, 1]. At 0 the images stay as they are.
+
+    Raises:
+        SettingError: it is negative.
+    """
+
+    max_std: float
+
+    def __post_init__(self) -> None:
+        if self.max_std < 0:
+            raise SettingError(f"noise_std is {self.max_std}; it must be 0 or more.")
+
+    def __call__(
+        self, images: Float[Tensor, "batch channels height width"], generator: torch.Generator
+    ) -> Float[Tensor, "batch channels height width"]:
+        """The images with noise, in [0, 1]; the draws come from a CPU generator."""
+        if not self.max_std:
+            return images
+        std = self.max_std * torch.rand(len(images), 1, 1, 1, generator=generator)
+        noise = std * torch.randn(images.shape, generator=generator)
+        return (images + sent(noise, images.device)).clamp(0, 1)
+
+
+def augmentation(settings: Settings) -> Augmentation:
+    """All that a run does to its train images, in this order: crop, mirror, noise."""
+    moved = RandomCropAndFlip(settings.padding.value, settings.flip.value)
+    noisy = GaussianNoise(settings.noise_std.value)
+    return lambda images, generator: noisy(moved(images, generator), generator)

@@ -1,4 +1,4 @@
-"""What the demo shows of its models: a table, a picture, and the figures behind them as JSON."""
+"""The demo's comparison of its models: a table, a picture, and their figures as JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -29,12 +29,13 @@ class Model:
     """A trained model.
 
     Args:
-        method: that trained it.
-        accuracies: from 0 to 1: under noise of low frequencies, clean, of high ones, under PGD.
-        log_b_low: of its input gradients.
+        method: its training method.
+        accuracies: from 0 to 1: under low-frequency noise, clean, under high-frequency noise,
+            under PGD.
+        log_b_low: log B_low of its input gradients.
         bands: share of their power at low, middle and high radii.
-        shares: the same by radius, from 1 up.
-        seconds_per_step: of its training.
+        shares: share of their power by radius, from 1 up.
+        seconds_per_step: seconds of a training step.
     """
 
     method: str
@@ -48,7 +49,7 @@ class Model:
     def of(
         cls, results: Results, folder: Path, test: LabelledImages, settings: Settings
     ) -> "Model":
-        """What a finished run measured, and the shares of power of the model in its folder."""
+        """The measures of a finished run, and the shares of power of its model."""
         found, profile = results.measures, profile_of(load_model(folder).model, test, settings)
         accuracies = {
             "low-frequency\nnoise": found.low_noise,
@@ -61,7 +62,7 @@ class Model:
         return cls(results.method, accuracies, bias, bands, shares, results.seconds_per_step)
 
     def row(self) -> tuple[str, ...]:
-        """Of the table whose head is `HEAD`."""
+        """Its row in the table with the head `HEAD`."""
         low, clean, high, pgd = (f"{100 * each:.1f}" for each in self.accuracies.values())
         bands = " / ".join(f"{100 * share:.0f}" for share in self.bands.values())
         figures = (f"{self.log_b_low:.1f}", bands, f"{self.seconds_per_step:.3f}")
@@ -69,7 +70,7 @@ class Model:
 
 
 def comparison_figure(models: Sequence[Model]) -> Figure:
-    """Where the models' gradients have their power, and how accurate they are under noise."""
+    """Draw the power of the models' gradients by radius, and their accuracy under noise."""
     figure, ((left, right),) = grid(1, 2, panel=(5.2, 3.8))
     draw_shares(left, {METHODS[model.method]: model.shares for model in models}, size=SIDE)
     for model, style in zip(models, line_styles(), strict=False):
@@ -85,7 +86,7 @@ def comparison_figure(models: Sequence[Model]) -> Figure:
 
 
 def save_comparison(models: Sequence[Model], about: Mapping[str, Any], path: Path) -> None:
-    """Write the picture, and a JSON file of its name with the figures and what they are of."""
+    """Write the picture, and a JSON file of the same name with the figures and their settings."""
     content = {**about, "models": [asdict(each) for each in models]}
     write_text(path.with_suffix(".json"), as_json(content))
     path.write_bytes(png(comparison_figure(models)))

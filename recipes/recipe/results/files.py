@@ -1,4 +1,4 @@
-"""What a run writes beside its model: config.json at its begin, results.json at its end."""
+"""The files beside a model: config.json from a run's beginning, results.json from its end."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ from recipe.results.measures import Measures
 
 @dataclass(frozen=True)
 class BestModel:
-    """Figures of a run's best model, which is not the reported one."""
+    """Figures of the best model of a run, which is not the reported one."""
 
     step: int  # after how many optimizer steps it was found
     pgd: float  # its accuracy under PGD on the images that it was chosen by
@@ -29,8 +29,8 @@ class BestModel:
 class Results:
     """Figures of a finished run; `history` has those of each epoch.
 
-    `measures` are of the last model, `best` of the best where one was kept; `commit` is of the
-    repository that measured them, where it was one.
+    `measures` belong to the last model, `best` to the best one, if one was kept. `commit` is that
+    of the repository that measured them, if it was one.
     """
 
     method: str
@@ -43,18 +43,18 @@ class Results:
     best: BestModel | None = None
 
     def save(self, path: Path) -> None:
-        """Write them as JSON; the file is whole or not there."""
+        """Write them as JSON; the file is complete or absent."""
         write_text(path, as_json(asdict(self)))
 
     @classmethod
     def read(cls, folder: Path) -> "Results | None":
-        """The results in a folder, if the run there is finished."""
+        """The results in a folder; None if its run has not finished."""
         path = folder / RESULTS
         return cls.load(path) if path.exists() else None
 
     @classmethod
     def load(cls, path: Path) -> "Results":
-        """What `save` wrote, and what it wrote before there was a best model."""
+        """Read a file of `save`, also from before there was a best model."""
         fields = json.loads(path.read_text())
         best = fields.get("best")
         if best is not None:
@@ -67,7 +67,7 @@ def begin(folder: Path, config: Mapping[str, Any], *, resume: bool) -> None:
 
     Raises:
         FileExistsError: the folder holds a run and `resume` is False.
-        SettingError: the run that it holds is another.
+        SettingError: it holds another run.
     """
     path = folder / CONFIG
     if not path.exists():
@@ -75,7 +75,7 @@ def begin(folder: Path, config: Mapping[str, Any], *, resume: bool) -> None:
         return
     if not resume:
         raise FileExistsError(
-            f"{folder} holds a run. Go on with it by --resume, or choose another --output-dir."
+            f"{folder} holds a run. Continue it by --resume, or choose another --output-dir."
         )
     saved, wanted = _flat(json.loads(path.read_text())), _flat(json.loads(json.dumps(config)))
     different = differences(saved, wanted)
@@ -87,7 +87,7 @@ def begin(folder: Path, config: Mapping[str, Any], *, resume: bool) -> None:
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run is, without the versions that it ran on, by dotted name."""
+    """The settings of a run by dotted name, without versions."""
     parts = {key: value for key, value in config.items() if key != "versions"}
     return {
         f"{key}.{name}" if name else key: leaf
@@ -97,7 +97,7 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_json(content: Mapping[str, Any]) -> str:
-    """What a file says, a line for each entry."""
+    """Text of a JSON file, one line per entry."""
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 

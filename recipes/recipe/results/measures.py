@@ -1,4 +1,4 @@
-"""The figures that every run reports, in the form that its results.json has them."""
+"""The figures that every run reports, as in its results.json."""
 
 from dataclasses import dataclass, replace
 
@@ -11,7 +11,7 @@ from freqreg.evaluation.metrics.frequency_profile import FrequencyProfile, gradi
 from recipe.settings.experiment import Settings
 
 PROFILED_AT_ONCE = 250
-"""Sums over batches of this size gave the figures that are reported, to the last digit."""
+"""The reported figures depend on this batch size, in the last digit of sums."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Measures:
 def measures_of(
     model: LoadedModel | nn.Module, test: LabelledImages, settings: Settings
 ) -> Measures:
-    """What `evaluate` measures of a model as a run's settings say."""
+    """Measure a model by `evaluate`, with a run's settings."""
     of_run = EvaluationSettings(
         eps=settings.eps_255.value / 255,
         fgsm_images=settings.fgsm_images.value,

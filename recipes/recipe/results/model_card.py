@@ -1,4 +1,4 @@
-"""The card of a trained model: what it is, how to load it, how it was trained, its figures."""
+"""The card of a trained model: its kind, how to load it, its training, its figures."""
 
 from pathlib import Path
 
@@ -15,9 +15,9 @@ CARD, TEMPLATE = "README.md", Path(__file__).with_name("model_card.md")
 def card(
     results: Results, *, train_images: int, test_images: int, published: Settings | None
 ) -> str:
-    """The card as Markdown, with what the hub wants to know in its head.
+    """The card as Markdown, with the hub's metadata in its head.
 
-    `published` has the method's settings in the preset paper, if it is an experiment of the paper.
+    `published` holds the method's settings in the preset paper, for an experiment of the paper.
     """
     config, best = results.config, results.best
     last = {"last, reported": results.measures}

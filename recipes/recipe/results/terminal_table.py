@@ -1,4 +1,4 @@
-"""The table that a run ends with."""
+"""The table at the end of a run."""
 
 from collections.abc import Iterable, Iterator
 
@@ -19,16 +19,16 @@ COLUMNS = {
 
 
 def print_table(results: Iterable[Results], *, title: str) -> None:
-    """Print a row for each run: accuracies in percent, log B_low, and what a step cost.
+    """Print a row per run: accuracies in percent, log B_low, and the seconds of a step.
 
-    The best model has a row of its own where it is not the last. Where the output is no terminal,
-    the table has its full width.
+    The best model has its own row if it is not the last. Without a terminal, the table has its full
+    width.
     """
     print_rows(("method", *COLUMNS, "seconds\na step"), _rows(results), title=title)
 
 
 def print_rows(head: Iterable[str], rows: Iterable[Iterable[str]], *, title: str) -> None:
-    """Print a table; the first column is names, the others are figures."""
+    """Print a table of names, in the first column, and figures."""
     first, *right = head
     columns = (Column(name, justify="right", no_wrap=True) for name in right)
     table = Table(Column(first, no_wrap=True), *columns, title=title)

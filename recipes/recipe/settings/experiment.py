@@ -1,4 +1,4 @@
-"""What a run consists of: every value typed, and with its source."""
+"""The settings of a run: every value typed, with its source."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -42,7 +42,7 @@ MAY_BE_ZERO = {"padding", "warmup_epochs", "best_every"}
 
 
 class Source(StrEnum):
-    """Where a value comes from: `Source.PAPER(8)` is a value that the paper states."""
+    """Source of a value: `Source.PAPER(8)` is a value that the paper states."""
 
     PAPER = "paper"
     CODE = "published code"
@@ -57,7 +57,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True)
 class Sourced(Generic[T]):
-    """A value, its source, and what else is to be known about it."""
+    """A value, its source, and a note."""
 
     value: T
     source: Source
@@ -73,17 +73,17 @@ From = Annotated[
 """A value that --help shows with its source."""
 
 our_choice = Source.OURS
-"""What neither states; the note says why it is so."""
+"""A value that neither states; the note gives the reason."""
 
 
 def preset(**values: Any) -> "dict[str, Sourced[Any]]":
-    """Values that a smaller or other experiment sets."""
+    """Values of a smaller or other experiment."""
     return {name: Source.PRESET(value) for name, value in values.items()}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """A run. A method reads what concerns it; --help shows each with the comment behind it.
+    """Settings of a run. A method reads those that concern it; --help shows each with its comment.
 
     Raises:
         SettingError: a value is out of its range.
@@ -93,9 +93,12 @@ class Settings:
     batch_size: From[int]  # Images of a step, on each process
     padding: From[int]  # Zeros around an image, of which a random crop is taken
     flip: From[bool]  # Mirror half of the images
+    noise_std: From[float]  # Largest standard deviation of Gaussian noise in train images; 0: none
 
-    model: From[str]  # preact_resnet18, or timm/NAME for any network of timm, fresh weights
+    model: From[str]  # preact_resnet18, or timm/NAME for any network of timm
     width: From[int]  # Channels of preact_resnet18's first stage
+    pretrained: From[bool]  # Start a network of timm from its weights, not from fresh ones
+    enlarged: From[int | None]  # Side to which a network of timm enlarges images within itself
 
     optimizer: From[Literal["sgd", "adam"]]  # Both at the learning rate of the schedule
     epochs: From[int]  # Passes over the train images
@@ -156,7 +159,7 @@ class Settings:
         return {name: sourced.value for name, sourced in vars(self).items()}
 
     def sources(self) -> dict[str, str]:
-        """Where each comes from, by name."""
+        """The source of each, by name."""
         return {name: sourced.source.value for name, sourced in vars(self).items()}
 
 
@@ -166,7 +169,7 @@ Changes = Mapping[str, Sourced[Any]]
 
 @dataclass(frozen=True)
 class Experiment:
-    """The settings for one data set: those of the paper, what methods change, and presets."""
+    """The settings for one data set: the paper's, the methods' changes, and presets."""
 
     name: str  # of the recipe and of its folder of runs
     title: str  # of the data set, for people
@@ -176,6 +179,6 @@ class Experiment:
     presets: Mapping[Preset, Changes]
 
     def settings(self, method: Method, chosen: Preset, changes: Changes | None = None) -> Settings:
-        """The settings of a run: the method's, then the preset's, then `changes` on top."""
+        """The settings of a run: the method's, then the preset's, then `changes`."""
         of_method = self.by_method.get(method, {})
         return replace(self.base, **{**of_method, **self.presets[chosen], **(changes or {})})

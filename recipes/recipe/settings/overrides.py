@@ -1,4 +1,4 @@
-"""Any setting by name, as a command line gives it."""
+"""Settings by name, from a command line."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import make_dataclass, replace
@@ -18,7 +18,7 @@ registry = ConstructorRegistry()
 
 @registry.primitive_rule
 def _sourced(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
-    """What is given is of the command line; what is not is shown with its source."""
+    """Mark given values as the command line's; show the others with their source."""
     if get_origin(info.type) is not Sourced:
         return None
     (kind,) = get_args(info.type)
@@ -35,7 +35,7 @@ def _sourced(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
 def parsed(
     kind: type[T], defaults: Callable[[T], Settings], description: str | None
 ) -> tuple[T, Settings]:
-    """A program's own options, and the settings that they choose with the changes given beside."""
+    """Parse a program's own options, and the settings that they choose, with the given changes."""
     own, _ = tyro.cli(kind, return_unknown_args=True, add_help=False, config=CONFIG)
     both = make_dataclass("Both", [("run", kind), ("settings", Settings, defaults(own))])
     found = tyro.cli(both, description=description, config=CONFIG, registry=registry)
@@ -43,12 +43,12 @@ def parsed(
 
 
 def overridden(settings: Settings, given: Iterable[str]) -> Settings:
-    """Settings changed by texts such as "lambda_freq=0.01" or "optimizer=adam"."""
+    """Change settings by texts such as "lambda_freq=0.01" or "optimizer=adam"."""
     parts = [text.partition("=") for text in given]
     options = [f"--{name}{equals}{AS_JSON.get(value, value)}" for name, equals, value in parts]
     return tyro.cli(Settings, default=settings, args=options, config=CONFIG, registry=registry)
 
 
 def suffix(given: Iterable[str]) -> str:
-    """What such texts add to a folder's name, so that runs of other settings have others."""
+    """Suffix of a folder's name, so that runs with other settings have other folders."""
     return "".join(f"-{text.replace('/', '_')}" for text in given)

@@ -1,4 +1,4 @@
-"""The paper's experiments, with the settings and sources that paper.toml has."""
+"""The paper's experiments, with settings and sources from paper.toml."""
 
 import tomllib
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ _CONTENT = tomllib.loads(Path(__file__).with_name("paper.toml").read_text(encodi
 
 
 def experiment(name: str) -> Experiment:
-    """That of a data set, with its presets paper, mini and smoke."""
+    """The experiment of a data set, with its presets paper, mini and smoke."""
     own, shared = _CONTENT[name], _CONTENT["presets"]
 
     def smaller(kind: Preset) -> Changes:
@@ -40,4 +40,4 @@ def _value(item: Any) -> Any:
 
 
 LIBRARY_DEFAULTS = _changes(_CONTENT["presets"]["library"])
-"""Where the published code has something else."""
+"""Deviations from the published code."""

@@ -1,4 +1,4 @@
-"""The best of a run's models by PGD on a few train images, kept beside the last one."""
+"""The best model of a run by PGD on a few train images, kept beside the last one."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -18,14 +18,14 @@ from recipe.results.files import as_json
 from recipe.settings.experiment import Settings
 
 BEST = "best"
-"""Folder of the best model in its run's."""
+"""Folder of the best model within that of its run."""
 
 Weights = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """By what models of a run are compared: accuracy under PGD on the same images each time."""
+    """Compares the models of a run: accuracy under PGD, each time on the same images."""
 
     # a copy of the network, whose weights are overwritten: the one in training, its modes and
     # statistics are left alone
@@ -36,11 +36,11 @@ class Selection:
     every: int  # optimizer steps between comparisons; the last step has one as well
 
     def is_due(self, step: int, *, last: int) -> bool:
-        """Whether the model after `step` optimizer steps, of `last`, is compared."""
+        """Whether to compare the model after `step` of `last` optimizer steps."""
         return step % self.every == 0 or step == last
 
     def correct(self, weights: Weights) -> int:
-        """How many of the images the network with these weights still gets right."""
+        """Number of images that the network with these weights still gets right."""
         self.model.load_state_dict(weights)
         found = self.attack.run(self.model, self.images.pixels, self.images.labels)
         return int(found.correct.sum())
@@ -49,10 +49,10 @@ class Selection:
 def selection(
     model: nn.Module, train: LabelledImages, settings: Settings, device: torch.device
 ) -> Selection | None:
-    """How the best model is chosen; None where the settings switch that off.
+    """The selection of the best model; None if the settings switch it off.
 
-    Of all train images the first that are not trained on choose where there are enough, else the
-    first that are, as in the published code. The network is copied to the device.
+    The first train images that are not trained on decide, if there are enough. Else the first
+    trained ones do, as in the published code. The network is copied to the device.
     """
     if not settings.best_every.value:
         return None
@@ -70,16 +70,16 @@ def selection(
 
 @dataclass(frozen=True, eq=False)
 class Best:
-    """The weights after `step` steps, and how many images of the selection they get right."""
+    """The weights after `step` steps, and the number of selection images that they get right."""
 
     step: int
     correct: int
     weights: Weights
 
     def write(self, folder: Path, config: Mapping[str, Any]) -> None:
-        """Write model and config.json as a run's folder has them; each is whole or not there.
+        """Write model and config.json as in a run's folder; each is complete or absent.
 
-        The method is called best, so that no table takes it for another seed of the last.
+        The method is named best, so that no table counts it as another seed of the last.
         """
         with atomic_write(folder / WEIGHTS) as beside:
             save_file(dict(self.weights), beside, metadata={"format": "pt"})

@@ -1,4 +1,4 @@
-"""Pixels at exactly 0 or 1 as the published attacks leave them: where they are.
+"""Pixels at exactly 0 or 1, which the published attacks do not move.
 
 These attacks take gradients through max(min(x, 1), 0), whose derivative is 0 at 0 and 1 in
 PyTorch 1.4, the version that the code was published for.
@@ -15,7 +15,7 @@ from freqreg.mixers.base import GradAt, Images, Mixer
 
 @dataclass(frozen=True)
 class LimitsStay:
-    """A mixer, of images in [0, 1], whose gradients are zero at pixels that are 0 or 1."""
+    """A mixer of images in [0, 1], whose gradients are zero at pixels of exactly 0 or 1."""
 
     mixer: Mixer
 
@@ -31,12 +31,12 @@ class LimitsStay:
 
 @dataclass(frozen=True)
 class LimitsStayGradAlign(GradAlign):
-    """GradAlign whose clean gradient is that of such an attack; the one beside is as it is."""
+    """GradAlign with the clean gradient of such an attack; the other gradient is unchanged."""
 
     _between: dict[str, Tensor] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def points(self, x: Images, pixels: PixelSpace) -> tuple[Images, ...]:
-        """As GradAlign's; they come before the penalty, which needs to know the images."""
+        """GradAlign's points; the call also tells the penalty the images."""
         self._between["x"] = _between(x)
         return super().points(x, pixels)
 

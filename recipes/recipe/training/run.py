@@ -1,4 +1,4 @@
-"""One run: train a method, measure the model, leave both in a folder."""
+"""One run: train a method, measure the model, save both in a folder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,16 +17,17 @@ from torch.utils.data import DataLoader
 from freqreg import Objective
 from freqreg._files import write_text
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
-from freqreg.evaluation.inputs.models import build_network, load_model, use_differentiable_attention
+from freqreg.evaluation.inputs.models import load_model, use_differentiable_attention
 from freqreg.evaluation.metrics.accuracy import accuracy
+from freqreg.evaluation.processes import shared_evaluation
 from freqreg.evaluation.results.environment import versions
-from recipe.data.augment import RandomCropAndFlip
+from recipe.data.augment import augmentation
 from recipe.results.files import RESULTS, BestModel, Results, begin, current_commit
 from recipe.results.measures import Measures, measures_of
 from recipe.results.model_card import CARD, card
 from recipe.settings.experiment import Method, Settings
 from recipe.training.best_model import BEST, selection
-from recipe.training.networks import network_kwargs
+from recipe.training.networks import made, network_of
 from recipe.training.objectives import objective
 from recipe.training.trainer import RecipeTrainer, make_optimizer
 
@@ -37,7 +38,7 @@ logger = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Run:
-    """What is trained, how, and where it goes."""
+    """A method, its settings, and its folder."""
 
     experiment: str  # name of the data set's recipe
     method: Method
@@ -53,14 +54,12 @@ class Run:
     keep_freed_memory: bool = True  # as of the trainer
 
     def network(self, train: LabelledImages) -> dict[str, Any]:
-        """Name and arguments for `build_network`, as they stand in config.json."""
-        name, width = self.settings.model.value, self.settings.width.value
+        """Name and arguments for `build_network`, as in config.json."""
         classes, size = len(class_names(train)), train.pixels.shape[-1]
-        kwargs = network_kwargs(name, num_classes=classes, width=width, image_size=size)
-        return {"model": name, "kwargs": kwargs}
+        return network_of(self.settings, num_classes=classes, image_size=size)
 
     def config(self, train: LabelledImages, accelerator: Accelerator) -> dict[str, Any]:
-        """What config.json says: enough to load the model, and to repeat the run."""
+        """Content of config.json: enough to load the model, and to repeat the run."""
         return {
             **self.network(train),
             "experiment": self.experiment,
@@ -77,14 +76,14 @@ class Run:
 
 
 def class_names(images: LabelledImages) -> list[str]:
-    """The images' own, else numbers."""
+    """The class names of the images, or numbers."""
     return list(images.class_names or map(str, range(int(images.labels.max()) + 1)))
 
 
 def perform(
     run: Run, train: LabelledImages, test: LabelledImages, accelerator: Accelerator, *, resume: bool
 ) -> Results:
-    """Train and measure, or go on with that, or read what a finished run has left.
+    """Train and measure, continue an unfinished run, or read a finished one.
 
     Raises:
         FileExistsError: the folder holds a run and `resume` is False.
@@ -103,7 +102,8 @@ def perform(
     if trainer.best is not None and accelerator.is_main_process:
         trainer.best.write(run.folder / BEST, config)
     accelerator.wait_for_everyone()
-    results = measured(run, trainer, test, config)
+    with shared_evaluation():
+        results = measured(run, trainer, test, config)
     if accelerator.is_main_process:
         trained = len(train.first(run.settings.train_images.value))
         text = card(results, train_images=trained, test_images=len(test), published=run.published)
@@ -116,7 +116,7 @@ def perform(
 def measured(
     run: Run, trainer: RecipeTrainer, test: LabelledImages, config: dict[str, Any]
 ) -> Results:
-    """The results of a trained run, of the weights in its folder; the best may be the last."""
+    """Measure the weights in the folder of a trained run; the best may be the last."""
 
     def measures(folder: Path) -> Measures:
         loaded = load_model(folder, device=trainer.accelerator.device)
@@ -147,12 +147,11 @@ def measured(
 def make_trainer(
     run: Run, train: LabelledImages, test: LabelledImages, accelerator: Accelerator
 ) -> RecipeTrainer:
-    """The trainer of a run on so many of all train images as it says, with fresh weights."""
+    """The trainer of a run, with fresh weights, on its number of train images."""
     settings = run.settings
     accelerator.free_memory()  # of an earlier run: it would be saved with this one
     set_seed(run.seed, device_specific=True)
-    network = run.network(train)
-    model = build_network(network["model"], **network["kwargs"])
+    model = made(settings, run.network(train))
     use_differentiable_attention(model)
     loader = DataLoader(
         train.first(settings.train_images.value),
@@ -178,7 +177,7 @@ def make_trainer(
         settings.epochs.value,
         accelerator=accelerator,
         criterion=partial(F.cross_entropy, reduction="none" if of_images else "mean"),
-        augment=RandomCropAndFlip(settings.padding.value, settings.flip.value),
+        augment=augmentation(settings),
         streamed=run.streamed,
         evaluate=lambda model: watch(model, test),
         output_dir=run.folder,
@@ -189,6 +188,6 @@ def make_trainer(
 
 
 def watch(model: nn.Module, test: LabelledImages) -> Mapping[str, float]:
-    """What is watched after each epoch: clean accuracy on the first test images."""
+    """Measure clean accuracy on the first test images after each epoch."""
     watched = test.first(WATCHED_IMAGES)
     return {"clean": accuracy(model, watched.pixels, watched.labels)}

@@ -1,4 +1,4 @@
-"""The trainer of all methods: attacks that warm up, penalties of a part, the best model kept."""
+"""The trainer of all methods: attacks that warm up, penalties on a part, the best model."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -16,20 +16,20 @@ from recipe.training.best_model import Best, Selection, Weights
 
 
 class RecipeTrainer(Trainer):
-    """A trainer as a recipe's settings say; checkpoints have the best model so far, too.
+    """A trainer with a recipe's settings; checkpoints also hold the best model so far.
 
     Args:
-        settings: of the run. In `warmup_epochs` the mixer grows to its full strength, a function of
-            the step alone. Below 1, `penalty_share` is how many of each batch the penalties see,
-            its first images; they have a backward pass of their own then, streamed or not.
-        at_strength: the objective whose mixer has a strength above 0 and up to 1.
-        selection: how the best model is chosen; None keeps none.
-        args: as of `Trainer`.
-        kwargs: as of `Trainer`, without `objective`.
+        settings: those of the run. In `warmup_epochs` the mixer grows to its full strength, as a
+            function of the step alone. With `penalty_share` below 1 the penalties see this share of
+            each batch, its first images, and have their own backward pass, streamed or not.
+        at_strength: maps a mixer's strength, above 0 and up to 1, to the objective.
+        selection: selects the best model; None keeps none.
+        args: those of `Trainer`.
+        kwargs: those of `Trainer`, without `objective`.
 
     Raises:
-        SettingError: the share is not above 0 and up to 1, or the penalties' pass would update
-            running statistics from its few images.
+        SettingError: the share does not lie above 0 and up to 1, or the penalties' pass would
+            update running statistics from few images.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class RecipeTrainer(Trainer):
             yield penalties
 
     def after_step(self) -> None:
-        """Compare the model with the best so far, where that is due."""
+        """Compare the model with the best so far, if due."""
         super().after_step()
         step = self.progress.step
         if self.selection is not None and self.selection.is_due(step, last=self.total_steps):
@@ -104,7 +104,7 @@ class RecipeTrainer(Trainer):
 
 
 def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    """SGD with momentum, or Adam; the rate is the schedule's maximum."""
+    """SGD with momentum, or Adam, at the schedule's maximal learning rate."""
     rate, decay = settings.max_learning_rate.value, settings.weight_decay.value
     if settings.optimizer.value == "adam":
         return torch.optim.Adam(model.parameters(), rate, weight_decay=decay)

@@ -1,4 +1,4 @@
-"""What deviations from the published code change, measured on small models."""
+"""Effects of deviations from the published code, measured on small models."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,24 +27,24 @@ PUBLISHED: Mapping[str, Changes] = {
     "alpha_shift": preset(alpha_shift=1e-5),
     "batch_norm": preset(batch_norm="every pass"),
 }
-"""What the published code has where the preset mini has the library's default."""
+"""The published choices where the preset mini has the library's default."""
 
 SHORT = preset(epochs=2)
-"""What the runs change in the demo's settings."""
+"""Changes of the runs to the demo's settings."""
 
 UNITS = {"clean": "clean %", "pgd": "PGD %", "log_b_low": "log B_low"}
-"""What is compared."""
+"""The compared quantities."""
 
 SHIFT, FLOOR = 1e-5, AbsoluteFloor(1e-5)
 PGD_IMAGES, PGD_STEPS, PGD_RESTARTS = 300, 20, 5
 
 Effect = Mapping[str, Sequence[float]]
-"""The published choice less ours, by what is compared, one number a seed."""
+"""The published choice minus ours, by quantity, one number per seed."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """The experiment, its images, and where its runs go."""
+    """The experiment, its images, and the folder of its runs."""
 
     experiment: Experiment
     train: LabelledImages
@@ -59,7 +59,7 @@ class Scene:
         return Run(self.experiment.name, METHOD, settings, seed, folder, "mini")
 
     def result(self, name: str, seed: int) -> Results:
-        """Of a run, which is not done again where it is finished."""
+        """The results of a run; a finished one is only read."""
         return perform(self.run(name, seed), self.train, self.test, Accelerator(), resume=True)
 
 
@@ -85,7 +85,7 @@ def by_name(found: DataFrame) -> Effect:
 
 
 def figures(results: Sequence[Results]) -> DataFrame:
-    """What is compared of some runs, a row each; in percent where it is a share."""
+    """The compared quantities of some runs, a row each; shares in percent."""
     factors = {name: 100 if unit.endswith("%") else 1 for name, unit in UNITS.items()}
     return DataFrame(
         {name: factor * getattr(result.measures, name) for name, factor in factors.items()}
@@ -94,7 +94,7 @@ def figures(results: Sequence[Results]) -> DataFrame:
 
 
 def bias_effects(model: nn.Module, test: LabelledImages, settings: Settings) -> dict[str, float]:
-    """Floor and shifted exponents in what is reported of one model.
+    """Effects of floor and shifted exponents on the reported figures of one model.
 
     The absolute floor stands beside gradients of the mean loss over the profiled images.
     """
@@ -115,7 +115,7 @@ def bias_effects(model: nn.Module, test: LabelledImages, settings: Settings) -> 
 
 @torch.no_grad()
 def selection_effect(model: nn.Module, test: LabelledImages, settings: Settings) -> float:
-    """Points of accuracy that the published rule over restarts leaves and ours does not."""
+    """Points of accuracy under the published rule over restarts, minus ours."""
     attacked = test.first(PGD_IMAGES)
     eps = settings.eps_255.value / 255
     accuracies = [

@@ -1,9 +1,9 @@
-"""What each recipe does otherwise than the published code, why, and what it changes: a page.
+"""A page of the recipes' deviations from the published code, with reasons and effects.
 
     python recipes/study deviations
     python recipes/study deviations --measure
 
-The first writes the page anew from settings and stored figures; the second measures these.
+The first command writes the page from settings and stored figures; the second measures these.
 """
 
 import json
@@ -43,23 +43,23 @@ REASONS: Mapping[str, str] = {
     "batch_norm": "probes should leave no trace in the model",
     "attack_select": "an image counts as broken if any restart breaks it",
 }
-"""Why the preset mini sets what it sets."""
+"""Reasons for the preset mini's settings."""
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """What is done."""
+    """Options of the page."""
 
     measure: bool = False
     """Measure the effects: some minutes."""
     seeds: int = 2
-    """Of each training."""
+    """Seeds of each training."""
     work_dir: Path = Path("runs/deviations")
-    """Where the models go; what is finished there is not trained again."""
+    """Folder of the models; finished ones are not trained again."""
 
 
 def main(arguments: Arguments) -> None:
-    """Measure where asked to, and write the page."""
+    """Measure if asked, and write the page."""
     figures = PAGE.with_suffix(".json")
     if arguments.measure:
         show_log()
@@ -72,7 +72,7 @@ def main(arguments: Arguments) -> None:
 
 
 def page(experiments: Iterable[Experiment], record: Mapping[str, Any]) -> str:
-    """The page as Markdown; the record has the `conditions` of measuring, and the figures."""
+    """The page as Markdown; the record holds the `conditions` of measuring, and the figures."""
     filters = {"choices": choices, "changes": changes, "effect": effect_text}
     template = Path(__file__).with_name("page.md")
     return rendered(template, filters, experiments=experiments, measure=measure, **record)
@@ -93,7 +93,7 @@ def changed_by(experiment: Experiment, preset: Preset) -> list[str]:
 
 
 def choices(experiment: Experiment) -> DataFrame:
-    """What neither the paper nor its code states, with the methods that have it."""
+    """Settings that neither the paper nor its code states, with their methods."""
     rows = [
         {"setting": f"`{name}`", "value": str(item.value), "methods": method, "why": item.note}
         for method in METHODS
@@ -105,7 +105,7 @@ def choices(experiment: Experiment) -> DataFrame:
 
 
 def changes(experiment: Experiment, effects: Mapping[str, Effect]) -> DataFrame:
-    """What the preset mini sets otherwise than the preset paper."""
+    """Settings in which the preset mini differs from the preset paper."""
     return DataFrame(
         {
             "setting": f"`{name}`",
@@ -124,7 +124,7 @@ def _listed(methods: Iterable[Method]) -> str:
 
 
 def _values(experiment: Experiment, preset: Preset, name: str) -> str:
-    """All that methods have, in their order."""
+    """All values of the methods, in their order."""
     found = (experiment.settings(method, preset).values()[name] for method in METHODS)
     return ", ".join(map(str, dict.fromkeys(found)))
 

@@ -13,13 +13,13 @@ Columns = NDArray[np.intp]
 
 DRAWS = 10_000
 SEEDS_AT_LEAST = 3
-"""Fewer give no interval."""
+"""Fewer seeds give no interval."""
 _LIMITS = (2.5, 97.5)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure, and where its interval begins and ends; NaN where there is none."""
+    """A figure, and the ends of its interval; NaN without one."""
 
     value: float
     low: float = nan
@@ -27,7 +27,7 @@ class Estimate:
 
 
 def mean_over_seeds(values: ArrayLike) -> Estimate:
-    """The mean of a figure that each seed has one of."""
+    """The mean over seeds of a figure."""
     column = np.asarray(values, dtype=np.float64)[:, None]
     return resampled(column, [np.array([0])], lambda means, _: float(means[0]))
 
@@ -41,8 +41,8 @@ def resampled(
 
     Args:
         figures: [seed, corruption].
-        families: columns of each family; a drawn one comes whole, as often as it is drawn.
-        statistic: of the means [corruption], and the columns of the families drawn.
+        families: columns of each family; a drawn family enters whole, as often as it is drawn.
+        statistic: maps the means [corruption] and the columns of the drawn families to a figure.
     """
     found = np.asarray(figures, dtype=np.float64)
     seeds = len(found)
@@ -62,7 +62,7 @@ def resampled(
 
 
 def _distinct_draws(seeds: int, families: int) -> tuple[Columns, Columns]:
-    """Rows of drawn seeds and then families, in order, and how often each row was drawn."""
+    """Rows of drawn seeds and families, in order, with the count of each row."""
     generator = np.random.default_rng(0)
     drawn_seeds = np.sort(generator.integers(seeds, size=(DRAWS, seeds)))
     drawn_families = np.sort(generator.integers(families, size=(DRAWS, families)))
@@ -70,7 +70,7 @@ def _distinct_draws(seeds: int, families: int) -> tuple[Columns, Columns]:
 
 
 def proportion(count: int, total: int) -> Estimate:
-    """A share with Clopper and Pearson's interval; nothing of nothing has none."""
+    """A share with Clopper and Pearson's interval; 0 of 0 has none."""
     if total == 0:
         return Estimate(nan)
     interval = binomtest(count, total).proportion_ci(method="exact")

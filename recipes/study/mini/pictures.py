@@ -1,4 +1,4 @@
-"""Figures as the page's files."""
+"""Files of the page's figures."""
 
 import hashlib
 import json
@@ -13,12 +13,12 @@ from freqreg.evaluation.plots import svg
 
 
 def as_svg(name: str, figure: Figure) -> str:
-    """The figure as SVG, the same text for the same figure; identified by what it shows."""
+    """The figure as SVG, the same text for the same figure, with the digest of its content."""
     return svg(figure, salt=name, Identifier=digest_of(figure)).decode()
 
 
 def digest_of(figure: Figure) -> str:
-    """Of its points and words: the same whatever version of matplotlib draws them."""
+    """Digest of its points and words, independent of the version of matplotlib."""
     shown = json.dumps([_shown(axes) for axes in figure.axes])
     return hashlib.sha256(shown.encode()).hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""Run a cell of the mini study once more, from the file that it left, and compare every figure.
+"""Run a cell of the mini study again from its file, and compare every figure.
 
     python recipes/study rerun .../stage1/nfgsm-seed9.json --data-dir ~/data/cifar10
 
@@ -25,7 +25,7 @@ from study.mini.runs import STAGES, StudyRun, cells
 
 FIGURES = ("measures", "history", "steps", "scores")
 UNLIKE = {"seconds", "settings", "versions"}
-"""What a score says of how it was measured; `seconds` differ each time."""
+"""Entries of a score on how it was measured; `seconds` differ each time."""
 
 HINT = (
     "Where the first epochs differ by rounding alone, another processor or another version of "
@@ -35,16 +35,16 @@ HINT = (
 
 @dataclass(frozen=True)
 class Arguments:
-    """What is run again."""
+    """Options of the rerun."""
 
     file: Annotated[Path, tyro.conf.Positional]
-    """Of a reported cell, with the name that the study gave it."""
+    """File of a reported cell, under the name that the study gave it."""
     data_dir: Path | None = None
     """A local copy of CIFAR-10; None: from the Hugging Face hub."""
 
 
 def main(arguments: Arguments) -> None:
-    """Run the cell, say what differs, and fail if anything does."""
+    """Run the cell, print the differences, and fail if there are any."""
     before = json.loads(arguments.file.read_text())
     cell = cell_of(arguments.file, before["config"]["seed"])
     load(arguments.file, cell)  # refuses a file of other settings
@@ -72,7 +72,7 @@ def cell_of(file: Path, seed: int) -> StudyRun:
 
 
 def run_again(cell: StudyRun, data_dir: Path | None, *, threads: int) -> Mapping[str, Any]:
-    """What the cell's file says after another run, in a folder of its own."""
+    """Content of the cell's file after another run, in its own folder."""
     with TemporaryDirectory() as folder:
         arguments = mini.Arguments(
             cell.stage, data_dir, Path(folder, "work"), Path(folder, "results"), (cell.seed,)
@@ -83,7 +83,7 @@ def run_again(cell: StudyRun, data_dir: Path | None, *, threads: int) -> Mapping
 
 
 def tell_versions(before: Mapping[str, Any]) -> None:
-    """Say which versions are others than those of the file."""
+    """Print the versions that differ from the file's."""
     now = versions(Accelerator().device)
     for name in sorted({*before, *now} - {"threads"}):
         if before.get(name) != now.get(name):
@@ -91,7 +91,7 @@ def tell_versions(before: Mapping[str, Any]) -> None:
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """A line for each figure of before that is not the same."""
+    """A line for each earlier figure that differs."""
     was, now = dict(figures(before)), dict(figures(after))
     return [
         f"{name}: was {was.get(name)}, is {now.get(name)}"
@@ -101,7 +101,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
 
 
 def figures(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """All that was measured of the cell, but for seconds."""
+    """All measured figures of the cell, without seconds."""
     for name in FIGURES:
         yield from _leaves(name, content.get(name, {}))
 

@@ -1,4 +1,4 @@
-"""The mini study as one table: a row for each of its runs, whether its file is there or not."""
+"""The mini study as one table: a row per run, with or without a file."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -21,15 +21,15 @@ from study.mini.runs import STAGES, Stage, StudyRun, cells
 from study.mini.scores import collapsed
 
 A_MODEL = 0.15
-"""Clean accuracy below which a run is no model."""
+"""Clean accuracy below which a run counts as no model."""
 
 ATTACKS = ("pgd", "cw", "autoattack", "square", "transfer")
 
 Pair = tuple[DataFrame, DataFrame]
-"""Runs of two kinds: that of which a claim is made, and what it is compared with."""
+"""Runs of two kinds: the one of the claim, and the one that it is compared with."""
 
 FULL = {"penalty_every": 1, "penalty_share": 1.0, "penalty_target": None}
-"""All of a penalty."""
+"""The settings of a full penalty."""
 
 NOT_FOUND = {
     **dict.fromkeys(("is_model", "collapsed", "lost"), False),
@@ -39,11 +39,11 @@ NOT_FOUND = {
     "noise/sign": nan,
     **dict.fromkeys(("commit", "versions"), ""),
 }
-"""Of a run whose file is not there."""
+"""The values of a run without a file."""
 
 
 def read(folder: Path) -> DataFrame:
-    """A row for each reported run, kind by kind and then seed by seed.
+    """A row per reported run, sorted by kind, then by seed.
 
     Columns: `stage`, `method`, `seed`, `label` and `files` as in `StudyRun`; its settings; `found`
     (its file is there), `is_model` (it learnt anything), `collapsed` (by the study's words), `lost`
@@ -52,26 +52,26 @@ def read(folder: Path) -> DataFrame:
     step, `commit` and `versions`. NaN where it was not measured.
 
     Raises:
-        RecordError: a file is not of the run that it is named after.
+        RecordError: a file holds another run than its name says.
     """
     study = DataFrame([_row(folder, run) for stage in STAGES for run in cells(stage)])
     return study.iloc[study.groupby("files", sort=False).ngroup().argsort(kind="stable")]
 
 
 def unplanned(folder: Path) -> list[str]:
-    """Files there that are of no reported run."""
+    """Files that belong to no reported run."""
     planned = {path_of(folder, run) for stage in STAGES for run in cells(stage)}
     others = sorted(set(folder.glob("stage*/*.json")) - planned)
     return [path.relative_to(folder).as_posix() for path in others]
 
 
 def select(study: DataFrame, stage: Stage, *methods: Method, **settings: Any) -> DataFrame:
-    """The rows of some methods in a stage, one after the other.
+    """The rows of some methods in a stage, method by method.
 
-    The settings are those of the full penalty, but for what is given, as a StudyRun changes them.
+    The settings are those of the full penalty, with the given changes, as in a StudyRun.
 
     Raises:
-        LookupError: there are no such runs of a method.
+        LookupError: a method has no such runs.
     """
     rows = study.loc[study.stage == stage]
     for name, value in (FULL | settings).items():
@@ -85,16 +85,16 @@ def select(study: DataFrame, stage: Stage, *methods: Method, **settings: Any) ->
 
 
 def kinds(rows: DataFrame) -> Iterator[tuple[str, str, DataFrame]]:
-    """Label, files and rows of each kind: of runs that differ in their seeds alone."""
+    """Label, files and rows of each kind, whose runs differ in their seeds alone."""
     for _, runs in rows.groupby("files", sort=False):
         yield runs.label.iloc[0], runs.files.iloc[0], runs
 
 
 def paired(figures: str | list[str], *groups: DataFrame) -> list[Any]:
-    """A figure, or several, of each group at the seeds at which all have a model, by seed.
+    """One or several figures of each group, by seed, where all groups have a model.
 
     Raises:
-        LookupError: a group is not of one kind.
+        LookupError: a group has several kinds.
     """
     for group in groups:
         if group.files.nunique() != 1:
@@ -111,13 +111,13 @@ def difference(figure: str, pair: Pair, factor: float = 1.0) -> Estimate:
 
 
 def published_mean(method: Method, score: str, dataset: str = "cifar10") -> float:
-    """The paper's figure; NaN where it prints none."""
+    """The paper's figure; NaN if it prints none."""
     figure = published(dataset, method, score)
     return nan if figure is None else figure.mean
 
 
 def path_of(folder: Path, run: StudyRun) -> Path:
-    """The file that a run leaves."""
+    """The file of a run."""
     return folder / f"stage{run.stage}" / f"{run.name}.json"
 
 
@@ -125,7 +125,7 @@ def load(path: Path, run: StudyRun) -> dict[str, Any]:
     """The figures in a run's file, by the names of `read`'s columns.
 
     Raises:
-        RecordError: it is cut off, or of another run or other settings.
+        RecordError: it is cut off, or belongs to another run or other settings.
     """
     try:
         content = json.loads(path.read_text())

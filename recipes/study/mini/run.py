@@ -2,8 +2,8 @@
 
     python recipes/study mini --data-dir ~/data/cifar10 --stage 1 --jobs 2
 
-What has finished is not run again, and what was killed goes on from its last checkpoint: start
-the same command anew at any time. Each finished cell leaves one JSON file.
+Start the same command again at any time: it skips finished cells, and continues killed ones from
+their last checkpoint. Each finished cell leaves one JSON file.
 """
 
 import sys
@@ -33,47 +33,47 @@ HELD_OUT = 5000
 
 @dataclass(frozen=True)
 class Arguments:
-    """What is run, and how much of it at a time."""
+    """Options of the study."""
 
     stage: Stage
     """1: collapse, 2: frequency, 3: confirmation, 4: bands."""
     data_dir: Path | None = None
     """A local copy of CIFAR-10; None: from the Hugging Face hub."""
     work_dir: Path = Path("runs/mini")
-    """Where models and checkpoints go."""
+    """Folder of models and checkpoints."""
     results_dir: Path = RESULTS
-    """Where the finished cells' JSON files go, in a folder for each stage."""
+    """Folder of the finished cells' JSON files, with a folder per stage."""
     seeds: tuple[int, ...] = ()
-    """Instead of the reported ones. From 100 on, measured on held-out train images."""
+    """Seeds instead of the reported ones. From 100 on, measured on held-out train images."""
     match: str = ""
     """Only cells whose names contain this."""
     set: tuple[str, ...] = ()
-    """NAME=VALUE of any setting, for seeds from 100 on alone."""
+    """NAME=VALUE of any setting, only for seeds from 100 on."""
     jobs: int = 2
     """Cells at a time."""
     threads: int = 1
-    """Threads of each."""
+    """Threads of each cell."""
     list: bool = False
-    """Name the cells and whether they are finished, and stop."""
+    """List the cells, finished or not, and stop."""
     cell: str | None = None
-    """Run this one here; what --jobs does with each."""
+    """Run this cell in this process, as --jobs does with each."""
 
     def chosen(self) -> "tuple[StudyRun, ...]":
-        """The cells that are asked for."""
+        """The requested cells."""
         found = cells(self.stage, self.seeds)
         return tuple(cell for cell in found if self.match in cell.name)
 
     def folder(self, cell: StudyRun) -> Path:
-        """Where a cell works."""
+        """Folder of a cell."""
         return self.work_dir / f"stage{cell.stage}" / (cell.name + suffix(self.set))
 
     def result(self, cell: StudyRun) -> Path:
-        """The file that a finished cell leaves."""
+        """File of a finished cell."""
         return self.results_dir / f"stage{cell.stage}" / f"{self.folder(cell).name}.json"
 
 
 def main(arguments: Arguments) -> None:
-    """Run the cells that are not finished."""
+    """Run the unfinished cells."""
     chosen = arguments.chosen()
     if arguments.set and any(cell.seed < CHOOSING for cell in chosen):
         raise SettingError(f"--set chooses settings: give it --seeds from {CHOOSING} on.")
@@ -130,7 +130,7 @@ def run_cell(arguments: Arguments, cell: StudyRun) -> None:
 def trained(
     arguments: Arguments, cell: StudyRun, train: LabelledImages, test: LabelledImages
 ) -> Results:
-    """The results of the cell's run, as soon as no other process is at it."""
+    """The results of the cell's run, once no other process works on it."""
     folder = arguments.folder(cell)
     settings = EXPERIMENT.settings(cell.method, "mini", cell.settings())
     run = Run(
@@ -148,7 +148,7 @@ def trained(
 
 
 def images_for(cell: StudyRun, data_dir: Path | None) -> tuple[LabelledImages, LabelledImages]:
-    """What the cell trains on, and what it is measured on: test, or train images held out."""
+    """The cell's train images, and those it is measured on: test, or held-out train images."""
     train, test = load(data_dir)
     if cell.seed < CHOOSING:
         return train, test

@@ -1,4 +1,4 @@
-"""The runs of the mini study, stage by stage; rules.md says what they are for."""
+"""The runs of the mini study, stage by stage; rules.md gives their purpose."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,28 +11,28 @@ from freqreg.evaluation.results.paper import METHODS
 Stage = Literal[1, 2, 3, 4]
 
 Kind = tuple[Method, Mapping[str, Any]]
-"""A method, and what it changes in its stage's settings; its runs differ in their seeds alone."""
+"""A method, and its changes to its stage's settings; its runs differ in their seeds alone."""
 
 CHOOSING = 100
-"""Seeds from here on choose settings; they are measured on train images held out."""
+"""Seeds from here on choose settings; they are measured on held-out train images."""
 
 LAMBDAS = (0.001, 0.003, 0.01, 0.02, 0.05)
 
 LESS: tuple[Mapping[str, Any], ...] = ({"penalty_every": 4}, {"penalty_share": 0.25})
-"""Cheaper ways of applying a penalty, each compared with applying it to everything."""
+"""Cheaper ways to apply a penalty, each compared with the full penalty."""
 
 LESS_AT_LAMBDA = 0.02
-"""Of stage 1's λ, that at which these are compared: the largest at which all cells are models."""
+"""The λ of stage 1 at which they are compared: the largest at which all cells are models."""
 
 STAGE_2 = {"lambda_freq": 0.003}
 STAGE_3 = {"lambda_freq": 0.01}
 """Chosen on seed 100, as rules.md says."""
 
 BAND = {"lambda_fourier": 0.5}
-"""The authors' λ: either band is favoured at it."""
+"""The authors' λ, for either band."""
 
 LOW = ({"lambda_fourier": 0.1}, {"lambda_fourier": 0.2}, BAND, {**BAND, "penalty_target": 0.5})
-"""Ways of favouring low frequencies."""
+"""Settings that favour low frequencies."""
 
 MEASURED = (
     preset(penalty_every=1, penalty_share=1.0, best_every=0, noise_rms=0.1)
@@ -43,13 +43,13 @@ MEASURED = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What a stage trains, so that it can be compared.
+    """The runs of a stage.
 
     Args:
-        settings: what it changes in CIFAR-10's preset mini.
-        seeds: reported ones.
-        kinds: trained at each seed, in this order.
-        once: trained at the first seed besides, and at seed 100.
+        settings: its changes to CIFAR-10's preset mini.
+        seeds: the reported seeds.
+        kinds: kinds trained at each seed, in this order.
+        once: further kinds, trained at the first seed and at seed 100.
     """
 
     settings: Changes
@@ -106,7 +106,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class StudyRun:
-    """One run of the study: a method, what it changes in its stage's settings, and a seed."""
+    """One run of the study: a method, its changes to its stage's settings, and a seed."""
 
     stage: Stage
     method: Method
@@ -115,24 +115,24 @@ class StudyRun:
 
     @property
     def name(self) -> str:
-        """Of its files: unique in its stage."""
+        """Name of its files, unique in its stage."""
         changed = "".join(f"-{name}={value}" for name, value in self.changes.items())
         return f"{self.method}{changed}-seed{self.seed}"
 
     @property
     def files(self) -> str:
-        """What its kind leaves, N a seed, as the page names it."""
+        """Files of its kind, N a seed, as the page names them."""
         return f"`stage{self.stage}/{self.name.removesuffix(str(self.seed))}N.json`"
 
     @property
     def label(self) -> str:
-        """As people call its kind."""
+        """Name of its kind for readers."""
         minus = "−" if self.method.endswith("-") else ""
         changes = [_WORDS[key].format(value, minus=minus) for key, value in self.changes.items()]
         return ", ".join([METHODS[self.method], *changes])
 
     def settings(self) -> Changes:
-        """What it changes in CIFAR-10's preset mini."""
+        """Its changes to CIFAR-10's preset mini."""
         return {**STAGES[self.stage].settings, **preset(**self.changes)}
 
 

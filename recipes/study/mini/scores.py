@@ -1,4 +1,4 @@
-"""What the mini study measures of a cell beside the figures that every run has."""
+"""The mini study's scores of a cell, beside the figures of every run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,10 +16,10 @@ SCORES: Mapping[Stage, tuple[str, ...]] = {
     3: ("clean", "fgsm", "pgd", "cw", "noise", "curve", "log_b_low"),
     4: ("corruptions", "log_b_low", "fourier_sensitivity"),
 }
-"""Of each reported cell of a stage."""
+"""Scores of each reported cell of a stage."""
 
 AGAINST_STRONG = ("square", "autoattack")
-"""Of those of stage 3 that have not collapsed."""
+"""Scores of the cells of stage 3 that have not collapsed."""
 
 SETTINGS = EvaluationSettings(
     eps=16 / 255,
@@ -30,13 +30,13 @@ SETTINGS = EvaluationSettings(
 )
 
 TRANSFER_FROM = "nfgsm"
-"""The method whose adversarial images the others of its stage and seed are tried on."""
+"""The method whose adversarial images attack the others of its stage and seed."""
 
 FILE = "scores.json"
 
 
 def collapsed(measures: Measures) -> bool:
-    """By the study's rule: PGD breaks all, and what FGSM makes is easier than clean images."""
+    """The study's rule: PGD breaks all, and FGSM's images are easier than clean ones."""
     found = measures
     return catastrophic_overfitting(
         clean=found.clean, fgsm=found.fgsm, pgd=found.pgd, fgsm_share=1.0, pgd_below=0.01
@@ -44,7 +44,7 @@ def collapsed(measures: Measures) -> bool:
 
 
 def score_names(cell: StudyRun, measures: Measures) -> tuple[str, ...]:
-    """The scores of a cell; none while settings are chosen, and of less of a penalty."""
+    """Names of a cell's scores; none if it chooses settings or has less of a penalty."""
     if cell.seed >= CHOOSING or any(less.items() <= cell.changes.items() for less in LESS):
         return ()
     if cell.stage != 3:
@@ -57,16 +57,16 @@ def score_names(cell: StudyRun, measures: Measures) -> tuple[str, ...]:
 def scored(
     cell: StudyRun, measures: Measures, folder: Path, source: Path, test: LabelledImages
 ) -> ModelScores:
-    """The scores of a trained cell, each kept in its folder as soon as it is measured.
+    """Measure the scores of a trained cell, and keep each in its folder at once.
 
-    What is kept there of other images or settings gives way: the folder is the cell's own.
+    They replace scores of other images or settings: the folder is the cell's own.
 
     Args:
-        cell: of the study.
-        measures: of its run.
-        folder: of its run.
-        source: folder of the run that "transfer" takes its images from.
-        test: the images that all are measured on.
+        cell: a cell of the study.
+        measures: the measures of its run.
+        folder: the folder of its run.
+        source: folder of the run whose adversarial images "transfer" takes.
+        test: the images of all scores.
     """
     names = score_names(cell, measures)
     return evaluate(

@@ -1,4 +1,4 @@
-"""What each weight and target did, from the cells that are there: how-to-choose's table."""
+"""The table of how-to-choose: the effect of each weight and target, from finished cells."""
 
 from pandas import DataFrame
 from recipe.settings.experiment import Method
@@ -17,13 +17,13 @@ STEERED: tuple[tuple[Stage, Method, dict[str, float]], ...] = (
     *((4, "fourier-low", low) for low in LOW),
     (4, "fourier-high", BAND),
 )
-"""Cells of all of a penalty, each compared with standard training of its stage."""
+"""Cells with a full penalty, each compared with standard training of its stage."""
 
 ABSENT = "not run yet"
 
 
 def steering(study: DataFrame) -> DataFrame:
-    """A row for each kind of cell: where its gradients went, and accuracy minus standard's."""
+    """A row per kind of cell: the frequencies of its gradients, and accuracy minus standard's."""
     return DataFrame(
         _row(select(study, stage, method, **settings), select(study, stage, "standard"))
         for stage, method, settings in STEERED

@@ -1,4 +1,4 @@
-"""Figures and tables as the page writes them."""
+"""Figures and tables in the page's form."""
 
 from collections.abc import Callable
 from math import isnan
@@ -18,7 +18,7 @@ def percent(share: float) -> str:
 def with_interval(
     estimate: Estimate, digits: int, write: Callable[[float, int], str] = signed
 ) -> str:
-    """A figure and its interval in brackets, if it has any."""
+    """A figure, with its interval, if any, in brackets."""
     value, low, high = (write(x, digits) for x in (estimate.value, estimate.low, estimate.high))
     if isnan(estimate.value):
         return NOTHING
@@ -31,7 +31,7 @@ def accuracies(run: Series) -> str:
 
 
 def seeds_table(rows: DataFrame, text: Callable[[Series], str]) -> DataFrame:
-    """A text for each run: a row for each kind, a column for each seed."""
+    """A table of texts: a row per kind, a column per seed."""
     below = rows.is_model.map({True: "", False: "<br>no model"})
     texts = (rows.apply(text, axis=1) + below).where(rows.found, NOTHING)
     table = rows.assign(text=texts).set_index(["label", "files", "seed"]).text.unstack(sort=False)

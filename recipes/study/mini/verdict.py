@@ -15,7 +15,7 @@ Outcome = Literal["holds", "does not hold", "undecided"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """A part of a claim, and how it came out by the rule in rules.md."""
+    """A part of a claim, and its outcome by the rule in rules.md."""
 
     claim: str
     outcome: Outcome
@@ -36,7 +36,7 @@ class Claim:
 
     @property
     def outcome(self) -> Outcome:
-        """Of all parts together."""
+        """The outcome of all parts together."""
         return together(part.outcome for part in self.parts)
 
 
@@ -76,7 +76,7 @@ def within(estimate: Estimate, margin: float) -> Outcome:
 
 
 def judged(claim: str, groups: Sequence[DataFrame], outcome: Outcome, reason: str) -> Verdict:
-    """The verdict on the runs of some groups; undecided where one is missing."""
+    """The verdict on the runs of some groups; undecided if one is missing."""
     rows = _together(groups)
     files, found = tuple(rows.files.unique()), rows.found.sum()
     if found < len(rows):
@@ -91,13 +91,13 @@ def judged_by(
     groups: Sequence[DataFrame],
     reason: str,
 ) -> Verdict:
-    """The verdict by a rule that all estimates are to follow, which leave out what is no model."""
+    """The verdict by a rule for all estimates, without runs that are no models."""
     outcome = together(map(rule, estimates))
     return judged(claim, groups, outcome, reason + left_out(groups))
 
 
 def left_out(groups: Sequence[DataFrame]) -> str:
-    """How many runs are no model, as the end of a reason; empty if none is."""
+    """The number of runs that are no models, as the end of a reason; empty if 0."""
     rows = _together(groups)
     counts = ", ".join(
         f"{(~runs.is_model).sum()} of {len(runs)} of {label}"

@@ -1,8 +1,8 @@
-"""Write docs/results.md, its figures, and how-to-choose's table from the mini study's JSON files.
+"""Write docs/results.md, its figures, and the table of how-to-choose from the study's JSON files.
 
     python recipes/study page
 
-Run it again whenever cells have come in: a claim whose cells are missing is undecided.
+Run it again when cells have finished. A claim without its cells is undecided.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,12 +38,12 @@ _VERBS: Mapping[Outcome, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Arguments:
-    """Where from, and where to."""
+    """Source and destination."""
 
     results_dir: Path = RESULTS
-    """Has the cells' JSON files, in a folder for each stage."""
+    """Folder of the cells' JSON files, with a folder per stage."""
     docs_dir: Path = ROOT / "docs"
-    """Gets results.md, the figures in images/, and the table in snippets/."""
+    """Folder for results.md, the figures in images/, and the table in snippets/."""
 
 
 def main(arguments: Arguments) -> None:
@@ -71,7 +71,7 @@ def main(arguments: Arguments) -> None:
 
 
 def claims(study: DataFrame, folder: Path) -> dict[str, Claim]:
-    """All of them by their letters; `folder` has the benchmark's file."""
+    """All claims by their letters; `folder` holds the benchmark's file."""
     return {
         "a": differences.bias_order(study),
         "b": collapse(study),
@@ -88,7 +88,7 @@ def claims(study: DataFrame, folder: Path) -> dict[str, Claim]:
 
 
 def in_a_sentence(found: Mapping[str, Claim]) -> str:
-    """How many claims came out how."""
+    """A sentence with the counts of outcomes."""
     counts = []
     for outcome, (singular, plural) in _VERBS.items():
         letters = [letter for letter, claim in found.items() if claim.outcome == outcome]
@@ -100,7 +100,7 @@ def in_a_sentence(found: Mapping[str, Claim]) -> str:
 
 
 def runs(study: DataFrame, versions: Sequence[str]) -> DataFrame:
-    """How each kind of run was measured."""
+    """The conditions of each kind of run."""
     return DataFrame(
         {
             "cells": files,

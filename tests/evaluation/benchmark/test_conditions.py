@@ -9,15 +9,19 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from freqreg.errors import FreqregError
+from freqreg.errors import FreqregError, SettingError
 from freqreg.evaluation import LabelledImages, evaluate, open_corrupted
 from freqreg.evaluation.benchmark import measures
 from freqreg.evaluation.benchmark.scores import SCORES
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
-from freqreg.evaluation.corruptions import CorruptedOnTheFly, write_npy_folder
+from freqreg.evaluation.corruptions import CorruptedOnTheFly, corrupt, write_npy_folder
 from freqreg.evaluation.corruptions.npy_folder import NpyFolder
+from freqreg.evaluation.inputs.loaded_model import LoadedModel
 from freqreg.evaluation.inputs.sources.base import LazySource
+from freqreg.evaluation.inputs.transforms import EvalTransform
+from freqreg.evaluation.metrics.calibration import mean_cross_entropy
 from freqreg.evaluation.results.records import RecordError
+from freqreg.evaluation.results.summary import incomparable
 from freqreg.networks import OneConvNet
 
 SETTINGS = EvaluationSettings(attack_steps=2, attack_restarts=1, corrupted_images=10)
@@ -198,11 +202,11 @@ SETTINGS_OF_ALL = EvaluationSettings(
 )
 
 
-def _write(folder, test: LabelledImages, seed: int = 0) -> None:
+def _write(folder, test: LabelledImages, **how: Any) -> None:
     folder.mkdir(exist_ok=True)
     for path in folder.iterdir():
         path.unlink()
-    write_npy_folder(folder, test.pixels, test.labels, names=["fog"], seed=seed)
+    write_npy_folder(folder, test.pixels, test.labels, names=["fog"], **how)
 
 
 def test_corrupted_images_are_those_that_are_there_now(model, tmp_path):
@@ -265,6 +269,61 @@ def test_of_a_part_of_the_test_set_its_own_corrupted_images_are_taken(model, tmp
     found = evaluate(model, some, CORRUPTED, corrupted=open_corrupted(tmp_path), settings=SETTINGS)
     made = evaluate(model, some, CORRUPTED, settings=SETTINGS)
     assert found.scores["corruption/fog"].values == made.scores["corruption/fog"].values
+
+
+def test_how_images_were_saved_is_a_condition(model, tmp_path):
+    file, saved = tmp_path / "a.json", dataclasses.replace(SETTINGS, saved_as="jpeg85")
+    plain = evaluate(model, _test(), CORRUPTED, settings=SETTINGS, file=file)
+    with pytest.raises(RecordError, match=r"saved_as: None, now jpeg85.*--replace"):
+        evaluate(model, _test(), CORRUPTED, settings=saved, file=file)
+    found = evaluate(model, _test(), CORRUPTED, settings=saved)
+    assert incomparable(plain, found) == ["saved_as: None and jpeg85"]
+    first = _test().first(10)
+    for severity, accuracy in found.scores["corruption/fog"].values.items():
+        shown = corrupt(first.pixels, "fog", int(severity), saved_as="jpeg85")
+        right = model(shown).argmax(1) == first.labels
+        assert accuracy == pytest.approx(right.double().mean().item())
+
+
+def test_stored_images_say_how_they_were_saved(model, tmp_path):
+    test, saved = _test(), dataclasses.replace(SETTINGS, saved_as="jpeg85")
+    _write(tmp_path, test)
+    with pytest.raises(SettingError, match=r"but not known of .*Leave it out"):
+        evaluate(model, test, CORRUPTED, settings=saved, corrupted=open_corrupted(tmp_path))
+    _write(tmp_path, test, saved_as="jpeg85")
+    for settings in (SETTINGS, saved):
+        corrupted = open_corrupted(tmp_path)
+        stored = evaluate(model, test, CORRUPTED, settings=settings, corrupted=corrupted)
+        assert stored.scores["corruption/fog"].settings["saved_as"] == "jpeg85"
+    made = evaluate(model, test, CORRUPTED, settings=saved)
+    assert stored.scores["corruption/fog"].values == made.scores["corruption/fog"].values
+
+
+def test_imagenet_cs_images_are_resized_as_a_whole_to_the_models_size(tmp_path):
+    """Corrupted and saved at 224 pixels, as users of the released files see them."""
+    large, size = _test(4, side=224), (40, 40)
+    shown: list[Tensor] = []
+    net = OneConvNet(CLASSES, image_size=40).eval()
+    net.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0].clone()))
+    transform = EvalTransform(size, crop_share=0.5, interpolation="bilinear")
+    loaded = LoadedModel("m", net, {}, transform)
+    test = dataclasses.replace(_test(4, side=40), labels=large.labels)
+    made = CorruptedOnTheFly(large.pixels, large.labels, saved_as="jpeg85")
+    write_npy_folder(tmp_path, large.pixels, large.labels, names=["fog"], saved_as="jpeg85")
+    pictures = [Image.fromarray(each.numpy()) for each in made.load("fog", 5)[0].movedim(1, -1)]
+    expected = [each.resize(size, Image.Resampling.BILINEAR).tobytes() for each in pictures]
+    records = []
+    for corrupted in (made, open_corrupted(tmp_path)):
+        shown.clear()
+        records.append(evaluate(loaded, test, CORRUPTED, corrupted=corrupted))
+        last = (shown[-1] * 255).round().byte().movedim(1, -1)
+        assert [bytes(each.numpy()) for each in last] == expected
+    first, second = (record.scores["corruption/fog"] for record in records)
+    assert first.values == second.values
+    assert first.settings["corruptions_from"] == "made here, 224 x 224"
+    unknown = dataclasses.replace(loaded, transform=None)
+    with pytest.raises(FreqregError, match="have 3 x 224 x 224 pixels, the test set's 3 x 40 x 40"):
+        evaluate(unknown, test, CORRUPTED, corrupted=made)
 
 
 NAMES = ("wren", "auk", "tit", "owl")
@@ -371,3 +430,21 @@ def test_gradients_that_are_zero_are_counted_kept_and_warned_of(model, score):
 def test_every_score_has_its_measure():
     named = {score.measure for score in SCORES.values()}
     assert {measures.clean, measures.noise, measures.curve, measures.log_b_low} <= named
+
+
+def test_mixed_precision_is_of_natural_scores_and_a_condition_of_theirs(model, tmp_path):
+    test, names = _test(), ["clean", "noise", *CORRUPTED, "pgd"]
+    half = dataclasses.replace(SETTINGS, amp=True)
+    file = tmp_path / "a.json"
+    whole = evaluate(model, test, names, settings=SETTINGS, file=file)
+    record = evaluate(model, test, names, settings=half)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        logits = model(test.pixels / 255).float()
+    assert record.value("clean", "loss") == mean_cross_entropy(logits, test.labels)
+    assert record.value("clean", "loss") != whole.value("clean", "loss")
+    for name in names:
+        conditions, before = (each.scores[name].settings for each in (record, whole))
+        assert conditions == {**before, **({} if name == "pgd" else {"amp": True})}
+    assert record.scores["pgd"].values == whole.scores["pgd"].values
+    with pytest.raises(RecordError, match="amp: None, now True"):
+        evaluate(model, test, ["clean"], settings=half, file=file)

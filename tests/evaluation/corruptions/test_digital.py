@@ -8,6 +8,7 @@ from einops import rearrange
 from PIL import Image
 from torch.testing import assert_close
 
+from freqreg.errors import SettingError
 from freqreg.evaluation.corruptions import SEVERITIES, corrupt, digital
 from freqreg.evaluation.corruptions.linear_maps import mirrored, mirrored_about_edge
 from freqreg.evaluation.corruptions.randomness import CounterRNG
@@ -54,6 +55,25 @@ def test_jpeg_is_pillow_s(severity, images):
     expected = [as_levels(through_jpeg(x, quality)) for x in pillow_images(images)]
     compressed = corrupt(images, "jpeg_compression", severity) * 255
     assert_close(compressed, torch.stack(expected), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["gaussian_noise", "fog", "jpeg_compression"])
+def test_what_is_saved_has_pillow_s_bytes_at_quality_85(name, images):
+    """As the programs of ImageNet-C and Tiny ImageNet-C save: optimised."""
+    images = torch.cat([images[:3], images[3:6].flip(3)], 3)[..., :47]
+    expected = []
+    for image in pillow_images(corrupt(images, name, 3)):
+        file = BytesIO()
+        image.save(file, "JPEG", quality=85, optimize=True)
+        expected.append(as_levels(Image.open(file)))
+    saved = corrupt(images, name, 3, saved_as="jpeg85")
+    assert torch.equal((saved * 255).round(), torch.stack(expected))
+    assert not torch.equal(saved, corrupt(images, name, 3))
+
+
+def test_another_way_to_save_is_refused(images, unchecked_shapes):
+    with pytest.raises(SettingError, match="saved_as is 'png'; choose 'jpeg85'"):
+        corrupt(images, "fog", 3, saved_as="png")  # pyright: ignore[reportArgumentType]
 
 
 def test_contrast_keeps_each_channel_s_mean(images):

@@ -29,6 +29,15 @@ def test_classes_are_numbered_in_alphabetical_order(folder):
     assert np.abs(images[:, 0, 30, 30].numpy() - np.array([0, 50, 100, 150])).max() <= 1
 
 
+def test_files_tell_how_they_were_saved(folder):
+    assert open_corrupted(folder).saved_as is None
+    first = folder / "fog" / "2" / "n01443537" / "test_0.JPEG"
+    Image.open(first).save(first, quality=85, optimize=True)
+    assert open_corrupted(folder).saved_as == "jpeg85"
+    first.write_bytes(b"")
+    assert open_corrupted(folder).saved_as is None
+
+
 def test_a_missing_severity_is_refused(folder):
     with pytest.raises(CorruptedDataError, match="no images in"):
         ImageFolders(folder).load("fog", 3)

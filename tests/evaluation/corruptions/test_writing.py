@@ -79,6 +79,17 @@ def test_a_folder_is_of_one_test_set_and_one_seed(other, images, tmp_path):
     assert json.loads((tmp_path / "origin.json").read_text())["seed"] == 0
 
 
+def test_a_folder_says_how_its_images_were_saved(images, tmp_path):
+    write_npy_folder(tmp_path, images, LABELS, names=NAMES[:1], saved_as="jpeg85")
+    read, _ = open_corrupted(tmp_path).load("fog", 4)
+    assert torch.equal(read.float() / 255, corrupt(images, "fog", 4, saved_as="jpeg85"))
+    assert open_corrupted(tmp_path).saved_as == "jpeg85"
+    with pytest.raises(CorruptedDataError, match="saved otherwise"):
+        write_npy_folder(tmp_path, images, LABELS, names=NAMES)
+    (tmp_path / "origin.json").unlink()
+    assert open_corrupted(tmp_path).saved_as is None
+
+
 def test_an_origin_that_is_cut_off_is_told(images, tmp_path):
     write_npy_folder(tmp_path, images, LABELS, names=NAMES[:1])
     (tmp_path / "origin.json").write_text('{"seed": ')

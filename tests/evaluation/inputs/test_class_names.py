@@ -6,7 +6,7 @@ from timm.data.imagenet_info import ImageNetInfo
 from torch import nn
 
 from freqreg.errors import InputError
-from freqreg.evaluation.inputs.class_names import labels_for
+from freqreg.evaluation.inputs.class_names import are_of_imagenet, labels_for
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.loaded_model import LoadedModel
 
@@ -88,6 +88,31 @@ def test_images_without_names_keep_their_labels():
     images = LabelledImages(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), labels)
     model = LoadedModel("mine", nn.Identity(), {}, class_names=DIGITS)
     assert torch.equal(labels_for(model, images, 10), labels)
+
+
+_IMAGENET = tuple(ImageNetInfo().label_names())
+_BIRDS = tuple(f"bird {n}" for n in range(1000))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "own", "classes", "expected"),
+    [
+        (_IMAGENET, None, 1000, True),
+        (_IMAGENET[:3], _IMAGENET, 1000, True),
+        (None, _IMAGENET, 1000, True),
+        (("tench", "goldfish"), _IMAGENET, 1000, True),
+        (None, None, 1000, False),
+        (tuple(map(str, range(1000))), None, 1000, False),
+        (_IMAGENET[:3], _IMAGENET[:3], 3, False),
+        (("tench", "goldfish"), ("tench", "goldfish", *_BIRDS[2:]), 1000, False),
+        (_BIRDS, None, 1000, False),
+    ],
+)
+def test_imagenets_classes_are_told_by_their_names(theirs, own, classes, expected):
+    model = LoadedModel("m", nn.Identity(), {}, class_names=own)
+    pixels = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    images = LabelledImages(pixels, torch.tensor([0, 1]), theirs)
+    assert are_of_imagenet(model, images, classes) is expected
 
 
 def test_labels_beyond_the_names_are_refused():

@@ -62,7 +62,7 @@ def test_a_single_run_has_no_deviation_and_a_gap_is_told(tmp_path):
 def test_figures_in_doubt_are_marked(tmp_path):
     save_run(tmp_path, "pgd", 0, scores=scores_of_the_paper("pgd"))
     groups = groups_in(tmp_path, published=True)
-    mce = [row for row in corruption_table(groups, "cifar10").rows if row[0].text == "mCE"]
+    mce = [row for row in corruption_table(groups, "cifar10").rows if row[0].text == "mCE (19)"]
     assert [c.below for c in mce[0][1:] if c.below.endswith("†")] == [
         "paper 134.37†",
         "paper 135.71†",
@@ -141,18 +141,33 @@ def test_corruptions_stand_from_low_to_high_frequencies(tmp_path):
         save_run(tmp_path, method, 0, scores=scores_of_the_paper(method))
     table = corruption_table(groups_in(tmp_path), "cifar10")
     names = [row[0].text for row in table.rows]
-    assert names[:5] == ["clean", "mCE", "mean of all 19", "mean of the main 15", "low frequencies"]
-    assert names[5] == "fog"
+    mces = ["mCE", "mCE, unnormalised", "mCE (19)"]
+    assert names[:6] == ["clean", *mces, "mean of all 19", "mean of the main 15"]
+    assert names[7] == "fog"
     assert names[-1] == "gaussian noise"
-    assert len(names) == 4 + 3 + 19
-    assert table.rows[5][0].below == "log B_low 12.85"
-    mce = column(table, "JaFR")["mCE"]
+    assert len(names) == 6 + 3 + 19
+    assert table.rows[7][0].below == "log B_low 12.85"
+    mce = column(table, "JaFR")["mCE (19)"]
     assert (mce.text, mce.aside, mce.below) == ("95.84", "+0.00", "paper 95.84")
 
 
 def test_mce_needs_standard_training(tmp_path):
     save_run(tmp_path, "jafr", 0, scores=scores_of_the_paper("jafr"))
-    assert column(corruption_table(groups_in(tmp_path), "cifar10"), "JaFR")["mCE"].text == "–"
+    assert column(corruption_table(groups_in(tmp_path), "cifar10"), "JaFR")["mCE (19)"].text == "–"
+
+
+def test_mce_is_relative_to_standard_training_that_was_measured_alike(tmp_path):
+    saved = EvaluationSettings(saved_as="jpeg85")
+    save_run(tmp_path, "standard", 0, scores=scores_of_the_paper("standard"))
+    save_run(tmp_path, "standard", 1, scores=scores_of_the_paper("fgsm"), settings=saved)
+    save_run(tmp_path, "jafr", 0, scores=scores_of_the_paper("jafr"))
+    save_run(tmp_path, "jafr-", 0, scores=scores_of_the_paper("fgsm"), settings=saved)
+    table = corruption_table(groups_in(tmp_path), "cifar10")
+    assert column(table, "JaFR")["mCE (19)"].text == "95.84"
+    assert column(table, "JaFR(-)")["mCE (19)"].text == "100.00"
+    settings = {row[1].text for row in condition_table(groups_in(tmp_path)).rows}
+    assert sum("saved as jpeg85" in text for text in settings) == 1
+    assert not any("saved as all" in text for text in settings)
 
 
 def test_nothing_measured_is_no_table(tmp_path):

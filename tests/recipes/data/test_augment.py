@@ -3,8 +3,10 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recipe.data.augment import RandomCropAndFlip
+from recipe.data.augment import GaussianNoise, RandomCropAndFlip
 from torch import Tensor
+
+from freqreg.errors import SettingError
 
 
 def generator(seed: int) -> torch.Generator:
@@ -70,3 +72,21 @@ def test_the_same_crops_on_a_gpu():
     images = torch.randint(0, 256, (16, 3, 8, 8), dtype=torch.uint8)
     on_gpu = RandomCropAndFlip()(images.cuda(), generator(1))
     assert torch.equal(on_gpu.cpu(), RandomCropAndFlip()(images, generator(1)))
+
+
+def test_noise_has_the_images_own_standard_deviations_and_stays_in_range():
+    grey = torch.full((400, 1, 32, 32), 0.5)
+    noisy = GaussianNoise(0.1)(grey, generator(0))
+    stds = (noisy - grey).flatten(1).std(1)
+    expected = torch.linspace(0, 0.1, 400)
+    assert torch.allclose(stds.sort().values, expected, atol=0.012)
+    assert torch.equal(noisy, GaussianNoise(0.1)(grey, generator(0)))
+    white = GaussianNoise(0.5)(torch.ones(8, 3, 4, 4), generator(1))
+    assert white.amax() <= 1
+    assert white.amin() < 1
+    assert GaussianNoise(0.0)(grey, generator(0)) is grey
+
+
+def test_negative_noise_is_refused():
+    with pytest.raises(SettingError, match=r"noise_std is -0\.1; it must be 0 or more"):
+        GaussianNoise(-0.1)

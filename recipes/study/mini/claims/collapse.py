@@ -56,7 +56,7 @@ def collapse(study: DataFrame) -> Claim:
 
 
 def collapse_figure(runs: DataFrame) -> Figure:
-    """A panel for each attack, a place for each kind, those with JaFR last; a point is a seed."""
+    """A panel per attack, a place per kind, those with JaFR last; a point is a seed."""
     figure, (line,) = grid(1, len(ATTACKS), panel=(5.2, 3.9), sharey=True)
     places = runs.groupby("files", sort=False).ngroup()
     placed = runs.assign(across=places + _APART * (runs.seed - 4.5)).loc[runs.found]
@@ -89,7 +89,7 @@ def _prevents(runs: DataFrame) -> Outcome:
 
 
 def _confirmed(fgsm: DataFrame, jafr: DataFrame) -> Outcome:
-    """Whether one always collapses and the other never does; undecided if the one has no model."""
+    """Whether one always collapses and the other never; undecided if the first has no model."""
     if not fgsm.is_model.any():
         return "undecided"
     if not fgsm.collapsed.any() or jafr.collapsed.all():
@@ -99,7 +99,7 @@ def _confirmed(fgsm: DataFrame, jafr: DataFrame) -> Outcome:
 
 
 def _counts(runs: DataFrame) -> str:
-    """With an interval of those that collapsed."""
+    """Counts, with an interval of the share that collapsed."""
     count, total = int(runs.collapsed.sum()), int(runs.found.sum())
     share = proportion(count, total)
     none = f", {_no_model(runs)} no model" if _no_model(runs) else ""

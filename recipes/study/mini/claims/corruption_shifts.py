@@ -1,4 +1,4 @@
-"""How a method changes accuracy under corruptions, and which of them it favours."""
+"""A method's change of accuracy under corruptions, and the corruptions that it favours."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,23 +28,23 @@ BESIDE: Mapping[Method, tuple[Method, Method]] = {
     "jafr": ("jafr", "standard"),
     "jafr-": ("fgsm+jafr-", "fgsm"),
 }
-"""Whose difference in the paper stands beside ours; it has JaFR(-) with FGSM alone."""
+"""Pairs with the paper's difference beside ours; the paper has JaFR(-) with FGSM alone."""
 
 
 @dataclass(frozen=True)
 class Statistic:
-    """What is told of changes of accuracy [corruption], and the columns of families drawn."""
+    """A statistic of changes of accuracy [corruption], and of the columns of drawn families."""
 
     name: str  # with its unit
     families: Sequence[Columns]  # that are drawn
     of: Callable[[Numbers, Columns], float]
 
     def estimate(self, changes: DataFrame) -> Estimate:
-        """Of the mean over seeds, with its interval."""
+        """The statistic of the mean over seeds, with its interval."""
         return resampled(changes, self.families, self.of)
 
     def value(self, changes: Numbers) -> float:
-        """Of one seed's changes, or the paper's."""
+        """The statistic of one seed's changes, or the paper's."""
         return self.of(changes, np.concatenate(self.families))
 
 
@@ -109,7 +109,7 @@ def shift_verdict(
 
 
 def shift_row(pair: Pair) -> dict[str, str]:
-    """Of the table of a method's changes: which, and over how many seeds."""
+    """First cells of a row: the method, and its number of seeds."""
     method, standard = pair
     return {
         "": f"{method.label.iloc[0]}<br>minus standard",
@@ -119,7 +119,7 @@ def shift_row(pair: Pair) -> dict[str, str]:
 
 
 def shifts_figure(name: str, pairs: Sequence[Pair]) -> dict[str, Figure]:
-    """Changes by the frequency of the corruption; none where no two cells can be compared."""
+    """Draw changes by the frequency of the corruption; None if no two cells can be compared."""
     found = {method.label.iloc[0]: changes(method, standard) for method, standard in pairs}
     means = {label: seeds.mean() for label, seeds in found.items() if len(seeds)}
     if not means:

@@ -1,4 +1,4 @@
-"""Claims (c), (h), (i) and (j): which corruptions a method moves accuracy towards."""
+"""Claims (c), (h), (i) and (j): the corruptions towards which a method moves accuracy."""
 
 from pandas import DataFrame, concat
 
@@ -54,7 +54,7 @@ def corruptions(study: DataFrame) -> Claim:
 
 
 def favouring_low(study: DataFrame) -> Claim:
-    """Claim (h), ours: towards noise and blur; with the stage's other cells, and JaFR's, beside."""
+    """Claim (h), ours: towards noise and blur; beside it the stage's other cells, and JaFR's."""
     low, high = _bands(study)
     there = [runs for runs in (low[0][1], *(pair[0] for pair in (*low, high))) if any(runs.found)]
     shown = {
@@ -73,7 +73,7 @@ def favouring_high(study: DataFrame) -> Claim:
 
 
 def equal_accuracy(study: DataFrame) -> Claim:
-    """Claim (j), ours: some way of favouring low frequencies gains at equal clean accuracy."""
+    """Claim (j), ours: some setting for low frequencies gains at equal clean accuracy."""
     low, _ = _bands(study)
     gaining: dict[str, Outcome] = {pair[0].label.iloc[0]: _gains(pair) for pair in low}
     by = "; ".join(label for label, outcome in gaining.items() if outcome == "holds")
@@ -92,7 +92,7 @@ def _of_stage_2(study: DataFrame) -> list[Pair]:
 
 
 def _bands(study: DataFrame) -> tuple[list[Pair], Pair]:
-    """Each way of favouring low frequencies, and favouring high ones, with standard training."""
+    """Each setting for low frequencies, and the one for high ones, with standard training."""
     standard = select(study, 4, "standard")
     low = [(select(study, 4, "fourier-low", **settings), standard) for settings in LOW]
     return low, (select(study, 4, "fourier-high", **BAND), standard)

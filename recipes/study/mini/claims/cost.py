@@ -16,7 +16,7 @@ from study.mini.verdict import Claim, Verdict, together
 
 FILE = "step_cost.json"
 SLACK = 1.15
-"""Times the limit by floating-point operations."""
+"""Factor on the limit by floating-point operations."""
 
 METHODS: Mapping[str, Method] = {
     "JaFR": "jafr",
@@ -25,7 +25,7 @@ METHODS: Mapping[str, Method] = {
     "FGSM + GradAlign": "fgsm+gradalign",
     "PGD-10": "pgd",
 }
-"""The benchmark's names of those that Table 6 has."""
+"""The benchmark's names of the steps in Table 6."""
 
 NOT_FOUND = {"settings": {}, "machine": "", "ratios": {}, "flop_limits": {}}
 
@@ -34,7 +34,7 @@ def cost(folder: Path) -> Claim:
     """The claim, judged by the benchmark's file in a folder.
 
     Raises:
-        RecordError: the file is something else.
+        RecordError: the file is not the benchmark's.
     """
     there = (folder / FILE).exists()
     found = _load(folder / FILE) if there else NOT_FOUND
@@ -57,7 +57,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _steps(ratios: Mapping[str, float], limits: Mapping[str, float]) -> DataFrame:
-    """Seconds over a plain step's, what they may be at most, and the outcome; NaN where unknown."""
+    """Seconds over a plain step's, their limit, and the outcome; NaN if unknown."""
     steps = DataFrame({"ours": ratios, "limit": limits}, index=list(METHODS), dtype=float)
     costs = (published_mean(each, RELATIVE_COST, "tiny_imagenet") for each in METHODS.values())
     steps = steps.assign(most=SLACK * steps.limit, table_6=list(costs))

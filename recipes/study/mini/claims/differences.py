@@ -17,13 +17,13 @@ from study.mini.text import accuracies, number, percent, seeds_table, signed, wi
 from study.mini.verdict import Claim, Verdict, above, below, judged_by, within
 
 ADVERSARIAL: tuple[Method, ...] = ("fgsm+jafr-", "fgsm", "fgsm+jafr", "fgsm+gradalign", "pgd2")
-"""Of stage 3, those that Table 2 orders."""
+"""The kinds of stage 3 that Table 2 orders."""
 
 POINTS = 1.0
-"""Of clean accuracy, within which it counts as equal."""
+"""Points within which clean accuracies count as equal."""
 
 PERCENT = 10.0
-"""Of the full penalty's log B_low, by which less of the penalty may miss it."""
+"""Share of the full penalty's log B_low by which less of the penalty may miss it."""
 
 TOGETHER = [np.arange(3)]
 """Less of a penalty, all of it and none are resampled by their seeds alone."""
@@ -89,7 +89,7 @@ def band_share(study: DataFrame) -> Claim:
     """Claim (k), ours: the share of the gradients' power outside of the band moves as asked.
 
     Raises:
-        RecordError: a cell that is there has no shares.
+        RecordError: a cell has no shares.
     """
     rows, columns = study.loc[study.stage == 4], list(SHARES.values())
     absent = rows.files[rows.found & rows[columns].isna().any(axis=1)].unique()
@@ -124,7 +124,7 @@ def _pair_row(pair: Pair) -> dict[str, str]:
 
 
 def _spread(rows: DataFrame) -> DataFrame:
-    """Of the models of each kind."""
+    """Mean and range over the models of each kind."""
     return DataFrame(
         {
             "": label,
@@ -145,7 +145,7 @@ def _published_bias(method: Method) -> float:
 
 
 def _less(less: DataFrame, full: DataFrame, none: DataFrame) -> tuple[Verdict, dict[str, str]]:
-    """Judged by log B_low; and the row of the table of differences."""
+    """The verdict by log B_low, and the row of the table of differences."""
     groups, label = (less, full, none), less.label.iloc[0]
     biases, *accurate = (paired(name, *groups) for name in ("log_b_low", "clean", "pgd"))
     biases = np.column_stack(biases)

@@ -17,13 +17,13 @@ from study.mini.verdict import Claim, Outcome, judged
 
 MODELS_AT_LEAST = 2
 ROBUST = 0.05
-"""What PGD is to leave, of the 200 images: else there is no robustness to be masked."""
+"""Least share of the 200 images that PGD must leave: else no robustness could be masked."""
 SHARE = 0.5
-"""Of what PGD leaves, CW and AutoAttack are to leave."""
+"""Least share of what PGD leaves that CW and AutoAttack must leave."""
 RISE = 0.02
-"""Accuracy may rise by, from one radius to the next."""
+"""Largest rise of accuracy from one radius to the next."""
 END = 0.01
-"""Accuracy at the largest radius."""
+"""Largest accuracy at the largest radius."""
 
 SCORES = {
     "PGD": "pgd/accuracy",
@@ -35,7 +35,7 @@ SCORES = {
 }
 
 METHODS: tuple[Method, ...] = ("fgsm+jafr", "fgsm", "nfgsm", "fgsm+gradalign", "pgd2", "fgsm+jafr-")
-"""Whose models are checked; the first is judged."""
+"""The checked kinds; the first is judged."""
 
 
 def masking(study: DataFrame) -> Claim:
@@ -49,7 +49,7 @@ def masking(study: DataFrame) -> Claim:
 
 
 def with_checks(rows: DataFrame) -> DataFrame:
-    """Those that are there, and of each why it is `unfit` and which checks it `fails`, or ""."""
+    """The models, each with the reason why it is `unfit` and the checks it `fails`, or ""."""
     runs = rows.loc[rows.found]
     pgd = runs["pgd/accuracy"]
     reasons = {
@@ -74,7 +74,7 @@ def with_checks(rows: DataFrame) -> DataFrame:
 
 
 def curve(run: Series, part: str) -> dict[float, float]:
-    """Accuracy or loss by the radius of the attack, as far as it was measured."""
+    """Accuracy or loss by the radius of the attack, where measured."""
     found = run.filter(like=f"curve/{part} at ").dropna()
     return dict(sorted((float(str(name).split()[-1]), value) for name, value in found.items()))
 
