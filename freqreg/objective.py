@@ -231,7 +231,8 @@ class Objective:
     def _losses(self, step: Step) -> Iterator[Tensor]:
         """One step, pass after pass: losses whose graphs may go before the next is asked for."""
         clean = partial(self.differentiation.at, step, step.x, with_gradient=True)
-        step = step.mixed(clean)  # the images of the main pass; a mixer draws before it asks
+        if step.mixer is not None:  # it draws before it asks for the clean pass
+            step = step.mixed(step.mixer, clean)
         step = step.completed(clean)  # the points that depend on either
         yield from map(step.examined, self.differentiation.losses(step))
 

@@ -188,31 +188,30 @@ class Step:
             at_first_use(loss, f"pixel range of {self.pixels}", in_range)
         return loss
 
-    def mixed(self, clean: Callable[[], Point]) -> "Step":
+    def mixed(self, mixer: Mixer, clean: Callable[[], Point]) -> "Step":
         """This step with the mixer's images, or with NaN for their loss: see `MainLoss.health`.
 
         The images themselves stay finite, so that batch norm's statistics survive a step
         that a gradient scaler will skip.
 
         Args:
+            mixer: makes them.
             clean: the pass at the clean images, run once, with its gradient.
         """
-        if self.mixer is None:
-            return self
         health = torch.ones((), device=self.x.device)
 
         def grad_at(point: Images) -> Images:
             nonlocal health
             found = clean() if point is self.x else self.passes.gradient(point)
             grad = found.gradient.detach()
-            warn_of_zero_gradients(found.loss, grad, self.mixer)
+            warn_of_zero_gradients(found.loss, grad, mixer)
             health = health * (1 + (grad * 0).sum())
             return _finite(grad)
 
-        images = self.mixer(self.x, grad_at, self.pixels)
+        images = mixer(self.x, grad_at, self.pixels)
         if images.shape != self.x.shape:
             raise InputError(
-                f"The mixer {self.mixer} returned shape {tuple(images.shape)} for inputs "
+                f"The mixer {mixer} returned shape {tuple(images.shape)} for inputs "
                 f"of shape {tuple(self.x.shape)}. The targets stay in loss_fn: keep "
                 "number, order and shape of the images."
             )

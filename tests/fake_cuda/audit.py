@@ -96,7 +96,11 @@ MIXERS = {
     "pgd": PGD(steps=2),
     "mix": Mix(FGSM(), fraction=0.5),
 }
-FAMILY = {"family": [ELLE(10.0), LLR(1.0), CURE(0.1), InputGradientNorm(order=1)]}
+FAMILY = {
+    "elle": [ELLE(10.0)],
+    "llr": [LLR(1.0)],
+    "cure and norm 1": [CURE(0.1), InputGradientNorm(order=1)],
+}
 FAMILY_MIXERS = {
     "zerograd": ZeroGrad(),
     "multigrad": MultiGrad(),
