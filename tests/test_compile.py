@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from freqreg import ELLE, FGSM, DoubleBackprop, FiniteDifference, JaFR, Objective
 from freqreg.differentiation import Differentiation
 from freqreg.errors import SettingError
+from tests.references import parameter_grads
 
 CENTRAL = FiniteDifference()
 ONE_SIDED = FiniteDifference(scheme="one-sided")
