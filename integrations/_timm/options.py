@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add, weight = parser.add_argument, {"type": float, "metavar": "WEIGHT"}
-    add("--freqreg-jafr", **weight, help="weight of JaFR; below 0 favours high frequencies")
+    add("--freqreg-jafr", **weight, help="weight of JaFR; below 0: favour high frequencies")
     target = {"type": float, "metavar": "TARGET"}
     add("--freqreg-jafr-target", **target, help="log B_low that JaFR leads to")
     add("--freqreg-fourier", **weight, help="weight of FourierSensitivity")
