@@ -30,7 +30,7 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-## make smoke   run every recipe with every method on small data, in some minutes
+## make smoke   run every recipe on small data, CIFAR-10's with every method, in some minutes
 smoke: $(INSTALLED)
 	$(BIN)/python -m tests.recipes.smoke
 

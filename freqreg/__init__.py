@@ -8,16 +8,20 @@ from freqreg.diagnostics import Report, check
 from freqreg.differentiation import DoubleBackprop, FiniteDifference
 from freqreg.frequency_bias import AbsoluteFloor, RelativeFloor, log_low_frequency_bias
 from freqreg.input_gradients import AuxLossFn, LossFn
-from freqreg.mixers import FGSM, NFGSM, PGD, Mix, Mixer
+from freqreg.mixers import APR, FGSM, NFGSM, PGD, Mix, Mixer, MultiGrad, ZeroGrad
 from freqreg.objective import Objective
 from freqreg.pixels import PixelSpace
 from freqreg.radial import radial_shares
 from freqreg.regularizers import (
+    CURE,
+    ELLE,
+    LLR,
     Every,
     FourierSensitivity,
     GradAlign,
     InputGradientNorm,
     JaFR,
+    Point,
     Regularizer,
     Warmup,
 )
@@ -29,7 +33,11 @@ except PackageNotFoundError:  # a checkout that is not installed
     __version__ = "unknown"
 
 __all__ = [
+    "APR",
+    "CURE",
+    "ELLE",
     "FGSM",
+    "LLR",
     "NFGSM",
     "PGD",
     "AbsoluteFloor",
@@ -44,13 +52,16 @@ __all__ = [
     "LossFn",
     "Mix",
     "Mixer",
+    "MultiGrad",
     "Objective",
     "PixelSpace",
+    "Point",
     "RecordFn",
     "Regularizer",
     "RelativeFloor",
     "Report",
     "Warmup",
+    "ZeroGrad",
     "check",
     "is_probe",
     "log_low_frequency_bias",

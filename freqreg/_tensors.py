@@ -61,3 +61,10 @@ def without_scale(values: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch
     largest = values.detach().abs().flatten(1).amax(1)
     scale = torch.where(largest > 0, largest, 1.0)
     return values / scale.view(-1, *[1] * (values.ndim - 1))
+
+
+def inner(
+    a: Float[Tensor, "batch *shape"], b: Float[Tensor, "batch *shape"]
+) -> Float[Tensor, " batch"]:
+    """The inner product of each two rows."""
+    return (at_least_single(a) * at_least_single(b)).flatten(1).sum(1)

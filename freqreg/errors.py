@@ -6,7 +6,7 @@ class FreqregError(Exception):
 
 
 class InputGradientError(FreqregError, ValueError):
-    """The loss has no input gradient: not a scalar, independent of x, or under no_grad."""
+    """The loss has a shape that no step can use, is independent of x, or is under no_grad."""
 
 
 class InputError(FreqregError, ValueError):

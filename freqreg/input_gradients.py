@@ -11,7 +11,10 @@ from freqreg._tensors import at_least_single
 from freqreg.errors import InputGradientError
 
 LossFn = Callable[[Tensor], Tensor]
-"""Maps inputs to a scalar loss; model, targets, autocast and wrappers are closed over."""
+"""Maps inputs to a loss; model, targets, autocast and wrappers are closed over.
+
+A loss is one scalar, or one value per image, [batch], whose mean is then trained.
+"""
 
 AuxLossFn = Callable[[Tensor], tuple[Tensor, Any]]
 """A `LossFn` that returns (loss, anything), such as logits for a meter; for `has_aux=True`."""
@@ -44,13 +47,14 @@ def value_and_input_grad(
     are 1/batch of the per-example gradient. The gradient has at least single precision.
 
     Args:
-        loss_fn: maps inputs to a scalar loss.
+        loss_fn: maps inputs to a scalar loss, or to one per image, whose mean is taken.
         x: where to differentiate; detached, so that `x.grad` stays as it is.
         create_graph: keep the gradient's own graph, for double backpropagation.
         retain_graph: keep the loss differentiable; implied by `create_graph`.
 
     Raises:
-        InputGradientError: the loss is not a scalar, or does not depend on `x`.
+        InputGradientError: the loss is neither a scalar nor one per image, or does not depend
+            on `x`.
     """
     x = x.detach().requires_grad_()
     loss = scalar_loss(loss_fn, x)
@@ -58,20 +62,32 @@ def value_and_input_grad(
 
 
 def scalar_loss(loss_fn: LossFn, x: Float[Tensor, "batch *dims"]) -> Float[Tensor, ""]:
-    """`loss_fn(x)`, refused unless it is one scalar tensor."""
+    """`loss_fn(x)` or, where that is one loss per image, their mean."""
+    return mean_and_losses(loss_fn, x)[0]
+
+
+def mean_and_losses(
+    loss_fn: LossFn, x: Float[Tensor, "batch *dims"]
+) -> tuple[Float[Tensor, ""], Float[Tensor, " batch"] | None]:
+    """The loss to train, and the losses of single images, if `loss_fn` returns these.
+
+    Raises:
+        InputGradientError: `loss_fn` returns something else.
+    """
     loss = _loss_of(loss_fn, x)
     if not isinstance(loss, Tensor):
         raise InputGradientError(
-            f"loss_fn returned a {type(loss).__name__}, not a scalar tensor. Return the loss "
+            f"loss_fn returned a {type(loss).__name__}, not a tensor. Return the loss "
             "alone, such as output.loss, or (loss, anything) with has_aux=True. "
             f"{LOSS_FN_USAGE}"
         )
-    if loss.ndim != 0:
+    if loss.shape not in ((), x.shape[:1]):
         raise InputGradientError(
-            f"loss_fn returned shape {tuple(loss.shape)}, not a scalar tensor. {LOSS_FN_USAGE} "
-            "Reduce what is per image: F.cross_entropy(..., reduction='mean')."
+            f"loss_fn returned shape {tuple(loss.shape)}, neither a scalar nor one loss for each "
+            f"of the {len(x)} images. {LOSS_FN_USAGE} Reduce it: "
+            "F.cross_entropy(..., reduction='mean'), or 'none' for one loss per image."
         )
-    return loss
+    return (loss.mean(), loss) if loss.ndim else (loss, None)
 
 
 def _loss_of(loss_fn: LossFn, x: Tensor) -> object:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
-from functools import cache, partial, reduce
+from functools import partial, reduce
 from typing import Any, Literal, TypedDict, Unpack, overload
 
 import torch
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from freqreg._graph.autograd import nodes
 from freqreg._step.passes import Passes, devices_in_use
-from freqreg._step.plan import RecordFn, Step, Term
+from freqreg._step.plan import MainLoss, RecordFn, Step, Term, unrecorded
 from freqreg._torch_private import leaf
 from freqreg.differentiation import Differentiation, DoubleBackprop
 from freqreg.errors import InputError, InputGradientError, SettingError
-from freqreg.input_gradients import LOSS_FN_USAGE, AuxLossFn, LossFn, scalar_loss
+from freqreg.input_gradients import LOSS_FN_USAGE, AuxLossFn, LossFn
 from freqreg.mixers.base import Mixer, require_mixer
 from freqreg.pixels import UNIT_PIXELS, PixelSpace
 from freqreg.regularizers.base import Images, Regularizer, require_regularizer
@@ -33,7 +33,7 @@ class _Settings(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Objective:
-    r"""A training loss with penalties on its input gradients, and a mixer.
+    r"""A training loss with penalties on its input gradients or losses, and a mixer.
 
     $L(\mathrm{mixer}(x)) + \sum_r \lambda_r \, \mathrm{penalty}_r(\nabla_x L(x), ...)$, from as
     few passes as possible: the clean pass and its gradient serve the main loss, the mixer
@@ -120,7 +120,8 @@ class Objective:
         """The objective as one scalar, for one `backward` by the caller.
 
         Args:
-            loss_fn: maps images to the scalar loss; model, targets and autocast live in it.
+            loss_fn: maps images to the scalar loss, or to one loss per image, [batch], whose mean
+                is trained; model, targets and autocast live in it.
             x: float images [batch, channel, height, width].
             has_aux: `loss_fn` returns (loss, anything), such as its logits. Then this is
                 (objective, anything of the main pass), the pass whose loss is trained.
@@ -132,8 +133,9 @@ class Objective:
         Raises:
             InputError: `x` is not a batch of float images, was computed from parameters, or is
                 not in the pixel space where a mixer or a regularizer counts pixels.
-            InputGradientError: the loss is not a scalar, independent of `x`, or gradients
-                are switched off.
+            InputGradientError: the loss is neither a scalar nor one per image, or is a scalar
+                where a regularizer needs losses of images; it is independent of `x`; or
+                gradients are switched off.
             SecondDerivativeError: `DoubleBackprop` meets an operation without one.
             LowPrecisionError: `FiniteDifference` meets half precision.
             DistributedError: a wrapper would leave gradients unreduced or stale.
@@ -228,18 +230,11 @@ class Objective:
 
     def _losses(self, step: Step) -> Iterator[Tensor]:
         """One step, pass after pass: losses whose graphs may go before the next is asked for."""
-        clean = cache(partial(self.differentiation.clean_pass, step))  # a mixer draws before it
-        images, health = (step.x, None) if step.mixer is None else step.mixed(clean)
-        losses = self.differentiation.losses(step, clean()) if step.terms else ()
-        if step.terms and step.clean_is_main:
-            step.record("main_loss", clean().loss.detach())
-        del clean  # theirs, to let go
-        yield from map(step.examined, losses)
-        if step.mixer is not None or (step.trains and not step.terms):
-            loss = scalar_loss(step.passes.main, images)
-            loss = loss if health is None else loss * health.to(loss.dtype)
-            step.record("main_loss", loss.detach())
-            yield step.examined(loss)
+        clean = partial(self.differentiation.at, step, step.x, with_gradient=True)
+        if step.mixer is not None:  # it draws before it asks for the clean pass
+            step = step.mixed(step.mixer, clean)
+        step = step.completed(clean)  # the points that depend on either
+        yield from map(step.examined, self.differentiation.losses(step))
 
     def _step(
         self,
@@ -271,10 +266,10 @@ class Objective:
             self._terms(x, step),
             self.mixer if trains else None,
             self._space,
-            record or _ignored,
+            record or unrecorded,
             streamed=streamed,
-            trains=trains,
             counts_pixels=self.mixer is not None or any(self._radii()),
+            main=MainLoss(x) if trains and self.mixer is None else None,
         )
 
     def _terms(self, x: Images, step: int | None) -> tuple[Term, ...]:
@@ -286,7 +281,7 @@ class Objective:
             suffix = f"_{met[regularizer.name]}" if met[regularizer.name] > 1 else ""
             if weight:
                 points = regularizer.points(x, self._space)
-                terms.append(Term(regularizer, weight, points, suffix))
+                terms.append(Term(regularizer, weight, x, points, suffix))
         return tuple(terms)
 
     @property
@@ -298,10 +293,6 @@ class Objective:
         if isinstance(mixed, int | float):
             yield mixed
         yield from (r.radius for r in self.regularizers if r.radius is not None)
-
-
-def _ignored(*_: object) -> None:
-    """Where nothing is recorded."""
 
 
 def require_objective(objective: object) -> None:

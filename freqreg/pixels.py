@@ -60,6 +60,14 @@ class PixelSpace:
         """A difference of `pixels` in units of the input `x`, per channel where std is."""
         return pixels / self._std(x)
 
+    def of_inputs(self, x: Images) -> Images:
+        """The pixels of inputs."""
+        return x * self._std(x) + _per_channel(self.mean, x)
+
+    def to_inputs(self, pixels: Images) -> Images:
+        """The inputs of pixels."""
+        return (pixels - _per_channel(self.mean, pixels)) / self._std(pixels)
+
     def rms(self, difference: Images) -> Float[Tensor, ""]:
         """Root mean square of a difference of inputs, in pixels."""
         return (difference * self._std(difference)).square().mean().sqrt()

@@ -60,7 +60,7 @@ class Trainer:
             its order a function of `seed` and the epoch.
         epochs: passes over the data set.
         accelerator: `Accelerator()` by default.
-        criterion: mean loss of (logits, targets).
+        criterion: loss of (logits, targets): the mean, or one per image, whose mean is trained.
         objective: what each step minimises; plain training by default.
         augment: maps float images on the device, and a CPU generator that depends on seed,
             epoch, batch and process alone, to the images to train on.
@@ -197,7 +197,7 @@ class Trainer:
         return (losses,) if isinstance(losses, Tensor) else losses
 
     def loss_of(self, y: Tensor) -> LossFn:
-        """Mean loss as a function of images whose targets are `y`."""
+        """The criterion's loss as a function of images whose targets are `y`."""
         return lambda images: self.criterion(self.model(images), y)
 
     def after_step(self) -> None:

@@ -24,6 +24,7 @@ try:
     from timm.task import TrainingTask
     from timm.utils.model import unwrap_model
 
+    from freqreg.integrations._timm.criteria import losses_of_images
     from freqreg.integrations._timm.teacher import answering_once
 
     TrainingTask.get_trainable_module  # noqa: B018
@@ -84,7 +85,7 @@ class RegularizedTask(TrainingTask):
         def record(name: str, value: Tensor) -> None:
             parts[name] = value.clone()  # train.py divides the loss in place
 
-        with answering_once(self, input):
+        with answering_once(self, input), losses_of_images(self, self.objective):
             loss, results = self.objective(
                 loss_fn,
                 input,
@@ -121,9 +122,12 @@ def regularize(task: TrainingTask, objective: Objective) -> RegularizedTask:
     distillation task answers once per step, at the clean images. Its answers are targets, as
     labels are (Goldblum et al., AAAI 2020, arXiv:1905.09747).
 
+    Where a regularizer needs losses of single images, timm's cross-entropies and its binary one
+    give them, as may any criterion of yours.
+
     Args:
-        task: maps a batch of images and targets to {"loss": scalar, ...}, such as
-            classification or distillation.
+        task: maps a batch of images and targets to {"loss": scalar or one per image, ...}, such
+            as classification or distillation.
         objective: without declared `pixels` it takes mean and std of the model's
             `pretrained_cfg`, as timm's loaders do. If yours normalise otherwise (`--mean`,
             `--std`), declare PixelSpace(mean, std).

@@ -7,10 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from freqreg import FGSM, FiniteDifference, JaFR, Objective
+from freqreg import ELLE, FGSM, DoubleBackprop, FiniteDifference, JaFR, Objective
 from freqreg.differentiation import Differentiation
 from freqreg.errors import SettingError
+from tests.references import parameter_grads
 
 CENTRAL = FiniteDifference()
 ONE_SIDED = FiniteDifference(scheme="one-sided")
@@ -126,3 +128,55 @@ def test_inductor() -> None:
         rtol=1e-3,
         atol=1e-5,
     )
+
+
+@pytest.mark.parametrize("backward", ["summed", "streamed"])
+def test_losses_of_images_are_those_of_the_eager_model(backward: str) -> None:
+    """By inductor, with its donated buffers: nothing is differentiated twice, nor kept."""
+    (x, y), model = batch(), nn.Sequential(nn.Flatten(), nn.Linear(192, 3), nn.GELU()).double()
+    x, models = x.double(), [model, copy.deepcopy(model)]
+    calls = (models[0], compiled_module(models[1], "inductor"))
+    objective = Objective([ELLE(1e4)])
+    for model, call in zip(models, calls, strict=True):
+        torch.manual_seed(0)
+
+        def loss_fn(z: Tensor, call: Callable[[Tensor], Tensor] = call) -> Tensor:
+            return F.cross_entropy(call(z), y, reduction="none")
+
+        if backward == "summed":
+            objective(loss_fn, x, model=model).backward()
+        else:
+            for loss in objective.losses(loss_fn, x, model=model):
+                loss.backward()
+    one, other = map(parameter_grads, models)
+    assert (one - other).norm() < 1e-6 * one.norm()
+
+
+class Attention(nn.Module):
+    """One head of fused attention over the rows of an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project, self.head = nn.Linear(24, 48), nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.project(x.transpose(1, 2).flatten(2))[:, None].chunk(3, -1)
+        return self.head(F.scaled_dot_product_attention(q, k, v).mean((1, 2)))
+
+
+@pytest.mark.parametrize("differentiation", [DoubleBackprop(), CENTRAL], ids=repr)
+def test_losses_of_images_go_through_fused_attention(differentiation: Differentiation) -> None:
+    (x, y), found = batch(), []
+    x = x.double()
+    torch.manual_seed(1)
+    model = Attention().double()
+    for backend in (SDPBackend.FLASH_ATTENTION, SDPBackend.MATH):
+        model.zero_grad()
+        torch.manual_seed(0)
+        with sdpa_kernel(backend):
+            objective = Objective([ELLE(1e4)], FGSM(), differentiation=differentiation)
+            objective(lambda z: F.cross_entropy(model(z), y, reduction="none"), x).backward()
+        found.append(
+            torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+        )
+    assert (found[0] - found[1]).norm() < 1e-6 * found[1].norm()

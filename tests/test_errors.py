@@ -87,11 +87,11 @@ def test_a_streamed_loss_that_nobody_ran_backward_on(
 
 
 @pytest.mark.parametrize("objective", [JAFR, PROBES, Objective(), Objective((), FGSM())], ids=repr)
-def test_a_loss_that_is_no_scalar(
+def test_a_loss_that_is_neither_a_scalar_nor_one_per_image(
     objective: Objective, model: nn.Module, x: Tensor, y: Tensor, unchecked_shapes: None
 ) -> None:
-    with pytest.raises(InputGradientError, match=r"shape \(4,\).*reduction='mean'"):
-        objective(lambda z: F.cross_entropy(model(z), y, reduction="none"), x)
+    with pytest.raises(InputGradientError, match=r"shape \(4, 1\).*reduction='mean'.*'none'"):
+        objective(lambda z: F.cross_entropy(model(z), y, reduction="none")[:, None], x)
     with pytest.raises(InputGradientError, match="float"):
         objective(lambda z: cross_entropy(model, y)(z).item(), x)  # pyright: ignore[reportArgumentType]
 

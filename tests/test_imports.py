@@ -20,6 +20,7 @@ FLOORS = (
     "differentiation",
     "objective",
     "diagnostics",
+    "evaluation.processes",
     "evaluation.inputs",
     "evaluation.attacks evaluation.corruptions evaluation.metrics evaluation.results",
     "evaluation.plots",

@@ -42,7 +42,7 @@ def test_a_gradient_too_small_for_half_precision_survives_it() -> None:
 
 def test_errors() -> None:
     x = torch.rand(2, 3, 4, 4)
-    with pytest.raises(InputGradientError, match="not a scalar"):
-        value_and_input_grad(lambda z: z.sum((1, 2, 3)), x)
+    with pytest.raises(InputGradientError, match="neither a scalar"):
+        value_and_input_grad(lambda z: z.sum((2, 3)), x)
     with pytest.raises(InputGradientError, match="does not depend on x"):
         value_and_input_grad(lambda z: torch.ones(()), x)

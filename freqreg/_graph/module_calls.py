@@ -166,12 +166,12 @@ def slope_error(loss_fn: LossFn, x: Tensor, loss: Tensor, grad: Tensor) -> float
 
 
 def _value(loss_fn: LossFn, x: Tensor) -> Tensor:
-    """The loss without a graph, unless the closure takes gradients of its own."""
+    """The mean loss without a graph, unless the closure takes gradients of its own."""
     try:
         with torch.no_grad():
-            return loss_fn(x)
+            return loss_fn(x).mean()
     except RuntimeError:
-        return loss_fn(x).detach()
+        return loss_fn(x).mean().detach()
 
 
 Condition = Callable[[Call], bool]

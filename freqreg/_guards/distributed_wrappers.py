@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from functools import partial
 from weakref import WeakSet
 
-from jaxtyping import Float
 from torch import Tensor, distributed, nn
 from torch.nn.modules.module import (
     register_module_forward_pre_hook,
@@ -76,10 +75,11 @@ class Wrappers:
             _refuse_static_graph(
                 wrapper,
                 "One backward through several passes",
-                "`for loss in objective.losses(...): loss.backward()` with central differences",
+                "`for loss in objective.losses(...): loss.backward()` with central differences, "
+                "where no penalty is on losses",
             )
 
-    def require_call(self, loss: Float[Tensor, ""]) -> None:
+    def require_call(self, loss: Tensor) -> None:
         """Raise where a DistributedDataParallel around what `loss` trains was not called."""
         if not in_several_processes() or not isinstance(loss, Tensor):
             return

@@ -19,7 +19,8 @@ from freqreg._guards.distributed_wrappers import Wrappers
 from freqreg._guards.verification import watched_backward
 from freqreg._step.frozen_batch_norm import frozen_batch_norm
 from freqreg.errors import InputGradientError
-from freqreg.input_gradients import AuxLossFn, LossFn, input_grad, scalar_loss
+from freqreg.input_gradients import AuxLossFn, LossFn, input_grad, mean_and_losses
+from freqreg.regularizers.base import Point
 
 _PROBING = ContextVar("probing", default=False)
 
@@ -105,15 +106,6 @@ class Replay:
         return RandomState.now(frozenset(self._start.states))
 
 
-@dataclass(frozen=True)
-class Point:
-    """Where a gradient was taken, with the loss there, which is differentiable where it is kept."""
-
-    x: Tensor
-    loss: Tensor
-    grad: Tensor
-
-
 @dataclass
 class Passes:
     """`main` and `probe`: one closure, with and without a trace, on the same random numbers.
@@ -162,10 +154,21 @@ class Passes:
         """The loss of a probe that a first step verifies with, and later ones do without."""
         return self.probe(x, copies_buffers=True)
 
+    def measured_at(self, x: Tensor) -> Point:
+        """What such a probe finds, with the gradient."""
+        x = x.detach().requires_grad_()
+        loss, each = mean_and_losses(self.measured, x)
+        return Point(x, loss, each, input_grad(loss, x))
+
     @property
     def measures(self) -> bool:
         """Whether more probes may verify a model's first step: if they leave no trace."""
         return self.verify and self.freeze_probes
+
+    def losses(self, x: Tensor, *, live: bool = False) -> Point:
+        """The loss at `x`, differentiable: by the main pass where `live`, else by a probe."""
+        run, x = (self.main, x) if live else (self.probe, x.detach())
+        return Point(x, *mean_and_losses(run, x))
 
     def gradient(
         self, x: Tensor, *, live: bool = False, twice: bool = False, retain_graph: bool = False
@@ -181,11 +184,11 @@ class Passes:
         inputs = InputPass(x.detach().requires_grad_())
         run = partial(self.main if live else self.probe, twice=twice)
         with FastDoubleBackward(inputs) if twice else nullcontext():
-            loss = scalar_loss(run, inputs.x)
+            loss, each = mean_and_losses(run, inputs.x)
             watch = watched_backward(loss, self.probe, x, self.model, twice=twice)
             with watch if self.verify else nullcontext(), inputs.taking_gradient(twice):
                 grad = input_grad(loss, inputs.x, create_graph=twice, retain_graph=retain_graph)
-        return Point(x, loss, grad)
+        return Point(x, loss, each, grad)
 
     def take_aux(self) -> Any:
         """What the closure returned beside the loss; None before, and after it was taken."""

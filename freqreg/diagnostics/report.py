@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +38,7 @@ from freqreg.regularizers import JaFR
 
 Images = Float[Tensor, "batch channel height width"]
 
+_CROSS_ENTROPIES = partial(F.cross_entropy, reduction="none")
 _VERIFIED = (ForeignGradientWarning, CoarseStepWarning)
 _LEGEND = (
     "share: norm of the penalty's gradient over the main loss's; cosine: to the exact gradient."
@@ -48,7 +50,8 @@ class DifferentiationTrial:
     """A way to differentiate the penalties, as it went.
 
     Args:
-        name: as it is typed, like "DoubleBackprop()"; ", streamed" with `objective.losses`.
+        name: as it is typed, like "DoubleBackprop()"; ", streamed" with `objective.losses`. Where
+            penalties are on losses alone, "one scalar" and "streamed".
         cost: of a whole step; None where it failed.
         share: norm of the penalties' gradient over that of the main loss, both with their weights.
         cosine: of the angle between the penalties' gradient and the exact one; None where double
@@ -123,7 +126,7 @@ def check(
     x: Images,
     y: object,
     objective: Objective | None = None,
-    criterion: Callable[..., Tensor] = F.cross_entropy,
+    criterion: Callable[..., Tensor] = _CROSS_ENTROPIES,
 ) -> Report:
     """Try a whole step with each differentiation: what works, what it costs, what to change.
 
@@ -137,7 +140,8 @@ def check(
         x: a batch of images such as training sees.
         y: their targets.
         objective: what will be minimised, by default with JaFR(1e-3); schedules at their step 0.
-        criterion: mean loss of (model(x), y).
+        criterion: loss of (model(x), y): one per image, or their mean; by default the
+            cross-entropy of each.
 
     Raises:
         SettingError: the objective has no regularizer, or `model` is no module.
@@ -204,6 +208,10 @@ class _Trial:
 
     def ways(self) -> dict[DifferentiationTrial, Gradient | None]:
         main = norm(gradient(self.step(replace(self.objective, regularizers=())), self.model))
+        if not self._takes_gradients:
+            summed, reference = self._way(DoubleBackprop(), main, None, name="one scalar")
+            streamed = self._way(DoubleBackprop(), main, reference, name="streamed", streamed=True)
+            return dict([(summed, reference), streamed])
         differences = _differences(self.objective.differentiation)
         one_sided = replace(differences, scheme="one-sided")
         exact, reference = self._way(DoubleBackprop(), main, None)
@@ -258,6 +266,8 @@ class _Trial:
             if any(_is_of_in_place_work(way.error) for way in ways):
                 yield in_place(self.model, self.loss_fn, self.x)
                 return
+            if not self._takes_gradients:
+                return
             if not next(iter(ways)).works:
                 yield from without_second_derivative(self.loss_fn, self.x)
             yield from found_in(self.model, self.loss_fn, self.x)
@@ -269,8 +279,9 @@ class _Trial:
         reference: Gradient | None,
         *,
         streamed: bool = False,
+        name: str = "",
     ) -> tuple[DifferentiationTrial, Gradient | None]:
-        name = _typed(differentiation) + (", streamed" if streamed else "")
+        name = name or _typed(differentiation) + (", streamed" if streamed else "")
         objective = replace(self.objective, differentiation=differentiation)
         run = self.streamed if streamed else self.step
         try:
@@ -285,6 +296,11 @@ class _Trial:
         alike = None if reference is None else cosine(found, reference)
         said = tuple(w.message for w in caught if isinstance(w.message, _VERIFIED))
         return DifferentiationTrial(name, measured, share, alike, warnings=said), found
+
+    @property
+    def _takes_gradients(self) -> bool:
+        """Whether something is differentiated twice, or by differences."""
+        return any(regularizer.takes_gradients for regularizer in self.objective.regularizers)
 
     def _value(self, objective: Objective) -> Tensor:
         return objective(self.loss_fn, self.x, model=self.model, step=0)

@@ -1,9 +1,9 @@
 """Gradients of penalties from differences of losses: no second derivative is needed."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial, reduce
-from itertools import islice
+from itertools import chain, repeat
 from typing import Literal
 
 import torch
@@ -15,14 +15,13 @@ from freqreg._graph.autograd import at_first_use
 from freqreg._guards.model_compatibility import require_full_precision, warn_of_kinks
 from freqreg._guards.verification import warn_of_coarse_step, warn_of_foreign_gradient
 from freqreg._settings import require_positive
-from freqreg._step.passes import Point
-from freqreg._step.plan import Step
+from freqreg._step.plan import Part, Step, Term, graphs
 from freqreg._tensors import at_least_single
 from freqreg.differentiation.base import Differentiation
 from freqreg.errors import InputGradientError, SettingError
-from freqreg.input_gradients import scalar_loss, value_and_input_grad
+from freqreg.input_gradients import scalar_loss
 from freqreg.pixels import PixelSpace
-from freqreg.regularizers.base import Images
+from freqreg.regularizers.base import Images, Point
 
 
 @dataclass(frozen=True)
@@ -54,45 +53,40 @@ class FiniteDifference(Differentiation):
         if self.scheme not in ("central", "one-sided"):
             raise SettingError(f"scheme is {self.scheme!r}; choose 'central' or 'one-sided'.")
 
-    def clean_pass(self, step: Step) -> Point:
-        """The loss stays differentiable where it is trained, or reused by a difference."""
-        if not step.terms:
-            return step.passes.gradient(step.x)
-        live, reused = step.clean_is_main, self.scheme == "one-sided"
-        if live and step.streamed and not reused:
-            clean = _Streamed.begun(step)
-        else:
-            clean = step.passes.gradient(step.x, live=live, retain_graph=live or reused)
-        if not self.allow_low_precision:
-            precise = partial(require_full_precision, clean.loss)
-            at_first_use(clean.loss, "finite differences, precision", precise)
-        kinks = partial(warn_of_kinks, clean.loss, step.passes.measured, step.x)
-        at_first_use(clean.loss, "finite differences, kinks", kinks)
-        return clean
-
-    def losses(self, step: Step, clean: Point) -> Iterator[Float[Tensor, ""]]:
-        """The clean loss and the differences; what is needed no longer is let go at once.
+    def losses(self, step: Step) -> Iterator[Float[Tensor, ""]]:
+        """The losses, and the differences; what is needed no longer is let go at once.
 
         Losses that were kept are differentiated together: between two backward passes there
         is always a forward pass, without which DDP would not reduce.
         """
-        reuses = self.scheme == "one-sided"
-        loss = clean.loss
-        if step.clean_is_main and not reuses:
-            yield loss
-            clean = clean.arrived() if isinstance(clean, _Streamed) else clean
-        if step.passes.measures:
-            warn_of_foreign_gradient(loss, clean.grad, step.passes.measured, step.x)
-        distance = self._distance(step)
-        value, directions, start = self._directions(step, clean)
-        if step.passes.measures:
-            self._warn_of_step(step, loss, start, directions[0])
-        del loss, start
-        if reuses and step.clean_is_main:
-            value = value + clean.loss
-        del clean
-        if reuses:
-            yield reduce(torch.add, [-d.times(d.loss) / distance for d in directions]) + value
+        sloping = list(filter(_slopes, step.terms))
+        needed = {id(use.x) for term in sloping for use in term.uses}
+        groups = step.groups(part for part in step.parts() if part not in sloping)
+        sharing = [parts for parts in groups if not needed.isdisjoint(graphs(parts))]
+        if sloping:
+            yield from self._differences(step, sloping, sharing)
+        yield from self._one_by_one(step, [g for g in groups if not sloping or g not in sharing])
+
+    def _differences(
+        self, step: Step, sloping: Sequence[Term], sharing: Sequence[Sequence[Part]]
+    ) -> Iterator[Float[Tensor, ""]]:
+        """The losses that share a pass with the penalties on gradients, and these."""
+        joins = self._joins(step)
+        kept = [self._joint(step, parts) for parts in sharing if joins]
+        if not joins:
+            yield from (self._joint(step, parts) for parts in sharing)
+        begun = {k: at for k, at in step.shared.items() if isinstance(at, _Streamed)}
+        step.shared.update({k: at.arrived() for k, at in begun.items()})
+        begun.clear()
+        distance, reuses = self._distance(step), self.scheme == "one-sided"
+        value, directions = self._directions(step, sloping)
+        value = reduce(torch.add, [*kept, value])
+        if joins or not step.streamed:
+            self._require_joint_backward(step, [*sloping, *chain(*sharing)])
+        kept.clear()
+        step.shared.clear()
+        if reuses or not directions:
+            yield reduce(torch.add, [-d.times(d.loss) / distance for d in directions], value)
             value = torch.zeros_like(value)
         while directions:
             along = directions.pop(0)
@@ -101,66 +95,107 @@ class FiniteDifference(Differentiation):
                 yield along.times(along.loss_at(h, step)) / width + value
                 value = torch.zeros_like(value)
 
-    def _warn_of_step(self, step: Step, loss: Tensor, start: Images, along: "_Direction") -> None:
+    def _gradient(self, step: Step, x: Images, *, live: bool, now: bool) -> Point:
+        """The loss stays differentiable where it is trained, or reused by a difference."""
+        uses = step.uses_of(x)
+        sloping, losses = any(use.gradient for use in uses), [use for use in uses if use.losses]
+        waits = live and step.streamed and len(losses) == 1 and not now
+        if waits and not self._joins(step):
+            found = _Streamed.begun(step, x)
+        else:
+            reused = sloping and self.scheme == "one-sided"
+            found = step.passes.gradient(x, live=live, retain_graph=bool(losses) or reused)
+        if sloping and not self.allow_low_precision:
+            precise = partial(require_full_precision, found.loss)
+            at_first_use(found.loss, "finite differences, precision", precise)
+        if sloping:
+            kinks = partial(warn_of_kinks, found.loss, step.passes.measured, x)
+            at_first_use(found.loss, "finite differences, kinks", kinks)
+        return found
+
+    def _joins(self, step: Step) -> bool:
+        """Whether losses are kept for the penalties on gradients, and differentiated with them."""
+        uses = (use for term in step.terms if _slopes(term) for use in term.uses)
+        return self.scheme == "one-sided" or any(use.losses for use in uses)
+
+    def _warn_of_step(self, step: Step, start: Point, along: "_Direction") -> None:
         distance = self._distance(step)
 
         def input_grad_at(share: float) -> Images:
-            return value_and_input_grad(step.passes.measured, along.at(share * distance))[1]
+            return step.passes.measured_at(along.at(share * distance)).gradient
 
         known = f"{self.scheme} differences of {distance} for {[t.regularizer for t in step.terms]}"
-        warn_of_coarse_step(loss, start, input_grad_at, distance, known)
+        warn_of_coarse_step(start.loss, start.gradient.detach(), input_grad_at, distance, known)
 
     def _distance(self, step: Step) -> float:
         """Of a difference, in pixels."""
-        asked = [term.regularizer.difference_step for term in step.terms]
+        asked = [term.regularizer.difference_step for term in filter(_slopes, step.terms)]
         distance = self.step or step.pixels.range * min(asked)
         step.pixels.require_radius(distance, "step")
         return distance
 
-    def _directions(self, step: Step, clean: Point) -> "tuple[Tensor, list[_Direction], Images]":
-        """The weighted penalties' value, along what differences are taken, and J at the first."""
-        reuses = self.scheme == "one-sided"
-        probe = partial(step.passes.gradient, retain_graph=reuses)
-        points = [clean, *(probe(point) for term in step.terms for point in term.points)]
-        grads = [at.grad.detach().requires_grad_() for at in points]
-        beside = iter(grads[1:])
-        penalties = [
-            term.weighted([grads[0], *islice(beside, len(term.points))], step.record)
-            for term in step.terms
-        ]
+    def _directions(self, step: Step, sloping: Sequence[Term]) -> "tuple[Tensor, list[_Direction]]":
+        """The weighted penalties' value, and along what differences are taken.
+
+        The value can be differentiated as far as it depends on losses.
+        """
+        held: dict[int, Point] = {}
+
+        def holding(x: Images) -> Point:
+            if id(x) not in held:
+                found = self.at(step, x)
+                leaf = None if found.slope is None else found.slope.detach().requires_grad_()
+                held[id(x)] = replace(found, slope=leaf)
+            return held[id(x)]
+
+        # all passes before the first penalty's graph
+        found = [[holding(use.x) for use in term.uses] for term in sloping]
+        penalties = map(Term.weighted, sloping, found, repeat(step.record))
         penalty = reduce(torch.add, penalties)
-        if not step.streamed or (reuses and len(points) > 1):
-            step.passes.wrappers.require_joint_backward()
-        slopes = torch.autograd.grad(penalty, grads, allow_unused=True)
-        sloping = [(at, v) for at, v in zip(points, slopes, strict=True) if v is not None]
-        directions = [_Direction.of(at, slope, step.pixels) for at, slope in sloping]
-        return penalty.detach(), directions, sloping[0][0].grad
+        points = [at for at in held.values() if at.slope is not None]
+        slopes = torch.autograd.grad(
+            penalty, [at.gradient for at in points], allow_unused=True, retain_graph=True
+        )
+        sloped = [(at, v) for at, v in zip(points, slopes, strict=True) if v is not None]
+        directions = [_Direction.of(at, slope, step.pixels) for at, slope in sloped]
+        if step.passes.measures:
+            first, grad = points[0], points[0].gradient.detach()
+            warn_of_foreign_gradient(first.loss, grad, step.passes.measured, first.x)
+        if step.passes.measures and directions:
+            self._warn_of_step(step, sloped[0][0], directions[0])
+        of_losses = any(use.losses for term in sloping for use in term.uses)
+        return penalty if of_losses else penalty.detach(), directions
+
+
+def _slopes(term: Term) -> bool:
+    return term.regularizer.takes_gradients
 
 
 @dataclass(frozen=True)
 class _Streamed(Point):
     """A main pass whose gradient comes with the caller's backward.
 
-    `x` receives it; `grad` is a zero leaf, part of the loss, that learns the caller's scale.
+    `x` receives it; `slope` is a zero leaf, part of the loss, that learns the caller's scale.
     """
 
     @classmethod
-    def begun(cls, step: Step) -> "_Streamed":
-        x = step.x.detach().requires_grad_()
+    def begun(cls, step: Step, x: Images) -> "_Streamed":
+        x = x.detach().requires_grad_()
         loss = scalar_loss(step.passes.main, x)
         scale = torch.zeros_like(at_least_single(loss.detach())).requires_grad_()
-        return cls(x, loss + scale, scale)
+        return cls(x, loss + scale, slope=scale)
 
     def arrived(self) -> Point:
         """The same, once `backward` has run."""
-        scale, grad = self.grad.grad, self.x.grad
+        assert self.slope is not None
+        scale, grad = self.slope.grad, self.x.grad
         if scale is None or grad is None:
             raise InputGradientError(
                 "The loss just yielded has not reached x. Call backward() on each loss before "
                 "taking the next, and let loss_fn use its argument."
             )
         self.x.grad = None  # the graph of the caller's loss still holds x
-        return Point(self.x.detach(), self.loss.detach(), at_least_single(grad) / scale)
+        return Point(self.x.detach(), self.loss, slope=at_least_single(grad) / scale)
 
 
 @dataclass(frozen=True)

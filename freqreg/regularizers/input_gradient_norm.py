@@ -1,35 +1,45 @@
-"""The squared norm of the input gradient."""
+"""The norm of the input gradient."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
 
-from freqreg._settings import require_finite
+from freqreg._settings import require_choice, require_finite
 from freqreg._tensors import at_least_single
 from freqreg.regularizers.base import Images, Regularizer
+
+Order = Literal[1, 2]
 
 
 @dataclass(frozen=True)
 class InputGradientNorm(Regularizer):
-    r"""Mean squared L2 norm of the per-example input gradient (double backpropagation).
+    r"""Mean norm of the per-example input gradient (double backpropagation).
 
-    The penalty is $\frac{1}{n}\sum_i \|\nabla_{x_i} \ell_i\|_2^2$. The gradient of a batch-mean
-    loss is 1/n of the per-example one; it is multiplied by n, so that the penalty does not
-    change with the batch size. The loss must be a batch mean.
+    The penalty is $\frac{1}{n}\sum_i \|\nabla_{x_i} \ell_i\|_2^2$, or with `order=1`
+    $\frac{1}{n}\sum_i \|\nabla_{x_i} \ell_i\|_1$. The gradient of a batch-mean loss is 1/n of
+    the per-example one; it is multiplied by n, so that the penalty does not change with the batch
+    size. A `loss_fn` of a scalar must return the batch mean; one loss per image always does.
 
     Args:
-        lambda_norm: weight.
+        lambda_norm: weight. With `order=1` ε/std is the authors', the weight at which the penalty
+            is to first order what an attack of ε pixels adds to the loss; they raise it linearly
+            at the beginning, as `Warmup` does.
+        order: 2, the squared L2 norm, or 1, the L1 norm.
 
     References: Drucker & LeCun, IEEE Transactions on Neural Networks 1992; Ross &
-        Doshi-Velez, AAAI 2018, arXiv:1711.09404.
+        Doshi-Velez, AAAI 2018, arXiv:1711.09404; the L1 norm: Rodríguez-Muñoz, Wang & Torralba,
+        ECCV 2024, arXiv:2409.20139.
     """
 
     lambda_norm: float = 1e-2
+    order: Order = 2
 
     def __post_init__(self) -> None:
         require_finite(lambda_norm=self.lambda_norm)
+        require_choice(Order, order=self.order)
 
     @property
     def name(self) -> str:
@@ -41,7 +51,7 @@ class InputGradientNorm(Regularizer):
         """λ."""
         return self.lambda_norm
 
-    def penalty(self, gradients: Sequence[Images]) -> Float[Tensor, ""]:
-        """Mean over the batch of the squared norm, in (loss per unit of input)²."""
-        clean = at_least_single(gradients[0])
-        return (clean * len(clean)).square().flatten(1).sum(1).mean()
+    def penalty(self, gradients: Sequence[Images], /) -> Float[Tensor, ""]:
+        """Mean over the batch of the norm, in loss per unit of input, squared for order 2."""
+        own = (at_least_single(gradients[0]) * len(gradients[0])).flatten(1)
+        return (own.square() if self.order == 2 else own.abs()).sum(1).mean()

@@ -1,8 +1,9 @@
 """Regularizers whose weight depends on the optimizer step."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from freqreg._settings import require_count
 from freqreg.errors import SettingError
 from freqreg.pixels import PixelSpace
-from freqreg.regularizers.base import Images, Measures, Regularizer, require_regularizer
+from freqreg.regularizers.base import Images, Measures, Need, Regularizer, require_regularizer
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class _Scheduled(Regularizer):
     @property
     def weight(self) -> float:
         return self.regularizer.weight
+
+    @property
+    def needs(self) -> Need | tuple[Need, ...]:
+        return self.regularizer.needs
 
     @property
     def radius(self) -> float | None:
@@ -65,11 +70,20 @@ class _Scheduled(Regularizer):
     def points(self, x: Images, pixels: PixelSpace) -> tuple[Images, ...]:
         return self.regularizer.points(x, pixels)
 
-    def penalty(self, gradients: Sequence[Images]) -> Float[Tensor, ""]:
-        return self.regularizer.penalty(gradients)
+    def later_points(
+        self,
+        x: Images,
+        clean_gradient: Callable[[], Images],
+        mixed: Images | None,
+        pixels: PixelSpace,
+    ) -> tuple[Images, ...]:
+        return self.regularizer.later_points(x, clean_gradient, mixed, pixels)
 
-    def evaluated(self, gradients: Sequence[Images]) -> tuple[Float[Tensor, ""], Measures]:
-        return self.regularizer.evaluated(gradients)
+    def penalty(self, found: Sequence[Any], /) -> Float[Tensor, ""]:
+        return self.regularizer.penalty(found)
+
+    def evaluated(self, found: Sequence[Any], /) -> tuple[Float[Tensor, ""], Measures]:
+        return self.regularizer.evaluated(found)
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,28 @@ from typing import get_args
 
 from freqreg.differentiation import DoubleBackprop, FiniteDifference
 from freqreg.errors import SettingError
-from freqreg.mixers import FGSM, NFGSM, PGD, Mixer
+from freqreg.mixers import APR, FGSM, NFGSM, PGD, Mix, Mixer, MultiGrad, ZeroGrad
 from freqreg.objective import Objective
-from freqreg.regularizers import FourierSensitivity, GradAlign, InputGradientNorm, JaFR
+from freqreg.regularizers import (
+    CURE,
+    ELLE,
+    LLR,
+    FourierSensitivity,
+    GradAlign,
+    InputGradientNorm,
+    JaFR,
+)
 from freqreg.regularizers.fourier_sensitivity import Favour
+from freqreg.regularizers.input_gradient_norm import Order
 
 MIXERS: dict[str, Callable[[float], Mixer]] = {
     "fgsm": FGSM,
     "rs-fgsm": lambda eps: FGSM(eps, start="random"),
     "n-fgsm": NFGSM,
     "pgd": PGD,
+    "zerograd": ZeroGrad,
+    "multigrad": MultiGrad,
+    "apr": lambda _: Mix(APR(), fraction=0.5),
 }
 OPTION = "--freqreg-"
 FLAGS = {"--freqreg-sync"}
@@ -61,7 +73,12 @@ def _objective(options: argparse.Namespace) -> Objective:
             weight, options.freqreg_favour, sync=sync, target=options.freqreg_fourier_target
         ),
         "freqreg_grad_align": lambda weight: GradAlign(weight, options.freqreg_eps),
-        "freqreg_input_gradient_norm": InputGradientNorm,
+        "freqreg_elle": lambda weight: ELLE(weight, options.freqreg_eps),
+        "freqreg_llr": lambda weight: LLR(weight, options.freqreg_eps),
+        "freqreg_cure": CURE,
+        "freqreg_input_gradient_norm": lambda weight: InputGradientNorm(
+            weight, options.freqreg_order
+        ),
     }
     weights = {name: getattr(options, name) for name in made}
     mixer = MIXERS[options.freqreg_mixer](options.freqreg_eps) if options.freqreg_mixer else None
@@ -94,9 +111,15 @@ def _parser() -> argparse.ArgumentParser:
     together = "measure JaFR and FourierSensitivity on the images of all processes"
     add("--freqreg-sync", action="store_true", help=together)
     add("--freqreg-grad-align", **weight, help="weight of GradAlign")
+    add("--freqreg-elle", **weight, help="weight of ELLE")
+    add("--freqreg-llr", **weight, help="weight of LLR")
+    add("--freqreg-cure", **weight, help="weight of CURE, at the mixer's images if there is one")
     add("--freqreg-input-gradient-norm", **weight, help="weight of InputGradientNorm")
-    add("--freqreg-mixer", choices=MIXERS, help="train on adversarial images of this mixer")
-    eps = "ε of the mixer and of GradAlign, in pixels from 0 to 1 (default: 8/255)"
+    order = "of that norm: 1, or 2 for the squared L2 norm (default: 2)"
+    add("--freqreg-order", type=int, choices=get_args(Order), default=2, help=order)
+    mixed = "train on images of this mixer; apr makes half of each batch"
+    add("--freqreg-mixer", choices=MIXERS, help=mixed)
+    eps = "ε of the mixer, GradAlign, ELLE and LLR, in pixels from 0 to 1 (default: 8/255)"
     add("--freqreg-eps", type=float, metavar="EPS", default=8 / 255, help=eps)
     step = "step of finite differences, such as 0.01, instead of double backpropagation"
     add("--freqreg-finite-difference", type=float, metavar="STEP", help=step)

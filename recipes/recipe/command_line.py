@@ -33,7 +33,10 @@ class Arguments:
     """What to train: adversarial training and a regularizer, joined by +. standard, jafr, jafr-
     (JaFR towards high frequencies), fgsm, pgd and their sums: Chan et al. 2022; fourier-low and
     fourier-high: Krishnamachari et al. 2022; gradalign: Andriushchenko & Flammarion 2020; nfgsm:
-    de Jorge et al. 2022; pgd2, PGD of 2 steps: Madry et al. 2018."""
+    de Jorge et al. 2022; pgd2, PGD of 2 steps: Madry et al. 2018; elle, llr and cure: Abad Rocamora
+    et al. 2024; zerograd and multigrad: Golgooni et al. 2021; gradnorm1, the L1 norm of the input
+    gradient: Rodríguez-Muñoz et al. 2024; gradnorm2: Ross & Doshi-Velez 2018; apr: Chen et al.
+    2021."""
     preset: Preset = "mini"
     """paper: exactly the paper's (a GPU and hours); mini: real data on 2 cores, in minutes to an
     hour; smoke: seconds, to see that everything works."""

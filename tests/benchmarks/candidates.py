@@ -7,15 +7,21 @@ from functools import partial
 from torch import Tensor
 
 from freqreg import (
+    CURE,
+    ELLE,
     FGSM,
+    LLR,
     NFGSM,
     PGD,
     Every,
     FiniteDifference,
     FourierSensitivity,
     GradAlign,
+    InputGradientNorm,
     JaFR,
+    MultiGrad,
     Objective,
+    ZeroGrad,
 )
 from freqreg.input_gradients import LossFn
 from tests.benchmarks import published
@@ -41,6 +47,8 @@ class Candidate:
     """The published code's passes for the same method."""
     steps: int = 1
     """Steps that are averaged over."""
+    of_images: bool = False
+    """Whether the closure returns one loss per image."""
     rarely: bool = False
     """It takes long, so it does not take part in each round."""
 
@@ -120,6 +128,22 @@ CANDIDATES: dict[str, Candidate] = {
     "FGSM + GradAlign": Candidate(
         summed(Objective([GradAlign()], FGSM())),
         Passes(3, to_input=2, to_parameters=1, through_gradient=1),
+    ),
+    "L1 norm": Candidate(summed(Objective([InputGradientNorm(1e-2, order=1)])), _JAFR),
+    "FGSM + CURE": Candidate(
+        summed(Objective([CURE(0.06)], FGSM())), Passes(2, to_input=2, through_gradient=1)
+    ),
+    "ELLE": Candidate(
+        summed(Objective([ELLE(1000.0)])), Passes(4, to_parameters=4), of_images=True
+    ),
+    "LLR": Candidate(
+        summed(Objective([LLR(200.0)])),
+        Passes(3, to_input=1, to_parameters=2, through_gradient=1),
+        of_images=True,
+    ),
+    "ZeroGrad": Candidate(summed(Objective((), ZeroGrad())), _TWO_FORWARD),
+    "MultiGrad": Candidate(
+        summed(Objective((), MultiGrad())), Passes(4, to_input=3, to_parameters=1), rarely=True
     ),
     "PGD-10": Candidate(
         summed(Objective((), PGD(start="zero"))),

@@ -91,19 +91,22 @@ class Training:
         """The same, of the compiled model."""
         return replace(self, model=torch.compile(self.model))
 
-    def loss_fn(self, rows: slice = ALL) -> LossFn:
-        """The mean loss of some of the images, or of the first of these."""
+    def loss_fn(self, rows: slice = ALL, *, of_images: bool = False) -> LossFn:
+        """The mean loss of some of the images, or of the first of these; or each of theirs."""
+        reduction = "none" if of_images else "mean"
 
         def loss(images: Tensor) -> Tensor:
             given = images.clone() if self.leafless else images
             with torch.autocast(images.device.type, torch.bfloat16, self.precision == "bf16"):
-                return F.cross_entropy(self.model(given), self.y[rows][: len(images)])
+                targets = self.y[rows][: len(images)]
+                return F.cross_entropy(self.model(given), targets, reduction=reduction)
 
         return loss
 
     def backward(self, candidate: Candidate, step: int = 0) -> None:
         """Gradients of one step."""
-        for loss in candidate.losses(self.loss_fn(), self.x, step):
+        loss_fn = self.loss_fn(of_images=candidate.of_images)
+        for loss in candidate.losses(loss_fn, self.x, step):
             loss.backward()
 
     def run(self, candidate: Candidate) -> None:

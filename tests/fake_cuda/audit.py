@@ -24,7 +24,11 @@ from accelerate.state import AcceleratorState, GradientState
 from torch import Tensor, nn
 
 from freqreg import (
+    APR,
+    CURE,
+    ELLE,
     FGSM,
+    LLR,
     NFGSM,
     PGD,
     AbsoluteFloor,
@@ -34,8 +38,10 @@ from freqreg import (
     InputGradientNorm,
     JaFR,
     Mix,
+    MultiGrad,
     Objective,
     PixelSpace,
+    ZeroGrad,
 )
 from freqreg.evaluation.attacks.pgd import AttackLoss, PGDAttack
 from freqreg.evaluation.attacks.restarts import Select
@@ -90,6 +96,16 @@ MIXERS = {
     "pgd": PGD(steps=2),
     "mix": Mix(FGSM(), fraction=0.5),
 }
+FAMILY = {
+    "elle": [ELLE(10.0)],
+    "llr": [LLR(1.0)],
+    "cure and norm 1": [CURE(0.1), InputGradientNorm(order=1)],
+}
+FAMILY_MIXERS = {
+    "zerograd": ZeroGrad(),
+    "multigrad": MultiGrad(),
+    "apr": Mix(APR(), fraction=0.5),
+}
 DIFFERENTIATIONS: dict[str, dict[str, Any]] = {
     "double backprop": {},
     "central": {"differentiation": FiniteDifference(allow_low_precision=True)},
@@ -128,11 +144,13 @@ def objectives() -> Iterator[Case]:
     x = bytes_ / 255 * 2 - 1
     kinds = [*product(REGULARIZERS, MIXERS, DIFFERENTIATIONS, PRECISIONS)]
     kinds += product(["none"], MIXERS, ["double backprop"], PRECISIONS)
+    kinds += product(FAMILY, ["none", "fgsm"], DIFFERENTIATIONS, ["fp32"])
+    kinds += product(["jafr"], FAMILY_MIXERS, ["double backprop"], ["fp32"])
     for names in kinds:
         regularizer, mixer, differentiation, precision = names
         objective = Objective(
-            REGULARIZERS.get(regularizer, ()),
-            MIXERS[mixer],
+            (REGULARIZERS | FAMILY).get(regularizer, ()),
+            (MIXERS | FAMILY_MIXERS)[mixer],
             pixels=SPACE,
             **DIFFERENTIATIONS[differentiation],
         )
@@ -147,7 +165,7 @@ def training(objective: Objective, dtype: torch.dtype | None, x: Tensor, y: Tens
 
     def loss_fn(at: Tensor) -> Tensor:
         with nullcontext() if dtype is None else torch.autocast("cuda", dtype=dtype):
-            return F.cross_entropy(model(at), y)
+            return F.cross_entropy(model(at), y, reduction="none")
 
     def run(steps: int) -> None:
         for step in range(steps):

@@ -45,7 +45,7 @@ AT_FIRST = {
 """What may happen before there is a steady state, or once a run, and why."""
 
 BY_NATURE = {
-    "wait: copy to the host at freqreg/evaluation/corruptions/digital.py:jpeg_compression": (
+    "wait: copy to the host at freqreg/evaluation/corruptions/digital.py:through_jpeg": (
         "Pillow's codec"
     ),
     "wait: aten.equal.default at freqreg/evaluation/corruptions/relief.py:edges": (

@@ -19,13 +19,23 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from freqreg import FGSM, DoubleBackprop, FiniteDifference, GradAlign, JaFR, Objective, PixelSpace
+from freqreg import (
+    CURE,
+    FGSM,
+    DoubleBackprop,
+    FiniteDifference,
+    GradAlign,
+    JaFR,
+    Objective,
+    PixelSpace,
+)
 from freqreg.differentiation import Differentiation
 from freqreg.errors import DistributedError
 from tests.integrations import distributed_cases, timm_processes
 from tests.integrations.process_parts import (
     LOCAL_BATCH,
     MICRO_BATCHES,
+    FixedELLE,
     alone,
     batches,
     difference,
@@ -48,6 +58,8 @@ OBJECTIVES: dict[str, Callable[[Differentiation], Objective]] = {
     "JaFR": lambda d: Objective([JaFR(0.1, sync=True)], differentiation=d),
     "FGSM + JaFR": lambda d: Objective([JaFR(0.1, sync=True)], FGSM(), differentiation=d),
     "GradAlign": lambda d: Objective([FixedGradAlign(0.3)], differentiation=d),
+    "FGSM + CURE": lambda d: Objective([CURE(0.3)], FGSM(), differentiation=d),
+    "ELLE": lambda d: Objective([FixedELLE(300.0)], differentiation=d),
 }
 
 DIFFERENTIATIONS: dict[str, tuple[Differentiation, bool]] = {

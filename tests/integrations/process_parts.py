@@ -1,18 +1,28 @@
 """A small net, its batches and its gradients, in one process or in two."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, distributed, nn
 from torch.distributed.fsdp import fully_shard
 
-from freqreg import Objective
+from freqreg import ELLE, Objective, PixelSpace
 from freqreg.errors import DistributedError
 from tests.references import smooth_net
 
 LOCAL_BATCH = 4
 MICRO_BATCHES = 2
+
+
+@dataclass(frozen=True)
+class FixedELLE(ELLE):
+    """ELLE at points that depend on the image alone, wherever it is."""
+
+    def points(self, x: Tensor, pixels: PixelSpace) -> tuple[Tensor, ...]:
+        a, b = x + self.eps * torch.sin(1000 * x), x + self.eps * torch.cos(700 * x)
+        return a, b, a + 0.3 * (b - a)
 
 
 def sharded(model: nn.Module) -> nn.Module:
@@ -50,10 +60,11 @@ def run(
     streamed: bool = False,
     factor: float = 1.0,
 ) -> None:
-    """One step's gradients."""
+    """One step's gradients, from losses of images where these are needed."""
+    of_images = any(regularizer.needs != "gradients" for regularizer in objective.regularizers)
 
     def loss_fn(z: Tensor) -> Tensor:
-        return F.cross_entropy(net(z), y)
+        return F.cross_entropy(net(z), y, reduction="none" if of_images else "mean")
 
     losses: Iterable[Tensor] = objective.losses(loss_fn, x) if streamed else [objective(loss_fn, x)]
     for loss in losses:

@@ -32,7 +32,7 @@ from torch.optim.lr_scheduler import ConstantLR, ReduceLROnPlateau, StepLR
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
-from freqreg import FGSM, Every, FiniteDifference, JaFR, Objective, _allocator
+from freqreg import ELLE, FGSM, Every, FiniteDifference, JaFR, Objective, _allocator
 from freqreg.errors import InputError, SettingError
 from freqreg.integrations.accelerate import Trainer
 
@@ -85,6 +85,16 @@ def test_streamed_equals_summed(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     streamed = trained(objective=objective, streamed=True, epochs=1)
     assert len(losses) > 7  # more than one for each batch
+    torch.testing.assert_close(weights(streamed), weights(summed), rtol=1e-4, atol=1e-5)
+
+
+def test_a_criterion_of_one_loss_per_image_trains_its_mean_and_serves_penalties() -> None:
+    each = partial(F.cross_entropy, reduction="none")
+    torch.testing.assert_close(weights(trained(criterion=each)), weights(trained()))
+    objective = Objective([ELLE(100.0)], FGSM())
+    summed = trained(objective=objective, criterion=each, epochs=1)
+    streamed = trained(objective=objective, criterion=each, epochs=1, streamed=True)
+    assert summed.progress.history[-1]["elle"] > 0
     torch.testing.assert_close(weights(streamed), weights(summed), rtol=1e-4, atol=1e-5)
 
 

@@ -18,6 +18,7 @@ from transformers import BatchFeature
 from freqreg import FGSM, Every, InputGradientNorm, JaFR, Objective
 from freqreg.errors import InputError, SecondDerivativeError, SettingError
 from freqreg.integrations.lightning import RegularizerCallback
+from tests.integrations.process_parts import FixedELLE
 from tests.integrations.vision_transformers import Pictures, small_vit
 
 pytestmark = [
@@ -162,6 +163,25 @@ def test_batches_and_results_keep_their_type(tmp_path: Path, kind: type, result:
     callback = RegularizerCallback(images=place).add_regularizer(JaFR(0.1))
     fit(tmp_path, module, callback, batches(kind))
     assert_same_change(module, before, by_hand(OBJECTIVES["JaFR"], 1))
+
+
+class OfImages(Classifier):
+    """Returns one loss per image."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        x, y = batch
+        return F.cross_entropy(self.net(x).logits, y, reduction="none")
+
+
+def test_losses_of_images_reach_the_objective(tmp_path: Path) -> None:
+    module, objective = OfImages().double(), Objective([FixedELLE(1e3)], FGSM())
+    before, data = parameters(module), Pictures(8, torch.float64)
+    fit(tmp_path, module, RegularizerCallback(objective))
+    net, x, y = small_vit().double(), data.images[:4], data.labels[:4]
+    objective(lambda images: F.cross_entropy(net(images).logits, y, reduction="none"), x).backward()
+    grads = {f"net.{name}": value.grad for name, value in net.named_parameters()}
+    expected = {name: grad for name, grad in grads.items() if grad is not None}
+    assert_same_change(module, before, expected)
 
 
 def counted(step: Any) -> Any:

@@ -5,11 +5,14 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from timm.loss.binary_cross_entropy import BinaryCrossEntropy
+from timm.loss.cross_entropy import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from timm.task import ClassificationTask
-from torch import Tensor
+from torch import Tensor, nn
 from torch.testing import assert_close
 
-from freqreg import FGSM, PGD, DoubleBackprop, FiniteDifference, GradAlign, JaFR, Objective
+from freqreg import ELLE, FGSM, PGD, DoubleBackprop, FiniteDifference, GradAlign, JaFR, Objective
+from freqreg.errors import InputGradientError
 from freqreg.integrations.timm import regularize
 from tests.integrations.timm_parts import (
     CLASSES,
@@ -155,3 +158,47 @@ class TestTeacher:
         objective = Objective([JaFR(0.1)], mixer=FGSM(), pixels=WIDE)
         regularize(task, objective)(x, y)["loss"].backward()
         assert all(p.grad is None for p in task.teacher.parameters())
+
+
+CRITERIA = {
+    "cross-entropy": (nn.CrossEntropyLoss(label_smoothing=0.2), False),
+    "label smoothing": (LabelSmoothingCrossEntropy(0.1), False),
+    "soft targets": (SoftTargetCrossEntropy(), True),
+    "binary": (BinaryCrossEntropy(0.1), False),
+    "one loss per image": (nn.CrossEntropyLoss(reduction="none"), False),
+}
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_criteria_give_losses_of_images_where_they_are_needed(criterion: str) -> None:
+    given, is_soft = CRITERIA[criterion]
+    (x, y), model = batch(dtype=torch.float64), network().double()
+    y = (
+        F.one_hot(y, CLASSES).double().lerp(torch.tensor(1 / CLASSES).double(), 0.3)
+        if is_soft
+        else y
+    )
+    task = ClassificationTask(model, given, verbose=False)
+    plain = given(model(x), y).mean().detach()
+    torch.manual_seed(0)
+    results = regularize(task, Objective([ELLE(300.0)], pixels=WIDE))(x, y)
+    assert_close(results["main_loss"], plain)
+    assert task.criterion is given
+    found = grads_of(task, results["loss"])
+
+    def rows(images: Tensor) -> Tensor:
+        logits = model(images)
+        return torch.stack(
+            [given(row[None], label[None]).mean() for row, label in zip(logits, y, strict=True)]
+        )
+
+    torch.manual_seed(0)
+    expected = Objective([ELLE(300.0)], pixels=WIDE)(rows, x)
+    assert_close(results["loss"], expected, rtol=1e-10, atol=0)
+    assert_close(found, grads_of(task, expected), rtol=1e-7, atol=1e-12)
+
+
+def test_other_criteria_are_asked_for_losses_of_images() -> None:
+    task = ClassificationTask(network().double(), lambda o, y: F.cross_entropy(o, y), verbose=False)
+    with pytest.raises(InputGradientError, match='reduction="none"'):
+        regularize(task, Objective([ELLE(1.0)], pixels=WIDE))(*batch(dtype=torch.float64))

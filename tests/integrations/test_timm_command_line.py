@@ -5,7 +5,11 @@ from pathlib import Path
 import pytest
 
 from freqreg import (
+    APR,
+    CURE,
+    ELLE,
     FGSM,
+    LLR,
     NFGSM,
     PGD,
     FiniteDifference,
@@ -13,7 +17,10 @@ from freqreg import (
     GradAlign,
     InputGradientNorm,
     JaFR,
+    Mix,
+    MultiGrad,
     Objective,
+    ZeroGrad,
 )
 from freqreg.integrations._timm.options import parsed
 
@@ -38,6 +45,12 @@ MEANT = {
     "--freqreg-grad-align 0.2": Objective([GradAlign(0.2)]),
     "--freqreg-grad-align 0.2 --freqreg-eps 0.1": Objective([GradAlign(0.2, 0.1)]),
     "--freqreg-input-gradient-norm 2": Objective([InputGradientNorm(2)]),
+    "--freqreg-input-gradient-norm 0.1 --freqreg-order 1": Objective([InputGradientNorm(0.1, 1)]),
+    "--freqreg-elle 1000": Objective([ELLE(1000)]),
+    "--freqreg-llr 3 --freqreg-eps 0.1": Objective([LLR(3, 0.1)]),
+    "--freqreg-cure 0.1 --freqreg-mixer zerograd": Objective([CURE(0.1)], ZeroGrad()),
+    "--freqreg-mixer multigrad --freqreg-eps 0.05": Objective(mixer=MultiGrad(0.05)),
+    "--freqreg-mixer apr": Objective(mixer=Mix(APR(), fraction=0.5)),
     "--freqreg-mixer fgsm": Objective(mixer=FGSM()),
     "--freqreg-mixer rs-fgsm": Objective(mixer=FGSM(start="random")),
     "--freqreg-mixer n-fgsm --freqreg-eps 0.05": Objective(mixer=NFGSM(0.05)),

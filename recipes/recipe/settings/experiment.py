@@ -25,6 +25,14 @@ Method = Literal[
     "nfgsm",
     "nfgsm+fourier-low",
     "pgd2",
+    "fgsm+elle",
+    "fgsm+llr",
+    "fgsm+cure",
+    "zerograd",
+    "multigrad",
+    "gradnorm1",
+    "gradnorm2",
+    "apr",
 ]
 METHODS: tuple[Method, ...] = get_args(Method)
 Preset = Literal["paper", "mini", "smoke"]
@@ -107,7 +115,13 @@ class Settings:
     limits_stay: From[bool]  # Gradients of training's FGSM and PGD are 0 at pixels of 0 or 1
     nfgsm_alpha: From[float]  # N-FGSM's step in units of the radius
     nfgsm_noise: From[float]  # N-FGSM's noise in units of the radius
+    zerograd_quantile: From[float]  # Share of each gradient that ZeroGrad leaves out
     lambda_align: From[float]  # Weight of GradAlign
+    lambda_elle: From[float]  # Weight of ELLE
+    lambda_llr: From[float]  # Weight of LLR
+    lambda_cure: From[float]  # Weight of CURE
+    lambda_norm: From[float]  # Weight of InputGradientNorm
+    apr_share: From[float]  # Share of the batch that APR recombines
     lambda_freq: From[float]  # Size of JaFR's λ; its sign is the method's
     lambda_fourier: From[float]  # Weight of FourierSensitivity
     penalty_target: From[float | None]  # Penalties lead to this log B_low or share

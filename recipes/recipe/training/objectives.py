@@ -3,16 +3,24 @@
 from typing import Literal
 
 from freqreg import (
+    APR,
+    CURE,
+    ELLE,
     FGSM,
+    LLR,
     NFGSM,
     PGD,
     AbsoluteFloor,
     Every,
     FourierSensitivity,
     GradAlign,
+    InputGradientNorm,
     JaFR,
+    Mix,
+    MultiGrad,
     Objective,
     RelativeFloor,
+    ZeroGrad,
 )
 from freqreg.errors import SettingError
 from freqreg.frequency_bias import exponents
@@ -64,6 +72,12 @@ def _attack(part: str, settings: Settings, strength: float) -> Mixer | None:
             return NFGSM(
                 eps, alpha=strength * settings.nfgsm_alpha.value, noise=settings.nfgsm_noise.value
             )
+        case "zerograd":
+            return ZeroGrad(strength * eps, quantile=settings.zerograd_quantile.value)
+        case "multigrad":
+            return MultiGrad(strength * eps)
+        case "apr":
+            return Mix(APR(), fraction=settings.apr_share.value)
         case _:
             return None
 
@@ -80,6 +94,14 @@ def _regularizer(part: str, settings: Settings, image_size: int) -> Regularizer 
                 "low" if part == "fourier-low" else "high",
                 target=settings.penalty_target.value,
             )
+        case "elle":
+            return ELLE(settings.lambda_elle.value, settings.eps_255.value / 255)
+        case "llr":
+            return LLR(settings.lambda_llr.value, settings.eps_255.value / 255)
+        case "cure":
+            return CURE(settings.lambda_cure.value)
+        case "gradnorm1" | "gradnorm2":
+            return InputGradientNorm(settings.lambda_norm.value, 1 if part == "gradnorm1" else 2)
         case "gradalign":
             kind = LimitsStayGradAlign if settings.limits_stay.value else GradAlign
             return kind(settings.lambda_align.value, settings.eps_255.value / 255)

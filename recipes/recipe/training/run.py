@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.logging import get_logger
 from accelerate.utils import set_seed
 from torch import nn
 from torch.utils.data import DataLoader
 
+from freqreg import Objective
 from freqreg._files import write_text
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import load_model, use_differentiable_attention
@@ -159,15 +162,21 @@ def make_trainer(
         pin_memory=accelerator.device.type == "cuda",
     )
     accelerator.dataloader_config.non_blocking = True
+
+    def at_strength(strength: float) -> Objective:
+        return objective(run.method, settings, train.pixels.shape[-1], strength=strength)
+
+    of_images = any(r.needs != "gradients" for r in at_strength(1.0).regularizers)
     return RecipeTrainer(
         settings,
-        lambda strength: objective(run.method, settings, train.pixels.shape[-1], strength=strength),
+        at_strength,
         selection(model, train, settings, accelerator.device),
         model,
         make_optimizer(model, settings),
         loader,
         settings.epochs.value,
         accelerator=accelerator,
+        criterion=partial(F.cross_entropy, reduction="none" if of_images else "mean"),
         augment=augmentation(settings),
         streamed=run.streamed,
         evaluate=lambda model: watch(model, test),

@@ -41,6 +41,10 @@ EVERYWHERE: dict[str, tuple[Any, str]] = {
     "limits_stay": (True, CODE),
     "nfgsm_alpha": (1.0, OURS),
     "nfgsm_noise": (2.0, OURS),
+    "lambda_elle": (1000.0, OURS),
+    "lambda_llr": (200.0, OURS),
+    "lambda_cure": (0.06, OURS),
+    "apr_share": (0.5, OURS),
     "lambda_fourier": (0.5, OURS),
     "penalty_target": (None, PAPER),
     "absolute_floor": (0.00001, CODE),
@@ -102,7 +106,17 @@ UNPUBLISHED: tuple[Method, ...] = (
     "pgd2",
     "fourier-low",
     "fourier-high",
+    "fgsm+elle",
+    "fgsm+llr",
+    "fgsm+cure",
+    "zerograd",
+    "multigrad",
+    "gradnorm1",
+    "gradnorm2",
+    "apr",
 )
+QUANTILES = {"cifar10": 0.35, "cifar100": 0.45, "svhn": 0.7, "tiny_imagenet": 0.45}
+FAMILY = {"cifar10": 0.2, "cifar100": 0.1, "svhn": 0.05, "tiny_imagenet": 0.1}
 RATES: dict[str, tuple[float, ...]] = {  # PUBLISHED, then UNPUBLISHED
     "cifar10": (0.2, 0.2, 0.2, 0.3, 0.3, 0.3, 0.2, 0.3, 0.3, 0.3, 0.3, 0.2, 0.2),
     "cifar100": (0.2, 0.1, 0.3, 0.3, 0.3, 0.3, 0.1, 0.3, 0.3, 0.3, 0.3, 0.1, 0.1),
@@ -124,8 +138,12 @@ def sourced(settings: Settings, name: str) -> tuple[Any, str]:
 
 def expected(dataset: str, method: Method) -> dict[str, tuple[Any, str]]:
     source = OURS if method in UNPUBLISHED else PAPER
-    rate = RATES[dataset][(PUBLISHED + UNPUBLISHED).index(method)]
+    of_nfgsm = RATES[dataset][(PUBLISHED + UNPUBLISHED).index("nfgsm")]
+    rates = (*RATES[dataset], *(of_nfgsm,) * 5, *(FAMILY[dataset],) * 3)
+    rate = rates[(PUBLISHED + UNPUBLISHED).index(method)]
     found = {**EVERYWHERE, **BY_DATASET[dataset], "max_learning_rate": (rate, source)}
+    found["zerograd_quantile"] = (QUANTILES[dataset], OURS)
+    found["lambda_norm"] = (0.01 if method == "gradnorm2" else 0.0314, OURS)
     if "jafr" in method:
         found["lambda_freq"] = (LAMBDAS[dataset]["fgsm" in method], source)
     return found

@@ -7,15 +7,23 @@ from recipe.training.objectives import objective
 from tiny_experiment import run
 
 from freqreg import (
+    APR,
+    CURE,
+    ELLE,
     FGSM,
+    LLR,
     NFGSM,
     PGD,
     AbsoluteFloor,
     FourierSensitivity,
     GradAlign,
+    InputGradientNorm,
     JaFR,
+    Mix,
+    MultiGrad,
     Objective,
     RelativeFloor,
+    ZeroGrad,
 )
 from freqreg.errors import SettingError
 from freqreg.mixers.base import ascend
@@ -36,6 +44,14 @@ EXPECTED: dict[Method, Objective] = {
     "nfgsm": Objective(mixer=NFGSM(EPS, alpha=1.0, noise=2.0)),
     "nfgsm+fourier-low": Objective([FourierSensitivity(0.5)], NFGSM(EPS, alpha=1.0, noise=2.0)),
     "pgd2": Objective(mixer=PGD(EPS, steps=2, step_size=EPS / 2, start="zero")),
+    "fgsm+elle": Objective([ELLE(10.0, EPS)], FGSM(EPS, alpha=1.25)),
+    "fgsm+llr": Objective([LLR(20.0, EPS)], FGSM(EPS, alpha=1.25)),
+    "fgsm+cure": Objective([CURE(1e-3)], FGSM(EPS, alpha=1.25)),
+    "zerograd": Objective(mixer=ZeroGrad(EPS, quantile=0.4)),
+    "multigrad": Objective(mixer=MultiGrad(EPS, samples=3)),
+    "gradnorm1": Objective([InputGradientNorm(0.02, order=1)]),
+    "gradnorm2": Objective([InputGradientNorm(0.02, order=2)]),
+    "apr": Objective(mixer=Mix(APR(), fraction=0.25)),
 }
 
 
