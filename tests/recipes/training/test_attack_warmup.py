@@ -28,7 +28,7 @@ def strengths(folder: Path, monkeypatch: pytest.MonkeyPatch, *, stop_after: int 
     objective = run_module.objective
 
     def recorded(*args: Any, strength: float) -> Objective:
-        if stop_after and len(made) > stop_after:
+        if stop_after and len(made) > stop_after + 1:
             raise KeyboardInterrupt
         made.append(strength)
         return objective(*args, strength=strength)
@@ -42,7 +42,7 @@ def strengths(folder: Path, monkeypatch: pytest.MonkeyPatch, *, stop_after: int 
         pass
     finally:
         monkeypatch.undo()
-    return made[1:]  # the first is made at full strength, before any step
+    return made[2:]  # the first two are made at full strength, before any step
 
 
 def test_a_resumed_warm_up_goes_on_at_the_strength_of_its_step(
