@@ -41,11 +41,19 @@ def working_in(folder: Path) -> set[int]:
 
 
 def opened(pid: int, folder: Path) -> bool:
+    """Whether one of its open files is the lock; files may close, and the process end, meanwhile."""
     try:
-        links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
+        links = list(Path(f"/proc/{pid}/fd").iterdir())
     except OSError:  # it has ended, or is another user's
         return False
-    return str(folder / LOCK) in links
+    return any(target(link) == str(folder / LOCK) for link in links)
+
+
+def target(link: Path) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""
 
 
 def files(folder: Path) -> dict[Path, bytes]:
