@@ -41,7 +41,7 @@ def working_in(folder: Path) -> set[int]:
 
 
 def opened(pid: int, folder: Path) -> bool:
-    """Whether one of its open files is the lock; files may close, and the process end, meanwhile."""
+    """Whether one of its open files is the lock; files may close meanwhile."""
     try:
         links = list(Path(f"/proc/{pid}/fd").iterdir())
     except OSError:  # it has ended, or is another user's
