@@ -42,7 +42,7 @@ EVERYWHERE: dict[str, tuple[Any, str]] = {
     "nfgsm_alpha": (1.0, OURS),
     "nfgsm_noise": (2.0, OURS),
     "lambda_elle": (1000.0, OURS),
-    "lambda_llr": (200.0, OURS),
+    "lambda_llr": (1.0, OURS),
     "lambda_cure": (0.06, OURS),
     "apr_share": (0.5, OURS),
     "lambda_fourier": (0.5, OURS),
