@@ -207,3 +207,12 @@ def wrapper_around() -> DistributedDataParallel | None:
     """
     active = getattr(DistributedDataParallel, "_get_active_ddp_module", None)
     return None if active is None else active()
+
+
+def keep_buffers(wrapper: DistributedDataParallel) -> None:
+    """Let the next forward pass leave the buffers as they are, which the last one has broadcast.
+
+    Before torch 2.13 a broadcast changes what the graph of the last pass has saved, and its
+    backward pass raises. Were the name missing, torch would broadcast as it does by itself.
+    """
+    wrapper.require_forward_param_sync = False

@@ -9,7 +9,7 @@ from pathlib import Path
 
 EXTRAS = ("timm", "accelerate", "transformers", "lightning", "eval")
 """Those that the tests of core and integrations import."""
-TOOLS = ("beartype", "build", "hypothesis", "pytest", "pytest-xdist", "scipy")
+TOOLS = ("beartype", "build", "hypothesis", "pytest", "pytest-xdist", "scipy", "setuptools")
 """Of the tests and of torchattacks, at any version."""
 
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]

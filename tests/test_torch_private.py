@@ -2,21 +2,24 @@
 
 import ast
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
-from freqreg import FGSM, FiniteDifference, JaFR, Objective, _torch_private
+from freqreg import FGSM, FiniteDifference, GradAlign, JaFR, Objective, _torch_private
 from freqreg._double_backward import mode
 from freqreg._graph.autograd import nodes
+from freqreg._guards import distributed_wrappers
 from freqreg._torch_private import is_checkpointing, saves_plainly
 from freqreg.errors import LowPrecisionError, SettingError
+from tests.references import smooth_net
 from tests.test_imports import ROOT, SOURCES
 
 OF_OTHERS = {"_fingerprint": "datasets", "_attacks": "torchattacks", "_fields": "named tuples"}
@@ -194,3 +197,22 @@ def test_nodes_are_known_by_their_names() -> None:
     assert _torch_private.storage_of(x[0]) == _torch_private.storage_of(x.detach())
     assert _torch_private.storage_of(x) != _torch_private.storage_of(x.detach().clone())
     assert _torch_private.version(x.detach().clone().add_(1)) == 1
+
+
+def test_buffers_are_broadcast_in_the_first_pass_of_a_step_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a group of one process that is told to be several."""
+    distributed.init_process_group("gloo", f"file://{tmp_path}/group", rank=0, world_size=1)
+    try:
+        model = DistributedDataParallel(nn.Sequential(smooth_net().float(), nn.BatchNorm1d(3)))
+        broadcasts: list[int] = []
+        monkeypatch.setattr(model, "_sync_buffers", lambda: broadcasts.append(1))
+        monkeypatch.setattr(distributed_wrappers, "in_several_processes", lambda: True)
+        objective = Objective([JaFR(0.1), GradAlign(0.1)], mixer=FGSM())
+        x, y = torch.rand(4, 3, 8, 8), torch.tensor([0, 1, 2, 0])
+        for step in (1, 2):
+            objective(lambda images: F.cross_entropy(model(images), y), x).backward()
+            assert len(broadcasts) == step
+    finally:
+        distributed.destroy_process_group()

@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from freqreg._collectives import in_several_processes
 from freqreg._graph.autograd import at_first_use, nodes
-from freqreg._torch_private import leaf, wrapper_around
+from freqreg._torch_private import keep_buffers, leaf, wrapper_around
 from freqreg.errors import DistributedError, SecondDerivativeError
 
 _ALIVE: WeakSet[DistributedDataParallel] = WeakSet()
@@ -90,6 +90,8 @@ class Wrappers:
 
     def _meet(self, twice: bool, module: nn.Module, *_: object) -> None:
         sharded = _is_sharded(module)
+        if isinstance(module, DistributedDataParallel) and module in self._met:
+            keep_buffers(module)
         if sharded or isinstance(module, DistributedDataParallel):
             self._met.add(module)
         if not twice:
