@@ -51,10 +51,11 @@ docs: $(INSTALLED)
 check: lint types docs smoke test
 
 ## make lower-bounds   run the tests of core and integrations with the lowest versions declared;
-##                     TORCH=2.11.0 takes another torch
+##                     TORCH=2.12.0 takes another torch
 lower-bounds: $(BOUNDS)/installed
 	$(BOUNDS)/bin/python -m pytest --numprocesses 2 --dist loadfile -W ignore::DeprecationWarning \
-		-W ignore::FutureWarning $(BOUNDED_TESTS) # warnings of old packages about older ones
+		-W ignore::FutureWarning -W "ignore:The .grad attribute:UserWarning" \
+		$(BOUNDED_TESTS) # warnings of old packages about older ones, and of torch about itself
 
 $(BOUNDS)/installed: pyproject.toml tests/lower_bounds.py
 	test -x $(BOUNDS)/bin/python || $(PYTHON) -m venv $(BOUNDS)
