@@ -1,6 +1,6 @@
 """Images that are decoded as they are asked for, beside torchvision's ImageFolder.
 
-    python -m tests.benchmarks.streaming --folder /tmp/pictures --output streaming.json
+    python -m tests.benchmarks.streaming --folder pictures --output streaming.json
 
 Makes JPEG files of 224 × 224 pixels from the photographs in scikit-image's and scikit-learn's
 wheels. A small network of timm classifies them, and its input gradients are profiled: by freqreg,
