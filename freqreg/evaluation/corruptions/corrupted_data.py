@@ -51,12 +51,7 @@ class CorruptedData(ABC):
         """The images under a corruption."""
 
     def batches(
-        self,
-        name: str,
-        severity: int,
-        batch_size: int = BATCH_SIZE,
-        *,
-        count: int | None = None,
+        self, name: str, severity: int, batch_size: int = BATCH_SIZE, *, count: int | None = None
     ) -> Iterator[LabelledBatch]:
         """The test set under one corruption, as uint8, with its labels.
 

@@ -1,4 +1,4 @@
-"""Parquet files as they lie on the hub: CONFIG/SPLIT-00000-of-00001.parquet."""
+"""Parquet files in the hub's layout: CONFIG/SPLIT-00000-of-00001.parquet."""
 
 import os
 import re
@@ -15,16 +15,14 @@ from typing import Any
 from freqreg.evaluation.inputs.sources import base
 from freqreg.evaluation.inputs.sources.tables import Table, parts_of
 
-Files = dict[str, list[Path]]
-"""By split."""
+Files = dict[str, list[Path]]  # by split
 ENDING, DEPTH = ".parquet", 4
 SHARD = re.compile(r"(.+?)-\d{5}-of-(\d{5})")
-WITHOUT_NAME = (".", "data", "default")
-"""Configurations of data sets that have one only."""
+WITHOUT_NAME = (".", "data", "default")  # the only configuration of a data set
 
 
 def parts(place: Path, wanted: base.Wanted) -> base.Parts | None:
-    """The splits of a folder with parquet files, or of one file; None where there are none."""
+    """Return the splits of a folder with parquet files, or of one file; None without such files."""
     files = [place] if place.is_file() else list(_below(place, DEPTH))
     if not files:
         return None
@@ -53,7 +51,7 @@ def _config(configs: Mapping[str, Files], name: str | None, place: Path) -> File
 
 
 def _declared(place: Path, files: Sequence[Path]) -> dict[str, Files]:
-    """The configurations that the README of a repository declares."""
+    """Return the configurations that a repository's README declares."""
     from huggingface_hub import metadata_load
 
     card, found = place / "README.md", {}
@@ -80,7 +78,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _by_folder(place: Path, files: Sequence[Path]) -> dict[str, Files]:
-    """Folders that hold the same splits are configurations."""
+    """Return folders that hold the same splits as configurations, or else all files as one."""
     configs: dict[str, Files] = {}
     for file in files:
         folder = file.parent.relative_to(place) if place.is_dir() else Path()
