@@ -1,4 +1,4 @@
-"""Attacks: images near the given ones that a classifier gets wrong."""
+"""Attacks: they search near images for ones that a classifier gets wrong."""
 
 from freqreg.evaluation.attacks.autoattack import AutoAttack, SquareAttack
 from freqreg.evaluation.attacks.base import Attack, Attacked, AttackWarning

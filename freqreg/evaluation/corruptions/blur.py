@@ -1,7 +1,4 @@
-"""Blur by optics, frosted glass and motion.
-
-References: Hendrycks & Dietterich, ICLR 2019, arXiv:1903.12261.
-"""
+"""Blur by optics, frosted glass and motion."""
 
 import math
 

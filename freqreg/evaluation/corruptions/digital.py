@@ -1,7 +1,4 @@
-"""Digital corruptions, as by software.
-
-References: Hendrycks & Dietterich, ICLR 2019, arXiv:1903.12261.
-"""
+"""Digital corruptions, as by software."""
 
 from io import BytesIO
 

@@ -14,14 +14,12 @@ from einops import rearrange
 from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
-Levels = Float32[Tensor, "batch 3 height width"]
-"""Images inside corruptions: levels from 0 to 255 as floats."""
+Levels = Float32[Tensor, "batch 3 height width"]  # from 0 to 255
 ExactLevels = Float64[Tensor, "batch 3 height width"]
 Images = Float[Tensor, "*batch height width"]
 Matrix = Float64[Tensor, "out size"]
 Places = Int64[Tensor, "*shape"]
-Boundary = Callable[[Places, int], Places]
-"""Maps places beyond an axis of a given size to places on it."""
+Boundary = Callable[[Places, int], Places]  # maps places beyond an axis of a size onto it
 
 _WEIGHT_STEPS = 2**18
 _VALUE_STEPS = 2**14

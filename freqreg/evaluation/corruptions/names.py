@@ -10,14 +10,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 """Categories of Hendrycks & Dietterich (2019), each with its extra corruption last."""
 
-EXTRA = tuple(names[-1] for names in GROUPS.values())
-"""The four corruptions held out for validation."""
-
-MAIN = tuple(name for names in GROUPS.values() for name in names[:-1])
-"""The fifteen corruptions of the benchmark, which RobustBench averages over."""
-
+EXTRA = tuple(names[-1] for names in GROUPS.values())  # held out for validation
+MAIN = tuple(name for names in GROUPS.values() for name in names[:-1])  # RobustBench's fifteen
 CORRUPTIONS = MAIN + EXTRA
-
 SEVERITIES = (1, 2, 3, 4, 5)
 
 MADE_HERE = "made here"  # source of corrupted images that are not stored

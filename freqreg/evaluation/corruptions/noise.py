@@ -1,7 +1,4 @@
-"""Noise, independent for each value of an image.
-
-References: Hendrycks & Dietterich, ICLR 2019, arXiv:1903.12261.
-"""
+"""Noise, independent for each value of an image."""
 
 from functools import lru_cache
 
@@ -11,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from freqreg.evaluation.corruptions.linear_maps import Levels
-from freqreg.evaluation.corruptions.randomness import CELLS, CounterRNG, look_up
+from freqreg.evaluation.corruptions.randomness import CELLS, CounterRNG
 
 _PHOTON_CELLS = 2**14
 
@@ -37,7 +34,7 @@ def shot_noise(levels: Levels, random: CounterRNG, photons: float) -> Levels:
     """Draw Poisson counts of the photons that each level stands for."""
     cells = random.uint16("photons", *levels.shape[1:]) // (CELLS // _PHOTON_CELLS)
     quantiles = _photon_quantiles(photons, levels.device)
-    return look_up(quantiles, levels.to(torch.int32) * _PHOTON_CELLS + cells).float()
+    return quantiles.take((levels.to(torch.int32) * _PHOTON_CELLS + cells).long()).float()
 
 
 @lru_cache(maxsize=8)

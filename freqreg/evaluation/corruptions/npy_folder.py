@@ -39,11 +39,7 @@ class NpyFolder(StoredCorruptions):
 
 
 def read_origin(folder: Path) -> dict[str, Any]:
-    """Read what `write_npy_folder` noted about a folder; empty without a note.
-
-    Raises:
-        CorruptedDataError: the note is cut off.
-    """
+    """Read the note of `write_npy_folder`; empty without one, an error if it is cut off."""
     path = folder / ORIGIN
     try:
         return json.loads(path.read_text()) if path.exists() else {}

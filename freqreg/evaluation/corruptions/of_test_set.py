@@ -143,7 +143,16 @@ class CorruptedTestSet:
 
     def _chosen(self, found: LazySource, what: str, count: int | None) -> tuple[Rows, Tensor]:
         own, wanted = found.labels, self.clean.labels.cpu()
-        places = self._places(len(own), what)
+        if len(own) == len(wanted):
+            places = torch.arange(len(own))
+        elif len(own) > len(wanted) and int(self.clean.index.max()) < len(own):
+            places = self.clean.index.cpu()
+        else:
+            raise CorruptedDataError(
+                f"{self.data.source} has {len(own)} images of {what}, the test set has "
+                f"{len(wanted)}: one for each is needed. Name the corrupted images of this test "
+                "set, or fewer test images (on the command line --images)."
+            )
         if torch.equal(own[places], wanted):
             rows = first_rows(wanted, count)
             return places[rows], self.classes[rows]
@@ -158,15 +167,4 @@ class CorruptedTestSet:
             f"{int((own[places] != wanted).sum())} of {len(wanted)} differ, such as that of image "
             f"{row}, {own[places][row]} instead of {wanted[row]}. Name the corrupted images of "
             "this test set, in its order."
-        )
-
-    def _places(self, found: int, what: str) -> Rows:
-        if found == len(self.clean):
-            return torch.arange(found)
-        if found > len(self.clean) and int(self.clean.index.max()) < found:
-            return self.clean.index.cpu()
-        raise CorruptedDataError(
-            f"{self.data.source} has {found} images of {what}, the test set has "
-            f"{len(self.clean)}: one for each is needed. Name the corrupted images of this test "
-            "set, or fewer test images (on the command line --images)."
         )

@@ -13,8 +13,7 @@ import torch
 from jaxtyping import Float32, Int32, Int64
 from torch import Tensor
 
-CELLS = 2**16
-"""Equiprobable cells of the unit interval; a draw picks one."""
+CELLS = 2**16  # equiprobable cells of the unit interval; a draw picks one
 
 _GAMMA = 0x9E3779B97F4A7C15 - 2**64
 _ROUNDS = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64))
@@ -24,15 +23,10 @@ _DRAWS_PER_WORD = 4
 
 @dataclass(frozen=True)
 class CounterRNG:
-    """Random numbers of each image of a batch, by their purpose.
+    """Random numbers of each image of a batch, by their purpose."""
 
-    Args:
-        key: shared by all images, e.g. seed, corruption and severity.
-        index: each image's place in its data set.
-    """
-
-    key: str
-    index: Int64[Tensor, " batch"]
+    key: str  # shared by all images, e.g. seed, corruption and severity
+    index: Int64[Tensor, " batch"]  # each image's place in its data set
 
     def uint16(self, purpose: str, *shape: int) -> Int32[Tensor, "batch *shape"]:
         """Draw uniform integers in [0, 65536), independent for each image and purpose."""
@@ -59,12 +53,8 @@ class CounterRNG:
 
     def normal(self, purpose: str, *shape: int) -> Float32[Tensor, "batch *shape"]:
         """Draw standard normal numbers: quantiles of the cells, so none lies beyond ±4.4."""
-        return look_up(_normal_quantiles(self.index.device), self.uint16(purpose, *shape))
-
-
-def look_up(table: Tensor, places: Int32[Tensor, "*shape"]) -> Tensor:
-    """Return `table[places]` of a flat table, several times faster than indexing."""
-    return table.take(places.long())
+        cells = self.uint16(purpose, *shape).long()
+        return _normal_quantiles(self.index.device).take(cells)  # several times faster than [cells]
 
 
 def _mixed(words: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:

@@ -1,7 +1,4 @@
-"""Severity constants of the programs behind CIFAR-10-C, Tiny ImageNet-C and ImageNet-C.
-
-References: Hendrycks & Dietterich, ICLR 2019, arXiv:1903.12261.
-"""
+"""Severity constants of the programs behind CIFAR-10-C, Tiny ImageNet-C and ImageNet-C."""
 
 import math
 import tomllib

@@ -1,7 +1,4 @@
-"""Weather: snow, frost, fog, brightness, and splashes on the lens.
-
-References: Hendrycks & Dietterich, ICLR 2019, arXiv:1903.12261.
-"""
+"""Weather: snow, frost, fog, brightness, and splashes on the lens."""
 
 import torch
 from einops import rearrange

@@ -44,12 +44,9 @@ def write_npy_folder(
 
     Args:
         folder: created if missing.
-        images: the clean test set, RGB, uint8 or floats in [0, 1].
-        labels: one for each image.
         names: a selection of `CORRUPTIONS`.
-        seed: of the corruptions.
-        index: each image's place in its data set, which keys random numbers; None: 0, 1, 2, ...
-        saved_as: as in `corrupt`.
+
+    Other arguments are those of `CorruptedOnTheFly`.
 
     Raises:
         CorruptedDataError: the folder was written from other images or labels, with another seed
@@ -69,8 +66,16 @@ def write_npy_folder(
 
 
 def _begin(folder: Path, data: CorruptedOnTheFly) -> None:
+    """Write labels and origin, or check that the origin is the same as before."""
     folder.mkdir(parents=True, exist_ok=True)
-    _settle_origin(folder, data.origin)
+    before, origin = read_origin(folder), data.origin
+    if not before:
+        write_text(folder / ORIGIN, json.dumps(origin, indent=2) + "\n")
+    elif before != origin:
+        raise CorruptedDataError(
+            f"{folder} was written from {before}, not from {origin}: other images or labels, "
+            "another seed, or saved otherwise. Name another folder, or delete that one."
+        )
     kind = np.uint8 if data.labels.max() < 256 and data.labels.min() >= 0 else np.int64
     with atomic_write(folder / f"{LABELS}.npy") as unfinished, unfinished.open("wb") as file:
         np.save(file, np.tile(data.labels.cpu().numpy().astype(kind), len(SEVERITIES)))
@@ -103,15 +108,3 @@ def _made(
         for rows in torch.arange(len(data.images)).split(BATCH_SIZE):
             share = Share.of(len(rows))
             yield share.gathered(pixels_at(found, rows[share.rows]))
-
-
-def _settle_origin(folder: Path, origin: dict[str, Any]) -> None:
-    """Note the folder's origin, or check that it is the same as before."""
-    before = read_origin(folder)
-    if not before:
-        write_text(folder / ORIGIN, json.dumps(origin, indent=2) + "\n")
-    elif before != origin:
-        raise CorruptedDataError(
-            f"{folder} was written from {before}, not from {origin}: other images or labels, "
-            "another seed, or saved otherwise. Name another folder, or delete that one."
-        )

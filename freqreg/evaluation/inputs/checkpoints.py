@@ -34,9 +34,7 @@ class Checkpoint(NamedTuple):
 def read_checkpoint(path: Path, *, ema: bool = False) -> Checkpoint:
     """Read a .safetensors file, or a file of `torch.save`, without running code from it.
 
-    Args:
-        path: of the file.
-        ema: take the averaged weights that timm's train.py stores beside the trained ones.
+    `ema` takes the averaged weights that timm's train.py stores beside the trained ones.
 
     Raises:
         CheckpointError: the file holds no such weights, or is incomplete.
@@ -64,11 +62,7 @@ def read_checkpoint(path: Path, *, ema: bool = False) -> Checkpoint:
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a .safetensors file.
-
-    Raises:
-        CheckpointError: the file is incomplete or of another kind.
-    """
+    """Read a .safetensors file; raise a CheckpointError if it is incomplete or of another kind."""
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
@@ -78,11 +72,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_weights(network: nn.Module, state: State, path: Path) -> None:
-    """Load weights into the network that they were trained for.
-
-    Raises:
-        CheckpointError: names or shapes differ.
-    """
+    """Load weights into a network; raise a CheckpointError if names or shapes differ."""
     state, own = without_prefixes(state, network, path), network.state_dict()
     counts = {name for name in own if name.endswith("num_batches_tracked")}
     problems = {

@@ -18,11 +18,8 @@ PLACEHOLDER = re.compile(r"(?:(?:label|class)[\W_]*)?(\d+)", re.IGNORECASE)
 WNID = re.compile(r"n\d{8}")
 LEADING = re.compile(r"^(n\d{8}|\d+)[\W_]+")
 IMAGENET_CLASSES = 1000
-SAME_ORDER = 0.95
-"""Two lists of equal length with this share of equal names in equal places are the same list."""
-
-Keys = tuple[list[str], list[str]]
-"""Whole names of a class, and these with all synonyms."""
+SAME_ORDER = 0.95  # share of equal names in equal places that makes two lists the same
+Keys = tuple[list[str], list[str]]  # whole names of a class, and these with all synonyms
 
 
 def labels_for(

@@ -20,8 +20,7 @@ from freqreg.evaluation.inputs.transforms import PictureTransform
 
 PIECE = 32  # images that a thread decodes at a time
 BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # tags of TIFF, and a value
-First = tuple[str, tuple[int, ...]]
-"""Name and shape of the first image, which the shapes of the others are compared with."""
+First = tuple[str, tuple[int, ...]]  # name and shape of the first image; all need its shape
 
 
 def decode(name: str, encoded: bytes | Path) -> Image.Image:
@@ -99,7 +98,8 @@ def in_batches(
             pixels = torch.empty(len(rows), *first[1], dtype=torch.uint8)
             for start in range(0, max(1, len(rows)), PIECE):
                 stop, some = start + PIECE, pixels[start : start + PIECE]
-                filled = pool.submit(_fill, some, source, rows[start:stop], transform, first)
+                shown = _shown(source, rows[start:stop], transform)
+                filled = pool.submit(_fill, some, shown, first)
                 ahead.append((filled, pixels if stop >= len(rows) else None))
                 yield
 
@@ -118,13 +118,11 @@ def in_batches(
 
 def _fill(
     pixels: UInt8[Tensor, "rows channel height width"],
-    source: LazySource,
-    rows: Sequence[int],
-    transform: PictureTransform | None,
+    shown: Iterator[tuple[str, np.ndarray]],
     first: First,
 ) -> int:
     known, shape = first
-    for place, (name, image) in enumerate(_shown(source, rows, transform)):
+    for place, (name, image) in enumerate(shown):
         if image.shape != shape:
             needed, found = (f"{height}×{width}" for _, height, width in (shape, image.shape))
             raise ImagesError(
@@ -133,7 +131,7 @@ def _fill(
                 "command line --image-size), or resize the images once."
             )
         pixels[place] = torch.from_numpy(image)
-    return len(rows)
+    return len(pixels)
 
 
 def _shown(
@@ -141,8 +139,7 @@ def _shown(
 ) -> Iterator[tuple[str, np.ndarray]]:
     for name, content in source.read(rows):
         picture = content if isinstance(content, np.ndarray) else decode(name, content)
-        shape = picture.shape[:2] if isinstance(picture, np.ndarray) else None
-        if transform is None or (source.prepared and shape == transform.size):
+        if transform is None or (source.prepared and np.shape(picture)[:2] == transform.size):
             yield name, np.array(picture).transpose(2, 0, 1)
             continue
         if isinstance(picture, np.ndarray):

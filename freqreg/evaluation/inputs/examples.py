@@ -157,11 +157,7 @@ def require_pixels(images: Images) -> None:
 
 
 def count_classes(model: Classifier, images: Images) -> int:
-    """Return the number of logits that the model gives for the first image.
-
-    Raises:
-        InputError: the model or the images are not as `Examples.checked` needs them.
-    """
+    """Return the number of logits; raise an InputError for what `Examples.checked` refuses."""
     require_eval_mode(model)
     require_pixels(images)
     first = images[:1].to(device_of(model, images))

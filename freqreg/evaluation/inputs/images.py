@@ -1,6 +1,5 @@
 """`load_images`: labelled images from any source."""
 
-from collections.abc import Callable
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -21,10 +20,7 @@ from freqreg.evaluation.inputs.transforms import EvalTransform, PictureTransform
 from freqreg.evaluation.processes import main_first
 
 FOLDERS = (tables.parts, pixel_files.parts, parquet.parts, class_folders.parts)
-FILES: dict[str, Callable[[Path], base.LazySource]] = {
-    pixel_files.SAFETENSORS: pixel_files.tensors,
-    ".mat": pixel_files.matlab,
-}
+FILES = {pixel_files.SAFETENSORS: pixel_files.tensors, ".mat": pixel_files.matlab}
 LAYOUTS = (
     "the hub's parquet files, a folder saved by datasets, the files that torchvision downloads, "
     "TinyImageNet's archive, images in folders CLASS/ or SPLIT/CLASS/, or a .safetensors file"

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from freqreg.errors import FreqregError
 from freqreg.evaluation.inputs.transforms import PictureTransform
 
+Pixels = Float[Tensor, "batch channel height width"]
+
 
 class CheckpointError(FreqregError, ValueError):
     """A model cannot be loaded: its name is unknown, or files are missing or do not fit."""
@@ -35,9 +37,7 @@ class Normalized(nn.Module):
         self.mean = nn.Buffer(torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.std = nn.Buffer(torch.tensor(std).view(-1, 1, 1), persistent=False)
 
-    def forward(
-        self, x: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch classes"]:
+    def forward(self, x: Pixels) -> Float[Tensor, "batch classes"]:
         """Return the logits of images in [0, 1]."""
         return self.model((x - self.mean) / self.std)
 

@@ -26,11 +26,7 @@ Values = float | list[float]
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Read a folder's config.json.
-
-    Raises:
-        CheckpointError: the file is missing, or is not a JSON object.
-    """
+    """Read a folder's config.json; raise a CheckpointError if it is missing or no JSON object."""
     path = folder / CONFIG
     if not path.is_file():
         found = ", ".join(sorted(p.name for p in folder.glob("*"))[:8]) or "nothing"
@@ -48,11 +44,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def require_run(config: Mapping[str, Any], path: Path) -> None:
-    """Check the entries of a run's config.json.
-
-    Raises:
-        CheckpointError: unknown keys, a missing "model", or values of a wrong type.
-    """
+    """Raise a CheckpointError for unknown keys, a missing "model", or values of wrong types."""
     _require_keys(config, KEYS, str(path))
     if not isinstance(config.get("model"), str):
         raise CheckpointError(f'{path} does not name a network: "model" is missing, or no name.')
@@ -64,31 +56,16 @@ def require_run(config: Mapping[str, Any], path: Path) -> None:
         raise CheckpointError(f'{path}: "seed" is {config["seed"]!r}; needed is a whole number.')
 
 
-def stated(
-    config: Mapping[str, Any], network: nn.Module, path: Path
-) -> tuple[tuple[Values, Values] | None, EvalTransform | None, tuple[str, ...] | None]:
-    """Return what config.json states about inputs and classes; None for what is missing.
-
-    Mean and std are converted to pixels in [0, 1]. "pixels" may state them for pixels in
-    [low, high], each as a number or as one for each channel.
-
-    Args:
-        config: content of the file.
-        network: its channels are counted.
-        path: of the file, for errors.
-
-    Returns:
-        Mean and std of the inputs; the transform of pictures; the classes' names by logit.
-
-    Raises:
-        CheckpointError: an entry is misplaced or invalid.
-    """
-    return _normalisation(config, network, path), _transform(config, path), _names(config, path)
-
-
-def _normalisation(
+def normalisation(
     config: Mapping[str, Any], network: nn.Module, path: Path
 ) -> tuple[Values, Values] | None:
+    """Return mean and std of inputs in [0, 1], each per channel or for all; None if not stated.
+
+    The entry "pixels" may give them for inputs in [low, high] instead.
+
+    Raises:
+        CheckpointError: the entry is invalid, or does not fit the network's channels.
+    """
     pixels, where = config.get("pixels"), f'{path}: "pixels"'
     if pixels is None:
         return None
@@ -116,7 +93,8 @@ def _normalisation(
     return mean, std
 
 
-def _transform(config: Mapping[str, Any], path: Path) -> EvalTransform | None:
+def eval_transform(config: Mapping[str, Any], path: Path) -> EvalTransform | None:
+    """Return the transform of pictures, if it is stated; raise a CheckpointError if invalid."""
     stated: Any = config.get("transform")
     if stated is None:
         return None
@@ -138,7 +116,8 @@ def _transform(config: Mapping[str, Any], path: Path) -> EvalTransform | None:
     )
 
 
-def _names(config: Mapping[str, Any], path: Path) -> tuple[str, ...] | None:
+def class_names(config: Mapping[str, Any], path: Path) -> tuple[str, ...] | None:
+    """Return the classes' names, if they are stated; raise a CheckpointError if invalid."""
     names = config.get("class_names")
     if names is None:
         return None

@@ -87,7 +87,9 @@ def _from_run(folder: Path, config: Mapping[str, Any]) -> LoadedModel:
     if not weights.is_file():
         raise CheckpointError(f"There is no {weights}: the run has not ended. Resume it first.")
     checkpoints.load_weights(network, checkpoints.read_safetensors(weights), weights)
-    pixels, transform, names = model_config.stated(config, network, path)
+    pixels = model_config.normalisation(config, network, path)
+    transform = model_config.eval_transform(config, path)
+    names = model_config.class_names(config, path)
     known = getattr(network, "pretrained_cfg", {}).get("num_classes")
     if "transform" not in config and known and known == network.num_classes:
         # A network of timm with other classes was trained again, on images of an unknown size.

@@ -56,11 +56,7 @@ def timm_library(name: str) -> Any:
 
 
 def timm_name(name: str) -> str:
-    """Return timm's own name of the network "timm/NAME".
-
-    Raises:
-        CheckpointError: timm has no such network.
-    """
+    """Return timm's name of the network "timm/NAME"; raise a CheckpointError if it has none."""
     timm, bare = timm_library(name), name.removeprefix(TIMM)
     if not timm.is_model(bare):
         close = difflib.get_close_matches(bare, timm.list_models(), n=5)
@@ -70,11 +66,9 @@ def timm_name(name: str) -> str:
 
 
 def sizes_from(network: Any, state: Mapping[str, Tensor]) -> dict[str, int]:
-    """Return the arguments that give a network of this kind the shapes of these weights.
+    """Return the arguments that give this network the shapes of its weights in another size.
 
-    Args:
-        network: with its default sizes.
-        state: weights of the same network in any size; those of others give no arguments.
+    They are empty if the weights are another network's.
     """
     with suppress(KeyError, ValueError):
         if isinstance(network, PreActResNet18):

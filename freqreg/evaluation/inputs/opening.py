@@ -16,11 +16,7 @@ from freqreg.evaluation.inputs.transforms import PictureTransform
 
 
 def chosen_device(name: str | None) -> torch.device:
-    """Return the device of this name; None: the first GPU, or else the CPU.
-
-    Raises:
-        SettingError: there is no such device.
-    """
+    """Return the device of this name (None: the first GPU, or else the CPU), or raise."""
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -38,11 +34,7 @@ def load_models(
 ) -> list[LoadedModel]:
     """Load the models of a command line to one device.
 
-    Args:
-        sources: as in `load_model`.
-        device: as in `chosen_device`.
-        network: of the sources that are files of weights; None: the one that each names.
-        ema: take the averaged weights of these files.
+    `network` and `ema` are those of the sources that are files of weights.
 
     Raises:
         CheckpointError: a network or averaged weights are asked for, and no source is a file.
@@ -66,10 +58,7 @@ def images_for(
 ) -> LabelledImages:
     """Load images of the given size, or else by the first transform that a model states.
 
-    Args:
-        models: of a command.
-        source: as in `load_images`, like count, image_size and transform.
-        which: split, config and columns, as in `load_images`.
+    Arguments are those of `load_images`, with split, config and columns in `which`.
     """
     given = {"images": count, "image_size": image_size}
     require_count(**{name: number for name, number in given.items() if number is not None})

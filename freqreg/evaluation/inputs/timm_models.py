@@ -65,9 +65,7 @@ def transform_and_data(
 ) -> tuple[EvalTransform, dict[str, Any]]:
     """Return timm's evaluation transform of the network, and the data config behind it.
 
-    Args:
-        network: of timm.
-        args: options of timm's train.py, which override the network's own.
+    `args` are options of timm's train.py, which override the network's own.
     """
     from timm.data.config import resolve_model_data_config
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from freqreg._extras import extra
 from freqreg._image_processors import AffinePixels, affine_pixels
 from freqreg.errors import SettingError
-from freqreg.evaluation.inputs.loaded_model import CheckpointError, LoadedModel, Normalized
+from freqreg.evaluation.inputs.loaded_model import CheckpointError, LoadedModel, Normalized, Pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,9 +31,7 @@ class Logits(nn.Module):
         super().__init__()
         self.model, self.order = model, order
 
-    def forward(
-        self, x: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch classes"]:
+    def forward(self, x: Pixels) -> Float[Tensor, "batch classes"]:
         """Return the logits of normalised RGB images."""
         values = x if self.order == sorted(self.order) else x[:, self.order]
         return self.model(pixel_values=values).logits

@@ -14,11 +14,9 @@ from torch import Tensor
 from freqreg.errors import InputError
 
 SPLITS = (("train", "training"), ("val", "valid", "validation", "dev"), ("test", "testing"))
-"""Names of splits; those in one row are synonyms."""
 UNNAMED = ""  # the only split of a source without splits
 
-Content = bytes | Path | np.ndarray
-"""Bytes or path of an encoded file, or pixels [height, width, channel]."""
+Content = bytes | Path | np.ndarray  # an encoded file, or pixels [height, width, channel]
 
 
 class ImagesError(InputError):
@@ -83,11 +81,13 @@ def held(
     prepared: bool = False,
 ) -> LazySource:
     """Make a source of decoded images [images, height, width, channel]."""
-
-    def read(rows: Sequence[int]) -> Iterable[tuple[str, np.ndarray]]:
-        return ((f"{name}, row {row}", pixels[row]) for row in rows)
-
-    return LazySource(name, labels, class_names, read, prepared=prepared)
+    return LazySource(
+        name,
+        labels,
+        class_names,
+        lambda rows: ((f"{name}, row {row}", pixels[row]) for row in rows),
+        prepared=prepared,
+    )
 
 
 class Wanted(NamedTuple):
@@ -98,8 +98,7 @@ class Wanted(NamedTuple):
     label_column: str | None = None
 
 
-Parts = Mapping[str, Callable[[], LazySource]]
-"""A function for each split that opens it; only `UNNAMED` if the source has no splits."""
+Parts = Mapping[str, Callable[[], LazySource]]  # opens a split by its name
 
 
 def chosen_split(names: Iterable[str], split: str, source: object) -> str:
@@ -147,11 +146,7 @@ def visible(folder: Path) -> list[Path]:
 
 
 def stamps(files: Iterable[Path]) -> tuple[str, ...]:
-    """Return each file's path, size and time of last change.
-
-    Raises:
-        ImagesError: a file is missing.
-    """
+    """Return path, size and last change of each file; raise an ImagesError if one is missing."""
     try:
         states = [(file.absolute(), file.stat()) for file in files]
     except OSError as error:

@@ -11,8 +11,7 @@ ENDINGS = (
     *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
     *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
 )
-UNSORTED = "images"
-"""TinyImageNet's folder of pictures that are not sorted by class; an empty one is no class."""
+UNSORTED = "images"  # TinyImageNet's folder of unsorted pictures; if empty, it is no class
 ANNOTATIONS = "val_annotations.txt"
 
 
@@ -60,14 +59,15 @@ def class_names(places: Sequence[Path]) -> tuple[str, ...]:
 def source(place: Path, classes: tuple[str, ...] | None = None) -> base.LazySource:
     """Open the pictures of a split, numbered by `classes`; None: by those that have pictures."""
     found = files_by_class(place)
-    classes = classes or tuple(sorted({name for _, name in found}))
-
-    def read(rows: Sequence[int]) -> Iterator[tuple[str, Path]]:
-        return ((str(found[row][0]), found[row][0]) for row in rows)
-
-    labels = base.numbered((name for _, name in found), classes)
-    stamps = base.stamps(file for file, _ in found)
-    return base.LazySource(str(place), labels, classes, read, stamps)
+    files, names = [file for file, _ in found], [name for _, name in found]
+    classes = classes or tuple(sorted({*names}))
+    return base.LazySource(
+        str(place),
+        base.numbered(names, classes),
+        classes,
+        lambda rows: ((str(files[row]), files[row]) for row in rows),
+        base.stamps(files),
+    )
 
 
 def files_by_class(place: Path) -> list[tuple[Path, str]]:

@@ -16,8 +16,11 @@ from safetensors import SafetensorError, safe_open
 from freqreg.evaluation.inputs.sources import base
 
 SAFETENSORS = ".safetensors"
-CIFAR = {"batches.meta": ("data_batch_*", "test_batch"), "meta": ("train", "test")}
-"""Files of train and of test images, by the file of class names."""
+CIFAR = (
+    *(("batches.meta", "train", "data_batch_*"), ("batches.meta", "test", "test_batch")),
+    *(("meta", "train", "train"), ("meta", "test", "test")),
+)
+"""The file of class names, the split, and its files, of CIFAR-10 and CIFAR-100."""
 MATLAB = "_32x32.mat"
 DIGITS = tuple("0123456789")
 HARMLESS = (
@@ -87,13 +90,10 @@ def tensors(file: Path) -> base.LazySource:
 
 def _cifar(folder: Path, wanted: base.Wanted) -> base.Parts:
     found: dict[str, Callable[[], base.LazySource]] = {}
-    for meta, patterns in CIFAR.items():
-        if not (folder / meta).is_file():
-            continue
-        for split, pattern in zip(("train", "test"), patterns, strict=True):
-            files = [file for file in base.visible(folder) if file.match(pattern)]
-            if files and all(file.is_file() for file in files):
-                found[split] = partial(_batches, folder / meta, files, wanted)
+    for meta, split, pattern in CIFAR:
+        files = [file for file in base.visible(folder) if file.match(pattern)]
+        if files and all(file.is_file() for file in (folder / meta, *files)):
+            found[split] = partial(_batches, folder / meta, files, wanted)
     return found
 
 

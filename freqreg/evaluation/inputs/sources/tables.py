@@ -27,20 +27,12 @@ STATE = "state.json"  # marks a split saved by `datasets`
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Rows of pictures and labels.
-
-    Args:
-        name: of the source.
-        features: the type of each column, by `datasets`.
-        column: returns all values of a column, by pyarrow.
-        cells: returns the values of a column at some rows.
-        fingerprint: as in `LazySource`.
-    """
+    """Rows of pictures and labels; name and fingerprint are those of a `LazySource`."""
 
     name: str
-    features: Mapping[str, Any]
-    column: Callable[[str], Any]
-    cells: Callable[[str, Sequence[int]], Iterable[Any]]
+    features: Mapping[str, Any]  # the type of each column, by `datasets`
+    column: Callable[[str], Any]  # all values of a column, by pyarrow
+    cells: Callable[[str, Sequence[int]], Iterable[Any]]  # the values of a column at some rows
     fingerprint: tuple[str, ...] | None
 
     @classmethod
@@ -62,12 +54,7 @@ class Table:
     def source(
         self, wanted: base.Wanted, every: Callable[[], Iterable["Table"]]
     ) -> base.LazySource:
-        """Open the pictures and labels.
-
-        Args:
-            wanted: names the columns.
-            every: the tables of all splits; classes given by name are numbered over all.
-        """
+        """Open the pictures and labels; text labels are numbered over the tables of all splits."""
         from datasets import ClassLabel, Image
 
         features = self.features.items()
