@@ -14,12 +14,7 @@ from freqreg.evaluation.inputs.examples import Classifier
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch, numpy and Python, and restore their generators afterwards.
-
-    Args:
-        seed: the seed within the context.
-        device: its generator is seeded besides the CPU's.
-    """
+    """Seed torch (also on `device`), numpy and Python, and restore their generators afterwards."""
     gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     state = RandomState.now(frozenset({device, *(torch.device("cuda", i) for i in gpus)}))
     try:

@@ -75,7 +75,8 @@ class CorruptedData(ABC):
                 "--corrupted-images), or name the corrupted images of the whole test set."
             )
         chunks = first_rows(found.labels, count).split(batch_size)
-        return ((pixels_at(found, rows), found.labels[rows]) for rows in chunks)
+        fetched = (found.fetched(rows.tolist()) for rows in chunks)  # each image is read once
+        return ((decoded(some, range(len(some.labels))), some.labels) for some in fetched)
 
     def load(self, name: str, severity: int) -> LabelledBatch:
         """Load the whole test set under one corruption."""
@@ -150,10 +151,3 @@ class CorruptedOnTheFly(CorruptedData):
             return zip((f"{name} {severity}, row {row}" for row in rows), pixels, strict=True)
 
         return LazySource(self.source, self.labels.long().cpu(), None, made)
-
-
-def pixels_at(
-    found: LazySource, rows: Int64[Tensor, " rows"]
-) -> UInt8[Tensor, "rows 3 height width"]:
-    """Read images of a corruption once, and decode them."""
-    return decoded(found.fetched(rows.tolist()), range(len(rows)))

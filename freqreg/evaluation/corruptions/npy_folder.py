@@ -28,14 +28,20 @@ class NpyFolder(StoredCorruptions):
     def find(self, name: str, severity: int) -> LazySource:
         """Open one fifth of the files."""
         folder = Path(self.place)
-        images, labels = read_images(folder / f"{name}.npy"), _read_labels(folder)
+        path = folder / f"{LABELS}.npy"
+        images, labels = read_images(folder / f"{name}.npy"), _mapped(path)
+        if labels.ndim != 1 or labels.dtype.kind not in "iu":
+            raise CorruptedDataError(
+                f"{path} holds {labels.dtype} of shape {labels.shape}, not a row of integers."
+            )
         if len(labels) != len(images):
             raise CorruptedDataError(
                 f"{folder} has {len(labels)} labels for the {len(images)} images of "
                 f"{name}.npy; it needs one for each. The files are of different data sets."
             )
         some, own = (np.split(part, len(SEVERITIES))[severity - 1] for part in (images, labels))
-        return held(f"{folder / name}.npy, severity {severity}", some, torch.from_numpy(own))
+        own = torch.from_numpy(own.astype(np.int64))
+        return held(f"{folder / name}.npy, severity {severity}", some, own)
 
 
 def read_origin(folder: Path) -> dict[str, Any]:
@@ -48,16 +54,6 @@ def read_origin(folder: Path) -> dict[str, Any]:
             f"{path} is no JSON ({error}), so the origin of {folder} is unknown. Name another "
             "folder, or delete that one."
         ) from error
-
-
-def _read_labels(folder: Path) -> np.ndarray:
-    path = folder / f"{LABELS}.npy"
-    labels = _mapped(path)
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise CorruptedDataError(
-            f"{path} holds {labels.dtype} of shape {labels.shape}, not a row of integers."
-        )
-    return labels.astype(np.int64)
 
 
 def read_images(path: Path) -> np.ndarray:

@@ -13,14 +13,11 @@ from jaxtyping import Int64, Integer, UInt8
 from torch import Tensor
 
 from freqreg._files import atomic_write, write_text
-from freqreg.evaluation.corruptions.corrupted_data import (
-    CorruptedDataError,
-    CorruptedOnTheFly,
-    pixels_at,
-)
+from freqreg.evaluation.corruptions.corrupted_data import CorruptedDataError, CorruptedOnTheFly
 from freqreg.evaluation.corruptions.corruption import as_bytes, require_corruption
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, SEVERITIES, SavedAs
 from freqreg.evaluation.corruptions.npy_folder import LABELS, ORIGIN, read_images, read_origin
+from freqreg.evaluation.inputs.decoding import decoded
 from freqreg.evaluation.inputs.examples import BATCH_SIZE, Images, require_pixels
 from freqreg.evaluation.inputs.progress import progress_bar
 from freqreg.evaluation.processes import Share, from_main, is_main
@@ -107,4 +104,5 @@ def _made(
         found = data.find(name, severity)
         for rows in torch.arange(len(data.images)).split(BATCH_SIZE):
             share = Share.of(len(rows))
-            yield share.gathered(pixels_at(found, rows[share.rows]))
+            fetched = found.fetched(rows[share.rows].tolist())
+            yield share.gathered(decoded(fetched, range(len(share.rows))))

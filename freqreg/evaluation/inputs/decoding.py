@@ -26,11 +26,8 @@ First = tuple[str, tuple[int, ...]]  # name and shape of the first image; all ne
 def decode(name: str, encoded: bytes | Path) -> Image.Image:
     """Decode a picture to RGB: upright, on white, 16 bits scaled to 8.
 
-    An animation gives its first frame. Colour profiles are not applied.
-
-    Args:
-        name: of the picture, for messages.
-        encoded: a file in any format that Pillow reads, or its content.
+    `encoded` is a file in any format that Pillow reads, or its content; `name` is for messages. An
+    animation gives its first frame. Colour profiles are not applied.
 
     Raises:
         ImagesError: the picture is invalid or cut off, or its white level is unknown.
@@ -58,14 +55,10 @@ def decoded(
     *,
     first: First | None = None,
 ) -> UInt8[Tensor, "rows channel height width"]:
-    """Decode the images at `rows`, on all cores.
+    """Decode the images at one or more `rows`, on all cores.
 
-    Args:
-        source: the encoded images.
-        rows: places in `source`, at least one.
-        transform: applied to each picture; None: the pixels stay as they are.
-        report: called with the number of further images that are done.
-        first: the result of `first_of`, if known.
+    `report` is called with the number of further images that are done; `first` is the result of
+    `first_of`, if known.
 
     Raises:
         ImagesError: an image cannot be decoded, or the sizes differ.

@@ -20,7 +20,6 @@ Pixels = Float[Tensor, "batch channel height width"]
 Labels = Integer[Tensor, " images"]
 
 BATCH_SIZE = 256
-
 _SIZES = (32, 224, 64, 96, 128, 160, 192, 256, 288, 299, 336, 384, 448, 512, 28, 16)
 """Usual image sizes of models, the most common first."""
 
@@ -63,11 +62,8 @@ class Examples:
     ) -> "Examples":
         """Check model, images and labels by a forward pass of the first image.
 
-        Args:
-            model: in eval mode, if it is a module.
-            images: uint8, or floats in [0, 1].
-            labels: one for each image, in 0 .. classes - 1.
-            index: each image's place in its data set; None: 0, 1, 2, ...
+        A module must be in eval mode, images uint8 or floats in [0, 1], labels in 0 .. classes - 1.
+        `index` has each image's place in its data set; None: 0, 1, 2, ...
 
         Raises:
             InputError: one of the arguments is invalid.

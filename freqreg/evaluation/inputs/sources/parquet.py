@@ -23,11 +23,13 @@ WITHOUT_NAME = (".", "data", "default")  # the only configuration of a data set
 
 def parts(place: Path, wanted: base.Wanted) -> base.Parts | None:
     """Return the splits of a folder with parquet files, or of one file; None without such files."""
-    files = [place] if place.is_file() else list(_below(place, DEPTH))
+    if place.is_file():
+        return parts_of({base.UNNAMED: partial(_table, place, [place])}, wanted)
+    files = list(_below(place, DEPTH))
     if not files:
         return None
     configs = _declared(place, files) or _by_folder(place, files)
-    chosen = {base.UNNAMED: files} if place.is_file() else _config(configs, wanted.config, place)
+    chosen = _config(configs, wanted.config, place)
     return parts_of({split: partial(_table, place, held) for split, held in chosen.items()}, wanted)
 
 
@@ -81,7 +83,7 @@ def _by_folder(place: Path, files: Sequence[Path]) -> dict[str, Files]:
     """Return folders that hold the same splits as configurations, or else all files as one."""
     configs: dict[str, Files] = {}
     for file in files:
-        folder = file.parent.relative_to(place) if place.is_dir() else Path()
+        folder = file.parent.relative_to(place)
         folder = folder.parent if base.is_split(folder.name) else folder
         for split in _by_split([file]):
             configs.setdefault(folder.as_posix(), {}).setdefault(split, []).append(file)
