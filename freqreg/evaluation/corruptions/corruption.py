@@ -21,7 +21,7 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     name: getattr(_MODULES[group], name) for group, names in GROUPS.items() for name in names
 }
 _LEAST_SIDE = 16
-JPEG_QUALITY = 85  # of `SavedAs`
+JPEG_QUALITY = 85  # of "jpeg85"
 
 
 @torch.no_grad()

@@ -42,7 +42,10 @@ def read_checkpoint(path: Path, *, ema: bool = False) -> Checkpoint:
     is_safe = path.suffix == ".safetensors"
     content: Any = read_safetensors(path) if is_safe else _unpickled(path)
     if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, not weights by name.")
+        raise CheckpointError(
+            f"{path} holds a {type(content).__name__}, not weights by name. Save a state dict: "
+            "torch.save(model.state_dict(), path)."
+        )
     trained, averaged = (
         next((content[n] for n in names if _is_state(content.get(n))), None)
         for names in (WEIGHTS, AVERAGED)
@@ -67,7 +70,8 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"{path} ({path.stat().st_size} bytes) is not whole, or no safetensors file: {error}."
+            f"{path} ({path.stat().st_size} bytes) is not whole, or no safetensors file: {error}. "
+            "Copy it again."
         ) from error
 
 

@@ -49,7 +49,10 @@ def labels_for(
         return images.labels
     used = images.labels.unique().tolist()
     if used and not 0 <= used[0] <= used[-1] < len(theirs):
-        raise InputError(f"The labels span {used[0]} to {used[-1]}, for {len(theirs)} class names.")
+        raise InputError(
+            f"The labels span {used[0]} to {used[-1]}, for {len(theirs)} class names. Labels are "
+            "positions among the names, from 0."
+        )
     places = _places(theirs, used, own, classes)
     unmatched = [theirs[label] for label in used if places[label] is None]
     twice = [theirs[label] for label in used if places.count(places[label]) > 1]

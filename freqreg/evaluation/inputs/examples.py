@@ -82,7 +82,9 @@ class Examples:
             )
         places = torch.arange(len(images)) if index is None else index
         if len(places) != len(images):
-            raise InputError(f"index has {len(places)} places for {len(images)} images.")
+            raise InputError(
+                f"index has {len(places)} places for {len(images)} images; give one for each."
+            )
         return cls(images, labels.long(), places, classes, device_of(model, images))
 
     def __len__(self) -> int:
@@ -149,7 +151,7 @@ def require_pixels(images: Images) -> None:
         else "If they are normalised, undo it, and normalise inside the model "
         "(freqreg.evaluation.inputs.models.Normalized)."
     )
-    raise InputError(f"The images span [{low:.3g}, {high:.3g}]; needed are [0, 1]. {mend}")
+    raise InputError(f"The images span [{low:.3g}, {high:.3g}]; they must lie in [0, 1]. {mend}")
 
 
 def count_classes(model: Classifier, images: Images) -> int:

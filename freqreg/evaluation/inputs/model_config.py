@@ -13,7 +13,7 @@ from freqreg.evaluation.inputs.loaded_model import CheckpointError
 from freqreg.evaluation.inputs.transforms import CROP_MODES, INTERPOLATIONS, EvalTransform
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-RESULTS = "results.json"  # a recipe's, beside the model
+RESULTS = "results.json"  # written by recipes beside the model
 
 KEYS = (
     *("model", "kwargs", "pixels", "transform", "class_names", "method", "seed", "experiment"),

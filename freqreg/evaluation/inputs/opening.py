@@ -16,7 +16,7 @@ from freqreg.evaluation.inputs.transforms import PictureTransform
 
 
 def chosen_device(name: str | None) -> torch.device:
-    """Return the device of this name (None: the first GPU, or else the CPU), or raise."""
+    """Return the device of this name or raise; None: the first GPU, or else the CPU."""
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

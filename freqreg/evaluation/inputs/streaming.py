@@ -72,7 +72,7 @@ class StreamedPixels(Unmade):
 
 
 def read(images: Images, size: int, rows: Rows | None = None) -> Iterator[Images]:
-    """Yield the images, or those at `rows`, in order, `size` at a time; streamed ones ahead."""
+    """Yield the images, or those at `rows`, in order, `size` at a time."""
     rows = torch.arange(len(images)) if rows is None else rows
     if isinstance(images, StreamedPixels):
         return images.at(rows).in_batches(size)

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class Logits(nn.Module):
-    """The logits of a classifier of transformers; `order` is that of its channels in RGB."""
+    """The logits of a classifier of transformers; `order` lists the RGB channels that it takes."""
 
     def __init__(self, model: nn.Module, order: list[int]) -> None:
         super().__init__()

@@ -14,6 +14,7 @@ from torch import Tensor
 from freqreg.errors import InputError
 
 SPLITS = (("train", "training"), ("val", "valid", "validation", "dev"), ("test", "testing"))
+"""Names of splits; those in one row are synonyms."""
 UNNAMED = ""  # the only split of a source without splits
 
 Content = bytes | Path | np.ndarray  # an encoded file, or pixels [height, width, channel]
@@ -98,7 +99,7 @@ class Wanted(NamedTuple):
     label_column: str | None = None
 
 
-Parts = Mapping[str, Callable[[], LazySource]]  # opens a split by its name
+Parts = Mapping[str, Callable[[], LazySource]]  # functions that open the splits
 
 
 def chosen_split(names: Iterable[str], split: str, source: object) -> str:

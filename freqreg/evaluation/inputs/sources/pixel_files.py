@@ -31,7 +31,7 @@ HARMLESS = (
 
 
 def parts(folder: Path, wanted: base.Wanted) -> base.Parts | None:
-    """Return the splits of a folder with CIFAR's pickles or SVHN's .mat files; None without both.
+    """Return the splits of a folder with CIFAR's pickles or SVHN's .mat files; None without either.
 
     Raises:
         ImagesError: the folder holds several data sets.
