@@ -46,9 +46,7 @@ def _full_size() -> UInt8[Tensor, "texture 3 side side"]:
     noise = random.normal("noise", 2, SIDE, SIDE).double()
     centres = random.uniform(0, SIDE, "cells", _CELLS, 2)
     directions = random.integers(0, _DIRECTIONS, "directions", _CELLS)
-    ferns = torch.stack(
-        [_ferns(*one) for one in zip(noise[:, 0], centres, directions, strict=True)]
-    )
+    ferns = torch.stack([*map(_ferns, noise[:, 0], centres, directions)])
     heights = _standard(ferns + _GROUND_SHARE * _ground(noise[:, 1]))
     means = torch.tensor([mean for mean, _ in LOOKS], dtype=torch.float64)[:, :, None, None]
     deviations = torch.tensor([d for _, d in LOOKS], dtype=torch.float64)[:, None, None, None]

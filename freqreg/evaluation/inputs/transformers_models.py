@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SIDE = 64
-SAVE = "Save the one that it was trained with beside it: processor.save_pretrained(folder)."
+SAVE = "Save the one of its training in the same folder: processor.save_pretrained(folder)."
 
 logger = logging.getLogger(__name__)
 
