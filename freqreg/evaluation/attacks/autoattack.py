@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -120,19 +119,19 @@ def _reported(adversary: Any, images: int) -> Iterator[None]:
 
     Its check for dynamic models disables debuggers and coverage; they are restored.
     """
+
+    def report(record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.WARNING:
+            warnings.warn(record.getMessage(), AttackWarning, stacklevel=2)
+        else:
+            bar.set_postfix_str(record.getMessage())
+        return False
+
     trace = sys.gettrace()
     with progress_bar(images, "AutoAttack") as bar:
         adversary.logger = logging.Logger("pyautoattack")
-        adversary.logger.addFilter(partial(_report, bar))
+        adversary.logger.addFilter(report)
         try:
             yield
         finally:
             sys.settrace(trace)
-
-
-def _report(bar: Any, record: logging.LogRecord) -> bool:
-    if record.levelno >= logging.WARNING:
-        warnings.warn(record.getMessage(), AttackWarning, stacklevel=2)
-    else:
-        bar.set_postfix_str(record.getMessage())
-    return False

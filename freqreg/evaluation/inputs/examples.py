@@ -1,6 +1,7 @@
 """Labelled images as evaluations take them: checked once, then read batch by batch."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -181,22 +182,14 @@ def count_classes(model: Classifier, images: Images) -> int:
 def _refusal(model: Classifier, images: Images, error: Exception) -> str:
     """Say why the model does not take the images, and name a size that it takes."""
     _, channels, height, width = images.shape
-    blanks = (torch.zeros(1, channels, n, n, device=images.device) for n in _SIZES)
-    size = next((blank.shape[-1] for blank in blanks if _takes(model, blank)), None)
-    mend = (
-        "Give images [images, channel, height, width] such as it was trained on."
-        if size is None
-        else f"It takes {size} x {size}: resize them (on the command line --image-size {size})."
-    )
+    mend = "Give images [images, channel, height, width] such as it was trained on."
+    for size in _SIZES:
+        with suppress(Exception), torch.no_grad():
+            logits = model(torch.zeros(1, channels, size, size, device=images.device))
+            if isinstance(logits, Tensor) and logits.ndim == 2:
+                way = f"resize them (on the command line --image-size {size})."
+                mend = f"It takes {size} x {size}: {way}"
+                break
     reason = f" ({text})" if (text := str(error).partition("\n")[0].rstrip(".")) else ""
     found = f"images of {channels} x {height} x {width} pixels"
     return f"The model cannot take {found}{reason}. {mend}"
-
-
-@torch.no_grad()
-def _takes(model: Classifier, images: Pixels) -> bool:
-    try:
-        logits = model(images)
-    except Exception:
-        return False
-    return isinstance(logits, Tensor) and logits.ndim == 2
