@@ -57,6 +57,7 @@ def _declared(place: Path, files: Sequence[Path]) -> dict[str, Files]:
     from huggingface_hub import metadata_load
 
     card, found = place / "README.md", {}
+    names = {file: file.relative_to(place).as_posix() for file in files}
     if not card.is_file():
         return found
     with _named([card]):
@@ -64,11 +65,7 @@ def _declared(place: Path, files: Sequence[Path]) -> dict[str, Files]:
             for entry in _list(config.get("data_files") or []):
                 named = entry if isinstance(entry, dict) else {"path": entry}
                 patterns = [pattern.removeprefix("./") for pattern in _list(named["path"])]
-                held = [
-                    file
-                    for file in files
-                    if any(fnmatchcase(file.relative_to(place).as_posix(), p) for p in patterns)
-                ]
+                held = [f for f, own in names.items() if any(fnmatchcase(own, p) for p in patterns)]
                 splits = {named["split"]: held} if "split" in named else _by_split(held)
                 if held:
                     found.setdefault(config.get("config_name", "default"), {}).update(splits)
