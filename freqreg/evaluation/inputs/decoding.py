@@ -132,7 +132,8 @@ def _shown(
 ) -> Iterator[tuple[str, np.ndarray]]:
     for name, content in source.read(rows):
         picture = content if isinstance(content, np.ndarray) else decode(name, content)
-        if transform is None or (source.prepared and np.shape(picture)[:2] == transform.size):
+        shape = picture.shape[:2] if isinstance(picture, np.ndarray) else None
+        if transform is None or (source.prepared and shape == transform.size):
             yield name, np.array(picture).transpose(2, 0, 1)
             continue
         if isinstance(picture, np.ndarray):

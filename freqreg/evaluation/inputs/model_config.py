@@ -95,13 +95,12 @@ def normalisation(
 
 def eval_transform(config: Mapping[str, Any], path: Path) -> EvalTransform | None:
     """Return the transform of pictures, if it is stated; raise a CheckpointError if invalid."""
-    stated: Any = config.get("transform")
+    stated = config.get("transform")
     if stated is None:
         return None
     try:
-        found = EvalTransform(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in stated.items()}
-        )
+        values: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in stated.items()}
+        found = EvalTransform(**values)
         is_size = len(found.size) == 2 and all(type(n) is int and n > 0 for n in found.size)
         is_colour = len(found.fill) == 3 and all(0 <= level <= 1 for level in found.fill)
         is_known = found.interpolation in INTERPOLATIONS and found.crop_mode in CROP_MODES

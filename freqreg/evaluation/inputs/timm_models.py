@@ -70,8 +70,9 @@ def transform_and_data(
     from timm.data.config import resolve_model_data_config
 
     data = resolve_model_data_config(network, args=dict(args))
-    size, resize = tuple(data["input_size"][-2:]), ("crop_pct", "interpolation", "crop_mode")
-    return EvalTransform(size, *map(data.get, resize), tuple(data["mean"])), data
+    size, fill = tuple(data["input_size"][-2:]), tuple(data["mean"])
+    way = data["crop_pct"], data["interpolation"], data["crop_mode"]
+    return EvalTransform(size, *way, fill), data
 
 
 def _class_names(network: Any, *, known: bool) -> tuple[str, ...] | None:

@@ -25,9 +25,11 @@ class PictureTransform(Protocol):
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the result."""
+        ...
 
     def __call__(self, picture: "Image") -> UInt8[Tensor, "channel height width"]:
         """Return the picture as the model sees it."""
+        ...
 
 
 @dataclass(frozen=True)
