@@ -78,8 +78,8 @@ class Examples:
         low, high = (value.item() for value in labels.aminmax())
         if low < 0 or high >= classes:
             raise InputError(
-                f"The labels span {low} to {high}, but the model has {classes} classes: they must "
-                f"lie in 0 .. {classes - 1}. Is it the model of another data set?"
+                f"The labels span {low} to {high}, but the model tells {classes} classes apart: "
+                f"they must lie in 0 .. {classes - 1}. Is it the model of another data set?"
             )
         places = torch.arange(len(images)) if index is None else index
         if len(places) != len(images):
