@@ -1,11 +1,12 @@
 """Attacks with random restarts; images with a settled outcome leave the batch."""
 
-import math
 from collections.abc import Callable
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor
 
 from freqreg.evaluation.attacks.base import Attacked
 from freqreg.evaluation.corruptions.randomness import CounterRNG
@@ -41,27 +42,48 @@ def run_restarts(
     Random numbers are a function of (seed, index of the image, restart) alone. `select` is as in
     `PGDAttack`; `label` names the progress bar.
     """
-    images, correct = unit_range(examples.images).clone(), torch.ones(len(examples)).bool()
-    losses = torch.full((len(examples),), -torch.inf, dtype=torch.float64)
-    certain = math.log(examples.classes) + _ROUNDING
+    worst = _Worst(examples, select)
     with progress_bar(restarts * len(examples), label) as bar:
         for restart in range(restarts):
-            settled = (~correct if select == "broken" else losses > certain) & early_exit
-            bar.update(int(settled.sum()))
-            for batch in examples.batches(batch_size, (~settled).nonzero().flatten()):
-                found = perturb(batch, CounterRNG(f"{seed}/restart {restart}", batch.index))
+            rows = worst.open_rows() if early_exit else torch.arange(len(examples))
+            bar.update(len(examples) - len(rows))
+            for batch in examples.batches(batch_size, rows):
+                images = perturb(batch, CounterRNG(f"{seed}/restart {restart}", batch.index))
                 with torch.no_grad():
-                    logits = model(found)
-                loss = F.cross_entropy(logits, batch.labels, reduction="none").cpu().double()
-                loss = loss.masked_fill(loss.isnan(), torch.inf)
-                is_correct = (predictions(logits) == batch.labels).cpu()
-                worse = loss >= losses[batch.rows]
-                if select == "broken":
-                    worse = correct[batch.rows] & (worse | ~is_correct)
-                rows = batch.rows[worse]
-                losses[rows], correct[rows] = loss[worse], is_correct[worse]
-                images[rows.to(images.device)] = found[worse.to(found.device)].to(images)
+                    worst.update(batch, images, model(images))
                 bar.update(len(batch))
-                accuracy = correct[losses > -torch.inf].double().mean().item()
-                bar.set_postfix_str(f"accuracy {accuracy:.1%}", refresh=False)
-    return Attacked(images, correct)
+                bar.set_postfix_str(f"accuracy {worst.accuracy():.1%}", refresh=False)
+    return Attacked(worst.images, worst.correct)
+
+
+class _Worst:
+    """The worst perturbation of each image so far."""
+
+    def __init__(self, examples: Examples, select: Select) -> None:
+        self.images = unit_range(examples.images).clone()
+        self.correct = torch.ones(len(examples), dtype=torch.bool)
+        self._loss = torch.full((len(examples),), -torch.inf, dtype=torch.float64)
+        self._any_breaks = select == "broken"
+        self._certain = torch.tensor(float(examples.classes)).log().item() + _ROUNDING
+
+    def open_rows(self) -> Int64[Tensor, " rows"]:
+        """Return the images whose outcome another restart may change."""
+        settled = ~self.correct if self._any_breaks else self._loss > self._certain
+        return (~settled).nonzero().flatten()
+
+    def update(self, batch: Batch, images: Pixels, logits: Float[Tensor, "batch classes"]) -> None:
+        """Keep those of `images` that are worse than the ones so far; NaN logits are the worst."""
+        loss = F.cross_entropy(logits, batch.labels, reduction="none").cpu().double()
+        loss = loss.masked_fill(loss.isnan(), torch.inf)
+        correct = (predictions(logits) == batch.labels).cpu()
+        worse = loss >= self._loss[batch.rows]
+        if self._any_breaks:
+            broke = self.correct[batch.rows] & ~correct
+            worse = broke | (worse & self.correct[batch.rows])
+        rows, taken = batch.rows[worse], worse.to(images.device)
+        self._loss[rows], self.correct[rows] = loss[worse], correct[worse]
+        self.images[rows.to(self.images.device)] = images[taken].to(self.images)
+
+    def accuracy(self) -> float:
+        """Return the accuracy on the images attacked so far."""
+        return self.correct[self._loss > -torch.inf].double().mean().item()
