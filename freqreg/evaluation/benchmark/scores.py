@@ -1,4 +1,4 @@
-"""All scores by name: how each is measured, what it depends on, and what it needs."""
+"""All scores by name: their measurement, dependencies and requirements."""
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +17,7 @@ from freqreg.evaluation.attacks.pgd import FGSMAttack
 from freqreg.evaluation.benchmark import measures
 from freqreg.evaluation.benchmark.measures import pgd, under
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
-from freqreg.evaluation.benchmark.task import Condition, EvaluationTask, Measure
+from freqreg.evaluation.benchmark.task import EvaluationTask, Measure
 from freqreg.evaluation.corruptions.corruption import require_corruptible
 from freqreg.evaluation.corruptions.names import CORRUPTIONS
 from freqreg.evaluation.inputs.examples import Examples
@@ -26,13 +26,13 @@ from freqreg.evaluation.metrics.recalibration import require_batch_norm
 
 @dataclass(frozen=True)
 class Score:
-    """One score.
+    """A score.
 
     Args:
-        measure: takes a task and settings, and returns numbers by the part they are of.
-        depends: names of the settings that it depends on.
-        digests: what else it depends on, but for the model and the test set: digests by name.
-        require: raises where the score cannot be measured, before anything is.
+        measure: measures the score: its numbers by part.
+        depends: names of the settings that the score depends on.
+        digests: digests, by name, of its dependencies beside the model and the test set.
+        require: raises unless the score can be measured; called before any measurement.
     """
 
     measure: Measure
@@ -40,14 +40,14 @@ class Score:
     digests: Mapping[str, Callable[[EvaluationTask, EvaluationSettings], str | None]] = field(
         default_factory=dict
     )
-    require: Condition = lambda _: None
+    require: Callable[[EvaluationTask], None] = lambda _: None
 
     def settings(self, settings: EvaluationSettings) -> dict[str, Any]:
-        """What of the settings produces this score."""
+        """Return the settings that the score depends on."""
         return {name: getattr(settings, name) for name in self.depends}
 
     def conditions(self, task: EvaluationTask, settings: EvaluationSettings) -> dict[str, Any]:
-        """The same, amp where it is on, and digests of what else the score depends on."""
+        """Return its settings, amp only where it is on, and the digests of its dependencies."""
         known = {name: of(task, settings) for name, of in self.digests.items()}
         used = self.settings(settings) | known
         return {name: value for name, value in used.items() if name != "amp" or value}
@@ -63,8 +63,8 @@ def _require_transfer(task: EvaluationTask) -> None:
     classes = Examples.checked(source, test.pixels, test.labels).classes
     if classes != task.classes:
         raise InputError(
-            f"The model tells {task.classes} classes apart, and the one that the score transfer "
-            f"takes images from tells {classes}: both need the same."
+            f"The model tells {task.classes} classes apart, and the one behind the score transfer "
+            f"tells {classes}. Choose one with the same classes."
         )
 
 
@@ -84,8 +84,8 @@ def _require_recalibrated(name: str, task: EvaluationTask) -> None:
     found, needed = task.train_images.pixels.shape[1:], task.test.pixels.shape[1:]
     if found != needed:
         raise InputError(
-            f"The train images have shape {tuple(found)}, the test images {tuple(needed)}: batch "
-            "norm's statistics need images of the same shape."
+            f"The train images have shape {tuple(found)}, the test images {tuple(needed)}. Batch "
+            "norm's statistics need the same shape: resize the train images."
         )
     require_batch_norm(task.model)
     _require_corrupted(name, task)
@@ -156,10 +156,10 @@ _GROUPS = {
 
 
 def score_names(names: Iterable[str]) -> list[str]:
-    """Names of scores, each once; "corruptions" and "recalibrated" stand for all nineteen of each.
+    """Return names of scores, each once; "corruptions" and "recalibrated" mean all nineteen.
 
     Raises:
-        SettingError: there is no such score.
+        SettingError: a score does not exist.
     """
     known = (name for given in names for name in _GROUPS.get(given) or [_known(given)])
     return list(dict.fromkeys(known))

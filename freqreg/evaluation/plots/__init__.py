@@ -1,6 +1,7 @@
 """Figures from plain arrays. Each function returns a matplotlib `Figure` to show or save.
 
-Drawn off screen, without pyplot; readable in greyscale and with a colour-vision deficiency.
+Figures need neither a display nor pyplot. They are readable in greyscale and with a colour-vision
+deficiency.
 """
 
 from freqreg.evaluation.plots.robustness import robustness_figure, tradeoff_figure

@@ -12,11 +12,11 @@ from freqreg.radial import BANDS
 
 
 def shares_figure(curves: Mapping[str, ArrayLike], *, size: int) -> Figure:
-    """Share of power against radius, a line for each model; lines across divide the bands.
+    """Draw the share of power against radius, with a line for each model and edges of the bands.
 
     Args:
-        curves: shares in [0, 1] of radius 1, 2, ..., as from `radial_shares`, by model.
-        size: pixels of the images' shorter side.
+        curves: shares in [0, 1] at the radii 1, 2, ..., as from `radial_shares`, by model.
+        size: shorter side of the images, in pixels.
     """
     figure, ((axes,),) = grid(1, 1, panel=(5.4, 3.6))
     draw_shares(axes, curves, size=size)
@@ -24,7 +24,7 @@ def shares_figure(curves: Mapping[str, ArrayLike], *, size: int) -> Figure:
 
 
 def draw_shares(axes: Axes, curves: Mapping[str, ArrayLike], *, size: int) -> None:
-    """The same on axes that are there."""
+    """Draw the same on given axes."""
     largest = 0
     for (name, shares), style in zip(curves.items(), line_styles(), strict=False):
         percent = 100 * np.asarray(shares, dtype=np.float64)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from freqreg.evaluation.plots.style import MAP_COLOURS, grid
 
 _SPAN = 1e3
-"""Largest ratio of magnitudes that the colours tell apart."""
+"""Largest ratio of magnitudes on the colour scale."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class GradientPanel:
     """A model's column in the figure of input gradients.
 
     Args:
-        name: of the model.
+        name: the model's name.
         spectrum: mean magnitude spectrum [rows, columns], DC first.
-        log_b_low: its log B_low.
-        gradient: an example's input gradient [channel, height, width].
+        log_b_low: log B_low of the spectrum.
+        gradient: input gradient of one example [channel, height, width].
     """
 
     name: str
@@ -35,15 +35,15 @@ class GradientPanel:
 
 
 def gradient_figure(panels: Sequence[GradientPanel], *, image: ArrayLike | None = None) -> Figure:
-    """Models side by side: mean spectrum of J, log B_low, and J of one image (Table 2).
+    """Draw models side by side: mean spectrum of J, log B_low, and J of one image (Table 2).
 
     Spectra are divided by their means and share one logarithmic colour scale; DC is at the upper
-    left, as in the paper. J is the mean over channels, grey where it is zero.
+    left, as in the paper. J is the mean over channels; zero is grey.
 
     Args:
-        panels: one for each model.
-        image: what the examples are the gradients of [channel, height, width] in [0, 1]; shown
-            in a last column.
+        panels: one panel for each model.
+        image: the image [channel, height, width] in [0, 1] behind the gradients, drawn in a last
+            column.
     """
     figure, (above, below) = grid(2, len(panels) + (image is not None))
     spectra = [_relative(panel.spectrum) for panel in panels]
@@ -68,7 +68,7 @@ def gradient_figure(panels: Sequence[GradientPanel], *, image: ArrayLike | None 
 
 
 def spectra_figure(rows: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
-    """A grid of mean spectra, by row and column label: the paper's Figure 1.
+    """Draw a grid of mean spectra, by row and column label: the paper's Figure 1.
 
     Each spectrum is divided by its mean; all share one logarithmic colour scale.
 
@@ -98,7 +98,7 @@ def spectra_figure(rows: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
 
 
 def heat_map_figure(maps: Mapping[str, ArrayLike]) -> Figure:
-    """Fourier heat maps side by side on one colour scale, the constant in the middle.
+    """Draw Fourier heat maps side by side on one colour scale, with the constant in the middle.
 
     Args:
         maps: error rates [height, width] from 0 to 1, as from `fourier_heat_map`, by model.
@@ -107,18 +107,15 @@ def heat_map_figure(maps: Mapping[str, ArrayLike]) -> Figure:
     norm = Normalize(0, 100)
     for cell, (name, errors) in zip(line, maps.items(), strict=True):
         percent = 100 * np.asarray(errors)
-        cell.imshow(percent, norm=norm, cmap=MAP_COLOURS, extent=_centred(*percent.shape))
+        height, width = percent.shape
+        left, top = -(width // 2) - 0.5, -(height // 2) - 0.5  # frequency 0 is at 0
+        extent = (left, left + width, top + height, top)
+        cell.imshow(percent, norm=norm, cmap=MAP_COLOURS, extent=extent)
         cell.set_title(name, fontsize=10)
         cell.set_xlabel("horizontal frequency", fontsize=9)
     line[0].set_ylabel("vertical frequency", fontsize=9)
     _draw_scale(figure, norm, "error (%)", ax=line, shrink=0.9)
     return figure
-
-
-def _centred(height: int, width: int) -> tuple[float, float, float, float]:
-    """Edges of the picture (left, right, bottom, top) that put frequency 0 at 0."""
-    left, top = -(width // 2) - 0.5, -(height // 2) - 0.5
-    return left, left + width, top + height, top
 
 
 def _draw_scale(figure: Figure, norm: Normalize, label: str, **where: Any) -> None:

@@ -1,4 +1,4 @@
-"""All numbers of runs in one table: a row for each run, a column for each quantity."""
+"""Numbers of runs in one table: a row for each run, a column for each quantity."""
 
 import json
 from collections.abc import Sequence
@@ -28,12 +28,12 @@ STANDARD = "standard"
 class Quantity:
     """A number of a run."""
 
-    title: str  # heads its column or row, and is its column of `numbers`
-    score: str = ""  # that it is of; "" where it follows from others
-    part: str = "accuracy"  # of the score
+    title: str  # heading of its column or row, and its column of `numbers`
+    score: str = ""  # name of its score; "" if it follows from others
+    part: str = "accuracy"  # part of the score
     published: str = ""  # the paper's name for it, see `paper.published`
-    is_share: bool = True  # it is in percent of a whole, and drawn as a bar
-    digits: int = 2  # after the point
+    is_share: bool = True  # whether it is in percent, and drawn as a bar
+    digits: int = 2  # digits after the point
 
 
 ATTACKS = (
@@ -66,18 +66,19 @@ CORRUPTION_ROWS = {
     name: Quantity(name.replace("_", " "), published=f"corruption/{name}")
     for name in CORRUPTION_LOG_B_LOW
 }
-"""Accuracy under each corruption, mean over severities; from low frequencies to high."""
+"""Mean accuracy over severities, by corruption; from low frequencies to high."""
 ALL_19, MAIN_15 = Quantity("mean of all 19"), Quantity("mean of the main 15")
 MCE_19 = Quantity("mCE (19)", published="mCE", is_share=False)
 MCES = (Quantity("mCE", is_share=False), Quantity("mCE, unnormalised", is_share=False), MCE_19)
 
 
 def numbers(runs: Sequence[ReportedRun]) -> DataFrame:
-    """Every quantity of runs on one data set; NaN where it was not measured.
+    """Return every quantity of runs on one data set; NaN where it was not measured.
 
-    Costs are relative to standard training, if that was run; so is mCE, if it was measured alike,
-    but for ImageNet's classes, which have AlexNet's. Besides: "method", "training"
-    (the same for runs that differ in their seeds alone), "collapsed" (0 or 1), and "curve" (1).
+    Costs are relative to standard training if that was run. So is mCE if standard training was
+    measured under the same conditions; for ImageNet's classes it is relative to AlexNet. Further
+    columns: "method", "training" (equal for runs that differ in their seeds only), "collapsed" (0
+    or 1), and "curve" (1).
     """
     found = DataFrame([_measured(run, runs) for run in runs], dtype=float).assign(
         method=[run.record.method for run in runs],
@@ -94,7 +95,7 @@ def numbers(runs: Sequence[ReportedRun]) -> DataFrame:
 
 
 def _standard(record: ModelScores, runs: Sequence[ReportedRun]) -> ModelScores | None:
-    """Standard training under corruptions, the mean of those seeds that were measured alike."""
+    """Return standard training under corruptions, mean over comparable seeds."""
     others = [run.record for run in runs if run.record.method == STANDARD]
     alike = [other for other in others if not incomparable(record, other)]
     scores: dict[str, Entry] = {}

@@ -1,17 +1,17 @@
-"""What a report says of one data set, section by section; one without numbers is left out."""
+"""A report's chapter about one data set; sections without numbers are left out."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from freqreg.evaluation.report.blocks import WORDS, Block, Chapter, Picture, Section, Table
+from freqreg.evaluation.report.blocks import NOTES, WORDS, Block, Chapter, Picture, Section, Table
 from freqreg.evaluation.report.conditions import condition_table, missing_lines, version_lines
 from freqreg.evaluation.report.figures import (
     gradients_picture,
-    heat_map_pictures,
+    heat_map_blocks,
     robustness_picture,
     shares_picture,
     tradeoff_picture,
 )
-from freqreg.evaluation.report.groups import Group, grouped, has_shares, with_published
+from freqreg.evaluation.report.groups import Group, grouped, with_published
 from freqreg.evaluation.report.numbers import STANDARD
 from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.report.tables import (
@@ -24,12 +24,9 @@ from freqreg.evaluation.report.tables import (
 from freqreg.evaluation.report.tradeoff import comparisons, tradeoff_table
 from freqreg.evaluation.results.paper import DATASETS, published, tables_of
 
-NOTES = {name: " ".join(text.split()) for name, text in WORDS["notes"].items()}
-"""What is said beside the numbers, of several sections or under conditions."""
-
 
 def chapter(name: str, runs: Sequence[ReportedRun]) -> Chapter:
-    """All about the runs on one data set of one preset; `name` begins the names of figure files."""
+    """Return the chapter about runs with one data set and preset; `name` prefixes figure files."""
     dataset = runs[0].dataset
     own = grouped(runs)
     groups, compared = with_published(own, dataset), comparisons(own, dataset)
@@ -41,8 +38,9 @@ def chapter(name: str, runs: Sequence[ReportedRun]) -> Chapter:
         "attacked": (*_warnings(dataset, runs[0].preset), attack_table(groups, dataset)),
         "bias": (
             gradients_picture(f"{name}-gradients", own),
-            *_heat_maps(f"{name}-heat-maps", own),
-            *_shares(f"{name}-shares", own),
+            *heat_map_blocks(f"{name}-heat-maps", own),
+            *((NOTES["shares"],) if any(group.has_shares for group in own) else ()),
+            shares_picture(f"{name}-shares", own),
             bias_table(groups, dataset),
         ),
         "corrupted": (corruption_table(groups, dataset),),
@@ -57,7 +55,7 @@ def chapter(name: str, runs: Sequence[ReportedRun]) -> Chapter:
 
 
 def chapter_title(run: ReportedRun) -> str:
-    """The data set, and the preset where there is one."""
+    """Return the name of the data set, and of the preset if there is one."""
     title = DATASETS.get(run.dataset, run.dataset)
     return f"{title}, preset {run.preset}" if run.preset else title
 
@@ -68,18 +66,6 @@ def _warnings(dataset: str, preset: str) -> Iterator[str]:
     yield NOTES["collapsed"]
     if published(dataset, STANDARD, "seconds") is not None:
         yield NOTES["costs"]
-
-
-def _heat_maps(name: str, groups: Sequence[Group]) -> Iterator[Block]:
-    for conditions, picture in heat_map_pictures(name, groups):
-        yield NOTES["heat_maps"].format(conditions=conditions)
-        yield picture
-
-
-def _shares(name: str, groups: Sequence[Group]) -> Iterator[Block | None]:
-    if any(map(has_shares, groups)):
-        yield NOTES["shares"]
-        yield shares_picture(name, groups)
 
 
 def _footing(groups: Sequence[Group]) -> Iterator[Block]:
@@ -97,7 +83,7 @@ def _section(
     tables: Sequence[int] = (),
     note: str = "",
 ) -> Section | None:
-    """The section, with the numbers of the paper's tables; None where nothing has numbers."""
+    """Return the section, titled with the paper's tables; None if nothing has numbers."""
     told = [b for b in blocks if b is not None and not (isinstance(b, Table) and not b.rows)]
     if not any(isinstance(block, Table | Picture) for block in told):
         return None

@@ -1,4 +1,4 @@
-"""Fourier heat maps in the file that `freqreg profile` leaves for reports."""
+"""The file of Fourier heat maps that `freqreg profile` writes for reports."""
 
 import json
 from collections.abc import Iterable
@@ -13,17 +13,17 @@ FILE = "heat-maps.json"
 
 @dataclass(frozen=True)
 class HeatMap:
-    """How often a model errs under noise of each single frequency.
+    """Error rates of a model under noise of each single frequency.
 
     Args:
-        model: its source.
-        weights: their digest.
-        data: the source of the images.
-        images: how many they are.
+        model: the model's source.
+        weights: digest of its weights.
+        data: source of the images.
+        images: number of images.
         norm: L2 norm of the noise in each channel, in pixels of [0, 1].
-        seed: of the noise's signs.
-        errors: [height][width] from 0 to 1, the constant in the middle.
-        saved_as: what the images went through before.
+        seed: seed of the noise's signs.
+        errors: [height][width] from 0 to 1, with the constant in the middle.
+        saved_as: format in which the images were saved first.
     """
 
     model: str
@@ -37,16 +37,16 @@ class HeatMap:
 
     @property
     def conditions(self) -> str:
-        """What makes maps comparable, in words."""
+        """The conditions that comparable maps share, in words."""
         found = f"{self.images} images of {self.data}, L2 norm {self.norm:g}, seed {self.seed}"
         return f"{found}, saved as {self.saved_as}" if self.saved_as else found
 
 
 def save(maps: Iterable[HeatMap], folder: Path) -> None:
-    """Write them into a folder; the file is whole or not there."""
+    """Write the maps into a folder, atomically."""
     write_text(folder / FILE, json.dumps([asdict(each) for each in maps]) + "\n")
 
 
 def load(file: Path) -> list[HeatMap]:
-    """What `save` wrote."""
+    """Read the maps of a file that `save` wrote."""
     return [HeatMap(**each) for each in json.loads(file.read_text())]
