@@ -97,17 +97,11 @@ def main_first(make: Callable[[], Value]) -> Value:
 
 @dataclass(frozen=True)
 class Share:
-    """This process's share of some images.
+    """This process's share of some images: each process takes every `processes`-th one."""
 
-    Args:
-        count: number of images.
-        rank: rank of this process.
-        processes: number of processes; each takes every `processes`-th image.
-    """
-
-    count: int
-    rank: int = 0
-    processes: int = 1
+    count: int  # number of images in all processes
+    rank: int = 0  # rank of this process
+    processes: int = 1  # number of processes
 
     @classmethod
     def of(cls, count: int) -> "Share":

@@ -23,23 +23,20 @@ from freqreg.evaluation.corruptions.names import CORRUPTIONS
 from freqreg.evaluation.inputs.examples import Examples
 from freqreg.evaluation.metrics.recalibration import require_batch_norm
 
+Digests = Mapping[str, Callable[[EvaluationTask, EvaluationSettings], str | None]]
+
 
 @dataclass(frozen=True)
 class Score:
     """A score.
 
-    Args:
-        measure: measures the score: its numbers by part.
-        depends: names of the settings that the score depends on.
-        digests: digests, by name, of its dependencies beside the model and the test set.
-        require: raises unless the score can be measured; called before any measurement.
+    `depends` are the settings that it depends on, and `digests` digests by name of what else it
+    depends on beside the model and the test set. `require` raises unless it can be measured.
     """
 
     measure: Measure
     depends: tuple[str, ...] = ()
-    digests: Mapping[str, Callable[[EvaluationTask, EvaluationSettings], str | None]] = field(
-        default_factory=dict
-    )
+    digests: Digests = field(default_factory=dict)
     require: Callable[[EvaluationTask], None] = lambda _: None
 
     def settings(self, settings: EvaluationSettings) -> dict[str, Any]:
@@ -96,6 +93,16 @@ def _corrupted_data(name: str, task: EvaluationTask, settings: EvaluationSetting
     return None if corrupted is None else corrupted.digest(name, settings.corrupted_images)
 
 
+def _corruption(name: str, *, recalibrated: bool = False) -> Score:
+    measure = measures.corruption(name, recalibrated=recalibrated)
+    digests: Digests = {"corrupted_data": partial(_corrupted_data, name)}
+    if not recalibrated:
+        return Score(measure, _CORRUPTION, digests, partial(_require_corrupted, name))
+    settings = (*_CORRUPTION, "recalibration_images")
+    digests = {"train_data": lambda task, _: task.train_data, **digests}
+    return Score(measure, settings, digests, partial(_require_recalibrated, name))
+
+
 _ATTACK = ("eps", "seed", "attacked_images")
 _PGD = (*_ATTACK, "attack_steps", "attack_restarts")
 _CORRUPTION = ("seed", "corrupted_images", "corruptions_from", "saved_as", "amp")
@@ -126,27 +133,8 @@ SCORES: dict[str, Score] = {
     "curve": Score(measures.curve, ("seed", "curve_images", "curve_steps")),
     "log_b_low": Score(measures.log_b_low, ("profiled_images",)),
     "fourier_sensitivity": Score(measures.fourier_sensitivity, ("profiled_images",)),
-    **{
-        f"corruption/{name}": Score(
-            measures.corruption(name),
-            _CORRUPTION,
-            {"corrupted_data": partial(_corrupted_data, name)},
-            partial(_require_corrupted, name),
-        )
-        for name in CORRUPTIONS
-    },
-    **{
-        f"recalibrated/{name}": Score(
-            measures.corruption(name, recalibrated=True),
-            (*_CORRUPTION, "recalibration_images"),
-            {
-                "train_data": lambda task, _: task.train_data,
-                "corrupted_data": partial(_corrupted_data, name),
-            },
-            partial(_require_recalibrated, name),
-        )
-        for name in CORRUPTIONS
-    },
+    **{f"corruption/{name}": _corruption(name) for name in CORRUPTIONS},
+    **{f"recalibrated/{name}": _corruption(name, recalibrated=True) for name in CORRUPTIONS},
 }
 
 _GROUPS = {
@@ -161,14 +149,12 @@ def score_names(names: Iterable[str]) -> list[str]:
     Raises:
         SettingError: a score does not exist.
     """
-    known = (name for given in names for name in _GROUPS.get(given) or [_known(given)])
-    return list(dict.fromkeys(known))
-
-
-def _known(name: str) -> str:
-    if name in SCORES:
-        return name
-    short = [known for known in SCORES if "/" not in known]
-    close = difflib.get_close_matches(name, SCORES, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join((*short, *_GROUPS))}."
-    raise SettingError(f"There is no score {name!r}; {hint}")
+    found = dict.fromkeys(score for name in names for score in _GROUPS.get(name, [name]))
+    for name in found:
+        if name not in SCORES:
+            short = [known for known in SCORES if "/" not in known]
+            close = difflib.get_close_matches(name, SCORES, n=1)
+            known = f"known: {', '.join((*short, *_GROUPS))}."
+            hint = f"did you mean {close[0]}?" if close else known
+            raise SettingError(f"There is no score {name!r}; {hint}")
+    return list(found)

@@ -18,23 +18,14 @@ from freqreg.evaluation.results.records import Values
 
 @dataclass(frozen=True, eq=False)
 class EvaluationTask:
-    """A classifier under evaluation and its images.
+    """A classifier under evaluation and its images."""
 
-    Args:
-        model: maps floats in [0, 1] to logits; in eval mode.
-        test: the test set, with labels that are the model's classes.
-        classes: number of the model's classes.
-        transfer_source: another classifier, whose adversarial images "transfer" uses.
-        train_images: clean train images, for the batch norm statistics of "recalibrated/...".
-        corrupted: the corrupted test set; None: `test` is corrupted on the fly.
-    """
-
-    model: nn.Module
-    test: LabelledImages
-    classes: int
-    transfer_source: nn.Module | None = None
-    train_images: LabelledImages | None = None
-    corrupted: CorruptedTestSet | None = None
+    model: nn.Module  # maps floats in [0, 1] to logits; in eval mode
+    test: LabelledImages  # the test set, with labels that are the model's classes
+    classes: int  # number of the model's classes
+    transfer_source: nn.Module | None = None  # the classifier that "transfer" attacks
+    train_images: LabelledImages | None = None  # clean; for the statistics of "recalibrated/..."
+    corrupted: CorruptedTestSet | None = None  # None: `test` is corrupted on the fly
 
     @cached_property
     def train_data(self) -> str | None:

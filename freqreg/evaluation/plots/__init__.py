@@ -5,11 +5,12 @@ deficiency.
 """
 
 from freqreg.evaluation.plots.robustness import robustness_figure, tradeoff_figure
-from freqreg.evaluation.plots.shares import draw_shares, shares_figure
 from freqreg.evaluation.plots.spectra import (
     GradientPanel,
+    draw_shares,
     gradient_figure,
     heat_map_figure,
+    shares_figure,
     spectra_figure,
 )
 from freqreg.evaluation.plots.style import png, svg

@@ -1,4 +1,4 @@
-"""Pictures of magnitude spectra, input gradients and Fourier heat maps."""
+"""Figures of frequencies: spectra, input gradients, heat maps and shares of power."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from freqreg.evaluation.plots.style import MAP_COLOURS, grid
+from freqreg.evaluation.plots.style import MAP_COLOURS, grid, line_styles
+from freqreg.radial import BANDS
 
 _SPAN = 1e3
 """Largest ratio of magnitudes on the colour scale."""
@@ -19,19 +20,12 @@ _SPAN = 1e3
 
 @dataclass(frozen=True)
 class GradientPanel:
-    """A model's column in the figure of input gradients.
+    """A model's column in the figure of input gradients."""
 
-    Args:
-        name: the model's name.
-        spectrum: mean magnitude spectrum [rows, columns], DC first.
-        log_b_low: log B_low of the spectrum.
-        gradient: input gradient of one example [channel, height, width].
-    """
-
-    name: str
-    spectrum: ArrayLike
-    log_b_low: float
-    gradient: ArrayLike
+    name: str  # name of the model
+    spectrum: ArrayLike  # mean magnitude spectrum [rows, columns], DC first
+    log_b_low: float  # log B_low of the spectrum
+    gradient: ArrayLike  # input gradient of one example [channel, height, width]
 
 
 def gradient_figure(panels: Sequence[GradientPanel], *, image: ArrayLike | None = None) -> Figure:
@@ -116,6 +110,38 @@ def heat_map_figure(maps: Mapping[str, ArrayLike]) -> Figure:
     line[0].set_ylabel("vertical frequency", fontsize=9)
     _draw_scale(figure, norm, "error (%)", ax=line, shrink=0.9)
     return figure
+
+
+def shares_figure(curves: Mapping[str, ArrayLike], *, size: int) -> Figure:
+    """Draw the share of power against radius, with a line for each model and edges of the bands.
+
+    Args:
+        curves: shares in [0, 1] at the radii 1, 2, ..., as from `radial_shares`, by model.
+        size: shorter side of the images, in pixels.
+    """
+    figure, ((axes,),) = grid(1, 1, panel=(5.4, 3.6))
+    draw_shares(axes, curves, size=size)
+    return figure
+
+
+def draw_shares(axes: Axes, curves: Mapping[str, ArrayLike], *, size: int) -> None:
+    """Draw the same on given axes."""
+    largest = 0
+    for (name, shares), style in zip(curves.items(), line_styles(), strict=False):
+        percent = 100 * np.asarray(shares, dtype=np.float64)
+        axes.plot(np.arange(1, len(percent) + 1), percent, label=name, markersize=4, **style)
+        largest = max(largest, len(percent))
+    for name, (low, high) in BANDS.items():
+        left, right = (min(edge * size / 2, largest) for edge in (low, high))
+        axes.axvline(left, color="0.6", linewidth=0.8)
+        above = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom"}
+        axes.text((left + right) / 2, 1.01, name, **above)
+    axes.set_xlim(0, largest + 0.5)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("radius (cycles per image)")
+    axes.set_ylabel("share of power (%)")
+    axes.grid(color="0.9", linewidth=0.6)
+    axes.legend(fontsize=8)
 
 
 def _draw_scale(figure: Figure, norm: Normalize, label: str, **where: Any) -> None:

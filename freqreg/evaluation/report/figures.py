@@ -113,17 +113,13 @@ def curves(groups: Sequence[Group], part: str) -> DataFrame:
     group has NaN where one of its runs has no number.
     """
     start = f"{part} at "
-    found = {
-        (group.label, seed): Series(curve)
-        for group in groups
-        for seed, run in enumerate(group.runs)
-        if (entry := run.record.scores.get("curve"))
-        and (
-            curve := {
-                float(n[len(start) :]): v for n, v in entry.values.items() if n.startswith(start)
-            }
-        )
-    }
+    found = {}
+    for group in groups:
+        for seed, run in enumerate(group.runs):
+            values = run.record.scores["curve"].values if "curve" in run.record.scores else {}
+            curve = {float(n[len(start) :]): v for n, v in values.items() if n.startswith(start)}
+            if curve:
+                found[group.label, seed] = Series(curve)
     by_run = DataFrame(found).sort_index()
     if part == "accuracy":
         last = by_run.ffill()

@@ -10,15 +10,9 @@ from pandas import DataFrame
 
 from freqreg.evaluation.corruptions.names import MAIN
 from freqreg.evaluation.report.runs import ReportedRun
+from freqreg.evaluation.results import summary
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW, RELATIVE_COST
 from freqreg.evaluation.results.records import Entry, ModelScores
-from freqreg.evaluation.results.summary import (
-    CORRUPTION,
-    corruption_accuracy,
-    has_collapsed,
-    incomparable,
-    summary,
-)
 from freqreg.radial import BANDS
 
 STANDARD = "standard"
@@ -68,8 +62,11 @@ CORRUPTION_ROWS = {
 }
 """Mean accuracy over severities, by corruption; from low frequencies to high."""
 ALL_19, MAIN_15 = Quantity("mean of all 19"), Quantity("mean of the main 15")
-MCE_19 = Quantity("mCE (19)", published="mCE", is_share=False)
-MCES = (Quantity("mCE", is_share=False), Quantity("mCE, unnormalised", is_share=False), MCE_19)
+MCES = (
+    Quantity("mCE", is_share=False),
+    Quantity("mCE, unnormalised", is_share=False),
+    Quantity("mCE (19)", published="mCE", is_share=False),
+)
 
 
 def numbers(runs: Sequence[ReportedRun]) -> DataFrame:
@@ -97,9 +94,9 @@ def numbers(runs: Sequence[ReportedRun]) -> DataFrame:
 def _standard(record: ModelScores, runs: Sequence[ReportedRun]) -> ModelScores | None:
     """Return standard training under corruptions, mean over comparable seeds."""
     others = [run.record for run in runs if run.record.method == STANDARD]
-    alike = [other for other in others if not incomparable(record, other)]
+    alike = [other for other in others if not summary.incomparable(record, other)]
     scores: dict[str, Entry] = {}
-    for score in (f"{CORRUPTION}/{name}" for name in CORRUPTION_ROWS):
+    for score in (f"{summary.CORRUPTION}/{name}" for name in CORRUPTION_ROWS):
         known = [other.scores[score] for other in alike if score in other.scores]
         means = [fmean(entry.values.values()) for entry in known]
         scores |= {score: replace(known[0], values={"mean": fmean(means)})} if known else {}
@@ -109,10 +106,10 @@ def _standard(record: ModelScores, runs: Sequence[ReportedRun]) -> ModelScores |
 def _measured(run: ReportedRun, runs: Sequence[ReportedRun]) -> dict[str, float | bool | None]:
     record = run.record
     values = {q: record.value(q.score, q.part) for q in (*ATTACKS, *BIASES, *TRUST)}
-    values |= {q: corruption_accuracy(record, name) for name, q in CORRUPTION_ROWS.items()}
-    means = summary(record, _standard(record, runs))
+    values |= {q: summary.corruption_accuracy(record, n) for n, q in CORRUPTION_ROWS.items()}
+    means = summary.summary(record, _standard(record, runs))
     values |= {q: means.get(q.title) for q in MCES}
     shown = {q.title: 100 * v if v is not None and q.is_share else v for q, v in values.items()}
     curve = True if "curve" in record.scores else None
     others = {SECONDS.title: run.seconds_per_step, "curve": curve}
-    return shown | others | {"collapsed": has_collapsed(record)}
+    return shown | others | {"collapsed": summary.has_collapsed(record)}

@@ -35,7 +35,10 @@ def build(runs: Sequence[ReportedRun]) -> Page:
     by_title: dict[str, list[ReportedRun]] = {}
     for run in runs:
         by_title.setdefault(chapter_title(run), []).append(run)
-    chapters = [chapter(_name(title), members) for title, members in by_title.items()]
+    chapters = [
+        chapter(re.sub(r"\W+", "-", title.lower()).strip("-"), members)
+        for title, members in by_title.items()
+    ]
     shared = [Section("The paper", _paper(runs))]
     picture = spectra_picture("spectra", {t: grouped(members) for t, members in by_title.items()})
     if picture is not None:
@@ -67,8 +70,3 @@ def _paper(runs: Sequence[ReportedRun]) -> tuple[Block, ...]:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _name(title: str) -> str:
-    """Return the title as a part of a file name."""
-    return re.sub(r"\W+", "-", title.lower()).strip("-")

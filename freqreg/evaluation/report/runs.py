@@ -11,7 +11,6 @@ from freqreg.errors import SettingError
 from freqreg.evaluation.inputs.models import CONFIG, RESULTS
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
 from freqreg.evaluation.results import heat_maps
-from freqreg.evaluation.results.heat_maps import HeatMap
 from freqreg.evaluation.results.paper import DATASETS
 from freqreg.evaluation.results.records import Entry, ModelScores, RecordError, is_record
 
@@ -25,7 +24,7 @@ class ReportedRun:
     config: Mapping[str, Any] = field(default_factory=dict)  # config.json of its run, if any
     seconds_per_step: float | None = None  # duration of a training step, if known
     portrait: Portrait | None = None  # its spectrum and input gradient, if stored
-    heat_map: HeatMap | None = None  # its errors by frequency of noise, from `freqreg profile`
+    heat_map: heat_maps.HeatMap | None = None  # its errors by frequency of noise, if measured
 
     @property
     def dataset(self) -> str:
@@ -64,7 +63,7 @@ def read_runs(places: Iterable[Path]) -> list[ReportedRun]:
     """
     places = list(places)
     found: dict[Path, dict[Path, ModelScores]] = {}
-    maps: dict[Path, HeatMap] = {}
+    maps: dict[Path, heat_maps.HeatMap] = {}
     for path in _json_files(places):
         if path.name == heat_maps.FILE:
             maps |= {Path(each.model).resolve(): each for each in heat_maps.load(path)}
@@ -104,7 +103,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def _run(
-    model: Path, evaluations: Mapping[Path, ModelScores], heat_map: HeatMap | None
+    model: Path, evaluations: Mapping[Path, ModelScores], heat_map: heat_maps.HeatMap | None
 ) -> ReportedRun:
     """Join a model's files: scores of `freqreg evaluate`, which know their images, win."""
     for first, second in combinations(evaluations, 2):

@@ -3,23 +3,15 @@
 from collections.abc import Callable, Sequence
 from math import isnan
 
+from freqreg.evaluation.report import numbers
 from freqreg.evaluation.report.blocks import NOTHING, Table, TableCell
 from freqreg.evaluation.report.groups import Group
-from freqreg.evaluation.report.numbers import (
-    ALL_19,
-    ATTACKS,
-    BIASES,
-    CORRUPTION_ROWS,
-    MAIN_15,
-    MCES,
-    RELATIVE,
-    SECONDS,
-    TRUST,
-    Quantity,
-)
+from freqreg.evaluation.report.numbers import CORRUPTION_ROWS, Quantity
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW, ERRATA, published
 from freqreg.evaluation.results.summary import BANDS
 
+_ATTACKS = (*numbers.ATTACKS, numbers.SECONDS, numbers.RELATIVE)
+_MEANS = (numbers.ALL_19, numbers.MAIN_15)
 _CORRUPTIONS = tuple(CORRUPTION_ROWS.values())
 IN_DOUBT = "†"
 """Mark of a figure of the paper that is apparently misprinted."""
@@ -27,18 +19,17 @@ IN_DOUBT = "†"
 
 def attack_table(groups: Sequence[Group], dataset: str) -> Table:
     """Return Tables 3 to 6: accuracy, clean and under attack, cost of a step, and collapse."""
-    quantities = (*ATTACKS, SECONDS, RELATIVE)
-    return _by_method(quantities, groups, dataset, collapsed=_collapses)
+    return _by_method(_ATTACKS, groups, dataset, collapsed=_collapses)
 
 
 def bias_table(groups: Sequence[Group], dataset: str) -> Table:
     """Return Table 2: low-frequency bias of the input gradients, and shares of power."""
-    return _by_method(BIASES, groups, dataset)
+    return _by_method(numbers.BIASES, groups, dataset)
 
 
 def trust_table(groups: Sequence[Group], dataset: str) -> Table:
     """Return calibration, and accuracy under noise; the paper has neither."""
-    return _by_method(TRUST, groups, dataset)
+    return _by_method(numbers.TRUST, groups, dataset)
 
 
 def corruption_table(groups: Sequence[Group], dataset: str) -> Table:
@@ -46,7 +37,7 @@ def corruption_table(groups: Sequence[Group], dataset: str) -> Table:
     if not measured(_CORRUPTIONS, groups):
         return Table((), ())
     columns = [group for group in groups if shown(_CORRUPTIONS, [group], dataset)]
-    above = shown((ATTACKS[0], *MCES, ALL_19, MAIN_15), columns, dataset)
+    above = shown((_ATTACKS[0], *numbers.MCES, *_MEANS), columns, dataset)
     rows = [(TableCell(q.title), *(cell(g, q, dataset) for g in columns)) for q in above]
     for band, names in BANDS.items():
         rows.append((TableCell(band),))
@@ -59,8 +50,8 @@ def corruption_table(groups: Sequence[Group], dataset: str) -> Table:
 
 def seed_tables(groups: Sequence[Group]) -> tuple[Table, ...]:
     """Return every number of every run: under attack, the rest, and under each corruption."""
-    kinds = ((*ATTACKS, SECONDS, RELATIVE), (*BIASES, *TRUST, ALL_19, MAIN_15, *MCES), _CORRUPTIONS)
-    found = [measured(quantities, groups) for quantities in kinds]
+    rest = (*numbers.BIASES, *numbers.TRUST, *_MEANS, *numbers.MCES)
+    found = [measured(quantities, groups) for quantities in (_ATTACKS, rest, _CORRUPTIONS)]
     return tuple(_by_run(quantities, groups) for quantities in found if quantities)
 
 
@@ -147,9 +138,9 @@ def _by_run(quantities: Sequence[Quantity], groups: Sequence[Group]) -> Table:
     rows: list[tuple[TableCell, ...]] = []
     for group in groups:
         rows.append((TableCell(group.label),))
-        for run, (_, numbers) in zip(group.runs, group.numbers.iterrows(), strict=True):
+        for run, (_, row) in zip(group.runs, group.numbers.iterrows(), strict=True):
             name = "a run" if run.seed is None else f"seed {run.seed}"
-            texts = (number(numbers[q.title], q.digits) for q in quantities)
+            texts = (number(row[q.title], q.digits) for q in quantities)
             rows.append((TableCell(name), *map(TableCell, texts)))
     return Table(("", *(q.title for q in quantities)), tuple(rows), is_dense=True)
 

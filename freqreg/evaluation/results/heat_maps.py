@@ -13,27 +13,16 @@ FILE = "heat-maps.json"
 
 @dataclass(frozen=True)
 class HeatMap:
-    """Error rates of a model under noise of each single frequency.
+    """Error rates of a model under noise of each single frequency."""
 
-    Args:
-        model: the model's source.
-        weights: digest of its weights.
-        data: source of the images.
-        images: number of images.
-        norm: L2 norm of the noise in each channel, in pixels of [0, 1].
-        seed: seed of the noise's signs.
-        errors: [height][width] from 0 to 1, with the constant in the middle.
-        saved_as: format in which the images were saved first.
-    """
-
-    model: str
-    weights: str
-    data: str
-    images: int
-    norm: float
-    seed: int
-    errors: list[list[float]]
-    saved_as: SavedAs = None
+    model: str  # source of the model
+    weights: str  # digest of its weights
+    data: str  # source of the images
+    images: int  # number of images
+    norm: float  # L2 norm of the noise in each channel, in pixels of [0, 1]
+    seed: int  # seed of the noise's signs
+    errors: list[list[float]]  # [height][width] from 0 to 1, with the constant in the middle
+    saved_as: SavedAs = None  # format in which the images were saved first
 
     @property
     def conditions(self) -> str:

@@ -1,7 +1,6 @@
 """Records of models' scores: one JSON file for each model, one tidy table for all."""
 
 import csv
-import io
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -10,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from freqreg._files import write_text
+from freqreg._files import atomic_write, write_text
 from freqreg.errors import FreqregError
 
 Values = dict[str, float]
@@ -155,11 +154,8 @@ def require_own_table(path: Path) -> None:
 
 def save_table(path: Path, rows: Iterable[Row]) -> None:
     """Write the tidy table as CSV, with the header `COLUMNS`."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    with atomic_write(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows((COLUMNS, *rows))
 
 
 def load_all(folder: Path) -> list[ModelScores]:
