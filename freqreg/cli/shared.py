@@ -70,9 +70,7 @@ class DataOptions:
     def load(self, models: Sequence[LoadedModel] = (), **changes: Any) -> LabelledImages:
         """Load the images in the form in which the models take them.
 
-        Args:
-            models: the models of the command.
-            changes: replacements of these options; and `count`, None for all images.
+        `changes` replace options; `count` is the number of images, None for all.
         """
         named = {field.name: getattr(self, field.name) for field in fields(DataOptions)} | changes
         return images_for(models, named.pop("data"), **named)
@@ -99,8 +97,7 @@ class CorruptionOptions(DataOptions):
 def plain_errors(*others: type[Exception]) -> Iterator[None]:
     """End the program with the message alone of errors that say what to do.
 
-    Args:
-        others: such errors beside freqreg's own and those of missing packages.
+    These are freqreg's own errors, those of missing packages, and `others`.
     """
     try:
         yield

@@ -86,9 +86,7 @@ def fourier_sensitivity(task: EvaluationTask, settings: EvaluationSettings) -> V
 def corruption(name: str, *, recalibrated: bool = False) -> Measure:
     """Return the measure of accuracy under a corruption, by severity.
 
-    Args:
-        name: name of the corruption.
-        recalibrated: estimate the batch norm statistics anew on clean train images.
+    With `recalibrated`, the batch norm statistics are those of clean train images.
     """
 
     def score(task: EvaluationTask, settings: EvaluationSettings) -> Values:
@@ -98,9 +96,8 @@ def corruption(name: str, *, recalibrated: bool = False) -> Measure:
         for severity in SEVERITIES:
             label = f"{name} {severity}"
             if task.corrupted is None:
-                saved_as = settings.saved_as
-                change = partial(corrupt, name=name, severity=severity, saved_as=saved_as)
-                found = _accuracy_under(model, change, test, settings, label)
+                how = {"name": name, "severity": severity, "saved_as": settings.saved_as}
+                found = _accuracy_under(model, partial(corrupt, **how), test, settings, label)
             else:
                 batches = task.corrupted.batches(name, severity, settings.batch_size, count)
                 found = accuracy_over(model, batches, total=len(test), label=label)
@@ -113,12 +110,7 @@ def corruption(name: str, *, recalibrated: bool = False) -> Measure:
 def under(
     attack: Callable[[EvaluationSettings], Attack], images: str = "attacked_images"
 ) -> Measure:
-    """Return the measure of accuracy under an attack.
-
-    Args:
-        attack: makes the attack from the settings.
-        images: name of the setting with the number of attacked images.
-    """
+    """Return the measure of accuracy under an attack; `images` is the setting of their number."""
 
     def score(task: EvaluationTask, settings: EvaluationSettings) -> Values:
         test = task.test.first(getattr(settings, images))

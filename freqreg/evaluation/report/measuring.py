@@ -28,13 +28,8 @@ def with_portraits(
     """Return the runs, with a portrait of the first run of each method and setting.
 
     Missing portraits are measured and stored beside the runs' JSON files. So are portraits without
-    shares of power, if runs have these as a score.
-
-    Args:
-        runs: runs on one data set.
-        load: loads test images in the form in which given models take them.
-        network: network of models that are files of weights; None: the one that each file names.
-        ema: take the averaged weights of these files.
+    shares of power, if runs have these as a score. `load` loads test images in the form in which
+    given models take them; `network` and `ema` are those of `load_models`.
 
     Raises:
         SettingError: the runs are on several data sets, or of other images or weights.

@@ -107,14 +107,17 @@ def mean_corruption_error(
     if len(ratios) != len(names):
         return None
     if reason := why_no_mce(record, baseline):
-        raise RecordError(f"{record.model} has no mCE: {reason}. Measure both alike.")
+        raise RecordError(
+            f"{record.model} has no mCE: {reason}. Measure both under the same conditions."
+        )
     return 100 * fmean(ratios)
 
 
 def incomparable(record: ModelScores, other: ModelScores) -> list[str]:
     """Describe how conditions of two records differ: images, and settings of corruptions."""
     images = [{name: r.about.get(name) for name in ("images", "data")} for r in (record, other)]
-    entries = [(r.scores.get(f"{CORRUPTION}/{n}") for r in (record, other)) for n in CORRUPTIONS]
+    names = [f"{CORRUPTION}/{name}" for name in CORRUPTIONS]
+    entries = [(record.scores.get(name), other.scores.get(name)) for name in names]
     pairs = [(one.settings, two.settings) for one, two in entries if one and two]
     texts = [differences(*pair, between=" and ") for pair in (images, *pairs)]
     return list(dict.fromkeys(chain.from_iterable(texts)))
@@ -133,13 +136,15 @@ def why_no_mce(record: ModelScores, baseline: ModelScores | None) -> str:
             f"it and {baseline.model} were measured under different conditions ({found})"
         )
     if record.about.get(CLASSES_OF) != IMAGENET:
-        return "AlexNet's errors are of ImageNet's 1000 classes, which these are not known to be"
+        return (
+            "AlexNet's errors are of ImageNet's 1000 classes, which the model is not known to have"
+        )
     used = [e.settings for n in MAIN if (e := record.scores.get(f"{CORRUPTION}/{n}"))]
     if all(s.get("saved_as") and s.get("corruptions_from") != MADE_HERE for s in used):
         return ""
     return (
-        "AlexNet's errors are of images corrupted at 224 pixels and saved as JPEG, "
-        "which these are not (--corrupted-size 224 --saved-as jpeg85 does so)"
+        "AlexNet's errors are of images corrupted at 224 pixels and saved as JPEG, unlike these "
+        "(use --corrupted-size 224 --saved-as jpeg85)"
     )
 
 
