@@ -40,7 +40,7 @@ SETTINGS = (
     *("seed", "saved_as", "amp", "batch_size", "attack_steps", "attack_restarts"),
     *("attacked_images", "corrupted_images"),
 )
-"""Options that are settings of the same names."""
+"""Options that change settings of the same names."""
 TABLE = "scores.csv"
 
 
@@ -70,7 +70,7 @@ class Evaluate(CorruptionOptions, CheckpointOptions):
             error. The old ones are lost.
         images: Number of images to evaluate on; None: all.
         device: cpu, cuda, cuda:1, ...; None: a GPU if there is one.
-        transfer_from: Another model, whose adversarial images the score transfer tries.
+        transfer_from: Another model; the score transfer uses images that are adversarial to it.
         corruptions_from: Corrupted test images: the folder of CIFAR-10-C or Tiny ImageNet-C, or a
             repository of the hub. Only as many are used as would be made. None: they are made.
         train_data: Source of clean train images for the score recalibrated; None: the split train
@@ -80,7 +80,7 @@ class Evaluate(CorruptionOptions, CheckpointOptions):
         eps_255: Radius of all attacks in steps of 1/255; None: 8.
         seed: Seed of every random number of the evaluation.
         amp: Measure clean accuracy, noise and corruptions in bfloat16 (autocast). Records say so.
-        batch_size: Images in one forward pass; None: the preset's. The same goes for what follows.
+        batch_size: Images in one forward pass; None, here and below: the preset's number.
         attack_steps: Steps of PGD and CW.
         attack_restarts: Restarts of PGD and CW.
         attacked_images: Images that PGD, CW, AutoAttack, Square and transfer attack.
@@ -146,7 +146,7 @@ class Evaluate(CorruptionOptions, CheckpointOptions):
             self._print(records, console)
 
     def settings(self) -> EvaluationSettings:
-        """Return the preset's settings, changed by the options of the same names."""
+        """Return the preset's settings, changed by the options."""
         given = {name: getattr(self, name) for name in SETTINGS}
         given["eps"] = None if self.eps_255 is None else pixel_radius(self.eps_255)
         changes = {name: value for name, value in given.items() if value is not None}

@@ -30,8 +30,8 @@ Digests = Mapping[str, Callable[[EvaluationTask, EvaluationSettings], str | None
 class Score:
     """A score.
 
-    `depends` are the settings that it depends on, and `digests` digests by name of what else it
-    depends on beside the model and the test set. `require` raises unless it can be measured.
+    It depends on the model, the test set, the settings that `depends` names, and further inputs,
+    whose digests `digests` gives by name. `require` raises unless the score can be measured.
     """
 
     measure: Measure

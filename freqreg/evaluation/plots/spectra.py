@@ -125,7 +125,7 @@ def shares_figure(curves: Mapping[str, ArrayLike], *, size: int) -> Figure:
 
 
 def draw_shares(axes: Axes, curves: Mapping[str, ArrayLike], *, size: int) -> None:
-    """Draw the same on given axes."""
+    """Draw the curves of `shares_figure` on given axes."""
     largest = 0
     for (name, shares), style in zip(curves.items(), line_styles(), strict=False):
         percent = 100 * np.asarray(shares, dtype=np.float64)

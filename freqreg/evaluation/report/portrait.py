@@ -27,8 +27,7 @@ class Portrait:
     images_spectrum: Float64[Tensor, "rows columns"]  # mean magnitude spectrum of the images
     gradient: Float[Tensor, "channel height width"]  # J of the example
     image: Float[Tensor, "channel height width"]  # the example, in [0, 1]
-    # shares of J's power at the radii 1, 2, ...; None in older files
-    shares: Float64[Tensor, " radii"] | None = None
+    shares: Float64[Tensor, " radii"] | None = None  # shares of J's power; None in older files
 
     @classmethod
     def measure(
@@ -61,10 +60,7 @@ class Portrait:
         """Write the portrait, with the digest of the record's weights."""
         from safetensors.torch import save_file
 
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
-        tensors = {
-            name: tensor.contiguous() for name, tensor in found.items() if tensor is not None
-        }
+        tensors = {name: t.contiguous() for name, t in vars(self).items() if t is not None}
         with atomic_write(path) as beside:
             save_file(tensors, beside, {"weights": of.about.get("weights", "")})
 
