@@ -39,33 +39,40 @@ def file_name(source: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointOptions:
-    """Options of commands that load files of weights."""
+    """Options of commands that load files of weights.
+
+    Args:
+        model: The network of files of weights, such as timm/resnet18; None: the one that each file
+            names.
+        ema: Take the averaged weights of checkpoints.
+    """
 
     model: str | None = None
-    """The network of files of weights, such as timm/resnet18; None: the one that each file
-    names."""
     ema: bool = False
-    """Take the averaged weights of checkpoints."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """Options of commands that load images."""
+    """Options of commands that load images.
+
+    Args:
+        data: The test set: a data set of the hub (owner/name), a local copy in any usual layout, or
+            a .safetensors file with uint8 pixels and labels.
+        config: Configuration of the data set, where it has several.
+        split: Split of the data set.
+        image_column: Column of images, where a table has several.
+        label_column: Column of labels; None: the only one, or the column of class labels with most
+            classes.
+        image_size: Resize and crop images to this height and width; None: apply the model's own
+            transform if it is known, else keep the images' size.
+    """
 
     data: str
-    """The test set: a data set of the hub (owner/name), a local copy in any usual layout, or a
-    .safetensors file with uint8 pixels and labels."""
     config: str | None = None
-    """Configuration of the data set, where it has several."""
     split: str = "test"
-    """Split of the data set."""
     image_column: str | None = None
-    """Column of images, where a table has several."""
     label_column: str | None = None
-    """Column of labels; None: the only one, or the column of class labels with most classes."""
     image_size: int | None = None
-    """Height and width to which images are resized and cropped; None: the size that the model
-    takes, where it is known, else the images' own."""
 
     def load(self, models: Sequence[LoadedModel] = (), **changes: Any) -> LabelledImages:
         """Load the images in the form in which the models take them.
@@ -78,15 +85,18 @@ class DataOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class CorruptionOptions(DataOptions):
-    """Options of commands that corrupt images."""
+    """Options of commands that corrupt images.
+
+    Args:
+        saved_as: jpeg85: save corrupted images as JPEG of quality 85 and read them again, as the
+            released files of ImageNet-C and Tiny ImageNet-C were; None: do not, as for CIFAR-10-C.
+        corrupted_size: 224: resize pictures to 256 and crop them to 224 pixels before they are
+            corrupted, as for ImageNet-C. A model of another size takes the result resized. None:
+            corrupt images in the form in which the model takes them.
+    """
 
     saved_as: SavedAs = None
-    """jpeg85: save corrupted images as JPEG of quality 85 and read them again, as the released
-    files of ImageNet-C and Tiny ImageNet-C were; None: do not, as for CIFAR-10-C."""
     corrupted_size: Literal[224] | None = None
-    """224: resize pictures to 256 and crop them to 224 pixels before they are corrupted, as for
-    ImageNet-C. A model of another size takes the result resized. None: corrupt images in the form
-    in which the model takes them."""
 
     def to_corrupt(self, count: int | None) -> LabelledImages:
         """Load the images that are to be corrupted, `count` of them; None: all."""
