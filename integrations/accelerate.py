@@ -27,7 +27,7 @@ with extra("accelerate", "freqreg.integrations.accelerate needs accelerate, safe
     from accelerate.logging import get_logger
 
     from freqreg.integrations._accelerate.batches import Batches, derived_seed, untouched_rng
-    from freqreg.integrations._accelerate.checkpoints import Checkpoints
+    from freqreg.integrations._accelerate.checkpoints import Checkpoints, save_weights
     from freqreg.integrations._accelerate.progress import (
         Progress,
         Stopwatch,
@@ -36,7 +36,6 @@ with extra("accelerate", "freqreg.integrations.accelerate needs accelerate, safe
         show,
     )
     from freqreg.integrations._accelerate.schedule import cyclic_schedule, require_steps_alone
-    from freqreg.integrations._accelerate.weights import save_weights
     from freqreg.integrations._meter import Meter
 
 logger = get_logger(__name__)

@@ -1,12 +1,12 @@
 r"""Batch norm whose second derivative takes a few passes over memory instead of dozens.
 
 With $\hat x = (x - \mu) / \sigma$ over $n$ values per channel, the gradient is
-$dx = \frac{\gamma}{\sigma} (g - \bar g - \hat x m)$ with $m = \overline{g \hat x}$. For a
-cotangent $v$ of $dx$, with $a = \overline{v \hat x}$ and $f = \sum v\, dx / \gamma$:
+$dx = \frac{\gamma}{\sigma} (g - \bar g - \hat x m)$ with $m = \overline{g \hat x}$. Let $v$ be a
+cotangent of $dx$, $a = \overline{v \hat x}$ and $f = \sum v\, dx / \gamma$. The gradients are
 
 - of $g$: $G = \frac{\gamma}{\sigma} (v - \bar v - \hat x a)$, the same map again, one fused kernel;
 - of $x$: $-\frac{1}{\sigma} (\hat x \gamma f / n + m\, G + a\, dx)$;
-- of $\gamma$: $f$, also where $\gamma = 0$ (residual branches often start so).
+- of $\gamma$: $f$, also for $\gamma = 0$ (residual branches often start with it).
 """
 
 from typing import Any
@@ -39,10 +39,7 @@ def batch_norm(
     *,
     of: InputPass,
 ) -> Tensor:
-    """`torch.nn.functional.batch_norm`, with its own second derivative in training mode.
-
-    `of` is the pass that it belongs to.
-    """
+    """Compute `torch.nn.functional.batch_norm` in the pass `of`, with its own second derivative."""
     full_precision = input.dtype in (torch.float32, torch.float64)
     several = input.numel() > input.shape[1]  # torch refuses to normalise a single value
     affine = weight is not None and bias is not None and not of.computes(weight, bias)
@@ -74,7 +71,7 @@ class _BatchNorm(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, weight, mean, inverse_std = ctx.saved_tensors
         if torch.is_grad_enabled() and not ctx.of.takes_gradient:
-            # The caller keeps the graph, of the gradients of weight and bias as well.
+            # the caller keeps the graph, also that of the gradients of weight and bias
             grads = _fused(grad, x, weight, mean, inverse_std, ctx.eps)
         else:
             grads = _BatchNormBackward.apply(grad, x, weight, mean, inverse_std, ctx.eps)
@@ -121,11 +118,11 @@ class _BatchNormBackward(torch.autograd.Function):
 
 
 def _require_last_derivative() -> None:
-    """Raise where the caller keeps a graph of this derivative: it would be wrong."""
+    """Raise if the caller keeps a graph of this derivative: it would be wrong."""
     if torch.is_grad_enabled():
         raise SecondDerivativeError(
-            "Batch norm in training mode has no third derivative, which backward(create_graph="
-            "True) of a penalty, or a second-order optimizer (AdaHessian), would need. Use "
+            "Batch norm in training mode has no third derivative. backward(create_graph=True) of a "
+            "penalty needs it, and so does a second-order optimizer (AdaHessian). Use "
             "FiniteDifference(), or another norm."
         )
 
@@ -142,8 +139,6 @@ def _fused(
     inverse_std: PerChannel,
     eps: float,
 ) -> tuple[Values, PerChannel, PerChannel]:
-    """(dx, Σ grad·x̂, Σ grad): torch's own backward kernel."""
-    mask = [True, True, True]
-    return _native_batch_norm_backward(
-        grad, x, weight, None, None, mean, inverse_std, True, eps, mask
-    )
+    """Return (dx, Σ grad·x̂, Σ grad) from torch's own backward kernel."""
+    settings = True, eps, [True, True, True]
+    return _native_batch_norm_backward(grad, x, weight, None, None, mean, inverse_std, *settings)

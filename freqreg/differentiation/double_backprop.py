@@ -18,16 +18,16 @@ from freqreg.regularizers.base import Images, Point
 class DoubleBackprop(Differentiation):
     """Differentiate the penalties exactly (double backpropagation).
 
-    Every operation of the model needs a second derivative, if a penalty is on gradients. Memory
-    is then about twice that of plain training, since the graph of the backward pass is kept.
+    If a penalty uses gradients, every operation of the model needs a second derivative. Memory
+    is then about twice that of plain training, because the graph of the backward pass is kept.
     """
 
     def losses(self, step: Step) -> Iterator[Float[Tensor, ""]]:
-        """What shares the clean pass's graph, each other term, and the main loss."""
+        """Yield the sum of the parts that share the clean graph, then the others."""
         yield from self._one_by_one(step, step.groups(step.parts()))
 
     def _gradient(self, step: Step, x: Images, *, live: bool, now: bool) -> Point:  # noqa: ARG002
-        """With the graph of the gradient, where a penalty is differentiated through it."""
+        """Keep the graph of the gradient if a penalty is differentiated through it."""
         uses = [use for use in step.uses_of(x) if use.differentiated]
         twice, kept = any(use.gradient for use in uses), any(use.losses for use in uses)
         found = step.passes.gradient(x, live=live, twice=twice, retain_graph=kept)

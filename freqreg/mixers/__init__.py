@@ -1,4 +1,4 @@
-"""Mixers: the images that the main pass trains on."""
+"""Mixers: they make the images that the main pass trains on."""
 
 from freqreg.mixers.apr import APR
 from freqreg.mixers.base import GradAt, Mixer

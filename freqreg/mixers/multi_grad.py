@@ -1,4 +1,4 @@
-"""Single-step adversarial examples along what several gradients agree on."""
+"""Single-step adversarial examples along the signs that several gradients share."""
 
 from dataclasses import KW_ONLY, dataclass
 from functools import reduce
@@ -12,13 +12,13 @@ from freqreg.pixels import PixelSpace
 
 @dataclass(frozen=True)
 class MultiGrad:
-    """One step from the images along the signs that gradients at several random points share.
+    """MultiGrad: one step along the signs that the gradients at several random points share.
 
-    Where the signs do not all agree, the pixel stays. The step is 2ε, cut off at the ε-ball.
+    Pixels whose signs differ do not move. The step is 2ε, projected to the ε-ball.
 
     Args:
         eps: radius of the L∞ ball, in pixels.
-        samples: random points of the ball, a pass each.
+        samples: number of random points in the ball; each costs a pass.
 
     References: Golgooni et al., arXiv:2103.15476.
     """
@@ -32,7 +32,7 @@ class MultiGrad:
         require_count(samples=self.samples)
 
     def __call__(self, x: Images, grad_at: GradAt, pixels: PixelSpace) -> Images:
-        """The adversarial images."""
+        """Return the adversarial images."""
         points = [random_start(x, pixels, self.eps) for _ in range(self.samples)]
         signs = reduce(torch.add, (grad_at(point).sign() for point in points))
         agreed = (signs / self.samples).trunc()

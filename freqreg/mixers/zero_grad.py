@@ -13,15 +13,15 @@ from freqreg.pixels import PixelSpace
 
 @dataclass(frozen=True)
 class ZeroGrad:
-    """RS-FGSM that leaves the smallest entries of each image's gradient out.
+    """ZeroGrad: RS-FGSM that ignores the smallest entries of each image's gradient.
 
-    Entries whose size lies below the image's own `quantile` of sizes count as zero: their pixels
-    stay where the random start has put them. The step is 2ε, cut off at the ε-ball.
+    Entries whose size is below the image's own `quantile` of sizes count as zero. Their pixels
+    stay where the random start put them. The step is 2ε, projected to the ε-ball.
 
     Args:
         eps: radius of the L∞ ball, in pixels.
-        quantile: share of the entries that is left out, at least 0 and below 1: 0.35 for
-            CIFAR-10, 0.45 for CIFAR-100, 0.7 for SVHN, all at ε = 8/255.
+        quantile: share of the entries to ignore, at least 0, below 1: 0.35 for CIFAR-10, 0.45
+            for CIFAR-100, 0.7 for SVHN, all at ε = 8/255.
 
     References: Golgooni et al., arXiv:2103.15476.
     """
@@ -36,11 +36,11 @@ class ZeroGrad:
             raise SettingError(f"quantile is {self.quantile}; it must be in [0, 1).")
 
     def __call__(self, x: Images, grad_at: GradAt, pixels: PixelSpace) -> Images:
-        """The adversarial images."""
+        """Return the adversarial images."""
         point = random_start(x, pixels, self.eps)
         grad = grad_at(point)
         sizes = grad.abs().flatten(1)
-        # the first entry at or above the interpolated quantile: what is below it is left out
+        # rank of the first entry at or above the interpolated quantile
         rank = math.ceil(self.quantile * (sizes.shape[1] - 1))
         least = sizes.kthvalue(rank + 1, dim=1).values[:, None, None, None]
         large = torch.where(grad.abs() < least, 0.0, grad)

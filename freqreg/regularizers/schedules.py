@@ -1,17 +1,17 @@
 """Regularizers whose weight depends on the optimizer step."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
-
-from jaxtyping import Float
-from torch import Tensor
 
 from freqreg._settings import require_count
 from freqreg.errors import SettingError
-from freqreg.pixels import PixelSpace
-from freqreg.regularizers.base import Images, Measures, Need, Regularizer, require_regularizer
+from freqreg.regularizers.base import Regularizer, require_regularizer
+
+
+def _delegated(name: str) -> Any:
+    return property(attrgetter(f"regularizer.{name}"))
 
 
 @dataclass(frozen=True)
@@ -21,39 +21,26 @@ class _Scheduled(Regularizer):
     regularizer: Regularizer
     steps: int
 
+    name = _delegated("name")
+    weight = _delegated("weight")
+    needs = _delegated("needs")
+    radius = _delegated("radius")
+    differentiates_clean = _delegated("differentiates_clean")
+    difference_step = _delegated("difference_step")
+    points = _delegated("points")
+    later_points = _delegated("later_points")
+    penalty = _delegated("penalty")
+    evaluated = _delegated("evaluated")
+
     def __post_init__(self) -> None:
         require_regularizer(self.regularizer)
         require_count(steps=self.steps)
 
-    @property
-    def name(self) -> str:
-        return self.regularizer.name
-
-    @property
-    def weight(self) -> float:
-        return self.regularizer.weight
-
-    @property
-    def needs(self) -> Need | tuple[Need, ...]:
-        return self.regularizer.needs
-
-    @property
-    def radius(self) -> float | None:
-        return self.regularizer.radius
-
-    @property
-    def differentiates_clean(self) -> bool:
-        return self.regularizer.differentiates_clean
-
-    @property
-    def difference_step(self) -> float:
-        return self.regularizer.difference_step
-
     def weight_at(self, step: int | None) -> float:
-        """The weight at optimizer step `step`, counted from 0.
+        """Return the weight at optimizer step `step`, counted from 0.
 
         Raises:
-            SettingError: the step is not known, or below 0.
+            SettingError: the step is unknown or negative.
         """
         if step is None:
             raise SettingError(
@@ -67,31 +54,13 @@ class _Scheduled(Regularizer):
     @abstractmethod
     def _factor(self, step: int) -> float: ...
 
-    def points(self, x: Images, pixels: PixelSpace) -> tuple[Images, ...]:
-        return self.regularizer.points(x, pixels)
-
-    def later_points(
-        self,
-        x: Images,
-        clean_gradient: Callable[[], Images],
-        mixed: Images | None,
-        pixels: PixelSpace,
-    ) -> tuple[Images, ...]:
-        return self.regularizer.later_points(x, clean_gradient, mixed, pixels)
-
-    def penalty(self, found: Sequence[Any], /) -> Float[Tensor, ""]:
-        return self.regularizer.penalty(found)
-
-    def evaluated(self, found: Sequence[Any], /) -> tuple[Float[Tensor, ""], Measures]:
-        return self.regularizer.evaluated(found)
-
 
 @dataclass(frozen=True)
 class Every(_Scheduled):
     """Apply a regularizer at every `steps`-th optimizer step, with its weight times `steps`.
 
-    The other steps cost nothing extra. The mean gradient is that of applying it always, the
-    training is not quite: gradient clipping and Adam's normalisation see rare large terms.
+    The other steps cost nothing extra. The mean gradient equals that of applying it always, but
+    training differs slightly: gradient clipping and Adam's normalisation see rare, large terms.
     All micro-batches and processes of a step are regularized alike.
     """
 

@@ -1,4 +1,4 @@
-"""Penalties that lead to a target."""
+"""Penalties with a target."""
 
 import math
 
@@ -6,10 +6,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def to_target(penalty: Float[Tensor, ""], target: float | None, weight: float) -> Float[Tensor, ""]:
-    """The distance of a penalty from its target, with the sign of `weight`; without one, all of it.
+def to_target(
+    measure: Float[Tensor, ""], target: float | None, weight: float, *, sign: int
+) -> Float[Tensor, ""]:
+    """Return `sign` times the measure or, with a target, its distance with the sign of `weight`.
 
-    It pulls from both sides. A penalty that ended at the target would leave a model where a few
-    large steps had carried it, far past the target.
+    The distance pulls from both sides. A penalty that ends at the target would leave a model
+    that a few large steps carried far past the target.
     """
-    return penalty if target is None else math.copysign(1, weight) * (penalty - target).abs()
+    if target is None:
+        return sign * measure
+    return math.copysign(1, weight) * (measure - target).abs()

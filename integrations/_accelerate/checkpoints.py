@@ -1,4 +1,4 @@
-"""Checkpoints that are complete or absent."""
+"""Checkpoints and final weights; each is complete or absent."""
 
 import shutil
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import load, save
+from torch import nn
 
 from freqreg.errors import SettingError
 
@@ -105,3 +106,12 @@ def _require_restored_rng(accelerator: Accelerator, checkpoint: Path) -> None:
             "continue as it began. Resume with the same number of devices and the same versions of "
             "torch, numpy and accelerate."
         )
+
+
+def save_weights(accelerator: Accelerator, model: nn.Module, path: Path) -> None:
+    """Write the unwrapped model's state dict as safetensors, for torch, timm and others."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    save(accelerator.get_state_dict(model), temporary, safe_serialization=True)
+    if accelerator.is_main_process:
+        temporary.replace(path)
+    accelerator.wait_for_everyone()

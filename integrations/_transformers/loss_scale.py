@@ -3,12 +3,11 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
+from typing import Any, NamedTuple, cast
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
-from transformers import TrainingArguments
+from transformers import Trainer
 
 from freqreg._step.passes import RandomState, devices_in_use
 from freqreg._torch_private import tree_map
@@ -36,38 +35,6 @@ class Share(NamedTuple):
         return contribution / self.part * self.whole
 
 
-@runtime_checkable
-class ReadTrainer(Protocol):
-    """The attributes of a transformers Trainer that are read.
-
-    Two more, which it may lack, are read by name.
-    """
-
-    @property
-    def accelerator(self) -> Accelerator:
-        """The accelerator of its processes."""
-        ...
-
-    @property
-    def args(self) -> TrainingArguments:
-        """Its settings."""
-        ...
-
-    @property
-    def model_accepts_loss_kwargs(self) -> bool:
-        """Whether the model receives the count of items."""
-        ...
-
-    @property
-    def compute_loss_func(self) -> UsersLoss | None:
-        """The user's loss of (outputs, labels, num_items_in_batch=...)."""
-        ...
-
-    def get_tp_size(self) -> int:
-        """Processes that share a batch."""
-        ...
-
-
 class LossShare:
     """The share of a micro-batch's mean loss in the Trainer's loss.
 
@@ -76,7 +43,7 @@ class LossShare:
     apart: it computes the loss with the count and with twice the count, without a trace.
     """
 
-    def __init__(self, trainer: ReadTrainer) -> None:
+    def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
         self._is_sum: bool | None = None
 
@@ -114,15 +81,11 @@ class LossShare:
             return 1
         return trainer.accelerator.num_processes // trainer.get_tp_size()
 
-    @property
-    def _declared(self) -> bool | None:
-        """What the user declares; transformers 5.0 has no such attribute yet."""
-        return getattr(self._trainer, "loss_is_scaled_for_ga", None)
-
     def _measured(
         self, model: nn.Module, inputs: Mapping[str, Any], count: Count, loss_at: LossAndOutputs
     ) -> bool | None:
         """Whether it is a sum; None if the loss is zero or not finite."""
+        declared = getattr(self._trainer, "loss_is_scaled_for_ga", None)  # not in transformers 5.0
         if count is not None:
             losses = []
             for items in (count, 2 * count):
@@ -131,10 +94,10 @@ class LossShare:
             ratio = self._ratio(*losses)
             if ratio is None or _is_near(ratio, 0.5):
                 return None if ratio is None else True
-            if self._declared is None and not _is_near(ratio, 1):
+            if declared is None and not _is_near(ratio, 1):
                 raise _neither_sum_nor_mean(ratio, "num_items_in_batch")
-        if self._declared is not None:
-            return self._declared
+        if declared is not None:
+            return declared
         loss_fn = self._trainer.compute_loss_func
         if loss_fn is None:
             return False
