@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from freqreg._graph.autograd import nodes
 from freqreg._settings import require_choice
-from freqreg._step.passes import Passes, devices_in_use
+from freqreg._step.passes import Passes
 from freqreg._step.plan import MainLoss, RecordFn, Step, Term, unrecorded
 from freqreg._torch_private import leaf
 from freqreg.differentiation import Differentiation, DoubleBackprop
@@ -214,19 +214,12 @@ class Objective:
         _require_arguments(loss_fn, model, record)
         _require_grad_mode()
         require_images(x)
+        freezes, mixer = self.batch_norm == "main pass", self.mixer if trains else None
         return Step(
-            Passes(
-                loss_fn,
-                devices_in_use(x, model),
-                model,
-                freeze_probes=self.batch_norm == "main pass",
-                has_aux=has_aux,
-                trains=trains,
-                verify=self.verify,
-            ),
+            Passes(loss_fn, model, freezes, has_aux=has_aux, trains=trains, verify=self.verify),
             x,
             self._terms(x, step),
-            self.mixer if trains else None,
+            mixer,
             self._space,
             record or unrecorded,
             streamed=streamed,

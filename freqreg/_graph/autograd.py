@@ -13,17 +13,10 @@ from freqreg._torch_private import leaf
 _EXAMINED = WeakTensorKeyDictionary()
 
 
-def nodes(root: Tensor, *, beyond: Collection[Node | None] = ()) -> Iterator[Node]:
-    """Yield each node of the graph of `root` once, its own first; stop before those in `beyond`."""
-    return nodes_from([root.grad_fn], beyond=beyond)
-
-
-def nodes_from(
-    starts: Iterable[Node | None], *, beyond: Collection[Node | None] = ()
-) -> Iterator[Node]:
-    """Yield these nodes, and each node that they lead to, once."""
+def nodes(root: Tensor | Iterable[Node], *, beyond: Collection[Node | None] = ()) -> Iterator[Node]:
+    """Yield once each node that a tensor, or nodes, lead to; stop before those in `beyond`."""
     seen: set[Node | None] = set(beyond)
-    stack = list(starts)
+    stack = [root.grad_fn] if isinstance(root, Tensor) else list(root)
     while stack:
         node = stack.pop()
         if node is None or node in seen:

@@ -30,36 +30,25 @@ class Call:
 
     module: nn.Module
     arguments: tuple[object, ...]
-    inputs: Sequence[Tensor]
-    versions: Sequence[int]
-    origins: frozenset[Node | None]
+    begun: Sequence[tuple[Tensor, int, Node | None]]  # each input, with its version and its node
     outputs: Sequence[Tensor] = ()
     keywords: Mapping[str, object] = field(default_factory=dict)
 
-    @classmethod
-    def begun(cls, module: nn.Module, arguments: tuple[object, ...]) -> "Call":
-        """Note a call of `module` that begins now."""
-        inputs = _tensors(arguments)
-        origins = frozenset(x.grad_fn for x in inputs)
-        return cls(module, arguments, inputs, [version(x) for x in inputs], origins)
-
     def ended(self, keywords: Mapping[str, object], output: object) -> "Call":
         """Complete the call with its outputs and keyword arguments, which hooks see only now."""
-        more = Call.begun(self.module, (keywords,))
-        return replace(
-            more,
-            arguments=self.arguments,
-            inputs=[*self.inputs, *more.inputs],
-            versions=[*self.versions, *more.versions],
-            origins=self.origins | more.origins,
-            outputs=_tensors(output),
-            keywords=keywords,
-        )
+        begun = [*self.begun, *_states(keywords)]
+        return replace(self, begun=begun, outputs=_tensors(output), keywords=keywords)
+
+    @property
+    def inputs(self) -> list[Tensor]:
+        """The tensors among its arguments."""
+        return [x for x, _, _ in self.begun]
 
     def nodes(self) -> Iterator[Node]:
         """Yield the autograd nodes that this call added."""
+        origins = {node for _, _, node in self.begun}
         for output in self.outputs:
-            yield from nodes(output, beyond=self.origins)
+            yield from nodes(output, beyond=origins)
 
     def lacks_second_derivative(self) -> bool:
         """Return whether the gradient with respect to the inputs cannot be differentiated."""
@@ -106,7 +95,7 @@ class Call:
 
     def works_in_place(self) -> bool:
         """Return whether it changed its inputs."""
-        return any(version(x) != v for x, v in zip(self.inputs, self.versions, strict=True))
+        return any(version(x) != before for x, before, _ in self.begun)
 
 
 def cannot_be_differentiated(values: Sequence[Tensor]) -> bool:
@@ -213,16 +202,14 @@ def watched_calls(
 ) -> Iterator[None]:
     """Pass each call of a module to `examine` when it returns, inner modules first.
 
-    Args:
-        examine: receives the calls.
-        running: receives the calls that have not returned; after an error, the interrupted ones.
+    `running` receives the calls that have not returned; after an error, the interrupted ones.
     """
     begun: list[Call] = [] if running is None else running
     examining = False
 
     def begin(module: nn.Module, args: tuple[object, ...]) -> None:
         if not examining:
-            begun.append(Call.begun(module, args))
+            begun.append(Call(module, args, _states(args)))
 
     def end(_module: nn.Module, _args: object, kwargs: dict[str, object], output: object) -> None:
         nonlocal examining
@@ -241,6 +228,10 @@ def watched_calls(
     finally:
         before.remove()
         remove_forward_hook(after)
+
+
+def _states(values: object) -> list[tuple[Tensor, int, Node | None]]:
+    return [(x, version(x), x.grad_fn) for x in _tensors(values)]
 
 
 def _tensors(values: object) -> list[Tensor]:

@@ -32,10 +32,8 @@ register_module_module_registration_hook(_remember)
 class Wrappers:
     """The distributed wrappers that a step's passes call.
 
-    Without `model` a hook on all modules finds them, also inside compiled modules.
-
-    Args:
-        model: a wrapper that the passes must call, or a module around it or inside it.
+    `model` is a wrapper that the passes must call, or a module around it or inside it. Without
+    `model` a hook on all modules finds the wrappers, also inside compiled modules.
     """
 
     def __init__(self, model: nn.Module | None) -> None:
@@ -44,10 +42,9 @@ class Wrappers:
 
     @contextmanager
     def watching(self, *, twice: bool = False) -> Iterator[None]:
-        """Note the wrappers of the pass in this context, in several processes.
+        """Note the wrappers of the pass in this context, if there are several processes.
 
-        Args:
-            twice: whether its gradient will be differentiated, which some wrappers forbid.
+        `twice`: its gradient will be differentiated, which some wrappers forbid.
         """
         if not in_several_processes():
             yield
@@ -102,8 +99,16 @@ class Wrappers:
                 "Objective(..., differentiation=FiniteDifference())."
             )
         _refuse_static_graph(module, "DoubleBackprop", "FiniteDifference() with objective.losses")
-        if isinstance(module, nn.SyncBatchNorm):
-            _require_no_synchronisation(module)
+        if isinstance(module, nn.SyncBatchNorm) and _synchronises(module):
+            raise SecondDerivativeError(
+                "The model has SyncBatchNorm, which has no second derivative over several "
+                "processes. Keep torch.nn.BatchNorm2d (timm and accelerate convert it only if told "
+                "to), or use Objective(..., differentiation=FiniteDifference())."
+            )
+
+
+def _synchronises(norm: nn.SyncBatchNorm) -> bool:
+    return norm.training and distributed.get_world_size(norm.process_group) > 1
 
 
 def _is_sharded(module: nn.Module) -> bool:
@@ -116,15 +121,6 @@ def _refuse_static_graph(module: nn.Module, what: str, instead: str) -> None:
         raise DistributedError(
             f"{what} under DistributedDataParallel(static_graph=True) would silently leave "
             f"gradients unreduced. Wrap the model without static_graph, or use {instead}."
-        )
-
-
-def _require_no_synchronisation(norm: nn.SyncBatchNorm) -> None:
-    if norm.training and distributed.get_world_size(norm.process_group) > 1:
-        raise SecondDerivativeError(
-            "The model has SyncBatchNorm, which has no second derivative over several processes. "
-            "Keep torch.nn.BatchNorm2d (timm and accelerate convert it only if told to), or "
-            "use Objective(..., differentiation=FiniteDifference())."
         )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from freqreg._collectives import in_several_processes
 from freqreg._double_backward.mode import lean
-from freqreg._graph.autograd import at_first_use, is_first_use, is_recognised, nodes, nodes_from
+from freqreg._graph.autograd import at_first_use, is_first_use, is_recognised, nodes
 from freqreg._graph.module_calls import (
     SLOPE_TOLERANCE,
     Call,
@@ -40,17 +40,12 @@ _LARGE_SHARE = 0.25
 def watched_backward(
     loss: Tensor, probe: LossFn, x: Tensor, model: nn.Module | None, *, twice: bool
 ) -> Iterator[None]:
-    """Check that a model's first backward pass, in this context, has no side effects.
+    """Check that a model's first backward pass from `loss`, in this context, has no side effects.
 
-    Args:
-        loss: the loss to differentiate.
-        probe: runs another pass, to find the modules at fault.
-        x: images for `probe`.
-        model: the caller's model; its parameters are watched besides those of the graph.
-        twice: whether the gradient will be differentiated.
+    A `probe` at `x` finds the modules at fault. `twice`: the gradient will be differentiated.
 
     Raises:
-        InputGradientError: the `.grad` of a parameter has changed.
+        InputGradientError: the `.grad` of a parameter, of the graph or of `model`, has changed.
         SecondDerivativeError: the backward of a custom function cannot be differentiated.
     """
     purpose = f"backward pass, {'twice' if twice else 'once'}"
@@ -100,7 +95,7 @@ def require_reached(
         SecondDerivativeError: the penalty has changed.
     """
     reached = set(map(leaf, nodes(penalty)))
-    before = map(leaf, nodes_from(filter(is_foreign, nodes(loss))))
+    before = map(leaf, nodes(filter(is_foreign, nodes(loss))))
     missed = [p for p in before if isinstance(p, nn.Parameter) and p not in reached]
     if not missed or _cannot_be_measured(loss):
         return
@@ -140,38 +135,31 @@ def _parameters_of(values: Iterable[object]) -> Iterator[Tensor]:
             yield from _parameters_of(value)
 
 
-def warn_of_zero_gradients(loss: Tensor, grad: Tensor, mixer: object) -> None:
-    """Warn, at a mixer's first use, if many images have a gradient of zero."""
-
-    def examine() -> None:
-        share = 1 - grad.flatten(1).any(1).float().mean().item()
-        if share > _LARGE_SHARE:
-            warnings.warn(
-                f"{share:.0%} of the images have a gradient of exactly zero, so {mixer} leaves "
-                "them unchanged. If the loss underflows on large logits, divide the logits by a "
-                "temperature in loss_fn, or give the mixer a margin loss.",
-                ZeroGradientWarning,
-                stacklevel=2,
-            )
-
-    at_first_use(loss, f"gradients of {mixer}", examine)
+def warn_of_zero_gradients(grad: Tensor, mixer: object) -> None:
+    """Warn if many images have a gradient of zero."""
+    share = 1 - grad.flatten(1).any(1).float().mean().item()
+    if share > _LARGE_SHARE:
+        warnings.warn(
+            f"{share:.0%} of the images have a gradient of exactly zero, so {mixer} leaves them "
+            "unchanged. If the loss underflows on large logits, divide the logits by a "
+            "temperature in loss_fn, or give the mixer a margin loss.",
+            ZeroGradientWarning,
+            stacklevel=2,
+        )
 
 
 def warn_of_foreign_gradient(loss: Tensor, grad: Tensor, probe: LossFn, x: Tensor) -> None:
-    """Warn, at a model's first use, if the gradient is not the derivative of the loss.
+    """Warn if the gradient at `x` is not the derivative of the loss.
 
     The check takes two or four passes without a graph; see `slope_error`. It is left out in half
     precision, whose rounding would hide the difference, in compiled code and in several processes.
     """
-
-    def examine() -> None:
-        if _cannot_be_measured(loss):
-            return
-        with warnings.catch_warnings():  # of hooks, if a compiled module runs uncompiled
-            warnings.filterwarnings("ignore", "Using `torch.compile", UserWarning)
-            error = slope_error(probe, x, loss, grad)
-        if not error > SLOPE_TOLERANCE:
-            return
+    if _cannot_be_measured(loss):
+        return
+    with warnings.catch_warnings():  # of hooks, if a compiled module runs uncompiled
+        warnings.filterwarnings("ignore", "Using `torch.compile", UserWarning)
+        error = slope_error(probe, x, loss, grad)
+    if error > SLOPE_TOLERANCE:
         where = shortened(labels(foreign_modules(probe, x))) or "an operation outside of modules"
         warnings.warn(
             f"The gradient of the images differs from that of the loss by {error:.0%} of its "
@@ -184,46 +172,33 @@ def warn_of_foreign_gradient(loss: Tensor, grad: Tensor, probe: LossFn, x: Tenso
             stacklevel=2,
         )
 
-    at_first_use(loss, "gradient of the loss", examine)
-
 
 def warn_of_coarse_step(
-    loss: Tensor, start: Tensor, input_grad_at: Probe, distance: float, differences: str
+    loss: Tensor, start: Tensor, input_grad_at: Probe, distance: float, one_sided: bool
 ) -> None:
-    """Warn, at a model's first use, if the step of finite differences causes a large error.
+    """Warn if a step of `distance` pixels causes a large error of finite differences.
 
     Three passes compare differences of input gradients, in place of parameter gradients, at the
-    step and at half of it. The check is left out if rounding or kinks dominate, in compiled code
-    and in several processes.
-
-    Args:
-        loss: the loss of the model.
-        start: the input gradient at the images.
-        input_grad_at: returns the input gradient at a fraction of the step.
-        distance: the step, in pixels.
-        differences: identifies them; it begins with "central" or "one-sided".
+    step and at half of it. `start` is the gradient at the images, `input_grad_at` gives it at a
+    share of the step. The check is left out if rounding or kinks dominate, in compiled code and in
+    several processes.
     """
-
-    def examine() -> None:
-        if _cannot_be_measured(loss) or {node.name() for node in nodes(loss)} & KINKED:
-            return
-        odd, even = input_grad_at(1.0), input_grad_at(-1.0)
-        odd, even = (odd - even) / 2, (odd + even) / 2 - start
-        halved = 2 * (input_grad_at(0.5) - start - even / 4)
-        exact = (4 * halved - odd) / 3  # without the error of second order in the step
-        one_sided = differences.startswith("one-sided")
-        error = float(((odd + even if one_sided else odd) - exact).norm() / exact.norm())
-        rounding = 100 * torch.finfo(start.dtype).eps * float(start.norm() / exact.norm())
-        if rounding < _COARSE < error:
-            better = distance * (0.6 * _COARSE / error) ** (1 if one_sided else 0.5)
-            warnings.warn(
-                f"Finite differences have an error of about {error:.0%}, caused by their step of "
-                f"{distance:.2g} pixels. Shorten it: FiniteDifference(step={better:.1g}).",
-                CoarseStepWarning,
-                stacklevel=2,
-            )
-
-    at_first_use(loss, differences, examine)
+    if _cannot_be_measured(loss) or {node.name() for node in nodes(loss)} & KINKED:
+        return
+    odd, even = input_grad_at(1.0), input_grad_at(-1.0)
+    odd, even = (odd - even) / 2, (odd + even) / 2 - start
+    halved = 2 * (input_grad_at(0.5) - start - even / 4)
+    exact = (4 * halved - odd) / 3  # without the error of second order in the step
+    error = float(((odd + even if one_sided else odd) - exact).norm() / exact.norm())
+    rounding = 100 * torch.finfo(start.dtype).eps * float(start.norm() / exact.norm())
+    if rounding < _COARSE < error:
+        better = distance * (0.6 * _COARSE / error) ** (1 if one_sided else 0.5)
+        warnings.warn(
+            f"Finite differences have an error of about {error:.0%}, caused by their step of "
+            f"{distance:.2g} pixels. Shorten it: FiniteDifference(step={better:.1g}).",
+            CoarseStepWarning,
+            stacklevel=2,
+        )
 
 
 def _cannot_be_measured(loss: Tensor) -> bool:

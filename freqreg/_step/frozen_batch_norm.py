@@ -32,12 +32,10 @@ _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 def frozen_batch_norm(
     loss_fn: LossFn, model: nn.Module | None, *, copies_buffers: bool = False
 ) -> LossFn:
-    """Return `loss_fn` with unchanged normalisation that leaves running statistics alone.
+    """Return `loss_fn` with the same normalisation, but without updates of running statistics.
 
-    Args:
-        loss_fn: the pass.
-        model: holds the norms to freeze; None: a hook finds all norms that the pass calls.
-        copies_buffers: whether the pass works on copies of all other buffers too.
+    The norms are those of `model`; for None a hook finds all that the pass calls. With
+    `copies_buffers` the pass works on copies of all other buffers too.
     """
 
     def frozen(x: Tensor) -> Tensor:

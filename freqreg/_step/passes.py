@@ -3,8 +3,7 @@
 import pickle
 import random
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
@@ -115,7 +114,6 @@ class Passes:
     """
 
     loss_fn: LossFn | AuxLossFn
-    devices: frozenset[torch.device]  # whose generators the closure may use
     model: nn.Module | None  # holds the norms to freeze in probes; None: a hook finds them
     freeze_probes: bool  # whether probes leave running statistics alone
     has_aux: bool  # whether the closure returns (loss, anything)
@@ -130,7 +128,7 @@ class Passes:
 
     def main(self, x: Tensor, *, twice: bool = False) -> Tensor:
         """Compute the loss that is trained; `twice` if its gradient will be differentiated."""
-        self._mark_start()
+        self._mark_start(x)
         return self._run(x, twice)
 
     def probe(self, x: Tensor, *, twice: bool = False, copies_buffers: bool = False) -> Tensor:
@@ -138,8 +136,11 @@ class Passes:
         run = partial(self._run, twice=twice)
         if self.freeze_probes:
             run = frozen_batch_norm(run, self.model, copies_buffers=copies_buffers)
-        with _probing():
-            return self._mark_start()(run, x)
+        token = _PROBING.set(True)
+        try:
+            return self._mark_start(x)(run, x)
+        finally:
+            _PROBING.reset(token)
 
     def measured(self, x: Tensor) -> Tensor:
         """Compute the loss of a probe that only verifies a model's first step."""
@@ -164,13 +165,9 @@ class Passes:
     def gradient(
         self, x: Tensor, *, live: bool = False, twice: bool = False, retain_graph: bool = False
     ) -> Point:
-        """Compute loss and input gradient at `x`.
+        """Compute loss and input gradient at `x`, in the main pass if `live`, else in a probe.
 
-        Args:
-            x: images.
-            live: whether this is the main pass, not a probe.
-            twice: whether loss and gradient will be differentiated.
-            retain_graph: whether the loss will be differentiated; implied by `twice`.
+        `twice`: both will be differentiated; `retain_graph`: the loss will be.
         """
         inputs = InputPass(x.detach().requires_grad_())
         run = partial(self.main if live else self.probe, twice=twice)
@@ -190,34 +187,21 @@ class Passes:
         with self.wrappers.watching(twice=twice):
             loss: Any = self.loss_fn(x)
         if self.has_aux:
-            loss, aux = _pair(loss)
+            if not (isinstance(loss, tuple) and len(loss) == 2):
+                raise InputGradientError(
+                    "With has_aux=True loss_fn must return (loss, anything), but it returned a "
+                    f"{type(loss).__name__}. Write: return loss, logits."
+                )
+            loss, aux = loss
             if self._awaits_aux or not is_probe():
                 self.aux, self._awaits_aux = aux, False
         self.wrappers.require_call(loss)
         return loss
 
-    def _mark_start(self) -> Replay:
+    def _mark_start(self, x: Tensor) -> Replay:
         if self._replay is None:
-            self._replay = Replay(RandomState.now(self.devices))
+            self._replay = Replay(RandomState.now(devices_in_use(x, self.model)))
         return self._replay
-
-
-def _pair(returned: object) -> tuple[Any, Any]:
-    if isinstance(returned, tuple) and len(returned) == 2:
-        return returned
-    raise InputGradientError(
-        f"With has_aux=True loss_fn must return (loss, anything), but it returned a "
-        f"{type(returned).__name__}. Write: return loss, logits."
-    )
-
-
-@contextmanager
-def _probing() -> Iterator[None]:
-    token = _PROBING.set(True)
-    try:
-        yield
-    finally:
-        _PROBING.reset(token)
 
 
 def devices_in_use(x: Tensor, model: nn.Module | None) -> frozenset[torch.device]:

@@ -161,12 +161,9 @@ class Step:
     def mixed(self, mixer: Mixer, clean: Callable[[], Point]) -> "Step":
         """Return this step with the mixer's images.
 
-        Where a gradient is not finite, the loss becomes NaN (`MainLoss.health`). The images stay
+        If a gradient is not finite, the loss becomes NaN (`MainLoss.health`). The images stay
         finite, so that batch norm's statistics survive a step that a gradient scaler will skip.
-
-        Args:
-            mixer: makes the images.
-            clean: returns the results at the clean images, with the gradient; it runs once.
+        `clean` returns the results at the clean images, with the gradient.
         """
         health = torch.ones((), device=self.x.device)
 
@@ -174,7 +171,8 @@ class Step:
             nonlocal health
             found = clean() if point is self.x else self.passes.gradient(point)
             grad = found.gradient.detach()
-            warn_of_zero_gradients(found.loss, grad, mixer)
+            zeros = partial(warn_of_zero_gradients, grad, mixer)
+            at_first_use(found.loss, f"gradients of {mixer}", zeros)
             health = health * (1 + (grad * 0).sum())
             return _finite(grad)
 

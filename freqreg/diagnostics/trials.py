@@ -123,13 +123,12 @@ class _Trial:
         central = replace(differences, scheme="central")
         one_sided = replace(differences, scheme="one-sided")
         exact, reference = self._way(DoubleBackprop(), main, None)
-        return {exact: reference} | dict(
-            (
-                self._way(central, main, reference),
-                self._way(central, main, reference, streamed=True),
-                self._way(one_sided, main, reference),
-            )
-        )
+        others = [
+            self._way(central, main, reference),
+            self._way(central, main, reference, streamed=True),
+            self._way(one_sided, main, reference),
+        ]
+        return dict([(exact, reference), *others])
 
     def notes(self, ways: dict[DifferentiationTrial, Gradient | None]) -> Iterator[str]:
         """Say what a first step would warn of, and which of two gradients the penalties follow."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from freqreg._graph.autograd import at_first_use
 from freqreg._guards.model_compatibility import require_parameters
+from freqreg._guards.verification import warn_of_foreign_gradient
 from freqreg._step.plan import Part, Step, Term, graphs
 from freqreg.regularizers.base import Images, Point
 
@@ -32,10 +33,7 @@ class Differentiation(ABC):
     def at(self, step: Step, x: Images, *, with_gradient: bool = False) -> Point:
         """Return the results of the pass at `x`; the clean and the main pass run once.
 
-        Args:
-            step: the step; it lists what its parts need from the pass.
-            x: images.
-            with_gradient: whether the gradient is needed in any case.
+        They have the gradient if `with_gradient`, or if a part of the step needs it.
         """
         found = step.shared.get(id(x))
         if found is None:
@@ -78,6 +76,13 @@ class Differentiation(ABC):
     def _examine(self, step: Step, term: Term, loss: Tensor, value: Tensor) -> None:  # noqa: ARG002
         """Raise, at a model's first step, if a term cannot be differentiated this way."""
         require_parameters(value, tuple(use.x for use in term.uses))
+
+    def _warn_of_gradient(self, step: Step, found: Point) -> None:
+        """Warn, at a model's first step, if the gradient is not the derivative of the loss."""
+        if step.passes.measures:
+            grad, probe = found.gradient.detach(), step.passes.measured
+            check = partial(warn_of_foreign_gradient, found.loss, grad, probe, found.x)
+            at_first_use(found.loss, "gradient of the loss", check)
 
     def _require_joint_backward(self, step: Step, parts: Iterable[Part]) -> None:
         """Raise if a wrapper cannot reduce one `backward` through `parts`, or the whole step."""

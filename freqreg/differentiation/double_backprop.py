@@ -8,7 +8,7 @@ from torch import Tensor
 
 from freqreg._double_backward.mode import lean
 from freqreg._guards.model_compatibility import require_second_derivatives
-from freqreg._guards.verification import require_reached, warn_of_foreign_gradient
+from freqreg._guards.verification import require_reached
 from freqreg._step.plan import Step, Term
 from freqreg.differentiation.base import Differentiation
 from freqreg.regularizers.base import Images, Point
@@ -31,9 +31,8 @@ class DoubleBackprop(Differentiation):
         uses = [use for use in step.uses_of(x) if use.differentiated]
         twice, kept = any(use.gradient for use in uses), any(use.losses for use in uses)
         found = step.passes.gradient(x, live=live, twice=twice, retain_graph=kept)
-        if step.passes.measures and any(use.gradient for use in step.uses_of(x)):
-            grad = found.gradient.detach()
-            warn_of_foreign_gradient(found.loss, grad, step.passes.measured, x)
+        if any(use.gradient for use in step.uses_of(x)):
+            self._warn_of_gradient(step, found)
         return found
 
     def _examine(self, step: Step, term: Term, loss: Tensor, value: Tensor) -> None:

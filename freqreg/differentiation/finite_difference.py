@@ -13,7 +13,7 @@ from torch import Tensor
 from freqreg._collectives import rms_over_processes
 from freqreg._graph.autograd import at_first_use
 from freqreg._guards.model_compatibility import require_full_precision, warn_of_kinks
-from freqreg._guards.verification import warn_of_coarse_step, warn_of_foreign_gradient
+from freqreg._guards.verification import warn_of_coarse_step
 from freqreg._settings import require_choice, require_positive
 from freqreg._step.plan import Part, Step, Term, graphs
 from freqreg._tensors import at_least_single
@@ -121,13 +121,15 @@ class FiniteDifference(Differentiation):
         return self.scheme == "one-sided" or any(use.losses for use in uses)
 
     def _warn_of_step(self, step: Step, start: Point, along: "_Direction") -> None:
-        distance = self._distance(step)
+        distance, one_sided = self._distance(step), self.scheme == "one-sided"
 
         def input_grad_at(share: float) -> Images:
             return step.passes.measured_at(along.at(share * distance)).gradient
 
+        loss, grad = start.loss, start.gradient.detach()
+        check = partial(warn_of_coarse_step, loss, grad, input_grad_at, distance, one_sided)
         known = f"{self.scheme} differences of {distance} for {[t.regularizer for t in step.terms]}"
-        warn_of_coarse_step(start.loss, start.gradient.detach(), input_grad_at, distance, known)
+        at_first_use(loss, known, check)
 
     def _distance(self, step: Step) -> float:
         """Return the step of the differences, in pixels."""
@@ -160,9 +162,7 @@ class FiniteDifference(Differentiation):
         )
         sloped = [(at, v) for at, v in zip(points, slopes, strict=True) if v is not None]
         directions = [_Direction.of(at, slope, step.pixels) for at, slope in sloped]
-        if step.passes.measures:
-            first, grad = points[0], points[0].gradient.detach()
-            warn_of_foreign_gradient(first.loss, grad, step.passes.measured, first.x)
+        self._warn_of_gradient(step, points[0])
         if step.passes.measures and directions:
             self._warn_of_step(step, sloped[0][0], directions[0])
         of_losses = any(use.losses for term in sloping for use in term.uses)

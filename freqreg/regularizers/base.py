@@ -11,6 +11,7 @@ from torch import Tensor
 from freqreg.errors import InputGradientError, SettingError
 from freqreg.pixels import Images, PixelSpace
 
+LazyImages = Callable[[], Images]
 Measures = Mapping[str, Float[Tensor, ""]]
 Need = Literal["gradients", "losses", "both"]
 
@@ -121,11 +122,7 @@ class Regularizer(ABC):
         return ()
 
     def later_points(
-        self,
-        x: Images,
-        clean_gradient: Callable[[], Images],
-        mixed: Images | None,
-        pixels: PixelSpace,
+        self, x: Images, clean_gradient: LazyImages, mixed: Images | None, pixels: PixelSpace
     ) -> tuple[Images, ...]:
         """Return points that depend on the step's results; they follow those of `points`.
 

@@ -1,6 +1,6 @@
 """Curvature regularization."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 
 from jaxtyping import Float
@@ -9,7 +9,7 @@ from torch import Tensor
 from freqreg._settings import require_finite, require_positive
 from freqreg._tensors import at_least_single
 from freqreg.pixels import PixelSpace
-from freqreg.regularizers.base import Images, Regularizer
+from freqreg.regularizers.base import Images, LazyImages, Regularizer
 
 
 @dataclass(frozen=True)
@@ -34,36 +34,17 @@ class CURE(Regularizer):
     _: KW_ONLY
     h: float = 6.9 / 255
 
+    name = property(lambda _: "cure")
+    weight = property(lambda self: self.lambda_cure)
+    radius = property(lambda self: self.h)
+    differentiates_clean = property(lambda _: False)
+
     def __post_init__(self) -> None:
         require_finite(lambda_cure=self.lambda_cure)
         require_positive(h=self.h)
 
-    @property
-    def name(self) -> str:
-        """`cure`."""
-        return "cure"
-
-    @property
-    def weight(self) -> float:
-        """λ."""
-        return self.lambda_cure
-
-    @property
-    def radius(self) -> float:
-        """h."""
-        return self.h
-
-    @property
-    def differentiates_clean(self) -> bool:
-        """Never: the clean gradient is detached."""
-        return False
-
     def later_points(
-        self,
-        x: Images,
-        clean_gradient: Callable[[], Images],
-        mixed: Images | None,
-        pixels: PixelSpace,
+        self, x: Images, clean_gradient: LazyImages, mixed: Images | None, pixels: PixelSpace
     ) -> tuple[Images, ...]:
         """Return the mixer's images, or a step of `h` along the sign of the clean gradient."""
         if mixed is not None:

@@ -60,6 +60,9 @@ class FourierSensitivity(Regularizer):
     target: float | None = None
     sync: bool = False
 
+    name = property(lambda _: "fourier_sensitivity")
+    weight = property(lambda self: self.lambda_fourier)
+
     def __post_init__(self) -> None:
         require_finite(lambda_fourier=self.lambda_fourier)
         require_choice(Favour, favour=self.favour)
@@ -68,16 +71,6 @@ class FourierSensitivity(Regularizer):
             object.__setattr__(self, "band", tuple(self.band))
         if self.target is not None:
             self._require_target(self.target)
-
-    @property
-    def name(self) -> str:
-        """`fourier_sensitivity`."""
-        return "fourier_sensitivity"
-
-    @property
-    def weight(self) -> float:
-        """λ."""
-        return self.lambda_fourier
 
     def penalty(self, gradients: Sequence[Images]) -> Float[Tensor, ""]:
         """Compute the share outside, or minus the entropy; with a target, the distance from it."""

@@ -2,16 +2,10 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import Any
 
 from freqreg._settings import require_count
 from freqreg.errors import SettingError
 from freqreg.regularizers.base import Regularizer, require_regularizer
-
-
-def _delegated(name: str) -> Any:
-    return property(attrgetter(f"regularizer.{name}"))
 
 
 @dataclass(frozen=True)
@@ -21,16 +15,16 @@ class _Scheduled(Regularizer):
     regularizer: Regularizer
     steps: int
 
-    name = _delegated("name")
-    weight = _delegated("weight")
-    needs = _delegated("needs")
-    radius = _delegated("radius")
-    differentiates_clean = _delegated("differentiates_clean")
-    difference_step = _delegated("difference_step")
-    points = _delegated("points")
-    later_points = _delegated("later_points")
-    penalty = _delegated("penalty")
-    evaluated = _delegated("evaluated")
+    name = property(lambda self: self.regularizer.name)
+    weight = property(lambda self: self.regularizer.weight)
+    needs = property(lambda self: self.regularizer.needs)
+    radius = property(lambda self: self.regularizer.radius)
+    differentiates_clean = property(lambda self: self.regularizer.differentiates_clean)
+    difference_step = property(lambda self: self.regularizer.difference_step)
+    points = property(lambda self: self.regularizer.points)
+    later_points = property(lambda self: self.regularizer.later_points)
+    penalty = property(lambda self: self.regularizer.penalty)
+    evaluated = property(lambda self: self.regularizer.evaluated)
 
     def __post_init__(self) -> None:
         require_regularizer(self.regularizer)
