@@ -24,8 +24,7 @@ try:
     from timm.task import TrainingTask
     from timm.utils.model import unwrap_model
 
-    from freqreg.integrations._timm.criteria import losses_of_images
-    from freqreg.integrations._timm.teacher import answering_once
+    from freqreg.integrations._timm.task_parts import answering_once, losses_of_images
 
     TrainingTask.get_trainable_module  # noqa: B018
 except (ImportError, AttributeError) as error:

@@ -1,5 +1,6 @@
 """Interface of regularizers: weighted penalties on input gradients or losses of single images."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -152,3 +153,16 @@ def require_regularizer(regularizer: object) -> None:
     """Raise unless it is an instance of Regularizer."""
     if not isinstance(regularizer, Regularizer):
         raise SettingError(f"{regularizer!r} is no Regularizer; give e.g. JaFR(1e-3).")
+
+
+def to_target(
+    measure: Float[Tensor, ""], target: float | None, weight: float, *, sign: int
+) -> Float[Tensor, ""]:
+    """Return `sign` times the measure or, with a target, its distance with the sign of `weight`.
+
+    The distance pulls from both sides. A penalty that ends at the target would leave a model
+    that a few large steps carried far past the target.
+    """
+    if target is None:
+        return sign * measure
+    return math.copysign(1, weight) * (measure - target).abs()

@@ -15,8 +15,7 @@ from freqreg._settings import require_choice, require_finite
 from freqreg._tensors import constant
 from freqreg.errors import InputError, SettingError
 from freqreg.radial import BANDS, Band, radii_within, shares_and_count
-from freqreg.regularizers.base import Images, Measures, Regularizer
-from freqreg.regularizers.target import to_target
+from freqreg.regularizers.base import Images, Measures, Regularizer, to_target
 
 Favour = Literal["low", "middle", "high", "all"]
 

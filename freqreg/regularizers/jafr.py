@@ -19,8 +19,7 @@ from freqreg.frequency_bias import (
     require_alpha,
     require_floor,
 )
-from freqreg.regularizers.base import Images, Measures, Regularizer
-from freqreg.regularizers.target import to_target
+from freqreg.regularizers.base import Images, Measures, Regularizer, to_target
 from freqreg.spectrum import magnitude_spectrum
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from transformers import Trainer
 
-from freqreg._step.passes import RandomState, devices_in_use
 from freqreg._torch_private import tree_map
+from freqreg.diagnostics.measures import untouched
 from freqreg.errors import SettingError
 
 Count = Tensor | int | None
@@ -50,16 +50,10 @@ class LossShare:
     def of(
         self, model: nn.Module, inputs: Mapping[str, Any], count: Count, loss_at: LossAndOutputs
     ) -> Share:
-        """The share of one micro-batch.
+        """Return the share of the micro-batch `inputs`; raise unless the loss is a sum or a mean.
 
-        Args:
-            model: as the Trainer calls it.
-            inputs: the micro-batch.
-            count: the Trainer's count of the items of all micro-batches.
-            loss_at: the Trainer's loss of `inputs` and the model's outputs, as a function of count.
-
-        Raises:
-            SettingError: the loss is neither such a sum nor a mean.
+        `count` is the Trainer's count of the items of all micro-batches. `loss_at` returns the
+        Trainer's loss of `inputs` at another count, and the model's outputs.
         """
         micro_batches = getattr(self._trainer, "current_gradient_accumulation_steps", 1)
         if micro_batches == 1 and self._trainer.accelerator.num_processes == 1:
@@ -147,13 +141,6 @@ def _neither_sum_nor_mean(ratio: float, doubled: str) -> SettingError:
 @contextmanager
 def _no_trace(model: nn.Module) -> Iterator[None]:
     """Disable gradients and compiling; restore random state and buffers afterwards."""
-    start = RandomState.now(devices_in_use(next(model.parameters()), model))
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    try:
-        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
-            yield
-    finally:
-        start.restore()
-        with torch.no_grad():
-            for buffer, value in buffers:
-                buffer.copy_(value)
+    eager = torch.compiler.set_stance("force_eager")
+    with untouched(model, next(model.parameters())), torch.no_grad(), eager:
+        yield
