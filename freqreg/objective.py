@@ -212,7 +212,6 @@ class Objective:
     ) -> Step:
         """Plan a step. Random points are drawn here, before the first pass."""
         _require_arguments(loss_fn, model, record)
-        _require_grad_mode()
         require_images(x)
         freezes, mixer = self.batch_norm == "main pass", self.mixer if trains else None
         return Step(
@@ -269,6 +268,13 @@ def _require_arguments(loss_fn: object, model: object, record: object) -> None:
             f"record is a {type(record).__name__}; give a function of a name and a tensor, such as "
             "record=values.__setitem__ for a dict."
         )
+    if torch.is_inference_mode_enabled() or not torch.is_grad_enabled():
+        raise InputGradientError(
+            "Gradients are switched off (torch.no_grad or inference_mode), but the objective "
+            "differentiates with respect to x. Call it outside, or switch gradients on: "
+            "`with torch.inference_mode(False), torch.enable_grad():`, with x.clone() if x was "
+            "made in inference mode."
+        )
 
 
 def require_images(x: Images) -> None:
@@ -292,14 +298,4 @@ def require_images(x: Images) -> None:
         raise InputError(
             "x was computed from parameters, which would receive no gradient from mixed images "
             "and penalties. Let loss_fn compute x, or detach it: objective(loss_fn, x.detach())."
-        )
-
-
-def _require_grad_mode() -> None:
-    if torch.is_inference_mode_enabled() or not torch.is_grad_enabled():
-        raise InputGradientError(
-            "Gradients are switched off (torch.no_grad or inference_mode), but the objective "
-            "differentiates with respect to x. Call it outside, or switch gradients on: "
-            "`with torch.inference_mode(False), torch.enable_grad():`, with x.clone() if x was "
-            "made in inference mode."
         )

@@ -134,7 +134,16 @@ def regularize(task: TrainingTask, objective: Objective) -> RegularizedTask:
     Raises:
         SettingError: not such a task or objective, or the task already has an objective.
     """
-    _require_plain_task(task)
+    if isinstance(task, RegularizedTask):
+        raise SettingError(
+            "The task is regularized already, and would be twice. Add to its objective: "
+            "task.add_regularizer(...)."
+        )
+    if not isinstance(task, TrainingTask):
+        raise SettingError(
+            f"A {type(task).__name__} is no training task of timm. Give e.g. "
+            "timm.task.ClassificationTask(model), before torch.compile; task.compile() comes after."
+        )
     require_objective(objective)
     return turn_regularized(copy.copy(task), objective)
 
@@ -171,19 +180,6 @@ def _regularized(task_class: type[TrainingTask]) -> type[RegularizedTask]:
 def _blank(task_class: type[TrainingTask]) -> RegularizedTask:
     """An empty task, for copying and unpickling to fill."""
     return RegularizedTask.__new__(_regularized(task_class))
-
-
-def _require_plain_task(task: object) -> None:
-    if isinstance(task, RegularizedTask):
-        raise SettingError(
-            "The task is regularized already, and would be twice. Add to its objective: "
-            "task.add_regularizer(...)."
-        )
-    if not isinstance(task, TrainingTask):
-        raise SettingError(
-            f"A {type(task).__name__} is no training task of timm. Give e.g. "
-            "timm.task.ClassificationTask(model), before torch.compile; task.compile() comes after."
-        )
 
 
 def _require_images(batch: object) -> None:

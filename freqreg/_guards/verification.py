@@ -63,7 +63,8 @@ def watched_backward(
     cuts: list[bool] = []
 
     def note(outgoing: Gradients, incoming: Gradients) -> None:
-        cuts.append(_has_graph(incoming) and not _has_graph(outgoing) and _is_nonzero(outgoing))
+        cut = _has_graph(incoming) and not _has_graph(outgoing)
+        cuts.append(cut and any(grad is not None and bool(grad.any()) for grad in outgoing))
 
     hooks = [node.register_hook(note) for node in foreign if twice]
     yield
@@ -115,10 +116,6 @@ def require_reached(
 
 def _has_graph(grads: Gradients) -> bool:
     return any(grad is not None and grad.requires_grad for grad in grads)
-
-
-def _is_nonzero(grads: Gradients) -> bool:
-    return any(grad is not None and bool(grad.any()) for grad in grads)
 
 
 def _state(parameter: Tensor) -> tuple[int, int]:

@@ -69,7 +69,12 @@ class FourierSensitivity(Regularizer):
             self._require_band(self.band)
             object.__setattr__(self, "band", tuple(self.band))
         if self.target is not None:
-            self._require_target(self.target)
+            require_finite(target=self.target)
+            if not 0 <= self.target <= (math.inf if self._spreads else 1):
+                raise SettingError(
+                    f"target is {self.target}; a share lies in [0, 1], and an entropy is not "
+                    "below 0."
+                )
 
     def penalty(self, gradients: Sequence[Images]) -> Float[Tensor, ""]:
         """Compute the share outside, or minus the entropy; with a target, the distance from it."""
@@ -86,17 +91,15 @@ class FourierSensitivity(Regularizer):
         if self._spreads:
             sign, measured, measure = -1, "radial_entropy", _entropy(shares, size)
         else:
-            sign, measured, measure = 1, "share_outside", self._share_outside(shares, size)
+            band = self.band or BANDS[self.favour]
+            outside = constant(_outside(band, len(shares), size), shares)
+            sign, measured, measure = 1, "share_outside", (shares * outside).sum()
         penalty = to_target(measure, self.target, self.weight, sign=sign)
         return penalty, {self.name: penalty, measured: measure}
 
     @property
     def _spreads(self) -> bool:
         return self.favour == "all" and self.band is None
-
-    def _share_outside(self, shares: Float[Tensor, " radii"], size: int) -> Float[Tensor, ""]:
-        band = BANDS[self.favour] if self.band is None else self.band
-        return (shares * constant(_outside(band, len(shares), size), shares)).sum()
 
     def _require_band(self, band: Band) -> None:
         low, high = band if len(band) == 2 else (math.nan, math.nan)
@@ -107,13 +110,6 @@ class FourierSensitivity(Regularizer):
             )
         if self.favour != "low":
             raise SettingError(f"Give favour={self.favour!r} or band={band!r}, not both.")
-
-    def _require_target(self, target: float) -> None:
-        require_finite(target=target)
-        if target < 0 or (not self._spreads and target > 1):
-            raise SettingError(
-                f"target is {target}; a share lies in [0, 1], and an entropy is not below 0."
-            )
 
 
 @lru_cache
