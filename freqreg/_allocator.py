@@ -29,15 +29,12 @@ def keep_freed_memory(device: torch.device) -> bool:
     Returns:
         Whether freed memory is kept.
     """
-    return device.type == "cpu" and not _set_by_user() and _thresholds_raised()
-
-
-def _set_by_user() -> bool:
     tunables = os.environ.get("GLIBC_TUNABLES", "")
-    return any(
+    set_by_user = any(
         f"MALLOC_{name.upper()}_" in os.environ or f"glibc.malloc.{name}" in tunables
         for name in ("mmap_threshold", "mmap_max", "trim_threshold")
     )
+    return device.type == "cpu" and not set_by_user and _thresholds_raised()
 
 
 @cache

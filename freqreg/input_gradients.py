@@ -57,13 +57,8 @@ def value_and_input_grad(
             on `x`.
     """
     x = x.detach().requires_grad_()
-    loss = scalar_loss(loss_fn, x)
+    loss, _ = mean_and_losses(loss_fn, x)
     return loss, input_grad(loss, x, create_graph=create_graph, retain_graph=retain_graph)
-
-
-def scalar_loss(loss_fn: LossFn, x: Float[Tensor, "batch *dims"]) -> Float[Tensor, ""]:
-    """Return the loss at `x`: the scalar, or the mean of the losses of images."""
-    return mean_and_losses(loss_fn, x)[0]
 
 
 def mean_and_losses(

@@ -19,7 +19,6 @@ from freqreg._step.plan import Part, Step, Term, graphs
 from freqreg._tensors import at_least_single
 from freqreg.differentiation.base import Differentiation
 from freqreg.errors import InputGradientError
-from freqreg.input_gradients import scalar_loss
 from freqreg.pixels import PixelSpace
 from freqreg.regularizers.base import Images, Point
 
@@ -94,7 +93,7 @@ class FiniteDifference(Differentiation):
             along = directions.pop(0)
             for h in (distance,) if reuses else (distance, -distance):
                 width = distance if reuses else 2 * h
-                yield along.times(scalar_loss(step.passes.probe, along.at(h))) / width + value
+                yield along.times(step.passes.losses(along.at(h)).loss) / width + value
                 value = torch.zeros_like(value)
 
     def _gradient(self, step: Step, x: Images, *, live: bool, now: bool) -> Point:
@@ -184,7 +183,7 @@ class _Streamed(Point):
     @classmethod
     def begun(cls, step: Step, x: Images) -> "_Streamed":
         x = x.detach().requires_grad_()
-        loss = scalar_loss(step.passes.main, x)
+        loss = step.passes.losses(x, live=True).loss
         scale = torch.zeros_like(at_least_single(loss.detach())).requires_grad_()
         return cls(x, loss + scale, slope=scale)
 
