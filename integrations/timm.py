@@ -54,7 +54,7 @@ class RegularizedTask(TrainingTask):
         target: Tensor,
         step: int | None = None,
     ) -> dict[str, Tensor]:
-        """The task's results on the images of the main pass, with the objective as the loss.
+        """Return the task's results on the images of the main pass, with the objective as the loss.
 
         Without gradients, it returns the task's own results on `input`. Gradients, not modes, tell
         training: a model in eval mode trains too (FixRes, frozen batch norm).
@@ -110,7 +110,7 @@ class RegularizedTask(TrainingTask):
 
 
 def regularize(task: TrainingTask, objective: Objective) -> RegularizedTask:
-    """A timm training task with an objective around its loss: penalties, and a mixer.
+    """Put an objective, with penalties and a mixer, around the loss of a timm training task.
 
     >>> from timm.task import ClassificationTask
     >>> task = regularize(ClassificationTask(model), Objective([JaFR(lambda_freq=1e-3)]))
@@ -158,7 +158,7 @@ def turn_regularized(task: TrainingTask, objective: Objective) -> RegularizedTas
 
 
 def pixel_space(data_config: Mapping[str, Any]) -> PixelSpace:
-    """The pixel space of timm's loaders: mean and std of a data config, one per channel."""
+    """Return the pixel space of timm's loaders: mean and std of a data config, one per channel."""
     channels = data_config["input_size"][0]
     mean, std = (adapt_to_chs(data_config[name], channels) for name in ("mean", "std"))
     return PixelSpace(mean, std)
@@ -178,7 +178,7 @@ def _regularized(task_class: type[TrainingTask]) -> type[RegularizedTask]:
 
 
 def _blank(task_class: type[TrainingTask]) -> RegularizedTask:
-    """An empty task, for copying and unpickling to fill."""
+    """Return an empty task, for copying and unpickling to fill."""
     return RegularizedTask.__new__(_regularized(task_class))
 
 

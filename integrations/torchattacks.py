@@ -73,7 +73,7 @@ class TorchAttack(Attack):
         return getattr(self.attack, "eps", None)
 
     def __call__(self, x: Images, grad_at: GradAt, pixels: PixelSpace) -> Images:
-        """The images to train on. The attack runs its own passes, none through `grad_at`."""
+        """Return the images to train on. The attack runs its own passes, none through `grad_at`."""
         self._require(pixels)
         seed = int(torch.randint(2**31, ()))
         labels = self.targets(x) if self.targets is not None else self._predictions(x)

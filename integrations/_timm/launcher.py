@@ -1,4 +1,4 @@
-"""Runs an unchanged training script with its training task regularized."""
+"""A launcher of unchanged training scripts, whose training tasks it regularizes."""
 
 import runpy
 import sys

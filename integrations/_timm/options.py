@@ -31,7 +31,7 @@ The launcher's options come first; all that follows the script is the script's o
 
 
 def parsed(argv: Sequence[str]) -> tuple[freqreg.Objective, str, Sequence[str]]:
-    """The objective, the script, and the script's arguments; exits if they are invalid."""
+    """Return the objective, the script, and the script's arguments; exit if they are invalid."""
     parser = _parser()
     options = parser.parse_args(_joined(argv))
     try:

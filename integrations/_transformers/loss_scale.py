@@ -1,4 +1,4 @@
-"""The factor of the transformers Trainer on a micro-batch's mean loss, measured, not assumed."""
+"""The factor of the transformers Trainer on a micro-batch's mean loss, which is measured."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -27,11 +27,11 @@ class Share(NamedTuple):
     whole: Tensor | int = 1
 
     def of(self, mean: Tensor) -> Tensor:
-        """The part of a mean in the loss of the step."""
+        """Return the part of a mean in the loss of the step."""
         return mean * self.part / self.whole
 
     def mean(self, contribution: Tensor) -> Tensor:
-        """The mean with this part."""
+        """Return the mean with this part."""
         return contribution / self.part * self.whole
 
 
@@ -68,7 +68,7 @@ class LossShare:
         return Share(items * self._processes(count), count)
 
     def _processes(self, count: Count) -> int:
-        """The Trainer's factor on a loss, because DDP averages over the processes."""
+        """Return the Trainer's factor on a loss, which makes up for DDP's mean over processes."""
         trainer = self._trainer
         counts = trainer.model_accepts_loss_kwargs or trainer.compute_loss_func
         if count is None or not (counts and trainer.args.average_tokens_across_devices):
@@ -78,7 +78,7 @@ class LossShare:
     def _measured(
         self, model: nn.Module, inputs: Mapping[str, Any], count: Count, loss_at: LossAndOutputs
     ) -> bool | None:
-        """Whether it is a sum; None if the loss is zero or not finite."""
+        """Return whether the loss is a sum; None if it is zero or not finite."""
         declared = getattr(self._trainer, "loss_is_scaled_for_ga", None)  # not in transformers 5.0
         if count is not None:
             losses = []
@@ -101,7 +101,7 @@ class LossShare:
     def _grows_with_the_batch(
         self, loss_fn: UsersLoss, inputs: Mapping[str, Any], count: Count, outputs: Any
     ) -> bool | None:
-        """Whether a loss function that ignores the count is a sum nevertheless."""
+        """Return whether a loss function that ignores the count is a sum nevertheless."""
         images = len(inputs["pixel_values"])
         once = (outputs, inputs.get("labels"))
         twice = tree_map(lambda leaf: _repeated(leaf, images), once)
@@ -113,7 +113,7 @@ class LossShare:
         raise _neither_sum_nor_mean(ratio, "the batch")
 
     def _ratio(self, loss: Tensor, other: Tensor) -> float | None:
-        """`other / loss` over all processes, so that they agree."""
+        """Return `other / loss` over all processes, so that they agree."""
         both = torch.stack([loss, other]).float()
         first, second = cast(Tensor, self._trainer.accelerator.reduce(both, "sum")).tolist()
         return second / first if first and math.isfinite(first + second) else None
