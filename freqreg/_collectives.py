@@ -6,7 +6,7 @@ from torch import Tensor, distributed
 
 
 def in_several_processes() -> bool:
-    """Whether a process group of more than one process exists."""
+    """Return whether a process group of more than one process exists."""
     return (
         distributed.is_available()
         and distributed.is_initialized()

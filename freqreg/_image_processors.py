@@ -56,7 +56,7 @@ def _processed(processor: Any, colour: tuple[int, ...], way_out: str) -> Float[T
         (output,) = processor(images=image, return_tensors="pt")["pixel_values"]
     except Exception as error:
         raise SettingError(
-            f"{type(processor).__name__} cannot process a plain RGB image ({error}). {way_out}"
+            f"{type(processor).__name__} does not take a plain RGB image ({error}). {way_out}"
         ) from error
     if output.ndim != 3:
         raise SettingError(

@@ -18,7 +18,7 @@ class SettingError(FreqregError, ValueError):
 
 
 class DeadRegularizerError(FreqregError, RuntimeError):
-    """A penalty that cannot move the parameters."""
+    """A penalty cannot change any parameter."""
 
 
 class SecondDerivativeError(FreqregError, RuntimeError):

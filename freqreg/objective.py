@@ -297,5 +297,5 @@ def require_images(x: Images) -> None:
     if any(isinstance(leaf(node), nn.Parameter) for node in nodes(x)):
         raise InputError(
             "x was computed from parameters, which would receive no gradient from mixed images "
-            "and penalties. Let loss_fn compute x, or detach it: objective(loss_fn, x.detach())."
+            "and penalties. Let loss_fn compute it, or detach it: objective(loss_fn, x.detach())."
         )

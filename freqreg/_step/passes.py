@@ -62,8 +62,6 @@ class RandomState:
             and pickle.dumps(self.numpy) == pickle.dumps(other.numpy)
         )
 
-    __hash__ = None  # pyright: ignore[reportAssignmentType]
-
     def restore(self) -> None:
         """Go back to this state."""
         for device, state in self.states.items():
@@ -76,7 +74,7 @@ class RandomState:
 
 
 class Replay:
-    """Runs passes of one closure on the random numbers that follow `start`; keeps the generators.
+    """Passes of one closure on the random numbers that follow `start`; the generators are kept.
 
     The first pass shows whether the closure draws any. If not, the generators are left alone.
     """
@@ -107,10 +105,10 @@ class Replay:
 
 @dataclass
 class Passes:
-    """Runs a closure live (`main`) or without a trace (`probe`), on the same random numbers.
+    """The passes of one closure, live (`main`) or without a trace (`probe`).
 
-    The main pass starts from the generators' state at the first pass, and leaves them as a plain
-    step would. Probes replay from the same state.
+    All use the same random numbers. The main pass starts from the generators' state at the first
+    pass, and leaves them as a plain step would. Probes replay from the same state.
     """
 
     loss_fn: LossFn | AuxLossFn
@@ -205,7 +203,7 @@ class Passes:
 
 
 def devices_in_use(x: Tensor, model: nn.Module | None) -> frozenset[torch.device]:
-    """Return the devices whose generators a pass may use: all of an initialized accelerator."""
+    """Return the devices whose generators a pass may use: all of an initialised accelerator."""
     used = {x.device} | ({p.device for p in model.parameters()} if model is not None else set())
     used = {device for device in used if device.type != "meta"}
     available = torch.accelerator.is_available()

@@ -61,7 +61,7 @@ def peak_bytes(run: Run, device: torch.device) -> int:
 
 
 class LiveStorages(TorchDispatchMode):
-    """Counts the bytes of storages that are created in this context and still live."""
+    """A counter of the bytes of storages that are created in this context and still live."""
 
     def __init__(self) -> None:
         super().__init__()
