@@ -16,7 +16,7 @@ _EXAMINED = WeakTensorKeyDictionary()
 def nodes(root: Tensor | Iterable[Node], *, beyond: Collection[Node | None] = ()) -> Iterator[Node]:
     """Yield once each node that a tensor, or nodes, lead to; stop before those in `beyond`."""
     seen: set[Node | None] = set(beyond)
-    stack = [root.grad_fn] if isinstance(root, Tensor) else list(root)
+    stack: list[Node | None] = [root.grad_fn] if isinstance(root, Tensor) else list(root)
     while stack:
         node = stack.pop()
         if node is None or node in seen:

@@ -97,12 +97,11 @@ class _Trial:
         def run() -> None:
             self.model.zero_grad()
             self.random.restore()
-            given = self.loss_fn, self.x
             if streamed:
-                for loss in objective.losses(*given, model=self.model, step=0):
+                for loss in objective.losses(self.loss_fn, self.x, model=self.model, step=0):
                     loss.backward()
             else:
-                objective(*given, model=self.model, step=0).backward()
+                objective(self.loss_fn, self.x, model=self.model, step=0).backward()
 
         return run
 

@@ -34,14 +34,29 @@ class CURE(Regularizer):
     _: KW_ONLY
     h: float = 6.9 / 255
 
-    name = property(lambda _: "cure")
-    weight = property(lambda self: self.lambda_cure)
-    radius = property(lambda self: self.h)
-    differentiates_clean = property(lambda _: False)
-
     def __post_init__(self) -> None:
         require_finite(lambda_cure=self.lambda_cure)
         require_positive(h=self.h)
+
+    @property
+    def name(self) -> str:
+        """`cure`."""
+        return "cure"
+
+    @property
+    def weight(self) -> float:
+        """λ."""
+        return self.lambda_cure
+
+    @property
+    def radius(self) -> float:
+        """h."""
+        return self.h
+
+    @property
+    def differentiates_clean(self) -> bool:
+        """False: the clean gradient is detached."""
+        return False
 
     def later_points(
         self, x: Images, clean_gradient: LazyImages, mixed: Images | None, pixels: PixelSpace

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -33,14 +34,29 @@ class ELLE(Regularizer):
     lambda_elle: float
     eps: float = 8 / 255
 
-    name = property(lambda _: "elle")
-    weight = property(lambda self: self.lambda_elle)
-    needs = property(lambda _: "losses")
-    radius = property(lambda self: self.eps)
-
     def __post_init__(self) -> None:
         require_finite(lambda_elle=self.lambda_elle)
         require_positive(eps=self.eps)
+
+    @property
+    def name(self) -> str:
+        """`elle`."""
+        return "elle"
+
+    @property
+    def weight(self) -> float:
+        """λ."""
+        return self.lambda_elle
+
+    @property
+    def needs(self) -> Literal["losses"]:
+        """Losses of single images."""
+        return "losses"
+
+    @property
+    def radius(self) -> float:
+        """ε."""
+        return self.eps
 
     def points(self, x: Images, pixels: PixelSpace) -> tuple[Images, ...]:
         """Draw two uniform points in the ε-ball around each image, and one between them."""

@@ -59,9 +59,6 @@ class FourierSensitivity(Regularizer):
     target: float | None = None
     sync: bool = False
 
-    name = property(lambda _: "fourier_sensitivity")
-    weight = property(lambda self: self.lambda_fourier)
-
     def __post_init__(self) -> None:
         require_finite(lambda_fourier=self.lambda_fourier)
         require_choice(Favour, favour=self.favour)
@@ -75,6 +72,16 @@ class FourierSensitivity(Regularizer):
                     f"target is {self.target}; a share lies in [0, 1], and an entropy is not "
                     "below 0."
                 )
+
+    @property
+    def name(self) -> str:
+        """`fourier_sensitivity`."""
+        return "fourier_sensitivity"
+
+    @property
+    def weight(self) -> float:
+        """λ."""
+        return self.lambda_fourier
 
     def penalty(self, gradients: Sequence[Images]) -> Float[Tensor, ""]:
         """Compute the share outside, or minus the entropy; with a target, the distance from it."""

@@ -35,14 +35,29 @@ class GradAlign(Regularizer):
     _: KW_ONLY
     detach_clean: bool = True
 
-    name = property(lambda _: "grad_align")
-    weight = property(lambda self: self.lambda_align)
-    radius = property(lambda self: self.eps)
-    differentiates_clean = property(lambda self: not self.detach_clean)
-
     def __post_init__(self) -> None:
         require_finite(lambda_align=self.lambda_align)
         require_positive(eps=self.eps)
+
+    @property
+    def name(self) -> str:
+        """`grad_align`."""
+        return "grad_align"
+
+    @property
+    def weight(self) -> float:
+        """λ."""
+        return self.lambda_align
+
+    @property
+    def radius(self) -> float:
+        """ε."""
+        return self.eps
+
+    @property
+    def differentiates_clean(self) -> bool:
+        """Whether the clean gradient is not detached."""
+        return not self.detach_clean
 
     def points(self, x: Images, pixels: PixelSpace) -> tuple[Images, ...]:
         """Draw one uniform point in the ε-ball around each image."""

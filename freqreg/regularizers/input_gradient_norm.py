@@ -37,12 +37,19 @@ class InputGradientNorm(Regularizer):
     lambda_norm: float = 1e-2
     order: Order = 2
 
-    name = property(lambda _: "input_gradient_norm")
-    weight = property(lambda self: self.lambda_norm)
-
     def __post_init__(self) -> None:
         require_finite(lambda_norm=self.lambda_norm)
         require_choice(Order, order=self.order)
+
+    @property
+    def name(self) -> str:
+        """`input_gradient_norm`."""
+        return "input_gradient_norm"
+
+    @property
+    def weight(self) -> float:
+        """λ."""
+        return self.lambda_norm
 
     def penalty(self, gradients: Sequence[Images], /) -> Float[Tensor, ""]:
         """Average the norms, in loss per unit of input; they are squared for order 2."""

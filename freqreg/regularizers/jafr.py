@@ -61,10 +61,6 @@ class JaFR(Regularizer):
     sync: bool = False
     target: float | None = None
 
-    name = property(lambda _: "jafr")
-    weight = property(lambda self: self.lambda_freq)
-    difference_step = property(lambda _: 5e-3)  # the penalty is smooth, and TF32 then rounds less
-
     def __post_init__(self) -> None:
         require_finite(lambda_freq=self.lambda_freq)
         if self.alpha is not None:
@@ -78,6 +74,21 @@ class JaFR(Regularizer):
                 "sync=True needs a relative floor. An absolute floor depends on the scale of the "
                 "gradient, which changes with the number of processes. Use RelativeFloor()."
             )
+
+    @property
+    def name(self) -> str:
+        """`jafr`."""
+        return "jafr"
+
+    @property
+    def weight(self) -> float:
+        """λ."""
+        return self.lambda_freq
+
+    @property
+    def difference_step(self) -> float:
+        """A longer step than the default: the penalty is smooth, and TF32 then rounds less."""
+        return 5e-3
 
     def penalty(self, gradients: Sequence[Images]) -> Float[Tensor, ""]:
         """Compute -log B_low of the clean gradient or, with a target, the distance from it."""

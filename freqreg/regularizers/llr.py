@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
@@ -32,14 +33,29 @@ class LLR(Regularizer):
     lambda_llr: float
     eps: float = 8 / 255
 
-    name = property(lambda _: "llr")
-    weight = property(lambda self: self.lambda_llr)
-    needs = property(lambda _: ("both", "losses"))
-    radius = property(lambda self: self.eps)
-
     def __post_init__(self) -> None:
         require_finite(lambda_llr=self.lambda_llr)
         require_positive(eps=self.eps)
+
+    @property
+    def name(self) -> str:
+        """`llr`."""
+        return "llr"
+
+    @property
+    def weight(self) -> float:
+        """λ."""
+        return self.lambda_llr
+
+    @property
+    def needs(self) -> tuple[Literal["both"], Literal["losses"]]:
+        """Losses at both points, and the gradient at the first."""
+        return "both", "losses"
+
+    @property
+    def radius(self) -> float:
+        """ε."""
+        return self.eps
 
     def points(self, x: Images, pixels: PixelSpace) -> tuple[Images, ...]:
         """Draw two uniform points in the ε-ball around each image."""

@@ -1,11 +1,16 @@
 """Regularizers whose weight depends on the optimizer step."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
 
 from freqreg._settings import require_count
 from freqreg.errors import SettingError
-from freqreg.regularizers.base import Regularizer, require_regularizer
+from freqreg.regularizers.base import Images, Measures, Need, Regularizer, require_regularizer
 
 
 @dataclass(frozen=True)
@@ -15,20 +20,33 @@ class _Scheduled(Regularizer):
     regularizer: Regularizer
     steps: int
 
-    name = property(lambda self: self.regularizer.name)
-    weight = property(lambda self: self.regularizer.weight)
-    needs = property(lambda self: self.regularizer.needs)
-    radius = property(lambda self: self.regularizer.radius)
-    differentiates_clean = property(lambda self: self.regularizer.differentiates_clean)
-    difference_step = property(lambda self: self.regularizer.difference_step)
-    points = property(lambda self: self.regularizer.points)
-    later_points = property(lambda self: self.regularizer.later_points)
-    penalty = property(lambda self: self.regularizer.penalty)
-    evaluated = property(lambda self: self.regularizer.evaluated)
-
     def __post_init__(self) -> None:
         require_regularizer(self.regularizer)
         require_count(steps=self.steps)
+
+    @property
+    def name(self) -> str:
+        return self.regularizer.name
+
+    @property
+    def weight(self) -> float:
+        return self.regularizer.weight
+
+    @property
+    def needs(self) -> Need | tuple[Need, ...]:
+        return self.regularizer.needs
+
+    @property
+    def radius(self) -> float | None:
+        return self.regularizer.radius
+
+    @property
+    def differentiates_clean(self) -> bool:
+        return self.regularizer.differentiates_clean
+
+    @property
+    def difference_step(self) -> float:
+        return self.regularizer.difference_step
 
     def weight_at(self, step: int | None) -> float:
         """Return the weight at optimizer step `step`, counted from 0.
@@ -47,6 +65,18 @@ class _Scheduled(Regularizer):
 
     @abstractmethod
     def _factor(self, step: int) -> float: ...
+
+    def points(self, *args: Any, **kwargs: Any) -> tuple[Images, ...]:
+        return self.regularizer.points(*args, **kwargs)
+
+    def later_points(self, *args: Any, **kwargs: Any) -> tuple[Images, ...]:
+        return self.regularizer.later_points(*args, **kwargs)
+
+    def penalty(self, found: Sequence[Any], /) -> Float[Tensor, ""]:
+        return self.regularizer.penalty(found)
+
+    def evaluated(self, found: Sequence[Any], /) -> tuple[Float[Tensor, ""], Measures]:
+        return self.regularizer.evaluated(found)
 
 
 @dataclass(frozen=True)
