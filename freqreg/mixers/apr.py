@@ -26,7 +26,6 @@ class APR:
     """
 
     def __call__(self, x: Images, grad_at: GradAt, pixels: PixelSpace) -> Images:  # noqa: ARG002
-        """Return the recombined images."""
         transforms = torch.fft.rfftn(at_least_single(pixels.of_inputs(x)), dim=_AXES)
         other = torch.rand(len(x), device=x.device).argsort()
         recombined = torch.polar(transforms.abs()[other], transforms.angle())

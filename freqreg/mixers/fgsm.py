@@ -42,7 +42,6 @@ class FGSM:
             )
 
     def __call__(self, x: Images, grad_at: GradAt, pixels: PixelSpace) -> Images:
-        """Return the adversarial images."""
         point = x if self.start == "zero" else random_start(x, pixels, self.eps)
         return ascend(x, point, grad_at(point), pixels, step=self.alpha * self.eps, eps=self.eps)
 
@@ -70,7 +69,6 @@ class NFGSM:
         require_positive(eps=self.eps, alpha=self.alpha, noise=self.noise)
 
     def __call__(self, x: Images, grad_at: GradAt, pixels: PixelSpace) -> Images:
-        """Return the noisy adversarial images."""
         pixels.require_radius(self.noise * self.eps, "noise * eps")
         pixels.require_radius(self.alpha * self.eps, "alpha * eps")
         point = random_start(x, pixels, self.noise * self.eps)

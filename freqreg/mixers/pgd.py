@@ -33,7 +33,6 @@ class PGD:
         require_choice(Start, start=self.start)
 
     def __call__(self, x: Images, grad_at: GradAt, pixels: PixelSpace) -> Images:
-        """Return the adversarial images."""
         pixels.require_radius(self.step_size, "step_size")
         point = x if self.start == "zero" else random_start(x, pixels, self.eps)
         for _ in range(self.steps):

@@ -37,7 +37,6 @@ class ZeroGrad:
             raise SettingError(f"quantile is {self.quantile}; it must be in [0, 1).")
 
     def __call__(self, x: Images, grad_at: GradAt, pixels: PixelSpace) -> Images:
-        """Return the adversarial images."""
         point = random_start(x, pixels, self.eps)
         grad = grad_at(point)
         sizes = grad.abs().flatten(1)
@@ -70,7 +69,6 @@ class MultiGrad:
         require_count(samples=self.samples)
 
     def __call__(self, x: Images, grad_at: GradAt, pixels: PixelSpace) -> Images:
-        """Return the adversarial images."""
         points = [random_start(x, pixels, self.eps) for _ in range(self.samples)]
         signs = reduce(torch.add, (grad_at(point).sign() for point in points))
         agreed = (signs / self.samples).trunc()

@@ -40,17 +40,14 @@ class CURE(Regularizer):
 
     @property
     def name(self) -> str:
-        """`cure`."""
         return "cure"
 
     @property
     def weight(self) -> float:
-        """λ."""
         return self.lambda_cure
 
     @property
     def radius(self) -> float:
-        """h."""
         return self.h
 
     @property

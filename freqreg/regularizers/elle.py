@@ -40,12 +40,10 @@ class ELLE(Regularizer):
 
     @property
     def name(self) -> str:
-        """`elle`."""
         return "elle"
 
     @property
     def weight(self) -> float:
-        """λ."""
         return self.lambda_elle
 
     @property
@@ -55,7 +53,6 @@ class ELLE(Regularizer):
 
     @property
     def radius(self) -> float:
-        """ε."""
         return self.eps
 
     def points(self, x: Images, pixels: PixelSpace) -> tuple[Images, ...]:

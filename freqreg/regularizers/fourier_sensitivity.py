@@ -75,12 +75,10 @@ class FourierSensitivity(Regularizer):
 
     @property
     def name(self) -> str:
-        """`fourier_sensitivity`."""
         return "fourier_sensitivity"
 
     @property
     def weight(self) -> float:
-        """λ."""
         return self.lambda_fourier
 
     def penalty(self, gradients: Sequence[Images]) -> Float[Tensor, ""]:

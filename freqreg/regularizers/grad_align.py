@@ -41,17 +41,14 @@ class GradAlign(Regularizer):
 
     @property
     def name(self) -> str:
-        """`grad_align`."""
         return "grad_align"
 
     @property
     def weight(self) -> float:
-        """λ."""
         return self.lambda_align
 
     @property
     def radius(self) -> float:
-        """ε."""
         return self.eps
 
     @property

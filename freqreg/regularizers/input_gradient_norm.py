@@ -43,12 +43,10 @@ class InputGradientNorm(Regularizer):
 
     @property
     def name(self) -> str:
-        """`input_gradient_norm`."""
         return "input_gradient_norm"
 
     @property
     def weight(self) -> float:
-        """λ."""
         return self.lambda_norm
 
     def penalty(self, gradients: Sequence[Images], /) -> Float[Tensor, ""]:

@@ -77,12 +77,10 @@ class JaFR(Regularizer):
 
     @property
     def name(self) -> str:
-        """`jafr`."""
         return "jafr"
 
     @property
     def weight(self) -> float:
-        """λ."""
         return self.lambda_freq
 
     @property

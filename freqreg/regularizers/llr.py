@@ -39,12 +39,10 @@ class LLR(Regularizer):
 
     @property
     def name(self) -> str:
-        """`llr`."""
         return "llr"
 
     @property
     def weight(self) -> float:
-        """λ."""
         return self.lambda_llr
 
     @property
@@ -54,7 +52,6 @@ class LLR(Regularizer):
 
     @property
     def radius(self) -> float:
-        """ε."""
         return self.eps
 
     def points(self, x: Images, pixels: PixelSpace) -> tuple[Images, ...]:
