@@ -16,6 +16,7 @@ SETTINGS = Settings(
         padding=1,
         flip=True,
         noise_std=0.0,
+        blur_std=0.0,
         model="preact_resnet18",
         width=2,
         pretrained=False,

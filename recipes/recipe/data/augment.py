@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -74,8 +75,40 @@ class GaussianNoise:
         return (images + sent(noise, images.device)).clamp(0, 1)
 
 
+@dataclass(frozen=True)
+class GaussianBlur:
+    """Gaussian blur whose standard deviation is uniform from 0 to `max_std` for each image.
+
+    Args:
+        max_std: in pixels. At 0 the images stay as they are.
+
+    Raises:
+        SettingError: it is negative.
+    """
+
+    max_std: float
+
+    def __post_init__(self) -> None:
+        if self.max_std < 0:
+            raise SettingError(f"blur_std is {self.max_std}; it must be 0 or more.")
+
+    def __call__(
+        self, images: Float[Tensor, "batch channels height width"], generator: torch.Generator
+    ) -> Float[Tensor, "batch channels height width"]:
+        """The blurred images, mirrored beyond their edges; the draws come from a CPU generator."""
+        if not self.max_std:
+            return images
+        reach = math.ceil(3 * self.max_std)
+        stds = self.max_std * torch.rand(len(images), 1, generator=generator).clamp(min=1e-3)
+        kernels = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / stds) ** 2)
+        kernels = sent(kernels / kernels.sum(1, keepdim=True), images.device)
+        rows = F.pad(images, (reach,) * 4, mode="reflect").unfold(2, 2 * reach + 1, 1)
+        columns = torch.einsum("bchwk,bk->bchw", rows, kernels).unfold(3, 2 * reach + 1, 1)
+        return torch.einsum("bchwk,bk->bchw", columns, kernels)
+
+
 def augmentation(settings: Settings) -> Augmentation:
-    """All that a run does to its train images, in this order: crop, mirror, noise."""
+    """All that a run does to its train images, in this order: crop, mirror, blur, noise."""
     moved = RandomCropAndFlip(settings.padding.value, settings.flip.value)
-    noisy = GaussianNoise(settings.noise_std.value)
-    return lambda images, generator: noisy(moved(images, generator), generator)
+    blurred, noisy = GaussianBlur(settings.blur_std.value), GaussianNoise(settings.noise_std.value)
+    return lambda images, generator: noisy(blurred(moved(images, generator), generator), generator)

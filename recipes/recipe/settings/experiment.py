@@ -33,6 +33,7 @@ Method = Literal[
     "gradnorm1",
     "gradnorm2",
     "apr",
+    "apr+fourier-low",
 ]
 METHODS: tuple[Method, ...] = get_args(Method)
 Preset = Literal["paper", "mini", "smoke"]
@@ -94,6 +95,7 @@ class Settings:
     padding: From[int]  # Zeros around an image, of which a random crop is taken
     flip: From[bool]  # Mirror half of the images
     noise_std: From[float]  # Largest standard deviation of Gaussian noise in train images; 0: none
+    blur_std: From[float]  # Largest standard deviation of their Gaussian blur, in pixels; 0: none
 
     model: From[str]  # preact_resnet18, or timm/NAME for any network of timm
     width: From[int]  # Channels of preact_resnet18's first stage

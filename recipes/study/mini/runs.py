@@ -8,7 +8,7 @@ from recipe.settings.experiment import Changes, Method, preset
 
 from freqreg.evaluation.results.paper import METHODS
 
-Stage = Literal[1, 2, 3, 4]
+Stage = Literal[1, 2, 3, 4, 5]
 
 Kind = tuple[Method, Mapping[str, Any]]
 """A method, and its changes to its stage's settings; its runs differ in their seeds alone."""
@@ -33,6 +33,13 @@ BAND = {"lambda_fourier": 0.5}
 
 LOW = ({"lambda_fourier": 0.1}, {"lambda_fourier": 0.2}, BAND, {**BAND, "penalty_target": 0.5})
 """Settings that favour low frequencies."""
+
+FAMILY: tuple[Kind, ...] = (
+    *(("zerograd", {}), ("multigrad", {}), ("fgsm+elle", {"lambda_elle": 5000.0})),
+    *(("fgsm+llr", {"lambda_llr": 1.0}), ("fgsm+cure", {"lambda_cure": 0.06})),
+    ("gradnorm1", {"lambda_norm": 0.0627}),
+)
+"""The peers' ways through single-step training, each at its authors' weight for ε 16/255."""
 
 MEASURED = (
     preset(penalty_every=1, penalty_share=1.0, best_every=0, noise_rms=0.1)
@@ -61,12 +68,16 @@ class Plan:
 RESIDUAL = MEASURED | preset(width=16, batch_size=64, max_learning_rate=0.1, epochs=10)
 FREQUENCY = RESIDUAL | preset(train_images=20_000, eps_255=8)
 
+COLLAPSE = (
+    MEASURED
+    | preset(model="one_conv", train_images=10_000, padding=0, flip=False, batch_size=128)
+    | preset(weight_decay=0.0, optimizer="adam", max_learning_rate=0.01, epochs=10)
+    | preset(eps_255=16, lambda_align=2.0)
+)
+
 STAGES: dict[Stage, Plan] = {
     1: Plan(
-        MEASURED
-        | preset(model="one_conv", train_images=10_000, padding=0, flip=False, batch_size=128)
-        | preset(weight_decay=0.0, optimizer="adam", max_learning_rate=0.01, epochs=10)
-        | preset(eps_255=16, lambda_align=2.0),
+        COLLAPSE,
         range(10),
         (
             *(("fgsm", {}), ("nfgsm", {}), ("fgsm+gradalign", {})),
@@ -93,11 +104,14 @@ STAGES: dict[Stage, Plan] = {
         range(3),
         (("standard", {}), *(("fourier-low", low) for low in LOW), ("fourier-high", BAND)),
     ),
+    5: Plan(COLLAPSE, range(10), FAMILY),
 }
 
 _WORDS = {
     "lambda_freq": "λ {minus}{}",
-    "lambda_fourier": "λ {}",
+    **dict.fromkeys(
+        ("lambda_fourier", "lambda_elle", "lambda_llr", "lambda_cure", "lambda_norm"), "λ {}"
+    ),
     "penalty_target": "target {}",
     "penalty_every": "at each {}th step",
     "penalty_share": "on {} of each batch",

@@ -15,6 +15,7 @@ SCORES: Mapping[Stage, tuple[str, ...]] = {
     2: ("corruptions", "log_b_low"),
     3: ("clean", "fgsm", "pgd", "cw", "noise", "curve", "log_b_low"),
     4: ("corruptions", "log_b_low", "fourier_sensitivity"),
+    5: (),
 }
 """Scores of each reported cell of a stage."""
 

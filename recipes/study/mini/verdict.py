@@ -27,7 +27,7 @@ class Verdict:
 class Claim:
     """A claim of the paper's, or of ours: it holds if each part does, and does not if one does not.
 
-    page.md has its title and its text.
+    Its page in pages/ has its title and its text.
     """
 
     parts: tuple[Verdict, ...]
@@ -38,6 +38,11 @@ class Claim:
     def outcome(self) -> Outcome:
         """The outcome of all parts together."""
         return together(part.outcome for part in self.parts)
+
+    @property
+    def deciding(self) -> Verdict:
+        """The first part with the outcome of all."""
+        return next(part for part in self.parts if part.outcome == self.outcome)
 
 
 def together(outcomes: Iterable[Outcome]) -> Outcome:

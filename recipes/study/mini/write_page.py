@@ -1,4 +1,4 @@
-"""Write docs/results.md, its figures, and the table of how-to-choose from the study's JSON files.
+"""Write docs/results.md, its pages and figures, and the table of how-to-choose from JSON files.
 
     python recipes/study page
 
@@ -16,7 +16,7 @@ from freqreg.evaluation.report.blocks import NOTHING
 from freqreg.evaluation.results.paper import SOURCE
 from study import on_gpu
 from study.mini.claims import corruptions, differences
-from study.mini.claims.collapse import collapse
+from study.mini.claims.collapse import collapse, family
 from study.mini.claims.cost import cost
 from study.mini.claims.masking import masking
 from study.mini.pictures import as_svg
@@ -27,6 +27,9 @@ from study.mini.verdict import Claim, Outcome
 from study.pages import as_table, rendered
 
 ROOT = Path(__file__).parents[3]
+PAGES = Path(__file__).with_name("pages")
+CHAPTERS = {"collapse": "bfl", "frequency": "acdge", "bands": "hijk"}
+"""Pages of details, and the letters of their claims."""
 RESULTS = ROOT / "recipes" / "study" / "results" / "mini"
 
 _VERBS: Mapping[Outcome, tuple[str, str]] = {
@@ -43,30 +46,31 @@ class Arguments:
     results_dir: Path = RESULTS
     """Folder of the cells' JSON files, with a folder per stage."""
     docs_dir: Path = ROOT / "docs"
-    """Folder for results.md, the figures in images/, and the table in snippets/."""
+    """Folder for results.md and results/, the figures in images/, and the table in snippets/."""
 
 
 def main(arguments: Arguments) -> None:
-    """Write the page and its figures."""
+    """Write the pages and their figures."""
     study = read(arguments.results_dir)
     found, versions = claims(study, arguments.results_dir), sorted(set(study.versions) - {""})
     for claim in found.values():
         for name, figure in claim.figures.items():
             write_text(arguments.docs_dir / "images" / f"{name}.svg", as_svg(name, figure))
-    text = rendered(
-        Path(__file__).with_name("page.md"),
-        {"number": number},
+    values = {
         **found,
-        claims=found,
-        sentence=in_a_sentence(found),
-        source=SOURCE,
-        runs=runs(study, versions),
-        versions=versions,
-        others=unplanned(arguments.results_dir),
-        on_gpu=on_gpu.runs(arguments.results_dir.parent / "gpu"),
-        machines=on_gpu.machines(arguments.results_dir.parent / "gpu"),
-    )
-    write_text(arguments.docs_dir / "results.md", text)
+        "claims": found,
+        "pages": {letter: f"results/{name}.md" for name, all in CHAPTERS.items() for letter in all},
+        "sentence": in_a_sentence(found),
+        "source": SOURCE,
+        "runs": runs(study, versions),
+        "versions": versions,
+        "others": unplanned(arguments.results_dir),
+        "on_gpu": on_gpu.runs(arguments.results_dir.parent / "gpu"),
+        "machines": on_gpu.machines(arguments.results_dir.parent / "gpu"),
+    }
+    for name in ("results", *(f"results/{page}" for page in (*CHAPTERS, "cells"))):
+        text = rendered(PAGES / f"{Path(name).name}.md", {"number": number}, **values)
+        write_text(arguments.docs_dir / f"{name}.md", text)
     write_text(arguments.docs_dir / "snippets" / "steering.md", as_table(steering(study)) + "\n")
 
 
@@ -84,6 +88,7 @@ def claims(study: DataFrame, folder: Path) -> dict[str, Claim]:
         "i": corruptions.favouring_high(study),
         "j": corruptions.equal_accuracy(study),
         "k": differences.band_share(study),
+        "l": family(study),
     }
 
 

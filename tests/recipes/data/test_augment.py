@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recipe.data.augment import GaussianNoise, RandomCropAndFlip
+from recipe.data.augment import GaussianBlur, GaussianNoise, RandomCropAndFlip
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from freqreg.errors import SettingError
@@ -87,6 +89,19 @@ def test_noise_has_the_images_own_standard_deviations_and_stays_in_range():
     assert GaussianNoise(0.0)(grey, generator(0)) is grey
 
 
-def test_negative_noise_is_refused():
-    with pytest.raises(SettingError, match=r"noise_std is -0\.1; it must be 0 or more"):
-        GaussianNoise(-0.1)
+def test_blur_is_scipys_with_the_images_own_standard_deviations():
+    images = torch.rand(6, 3, 9, 12)
+    blurred = GaussianBlur(1.5)(images, generator(2))
+    stds = 1.5 * torch.rand(6, 1, generator=generator(2))
+    for image, found, std in zip(images, blurred, stds.flatten().tolist(), strict=True):
+        filtered = [gaussian_filter(each, std, mode="mirror", radius=5) for each in image.numpy()]
+        assert np.allclose(found.numpy(), np.stack(filtered), atol=1e-5)
+    assert GaussianBlur(0.0)(images, generator(0)) is images
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(GaussianNoise, "noise_std"), (GaussianBlur, "blur_std")]
+)
+def test_negative_standard_deviations_are_refused(kind, name):
+    with pytest.raises(SettingError, match=rf"{name} is -0\.1; it must be 0 or more"):
+        kind(-0.1)

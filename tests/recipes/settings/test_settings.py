@@ -32,6 +32,7 @@ EVERYWHERE: dict[str, tuple[Any, str]] = {
     "padding": (4, CODE),
     "width": (64, CODE),
     "noise_std": (0.0, CODE),
+    "blur_std": (0.0, CODE),
     "pretrained": (False, CODE),
     "enlarged": (None, CODE),
     "fgsm_alpha": (1.25, CODE),
@@ -114,6 +115,7 @@ UNPUBLISHED: tuple[Method, ...] = (
     "gradnorm1",
     "gradnorm2",
     "apr",
+    "apr+fourier-low",
 )
 QUANTILES = {"cifar10": 0.35, "cifar100": 0.45, "svhn": 0.7, "tiny_imagenet": 0.45}
 FAMILY = {"cifar10": 0.2, "cifar100": 0.1, "svhn": 0.05, "tiny_imagenet": 0.1}
@@ -139,7 +141,7 @@ def sourced(settings: Settings, name: str) -> tuple[Any, str]:
 def expected(dataset: str, method: Method) -> dict[str, tuple[Any, str]]:
     source = OURS if method in UNPUBLISHED else PAPER
     of_nfgsm = RATES[dataset][(PUBLISHED + UNPUBLISHED).index("nfgsm")]
-    rates = (*RATES[dataset], *(of_nfgsm,) * 5, *(FAMILY[dataset],) * 3)
+    rates = (*RATES[dataset], *(of_nfgsm,) * 5, *(FAMILY[dataset],) * 4)
     rate = rates[(PUBLISHED + UNPUBLISHED).index(method)]
     found = {**EVERYWHERE, **BY_DATASET[dataset], "max_learning_rate": (rate, source)}
     found["zerograd_quantile"] = (QUANTILES[dataset], OURS)

@@ -102,7 +102,7 @@ def test_h_shows_jafr_of_stage_2_beside(tmp_path: Path) -> None:
 def test_the_page_has_the_picture_as_soon_as_there_are_cells(tmp_path: Path) -> None:
     write_bands(tmp_path, TRADE, REVERSE)
     main(Arguments(tmp_path, tmp_path))
-    assert "](images/mini-bands.svg)" in (tmp_path / "results.md").read_text()
+    assert "](../images/mini-bands.svg)" in (tmp_path / "results" / "bands.md").read_text()
     assert (tmp_path / "images" / "mini-bands.svg").exists()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pandas import DataFrame
-from study.mini.claims.collapse import collapse
+from study.mini.claims.collapse import collapse, family
 from study.mini.claims.corruption_shifts import (
     BIAS,
     DIFFERENCE,
@@ -21,7 +21,7 @@ from study.mini.claims.cost import FILE, METHODS, SLACK, cost
 from study.mini.claims.differences import bias_order, clean_accuracy
 from study.mini.claims.masking import masking
 from study.mini.results import read, select
-from study.mini.runs import LAMBDAS, STAGE_2, Stage, StudyRun
+from study.mini.runs import FAMILY, LAMBDAS, STAGE_2, Stage, StudyRun
 from study.mini.verdict import Outcome
 from synthetic_cells import (
     COLLAPSED,
@@ -177,6 +177,24 @@ def test_b_tells_models_that_are_robust_to_fgsm_alone(tmp_path: Path) -> None:
     write_stage(tmp_path, 3, lambda c: LOST if c.method == "fgsm+jafr" else COLLAPSED)
     reason = collapse(read(tmp_path)).parts[4].reason
     assert reason.endswith("0 of 3 collapsed (0.0 to 70.8 %), 3 robust to FGSM, not to PGD")
+
+
+@pytest.mark.parametrize(("collapsed", "outcome"), [(1, "holds"), (2, "does not hold")])
+def test_l_each_method_is_judged_by_its_own_seeds(
+    tmp_path: Path, collapsed: int, outcome: Outcome
+) -> None:
+    write_stage(
+        tmp_path,
+        5,
+        lambda cell: COLLAPSED if cell.method == "multigrad" and cell.seed < collapsed else MODEL,
+    )
+    claim = family(read(tmp_path))
+    found = dict(zip(dict(FAMILY), claim.parts, strict=True))
+    assert found.pop("multigrad").outcome == claim.outcome == outcome
+    assert {part.outcome for part in found.values()} == {"holds"}
+    assert f"{collapsed} of 10 collapsed" in claim.parts[1].reason
+    row = claim.shown["counts"].set_index("").loc["MultiGrad AT"]
+    assert row["clean"] == "50.0"
 
 
 def shifted(folder: Path, slope: float) -> DataFrame:

@@ -52,6 +52,7 @@ EXPECTED: dict[Method, Objective] = {
     "gradnorm1": Objective([InputGradientNorm(0.02, order=1)]),
     "gradnorm2": Objective([InputGradientNorm(0.02, order=2)]),
     "apr": Objective(mixer=Mix(APR(), fraction=0.25)),
+    "apr+fourier-low": Objective([FourierSensitivity(0.5)], Mix(APR(), fraction=0.25)),
 }
 
 

@@ -1,14 +1,16 @@
-"""Claim (b): FGSM training collapses, and a method prevents it."""
+"""Claims (b) and (l): FGSM training collapses, and a method prevents it."""
 
 from matplotlib.figure import Figure
-from pandas import DataFrame
+from pandas import DataFrame, concat
 from recipe.settings.experiment import Method
 
 from freqreg.evaluation.plots.style import grid, point_styles
+from freqreg.evaluation.results.paper import METHODS
 from study.mini.intervals import proportion
 from study.mini.results import kinds, select
-from study.mini.text import accuracies, percent, seeds_table
-from study.mini.verdict import Claim, Outcome, any_of, judged
+from study.mini.runs import FAMILY
+from study.mini.text import accuracies, number, percent, seeds_table
+from study.mini.verdict import Claim, Outcome, Verdict, any_of, judged
 
 COLLAPSES = 0.9
 PREVENTS = 0.1
@@ -20,8 +22,15 @@ ATTACKS = {"fgsm": "FGSM", "pgd": "PGD of 50 steps"}
 _APART = 0.06
 """Between the points of two seeds, where the places of two kinds are 1 apart."""
 
-METHODS: tuple[Method, ...] = ("fgsm", "nfgsm", "fgsm+gradalign", "pgd2", "fgsm+jafr", "fgsm+jafr-")
-"""Of stage 3."""
+RESIDUAL: tuple[Method, ...] = (
+    "fgsm",
+    "nfgsm",
+    "fgsm+gradalign",
+    "pgd2",
+    "fgsm+jafr",
+    "fgsm+jafr-",
+)
+"""Methods of stage 3."""
 
 
 def collapse(study: DataFrame) -> Claim:
@@ -44,7 +53,7 @@ def collapse(study: DataFrame) -> Claim:
         judged(some, [jafr], any_of(preventing.values()), f"by {by}" if by else "at no λ tried"),
         judged(never, residual, _confirmed(*residual), "; ".join(seen)),
     )
-    small, large = select(study, 1, *of_1), select(study, 3, *METHODS)
+    small, large = select(study, 1, *of_1), select(study, 3, *RESIDUAL)
     shown = {
         "weights": len(preventing),
         "counts": _table(small),
@@ -53,6 +62,31 @@ def collapse(study: DataFrame) -> Claim:
         "each_of_3": seeds_table(large, accuracies),
     }
     return Claim(parts, shown, {"mini-collapse": collapse_figure(small)})
+
+
+def family(study: DataFrame) -> Claim:
+    """Claim (l), ours: each of the peers' ways prevents the collapse."""
+    parts = tuple(_prevented(select(study, 5, method)) for method in dict(FAMILY))
+    rows = concat(
+        [select(study, 1, "fgsm", "nfgsm", "fgsm+gradalign"), study.loc[study.stage == 5]]
+    )
+    models = [runs.loc[runs.is_model] for _, _, runs in kinds(rows)]
+    means = {"clean": "clean", "PGD of 50 steps": "pgd"}
+    accuracies_of = {
+        head: [percent(m[name].mean()) for m in models] for head, name in means.items()
+    }
+    seconds = [number(runs.seconds.median(), 3) for _, _, runs in kinds(rows)]
+    table = _table(rows).assign(**accuracies_of, **{"seconds a step, median": seconds})
+    return Claim(parts, {"counts": table, "each": seeds_table(rows, accuracies)})
+
+
+def _prevented(runs: DataFrame) -> Verdict:
+    """Whether a method prevents the collapse, at one of its weights if it has some."""
+    outcomes: dict[str, Outcome] = {label: _prevents(each) for label, _, each in kinds(runs)}
+    counts = "; ".join(f"{label}: {_counts(each)}" for label, _, each in kinds(runs))
+    return judged(
+        f"{METHODS[runs.method.iloc[0]]}: {AT_MOST}", [runs], any_of(outcomes.values()), counts
+    )
 
 
 def collapse_figure(runs: DataFrame) -> Figure:
