@@ -123,9 +123,10 @@ SLOPE_TOLERANCE = 0.4
 def slope_error(loss_fn: LossFn, x: Tensor, loss: Tensor, grad: Tensor) -> float:
     """Measure the error of `grad` as the loss's gradient at `x`, relative to the norm of `grad`.
 
-    Central differences along one direction, random and partly that of `grad`, are so short that
-    the loss changes by a thousandth or less. The result is NaN if rounding would hide this change:
-    rounding of the loss, or of values of size 1 from which a small loss was computed.
+    Differences along one direction, random and partly that of `grad`, are so short that the loss
+    changes by a thousandth or less. One pass does if it agrees; else central differences decide.
+    The result is NaN if rounding would hide the change: rounding of the loss, or of values of size
+    1 from which a small loss was computed.
     """
     norm = grad.norm()
     if not 0 < norm < math.inf:
@@ -135,10 +136,19 @@ def slope_error(loss_fn: LossFn, x: Tensor, loss: Tensor, grad: Tensor) -> float
     size = loss.detach().abs()
     distance = torch.minimum(2e-4 * size / norm, (x.amax() - x.amin()) / 50)
     drowned = distance * norm <= 40 * torch.finfo(x.dtype).eps * size.clamp(min=1)
+
+    def value(h: Tensor) -> Tensor:
+        return _value(loss_fn, (x + h * direction).to(x.dtype))
+
+    def slopes() -> Iterator[Tensor]:
+        above = value(distance)
+        yield (above - loss.detach()) / distance
+        yield (above - value(-distance)) / (2 * distance)
+        yield (value(distance / 4) - value(-distance / 4)) / (distance / 2)
+
     errors = []
-    for h in (distance, distance / 4):  # an error of the differences themselves would shrink
-        above, below = (_value(loss_fn, (x + end * direction).to(x.dtype)) for end in (h, -h))
-        error = ((above - below) / (2 * h) - (grad * direction).sum()).abs() / norm
+    for slope in slopes():  # an error of the differences themselves shrinks
+        error = (slope - (grad * direction).sum()).abs() / norm
         errors.append(error.masked_fill(drowned, math.nan).item())
         if not errors[-1] > SLOPE_TOLERANCE:
             break

@@ -175,16 +175,19 @@ def warn_of_coarse_step(
 ) -> None:
     """Warn if a step of `distance` pixels causes a large error of finite differences.
 
-    Three passes compare differences of input gradients, in place of parameter gradients, at the
-    step and at half of it. `start` is the gradient at the images, `input_grad_at` gives it at a
-    share of the step. The check is left out if rounding or kinks dominate, in compiled code and in
-    several processes.
+    Two passes compare differences of input gradients, in place of parameter gradients, at the
+    step and at half of it; unless these agree, a third one follows. `start` is the gradient at the
+    images, `input_grad_at` gives it at a share of the step. The check is left out if rounding or
+    kinks dominate, in compiled code and in several processes.
     """
     if _cannot_be_measured(loss) or {node.name() for node in nodes(loss)} & KINKED:
         return
-    odd, even = input_grad_at(1.0), input_grad_at(-1.0)
-    odd, even = (odd - even) / 2, (odd + even) / 2 - start
-    halved = 2 * (input_grad_at(0.5) - start - even / 4)
+    ahead, halfway = input_grad_at(1.0) - start, input_grad_at(0.5) - start
+    if 2 * (ahead - 2 * halfway).norm() < _COARSE * halfway.norm():
+        return
+    behind = input_grad_at(-1.0) - start
+    odd, even = (ahead - behind) / 2, (ahead + behind) / 2
+    halved = 2 * (halfway - even / 4)
     exact = (4 * halved - odd) / 3  # without the error of second order in the step
     error = float(((odd + even if one_sided else odd) - exact).norm() / exact.norm())
     rounding = 100 * torch.finfo(start.dtype).eps * float(start.norm() / exact.norm())
