@@ -60,7 +60,7 @@ def _processed(processor: Any, colour: tuple[int, ...], way_out: str) -> Float[T
         ) from error
     if output.ndim != 3:
         raise SettingError(
-            f"{type(processor).__name__} returns shape {list(output.shape)} for one image; needed "
-            f"is [channel, height, width]. {way_out}"
+            f"{type(processor).__name__} makes {list(output.shape)} of an image; needed is "
+            f"[channel, height, width]. {way_out}"
         )
     return output[:, output.shape[1] // 2, output.shape[2] // 2].float()
