@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 INSTALLED := $(VENV)/installed
 
 ifneq ($(shell command -v uv 2>/dev/null),)
@@ -28,7 +29,7 @@ demo: $(INSTALLED)
 
 ## make test    run the test suite
 test: $(INSTALLED)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest $(PARALLEL)
 
 ## make smoke   run every recipe on small data, CIFAR-10's with every method, in some minutes
 smoke: $(INSTALLED)
@@ -53,7 +54,7 @@ check: lint types docs smoke test
 ## make lower-bounds   run the tests of core and integrations with the lowest versions declared;
 ##                     TORCH=2.12.0 takes another torch
 lower-bounds: $(BOUNDS)/installed
-	$(BOUNDS)/bin/python -m pytest --numprocesses 2 --dist loadfile -W ignore::DeprecationWarning \
+	$(BOUNDS)/bin/python -m pytest $(PARALLEL) -W ignore::DeprecationWarning \
 		-W ignore::FutureWarning -W "ignore:The .grad attribute:UserWarning" \
 		$(BOUNDED_TESTS) # warnings of old packages about older ones, and of torch about itself
 

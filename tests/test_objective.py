@@ -100,6 +100,7 @@ def test_double_backprop_equals_the_step_written_out(
 @pytest.mark.parametrize("regularizers", REGULARIZERS.values(), ids=REGULARIZERS)
 @pytest.mark.parametrize("backward", [summed, streamed])
 @pytest.mark.parametrize(("scheme", "step"), [("central", 1e-4), ("one-sided", 1e-6)])
+@pytest.mark.usefixtures("unchecked_shapes")  # checked above, and there by far the most time
 def test_finite_differences_agree_on_a_smooth_net(
     regularizers: list[Regularizer], mixer: Mixer | None, backward: Backward, scheme, step: float
 ) -> None:
