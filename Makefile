@@ -14,11 +14,11 @@ INSTALL := $(BIN)/python -m pip install --quiet
 endif
 
 BOUNDS := $(VENV)-bounds$(TORCH)
-BOUNDED_TESTS := $(wildcard tests/test_*.py) tests/_step tests/_double_backward tests/diagnostics \
-	tests/networks tests/integrations
+CORE_TESTS := $(wildcard tests/test_*.py) tests/_step tests/_double_backward
+BOUNDED_TESTS := $(CORE_TESTS) tests/diagnostics tests/networks tests/integrations
 
 .NOTPARALLEL: # of a check the tests' summary is the last line
-.PHONY: help demo smoke test lint types docs check lower-bounds clean
+.PHONY: help demo smoke test quick lint types docs check lower-bounds clean
 
 help:
 	@grep -hE '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -30,6 +30,10 @@ demo: $(INSTALLED)
 ## make test    run the test suite
 test: $(INSTALLED)
 	$(BIN)/python -m pytest $(PARALLEL)
+
+## make quick   test the core alone, in less than a minute
+quick: $(INSTALLED)
+	$(BIN)/python -m pytest $(PARALLEL) $(filter-out tests/test_packaging.py,$(CORE_TESTS))
 
 ## make smoke   run every recipe on small data, CIFAR-10's with every method, in some minutes
 smoke: $(INSTALLED)
