@@ -71,5 +71,5 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    """The public names alone: modules hold more than is promised."""
+    """Only the public names."""
     return [*__all__, "__version__"]

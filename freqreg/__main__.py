@@ -1,4 +1,4 @@
-"""`python -m freqreg` is `freqreg`."""
+"""`python -m freqreg` runs the command `freqreg`."""
 
 from freqreg.cli import main
 

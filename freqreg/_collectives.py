@@ -1,4 +1,4 @@
-"""Averages over all processes' images."""
+"""Averages over the images of all processes."""
 
 import torch
 from jaxtyping import Float
@@ -6,7 +6,7 @@ from torch import Tensor, distributed
 
 
 def in_several_processes() -> bool:
-    """Whether a process group of more than one process exists."""
+    """Return whether a process group of more than one process exists."""
     return (
         distributed.is_available()
         and distributed.is_initialized()
@@ -17,14 +17,14 @@ def in_several_processes() -> bool:
 def averaged_over_processes(
     spectrum: Float[Tensor, "*shape"], images: int | Float[Tensor, ""]
 ) -> Float[Tensor, "*shape"]:
-    """The mean of all processes' images, with this process's part of the gradient.
+    """Average a mean over the images of all processes; keep this process's part of the gradient.
 
-    Under the mean reduction of DDP and FSDP the gradient is that of one process with all
-    images. No collective runs in the backward pass.
+    Under the mean reduction of DDP and FSDP the gradient equals that of one process with all
+    images. The backward pass runs no collective.
 
     Args:
         spectrum: mean over this process's images, or their shares by radius.
-        images: how many they are; processes with more weigh more.
+        images: number of these images, the weight of this process.
     """
     if not in_several_processes():
         return spectrum
@@ -36,7 +36,7 @@ def averaged_over_processes(
 
 
 def rms_over_processes(rms: Float[Tensor, ""], count: int) -> Float[Tensor, ""]:
-    """Root mean square of all processes' values, from that of this one's `count` values."""
+    """Combine each process's root mean square of `count` values into that of all values."""
     if not in_several_processes():
         return rms
     total = torch.stack([rms.double().square() * count, torch.full_like(rms, count).double()])

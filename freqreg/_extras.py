@@ -1,4 +1,4 @@
-"""Packages of which not every user has need."""
+"""Imports of optional packages."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,11 +6,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def extra(name: str, needs: str) -> Iterator[None]:
-    """Imports that fail within say which extra brings them, unless they say so by themselves.
+    """Name the extra to install in errors of imports within this context.
 
     Args:
-        name: of the extra.
-        needs: what needs which packages.
+        name: name of the extra.
+        needs: a sentence that says what needs which packages.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Files that are there whole, or not at all."""
+"""Files that are complete or absent."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +10,9 @@ from freqreg.errors import SettingError
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A file to write to, beside `path`, whose name it takes when all is written.
+    """Write to a temporary file beside `path`, then rename it to `path`.
 
-    A kill, or an error while writing, leaves `path` as it was. Folders are made where missing.
+    A kill or an error leaves `path` as it was. Missing folders are created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.part")
@@ -21,17 +21,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file that is there whole, or not at all."""
+    """Write a text file that is complete or absent."""
     with atomic_write(path) as beside:
         beside.write_text(text, encoding="utf-8")
 
 
 def require_writable(folder: Path) -> None:
-    """Make a folder, and raise unless files can be written into it.
-
-    Raises:
-        SettingError: they cannot.
-    """
+    """Create a folder if needed; raise a SettingError if no file can be written into it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
@@ -39,6 +35,6 @@ def require_writable(folder: Path) -> None:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise SettingError(
-            f"Nothing can be written into {folder} ({reason}). Name a folder that is yours and on "
-            "a disk with room (on the command line --output-dir)."
+            f"Nothing can be written into {folder} ({reason}). Name a folder that belongs to you, "
+            "on a disk with free space (on the command line: --output-dir)."
         ) from error

@@ -1,4 +1,4 @@
-"""What an image processor of transformers makes of pixels, by what it makes of plain images."""
+"""The affine map that an image processor of transformers applies to pixels."""
 
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ PRIMARIES = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 
 
 class AffinePixels(NamedTuple):
-    """Outputs are (pixels[order] - mean) / std, for RGB pixels in [0, 1]."""
+    """The map (pixels[order] - mean) / std of RGB pixels in [0, 1]."""
 
     order: list[int]
     mean: Float[Tensor, "channel"]
@@ -21,15 +21,15 @@ class AffinePixels(NamedTuple):
 
 
 def affine_pixels(processor: Any, way_out: str) -> AffinePixels:
-    """What the processor does to each pixel, in one step or several, beside resizing.
+    """Measure the processor's map of each pixel on images of one colour.
 
     Args:
-        processor: whatever it does: rescaling by any factor, an offset, normalising once or
-            twice, another order of channels.
-        way_out: what to do where that fails, for the error.
+        processor: an image processor. It may rescale by any factor, add an offset, normalise more
+            than once, reorder channels and resize.
+        way_out: what to do if this fails; the error ends with it.
 
     Raises:
-        SettingError: outputs are no affine function of the pixels, channel by channel.
+        SettingError: the outputs are not an affine function of the pixels, channel by channel.
     """
     black, white, grey = (_processed(processor, (level,) * 3, way_out) for level in (0, 255, 51))
     colours = torch.stack([_processed(processor, c, way_out) for c in PRIMARIES], 1)
@@ -50,7 +50,7 @@ def affine_pixels(processor: Any, way_out: str) -> AffinePixels:
 
 
 def _processed(processor: Any, colour: tuple[int, ...], way_out: str) -> Float[Tensor, "channel"]:
-    """What becomes of the middle of an image of one colour."""
+    """Return the middle pixel of a processed image of one colour."""
     image = torch.tensor(colour, dtype=torch.uint8).repeat(SIDE, SIDE, 1).numpy()
     try:
         (output,) = processor(images=image, return_tensors="pt")["pixel_values"]
@@ -60,7 +60,7 @@ def _processed(processor: Any, colour: tuple[int, ...], way_out: str) -> Float[T
         ) from error
     if output.ndim != 3:
         raise SettingError(
-            f"{type(processor).__name__} makes {list(output.shape)} of an image, which is no "
-            f"[channel, height, width]. {way_out}"
+            f"{type(processor).__name__} returns shape {list(output.shape)} for one image; needed "
+            f"is [channel, height, width]. {way_out}"
         )
     return output[:, output.shape[1] // 2, output.shape[2] // 2].float()

@@ -1,4 +1,4 @@
-"""Checks of numbers that users type."""
+"""Checks of arguments."""
 
 import math
 from typing import Any, get_args
@@ -9,15 +9,12 @@ from freqreg.errors import SettingError
 def require_finite(**values: float) -> None:
     """Raise unless every value is a finite number."""
     for name, value in values.items():
-        if not _is_finite(value):
+        try:
+            is_finite = math.isfinite(value)
+        except TypeError:  # text, such as "1e-3"
+            is_finite = False
+        if not is_finite:
             raise SettingError(f"{name} is {value!r}; it must be a finite number.")
-
-
-def _is_finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except TypeError:  # text, such as "1e-3"
-        return False
 
 
 def require_positive(**values: float) -> None:
@@ -29,14 +26,14 @@ def require_positive(**values: float) -> None:
 
 
 def require_count(**values: int) -> None:
-    """Raise unless every value is a whole number of at least 1."""
+    """Raise unless every value is a whole number, 1 or more."""
     for name, value in values.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise SettingError(f"{name} is {value!r}; it must be a whole number, 1 or more.")
 
 
 def require_choice(kind: Any, **values: object) -> None:
-    """Raise unless every value is one that a `Literal` has."""
+    """Raise unless every value is among those of the `Literal` type `kind`."""
     for name, value in values.items():
         if value not in get_args(kind):
             known = " or ".join(map(repr, get_args(kind)))

@@ -1,4 +1,4 @@
-"""Constants on each device, and the precision that sums need."""
+"""Constants on each device, and conversions of tensors."""
 
 from collections.abc import Callable, Hashable
 from functools import lru_cache
@@ -11,14 +11,14 @@ from freqreg._torch_private import FakeTensor
 
 
 def constant(values: tuple[float, ...], like: Tensor) -> Float[Tensor, " values"]:
-    """`values` as a tensor of the device and dtype of `like`. Not to be changed in place."""
+    """Return `values` as a tensor of `like`'s device and dtype. Do not change it in place."""
     return made_once(_vector, values, like.dtype, like=like)
 
 
 def made_once(make: Callable[..., Tensor], *settings: Hashable, like: Tensor) -> Tensor:
-    """`make(*settings)` on the device of `like`. Not to be changed in place.
+    """Return `make(*settings)` on the device of `like`. Do not change it in place.
 
-    Each device gets its copy once: a copy in each step would make the step wait.
+    Each device receives its copy once: a copy in each step would make the step wait.
     """
     found = _made if isinstance(like, FakeTensor) else _kept
     return found(make, settings, like.device)
@@ -32,7 +32,7 @@ def _made(
 
 
 _kept = lru_cache(maxsize=128)(_made)
-"""Not beside fake tensors, as tracing makes them: what is made there is fake as well."""
+"""Not for fake tensors, as tracing makes them: their constants are fake too."""
 
 
 def _vector(values: tuple[float, ...], dtype: torch.dtype) -> Float[Tensor, " values"]:
@@ -40,24 +40,24 @@ def _vector(values: tuple[float, ...], dtype: torch.dtype) -> Float[Tensor, " va
 
 
 def at_least_single(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """`values` in float32, or in float64 where they come so."""
+    """Convert `values` to float32, unless they are in float64."""
     return values if values.dtype == torch.float64 else values.float()
 
 
 def in_double(values: Shaped[Tensor, "*shape"]) -> Float64[Tensor, "*shape"]:
-    """`values` in float64, on their device; on the CPU where they come from one without it."""
+    """Convert `values` to float64, on the CPU if their device (MPS) lacks it."""
     return (values.cpu() if values.device.type == "mps" else values).double()
 
 
 def sent(values: Shaped[Tensor, "*shape"], device: torch.device) -> Shaped[Tensor, "*shape"]:
-    """`values` on a device. A GPU fetches them from pinned memory, and the host goes on."""
+    """Move `values` to a device. Copies to a GPU do not block: they start from pinned memory."""
     if device.type != "cuda" or values.device.type != "cpu":
         return values.to(device)
     return values.pin_memory().to(device, non_blocking=True)
 
 
 def without_scale(values: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch *shape"]:
-    """Each row with largest element 1, so that no square underflows. The scale is held fixed."""
+    """Scale each row to largest size 1, so that no square underflows; detach the scale."""
     largest = values.detach().abs().flatten(1).amax(1)
     scale = torch.where(largest > 0, largest, 1.0)
     return values / scale.view(-1, *[1] * (values.ndim - 1))
@@ -66,5 +66,5 @@ def without_scale(values: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch
 def inner(
     a: Float[Tensor, "batch *shape"], b: Float[Tensor, "batch *shape"]
 ) -> Float[Tensor, " batch"]:
-    """The inner product of each two rows."""
+    """Return the inner product of each row of `a` with that of `b`."""
     return (at_least_single(a) * at_least_single(b)).flatten(1).sum(1)

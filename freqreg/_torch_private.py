@@ -1,8 +1,7 @@
-"""Every name of torch that torch keeps for itself: what it is for, and what happens without it.
+"""All uses of torch's private names: what each is for, and what happens if torch lacks it.
 
-Each is looked up when it is needed, so that an older or newer torch which lacks one still works as
-far as it says here. Classes that are imported exist in all versions of torch since 2.0; where one
-were missing, freqreg would not import.
+Functions look their names up when called, so that freqreg also works with a torch that lacks one,
+with the limits stated here. The imported classes exist in all versions of torch since 2.0.
 """
 
 import inspect
@@ -23,42 +22,34 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.hooks import RemovableHandle
 
-__all__ = [
-    "BatchNorm",
-    "FakeTensor",
-    "NormBase",
-    "TorchDispatchMode",
-    "Unmade",
-    "tree_leaves",
-    "tree_map",
-]
+__all__ = ["BatchNorm", "FakeTensor", "NormBase", "TorchDispatchMode", "tree_leaves", "tree_map"]
 
 
 class Unmade(Tensor):
-    """A tensor on the CPU that has a shape and no values: whatever needs them has them made."""
+    """A tensor on the CPU with a shape but no values; operations that need values create them."""
 
     @staticmethod
     def __new__(cls: type, shape: Sequence[int], dtype: torch.dtype) -> Any:
-        """One of this shape."""
+        """Create one of this shape."""
         return Tensor._make_wrapper_subclass(cls, shape, dtype=dtype)
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
 
     def made(self) -> Tensor:
-        """The values."""
+        """Create the values."""
         raise NotImplementedError
 
     @classmethod
     def __torch_dispatch__(
         cls, function: Any, _types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        """What an operation gives of the values."""
+        """Run an operation on the values."""
         given = tree_map(lambda v: v.made() if isinstance(v, Unmade) else v, (args, kwargs or {}))
         return function(*given[0], **given[1])
 
 
 AnyNode = Any
-"""A node of an autograd graph; TorchScript's are no instances of torch's own class of nodes."""
+"""A node of an autograd graph; TorchScript's nodes are not instances of torch's class Node."""
 
 KINKED = {
     "ReluBackward0",
@@ -70,7 +61,7 @@ KINKED = {
     "ThresholdBackward0",
     "RreluWithNoiseBackward0",
 }
-"""Nodes of the ReLU family. Under another name one would not be warned of."""
+"""Nodes of the ReLU family. A node of another name would cause no warning."""
 
 _KERNELS = (
     *("convolution", "convolution_backward", "hardsigmoid", "hardsigmoid_backward"),
@@ -79,19 +70,19 @@ _KERNELS = (
 
 
 def kernel(name: str) -> Any:
-    """One of torch's own kernels of derivatives, which `has_kernels` tells whether they exist."""
+    """Return one of torch's kernels, or None; see `has_kernels`."""
     return getattr(torch.ops.aten, name, None)
 
 
 def has_kernels() -> bool:
-    """Whether fast second derivatives can be computed; without, torch's own ones are."""
+    """Return whether all kernels of fast second derivatives exist; if not, torch's own are used."""
     return all(kernel(name) is not None for name in _KERNELS)
 
 
 def is_checkpointing() -> bool:
-    """Whether a block with torch's activation checkpointing is being run.
+    """Return whether torch's activation checkpointing runs a block now.
 
-    Where torch does not tell what takes the tensors that autograd saves (2.6), by who is calling.
+    torch 2.6 does not show the hooks on saved tensors; there, the call stack decides.
     """
     if torch.compiler.is_compiling():
         return False
@@ -102,7 +93,7 @@ def is_checkpointing() -> bool:
 
 
 def saves_plainly() -> bool:
-    """Whether nothing takes what autograd saves: checkpointing, or offloading where torch tells."""
+    """Return whether no hook takes saved tensors: checkpointing's, or any if torch has the name."""
     if not _tells_saving_hooks():
         return not is_checkpointing()
     return _autograd._top_saved_tensors_default_hooks(False) is None
@@ -120,25 +111,25 @@ def _is_called_by(file: str) -> bool:
 
 
 def is_transformed() -> bool:
-    """Whether a transform of torch.func (vmap, grad) is at work; unless torch tells, one may be."""
+    """Return whether a transform of torch.func (vmap, grad) is active; True if torch lacks it."""
     stack = getattr(_functorch, "peek_interpreter_stack", None)
     return stack is None or stack() is not None
 
 
 def leaf(node: AnyNode) -> Tensor | None:
-    """The tensor into whose `.grad` this node accumulates, if it does."""
+    """Return the tensor into whose `.grad` this node accumulates, or None."""
     return getattr(node, "variable", None)
 
 
 def is_compiled(node: AnyNode) -> bool:
-    """Whether torch.compile generated this node; under another name double backprop would raise."""
+    """Return whether torch.compile made this node; if renamed, double backprop would raise."""
     return node.name().startswith("CompiledFunction")
 
 
 def lacks_derivative(node: AnyNode) -> bool:
-    """Whether running this node raises: a derivative that nobody wrote, or compiled code's.
+    """Return whether running this node raises: a missing derivative, or one of compiled code.
 
-    Under another name it would be told by torch's own error, in `backward`.
+    If torch renamed it, torch's own error would be raised in `backward`.
     """
     name = node.name()
     return name in ("torch::autograd::NotImplemented", "torch::autograd::Error") or (
@@ -147,9 +138,10 @@ def lacks_derivative(node: AnyNode) -> bool:
 
 
 def is_foreign(node: AnyNode) -> bool:
-    """Whether a function of others made this node: in Python, by torch.library, or in C++.
+    """Return whether a custom function made this node: in Python, by torch.library, or in C++.
 
-    Unless torch tells, one of our own may count as such, which costs a little in the first step.
+    If torch lacks the name, freqreg's own functions may count too, which costs some time in a
+    first step.
     """
     if isinstance(node, BackwardCFunction):
         module = getattr(getattr(node, "_forward_cls", None), "__module__", "")
@@ -158,61 +150,61 @@ def is_foreign(node: AnyNode) -> bool:
 
 
 def in_half_precision(node: AnyNode) -> bool:
-    """Whether this node computed its output in float16 or bfloat16; unless torch tells, it may."""
+    """Return whether this node's output is float16 or bfloat16; True if torch lacks the name."""
     metadata = getattr(node, "_input_metadata", None)
     return metadata is None or any(m.dtype in (torch.float16, torch.bfloat16) for m in metadata)
 
 
 def normalises_by_batch(node: AnyNode) -> bool:
-    """Whether this node is of a batch norm in training mode; unless torch tells, it may be."""
+    """Return whether this node is a batch norm in training mode; any if torch lacks the name."""
     name = node.name()
     torchs = name.endswith("BatchNormBackward0") and getattr(node, "_saved_training", True)
-    return torchs or name == "_BatchNormBackward"  # ours
+    return torchs or name == "_BatchNormBackward"  # freqreg's
 
 
 def version(tensor: Tensor) -> int:
-    """How often it was changed in place; where torch counts nothing, `check` names no module."""
+    """Return the count of in-place changes; if torch lacks it, `check` names no module."""
     return getattr(tensor, "_version", 0)
 
 
 def storage_of(tensor: Tensor) -> int:
-    """By what its memory is known, on the meta device too; unless torch tells, by its address."""
+    """Return an identity of its memory, also on the meta device; its address if torch lacks it."""
     storage = tensor.untyped_storage()
     return storage._cdata if hasattr(storage, "_cdata") else storage.data_ptr()
 
 
 def is_replica(module: nn.Module) -> bool:
-    """Whether DataParallel made it; unless torch tells, norms in its threads update in probes."""
+    """Return whether DataParallel made it; if torch lacks it, norms in its threads update."""
     return getattr(module, "_is_replica", False)
 
 
 def is_compiled_module(module: nn.Module) -> bool:
-    """Whether torch.compile wraps it or its call; unless torch tells, `check` does not name it."""
+    """Return whether torch.compile wraps it or its call; if renamed, `check` does not name it."""
     return hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
 
 
 def remove_forward_hook(hook: RemovableHandle) -> None:
-    """Remove a global hook with keyword arguments as a whole.
+    """Remove a global hook with keyword arguments completely.
 
-    torch forgets a part, and would warn in every later call of a compiled module.
+    torch leaves a part, and would warn in every later call of a compiled module.
     """
     hook.remove()
     getattr(modules, "_global_forward_hooks_with_kwargs", {}).pop(hook.id, None)
 
 
 def wrapper_around() -> DistributedDataParallel | None:
-    """The DistributedDataParallel whose forward pass is under way, as in Lightning.
+    """Return the DistributedDataParallel whose forward pass is running, as in Lightning, or None.
 
-    Unless torch tells, none: a step within it is refused as one that goes around it.
+    If torch lacks the name, a step within it raises, as if the step bypassed the wrapper.
     """
     active = getattr(DistributedDataParallel, "_get_active_ddp_module", None)
     return None if active is None else active()
 
 
 def keep_buffers(wrapper: DistributedDataParallel) -> None:
-    """Let the next forward pass leave the buffers as they are, which the last one has broadcast.
+    """Keep the next forward pass from broadcasting the buffers once more.
 
-    Before torch 2.13 a broadcast changes what the graph of the last pass has saved, and its
-    backward pass raises. Were the name missing, torch would broadcast as it does by itself.
+    Before torch 2.13 a broadcast changes buffers that the last graph has saved, so its backward
+    pass raises. If torch lacks the name, it broadcasts as usual.
     """
     wrapper.require_forward_param_sync = False

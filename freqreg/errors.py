@@ -1,12 +1,12 @@
-"""What can be wrong with a step, each with its mend in the message."""
+"""Errors and warnings. Each message says how to mend what it reports."""
 
 
 class FreqregError(Exception):
-    """Base of every error that freqreg raises by itself."""
+    """Base class of all errors that freqreg defines."""
 
 
 class InputGradientError(FreqregError, ValueError):
-    """The loss has a shape that no step can use, is independent of x, or is under no_grad."""
+    """The loss has an unusable shape, does not depend on x, or is computed without gradients."""
 
 
 class InputError(FreqregError, ValueError):
@@ -14,19 +14,19 @@ class InputError(FreqregError, ValueError):
 
 
 class SettingError(FreqregError, ValueError):
-    """A setting that cannot be meant: not finite, out of range, or missing."""
+    """An invalid argument: not finite, out of range, or missing."""
 
 
 class DeadRegularizerError(FreqregError, RuntimeError):
-    """A penalty that cannot move the parameters."""
+    """A penalty cannot change any parameter."""
 
 
 class SecondDerivativeError(FreqregError, RuntimeError):
-    """Some operation of the model cannot be differentiated twice."""
+    """An operation of the model cannot be differentiated twice."""
 
 
 class LowPrecisionError(FreqregError, RuntimeError):
-    """Finite differences would drown in the rounding of half precision."""
+    """The rounding errors of half precision would exceed finite differences."""
 
 
 class DistributedError(FreqregError, RuntimeError):
@@ -34,20 +34,20 @@ class DistributedError(FreqregError, RuntimeError):
 
 
 class LiveStateWarning(UserWarning):
-    """A module has a state that every pass updates, and not the main one alone."""
+    """Every pass, not only the main one, updates the state of a module."""
 
 
 class ZeroGradientWarning(UserWarning):
-    """A mixer leaves many images as they are, since their gradient is exactly zero."""
+    """A mixer leaves many images unchanged, because their gradient is exactly zero."""
 
 
 class ForeignGradientWarning(UserWarning):
-    """The gradient that autograd gives is not the derivative of the loss."""
+    """The gradient that autograd computes is not the derivative of the loss."""
 
 
 class CoarseStepWarning(UserWarning):
-    """Finite differences are off by more than 5 % by their step."""
+    """The step of finite differences causes an error above 5 %."""
 
 
 class KinkedActivationWarning(UserWarning):
-    """Finite differences across the kinks of ReLU-like activations estimate something else."""
+    """Finite differences cross the kinks of ReLU-like activations, and estimate something else."""

@@ -17,7 +17,7 @@ Alpha = tuple[Exponents, Exponents]
 
 @dataclass(frozen=True)
 class RelativeFloor:
-    """`value` times the mean magnitude: B_low does not change with the scale of the gradient."""
+    """A floor of `value` times the mean magnitude: B_low is invariant to the gradient's scale."""
 
     value: float = 1e-8
 
@@ -25,13 +25,13 @@ class RelativeFloor:
         require_positive(floor=self.value)
 
     def add_to(self, spectrum: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
-        """The spectrum above its floor; its unit is kept."""
+        """Add the floor to a spectrum; keep its unit."""
         return spectrum + self.value * spectrum.mean()
 
 
 @dataclass(frozen=True)
 class AbsoluteFloor:
-    """`value` in the unit of the spectrum; 1e-5 is the published code's."""
+    """A floor of `value`, in the unit of the spectrum; the published code uses 1e-5."""
 
     value: float = 1e-5
 
@@ -39,7 +39,7 @@ class AbsoluteFloor:
         require_positive(floor=self.value)
 
     def add_to(self, spectrum: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
-        """The spectrum above its floor; its unit is kept."""
+        """Add the floor to a spectrum; keep its unit."""
         return spectrum + self.value
 
 
@@ -47,13 +47,13 @@ Floor = RelativeFloor | AbsoluteFloor
 
 
 def exponents(frequencies: int) -> tuple[float, ...]:
-    """Evenly spaced exponents from +1 (DC) to -1 (highest frequency); they sum to 0.
+    """Return evenly spaced exponents from +1 (DC) to -1 (highest frequency); they sum to 0.
 
-    References: equations 8 and 9. (Equation 7's order sign contradicts them and the text.)
+    References: equations 8 and 9. (The order sign in equation 7 contradicts them and the text.)
     """
     if frequencies < 2:
         raise InputError(
-            f"An axis with {frequencies} frequency has no low and high: it needs at least 2 "
+            f"An axis with {frequencies} frequency has no low and high ones; it needs at least 2 "
             "(images of 2 pixels or more along each axis)."
         )
     middle = frequencies - 1
@@ -63,7 +63,7 @@ def exponents(frequencies: int) -> tuple[float, ...]:
 def log_line_bias(
     magnitudes: Float[Tensor, "*lines frequencies"], alpha: Float[Tensor, " frequencies"]
 ) -> Float[Tensor, "*lines"]:
-    r"""Logarithm of equation 7, $\sum_i \alpha_i \log M_i$, for each line of magnitudes."""
+    r"""Compute the logarithm of equation 7, $\sum_i \alpha_i \log M_i$, for each line."""
     return (magnitudes.log() * alpha).sum(-1)
 
 
@@ -73,22 +73,22 @@ def log_low_frequency_bias(
     alpha: Alpha | None = None,
     floor: Floor = RelativeFloor(),
 ) -> Float[Tensor, ""]:
-    r"""How low-frequency a spectrum is: log B_low, the number that the paper prints.
+    r"""Compute log B_low, the low-frequency bias of a spectrum, as the paper prints it.
 
-    $\log\big[\sum_i \prod_j M_{ij}^{\alpha_j} + \sum_j \prod_i M_{ij}^{\alpha_i}\big]$,
-    computed in the log domain, so that it is finite at any size and scale. White noise has
+    $\log\big[\sum_i \prod_j M_{ij}^{\alpha_j} + \sum_j \prod_i M_{ij}^{\alpha_i}\big]$ is
+    computed in the log domain, so it is finite at any size and scale. White noise has
     log(rows + columns): 3.53 at 32 x 32 pixels. An all-zero spectrum has the same neutral
     value, with zero gradient. Half precision is computed in float32.
 
     Args:
-        spectrum: magnitudes as from `magnitude_spectrum`; index 0 is the lowest frequency.
-        alpha: exponents of the rows' and of the columns' frequencies, as many as there are
-            rows and columns; any band can be favoured. None: from +1 to -1, evenly spaced.
-            B_low is invariant to the spectrum's scale where each set sums to 0.
+        spectrum: magnitudes, as from `magnitude_spectrum`; index 0 is the lowest frequency.
+        alpha: exponents for (rows, columns), one for each row and each column; they can favour
+            any band. None: evenly spaced from +1 to -1. B_low is invariant to the scale of the
+            spectrum if the exponents of each axis sum to 0.
         floor: keeps empty frequencies from dominating; relative to the mean by default.
 
     Raises:
-        InputError: fewer than two frequencies along an axis, or another number of exponents.
+        InputError: an axis has fewer than two frequencies, or another number of exponents.
 
     References: Chan, Ong & Tan, IJCAI 2022, equation 10.
     """
@@ -106,20 +106,19 @@ def log_low_frequency_bias(
 
 
 def require_floor(floor: object) -> None:
-    """Raise unless `floor` says what it is relative to."""
-    if not isinstance(floor, RelativeFloor | AbsoluteFloor):
+    """Raise unless `floor` is a RelativeFloor or an AbsoluteFloor."""
+    if not isinstance(floor, Floor):
         raise SettingError(
-            f"floor is {floor!r}; say which kind: RelativeFloor(1e-8) (of the mean magnitude) "
-            "or AbsoluteFloor(1e-5) (the published code's)."
+            f"floor is {floor!r}; give RelativeFloor(1e-8) (relative to the mean magnitude) or "
+            "AbsoluteFloor(1e-5) (as in the published code)."
         )
 
 
 def require_alpha(alpha: Alpha) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """`alpha` as plain numbers; raises unless it is a pair of finite sequences."""
+    """Return `alpha` as plain numbers; raise unless it is a pair of finite sequences."""
     if len(alpha) != 2:
         raise SettingError(
-            f"alpha has {len(alpha)} parts; it needs two: the exponents of the rows' "
-            "frequencies and those of the columns'."
+            f"alpha has {len(alpha)} parts; give two: the exponents for rows and for columns."
         )
     rows, columns = (tuple(float(a) for a in axis) for axis in alpha)
     for value in (*rows, *columns):
@@ -128,7 +127,7 @@ def require_alpha(alpha: Alpha) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _above_zero(floored: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
-    """Ones where all are zero; else none below the least number, if a floor was less than that."""
+    """Replace an all-zero spectrum by ones; clamp others to the smallest normal number."""
     least = torch.finfo(floored.dtype).tiny
     return torch.where(floored.amax() == 0, 1.0, floored.clamp_min(least))
 
@@ -142,6 +141,6 @@ def _alpha_tensors(
         if size < 2 or len(axis) != size:
             raise InputError(
                 f"The spectrum has {size} frequencies along its {name}, alpha {len(axis)} "
-                "exponents; as many are needed, and at least 2."
+                "exponents; give equally many, 2 or more."
             )
     return constant(axes[0], spectrum), constant(axes[1], spectrum)

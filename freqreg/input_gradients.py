@@ -1,4 +1,4 @@
-"""The input gradient of a loss: the closure that the whole library stands on."""
+"""The loss closure and its input gradient."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +11,9 @@ from freqreg._tensors import at_least_single
 from freqreg.errors import InputGradientError
 
 LossFn = Callable[[Tensor], Tensor]
-"""Maps inputs to a loss; model, targets, autocast and wrappers are closed over.
+"""A closure over model, targets, autocast and wrappers that maps inputs to a loss.
 
-A loss is one scalar, or one value per image, [batch], whose mean is then trained.
+The loss is a scalar, or one value per image, [batch], whose mean is trained.
 """
 
 AuxLossFn = Callable[[Tensor], tuple[Tensor, Any]]
@@ -31,7 +31,7 @@ _FABRIC_USAGE = (
 )
 
 _UNDERFLOW_GUARD = 2.0**10
-"""Scale of the loss while its gradient passes through half precision; a power of two is exact."""
+"""Scale of the loss in the backward pass, against underflow in half precision; exact."""
 
 
 def value_and_input_grad(
@@ -41,15 +41,15 @@ def value_and_input_grad(
     create_graph: bool = False,
     retain_graph: bool = False,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, "batch *dims"]]:
-    """Loss at `x` and its input gradient, in one forward and one backward pass.
+    """Compute the loss at `x` and its input gradient, in one forward and one backward pass.
 
-    Units: loss per unit of `x`. A `loss_fn` that averages over the batch gives rows that
-    are 1/batch of the per-example gradient. The gradient has at least single precision.
+    The gradient is in loss per unit of `x`, in single precision or better. If `loss_fn` averages
+    over the batch, each row is 1/batch of the image's own gradient.
 
     Args:
         loss_fn: maps inputs to a scalar loss, or to one per image, whose mean is taken.
-        x: where to differentiate; detached, so that `x.grad` stays as it is.
-        create_graph: keep the gradient's own graph, for double backpropagation.
+        x: inputs; they are detached, so `x.grad` does not change.
+        create_graph: keep the graph of the gradient, for double backpropagation.
         retain_graph: keep the loss differentiable; implied by `create_graph`.
 
     Raises:
@@ -57,24 +57,26 @@ def value_and_input_grad(
             on `x`.
     """
     x = x.detach().requires_grad_()
-    loss = scalar_loss(loss_fn, x)
+    loss, _ = mean_and_losses(loss_fn, x)
     return loss, input_grad(loss, x, create_graph=create_graph, retain_graph=retain_graph)
-
-
-def scalar_loss(loss_fn: LossFn, x: Float[Tensor, "batch *dims"]) -> Float[Tensor, ""]:
-    """`loss_fn(x)` or, where that is one loss per image, their mean."""
-    return mean_and_losses(loss_fn, x)[0]
 
 
 def mean_and_losses(
     loss_fn: LossFn, x: Float[Tensor, "batch *dims"]
 ) -> tuple[Float[Tensor, ""], Float[Tensor, " batch"] | None]:
-    """The loss to train, and the losses of single images, if `loss_fn` returns these.
+    """Return the loss to train, and the losses of images if `loss_fn` returns them.
 
     Raises:
         InputGradientError: `loss_fn` returns something else.
     """
-    loss = _loss_of(loss_fn, x)
+    try:
+        loss: object = loss_fn(x)
+    except RuntimeError as error:
+        if "leaf Variable" in str(error):
+            error.add_note(
+                "loss_fn changes the images in place. Begin it with images = images.clone()."
+            )
+        raise
     if not isinstance(loss, Tensor):
         raise InputGradientError(
             f"loss_fn returned a {type(loss).__name__}, not a tensor. Return the loss "
@@ -90,17 +92,6 @@ def mean_and_losses(
     return (loss.mean(), loss) if loss.ndim else (loss, None)
 
 
-def _loss_of(loss_fn: LossFn, x: Tensor) -> object:
-    try:
-        return loss_fn(x)
-    except RuntimeError as error:
-        if "leaf Variable" in str(error):
-            error.add_note(
-                "loss_fn changes the images in place. Begin it with images = images.clone()."
-            )
-        raise
-
-
 def input_grad(
     loss: Float[Tensor, ""],
     x: Float[Tensor, "batch *dims"],
@@ -108,7 +99,7 @@ def input_grad(
     create_graph: bool = False,
     retain_graph: bool = False,
 ) -> Float[Tensor, "batch *dims"]:
-    """Gradient of an already computed loss with respect to its input `x`."""
+    """Compute the gradient of a loss with respect to its input `x`."""
     if loss.requires_grad:
         try:
             (grad,) = torch.autograd.grad(

@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from freqreg._graph.autograd import nodes
-from freqreg._step.passes import Passes, devices_in_use
+from freqreg._settings import require_choice
+from freqreg._step.passes import Passes
 from freqreg._step.plan import MainLoss, RecordFn, Step, Term, unrecorded
 from freqreg._torch_private import leaf
 from freqreg.differentiation import Differentiation, DoubleBackprop
@@ -21,11 +22,12 @@ from freqreg.mixers.base import Mixer, require_mixer
 from freqreg.pixels import UNIT_PIXELS, PixelSpace
 from freqreg.regularizers.base import Images, Regularizer, require_regularizer
 
+AnyLossFn = LossFn | AuxLossFn
 Loss = Float[Tensor, ""]
 WithAux = tuple[Loss, Any]
 
 
-class _Settings(TypedDict, total=False):
+class _More(TypedDict, total=False):
     model: nn.Module | None
     step: int | None
     record: RecordFn | None
@@ -33,30 +35,33 @@ class _Settings(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Objective:
-    r"""A training loss with penalties on its input gradients or losses, and a mixer.
+    r"""A training loss with a mixer, and penalties on its input gradients or losses of images.
 
-    $L(\mathrm{mixer}(x)) + \sum_r \lambda_r \, \mathrm{penalty}_r(\nabla_x L(x), ...)$, from as
-    few passes as possible: the clean pass and its gradient serve the main loss, the mixer
-    and every regularizer together.
+    The objective is $L(\mathrm{mixer}(x)) + \sum_r \lambda_r \, \mathrm{penalty}_r(\nabla_x L(x),
+    ...)$. It takes as few passes as possible: the main loss, the mixer and all regularizers share
+    the clean pass and its gradient.
 
     >>> objective = Objective([JaFR(lambda_freq=1e-3)], mixer=FGSM(eps=8 / 255))
     >>> loss = objective(lambda x: F.cross_entropy(model(x), y), x)
     >>> loss.backward()
 
-    The main pass (on mixed images if there is a mixer) runs as a plain step's would. All
-    other passes see the same dropout masks and leave the random state as they found it.
+    The main pass (on mixed images if there is a mixer) runs as in a plain step. All other
+    passes see the same dropout masks and leave the random state as they found it.
 
     Args:
-        regularizers: penalties; each brings its weight.
+        regularizers: penalties, each with its own weight.
         mixer: makes the images of the main pass; None trains on the clean ones.
-        pixels: how inputs relate to pixels; all ε are in pixels. None: inputs are pixels in
-            [0, 1], unless an integration knows by what its library normalises them.
+        pixels: relation of inputs to pixels; all ε are in pixels. None: inputs are pixels in
+            [0, 1], unless an integration knows the normalisation of its library.
         differentiation: `DoubleBackprop()` (exact) or `FiniteDifference()`.
-        batch_norm: which passes update running statistics: the "main pass" only, or
+        batch_norm: the passes that update running statistics: only the "main pass", or
             "every pass", as in the published JaFR code.
         verify: check a model's first step. Passes may not change `.grad`, penalties must reach
-            every parameter that moves them, the loss must change as its gradient says, and
-            differences must be fine enough. It takes a few passes more, in that step alone.
+            every parameter that changes them, the loss must change as its gradient says, and
+            differences must be fine enough. This costs a few passes, in that step only.
+
+    Raises:
+        SettingError: an argument is invalid, or an ε exceeds the pixel range.
     """
 
     regularizers: Sequence[Regularizer] = ()
@@ -82,34 +87,21 @@ class Objective:
                 f"differentiation is {self.differentiation!r}; give an instance: "
                 "DoubleBackprop() or FiniteDifference()."
             )
-        if self.batch_norm not in ("main pass", "every pass"):
-            raise SettingError(
-                f"batch_norm is {self.batch_norm!r}; choose 'main pass' or 'every pass'."
-            )
+        require_choice(Literal["main pass", "every pass"], batch_norm=self.batch_norm)
         for radius in self._radii():
             self._space.require_radius(radius)
 
     @overload
     def __call__(
-        self,
-        loss_fn: LossFn,
-        x: Images,
-        *,
-        has_aux: Literal[False] = False,
-        **settings: Unpack[_Settings],
+        self, loss_fn: LossFn, x: Images, *, has_aux: Literal[False] = False, **more: Unpack[_More]
     ) -> Loss: ...
     @overload
     def __call__(
-        self,
-        loss_fn: AuxLossFn,
-        x: Images,
-        *,
-        has_aux: Literal[True],
-        **settings: Unpack[_Settings],
+        self, loss_fn: AuxLossFn, x: Images, *, has_aux: Literal[True], **more: Unpack[_More]
     ) -> WithAux: ...
     def __call__(
         self,
-        loss_fn: LossFn | AuxLossFn,
+        loss_fn: AnyLossFn,
         x: Images,
         *,
         has_aux: bool = False,
@@ -117,29 +109,29 @@ class Objective:
         step: int | None = None,
         record: RecordFn | None = None,
     ) -> Loss | WithAux:
-        """The objective as one scalar, for one `backward` by the caller.
+        """Compute the objective as one scalar; the caller runs `backward` once.
 
         Args:
-            loss_fn: maps images to the scalar loss, or to one loss per image, [batch], whose mean
-                is trained; model, targets and autocast live in it.
+            loss_fn: maps images to a scalar loss, or to one loss per image, [batch], whose mean
+                is trained. Model, targets and autocast belong in it.
             x: float images [batch, channel, height, width].
-            has_aux: `loss_fn` returns (loss, anything), such as its logits. Then this is
-                (objective, anything of the main pass), the pass whose loss is trained.
-            model: holds the batch norms to freeze in extra passes. None: they are found.
-            step: optimizer steps done so far; regularizers on a schedule need it.
-            record: called as record(name, detached scalar) with the parts: `main_loss`,
-                `jafr`, `log_b_low`, ... Reading a value is what waits for the device.
+            has_aux: `loss_fn` returns (loss, anything), such as its logits. The result is then
+                (objective, anything), both of the main pass.
+            model: holds the batch norms to freeze in extra passes. None: freqreg finds them.
+            step: optimizer steps done so far; schedules need it.
+            record: receives the parts as record(name, detached scalar): `main_loss`, `jafr`,
+                `log_b_low`, ... Only reading a value waits for the device.
 
         Raises:
             InputError: `x` is not a batch of float images, was computed from parameters, or is
-                not in the pixel space where a mixer or a regularizer counts pixels.
-            InputGradientError: the loss is neither a scalar nor one per image, or is a scalar
-                where a regularizer needs losses of images; it is independent of `x`; or
+                outside the pixel space although a mixer or a regularizer counts pixels.
+            InputGradientError: the loss is neither a scalar nor one per image, is a scalar
+                although a regularizer needs losses of images, or does not depend on `x`; or
                 gradients are switched off.
-            SecondDerivativeError: `DoubleBackprop` meets an operation without one.
+            SecondDerivativeError: `DoubleBackprop` meets an operation without second derivative.
             LowPrecisionError: `FiniteDifference` meets half precision.
             DistributedError: a wrapper would leave gradients unreduced or stale.
-            DeadRegularizerError: a penalty cannot move any parameter.
+            DeadRegularizerError: a penalty cannot change any parameter.
             SettingError: a schedule needs `step`.
         """
         planned = self._step(loss_fn, x, has_aux=has_aux, model=model, step=step, record=record)
@@ -148,97 +140,67 @@ class Objective:
 
     @overload
     def losses(
-        self,
-        loss_fn: LossFn,
-        x: Images,
-        *,
-        has_aux: Literal[False] = False,
-        **settings: Unpack[_Settings],
+        self, loss_fn: LossFn, x: Images, *, has_aux: Literal[False] = False, **more: Unpack[_More]
     ) -> Iterator[Loss]: ...
     @overload
     def losses(
-        self,
-        loss_fn: AuxLossFn,
-        x: Images,
-        *,
-        has_aux: Literal[True],
-        **settings: Unpack[_Settings],
+        self, loss_fn: AuxLossFn, x: Images, *, has_aux: Literal[True], **more: Unpack[_More]
     ) -> Iterator[WithAux]: ...
     def losses(
-        self,
-        loss_fn: LossFn | AuxLossFn,
-        x: Images,
-        *,
-        has_aux: bool = False,
-        **settings: Unpack[_Settings],
+        self, loss_fn: AnyLossFn, x: Images, *, has_aux: bool = False, **more: Unpack[_More]
     ) -> Iterator[Loss | WithAux]:
-        """The objective as losses that sum to it, one graph alive at a time.
+        """Yield losses that sum to the objective, with one graph alive at a time.
 
         >>> for loss in objective.losses(loss_fn, x):
         ...     loss.backward()
 
-        Call `backward` on each before taking the next. With `FiniteDifference` memory is that
-        of plain training. Arguments and errors are those of calling the objective; under
-        DistributedDataParallel each `backward` reduces once. With `has_aux` each comes as
-        (loss, aux), where `aux` is None but once: with the first loss after the main pass.
+        Call `backward` on each loss before you take the next. `FiniteDifference` then needs the
+        memory of plain training. Under DistributedDataParallel each `backward` reduces once.
+        Arguments and errors are those of calling the objective. With `has_aux` it yields
+        (loss, aux); `aux` is None except with the first loss after the main pass.
         """
-        planned = self._step(loss_fn, x, has_aux=has_aux, streamed=True, **settings)
+        planned = self._step(loss_fn, x, has_aux=has_aux, streamed=True, **more)
         for loss in self._losses(planned):
             yield (loss, planned.passes.take_aux()) if has_aux else loss
 
     @overload
     def penalties(
-        self,
-        loss_fn: LossFn,
-        x: Images,
-        *,
-        has_aux: Literal[False] = False,
-        **settings: Unpack[_Settings],
+        self, loss_fn: LossFn, x: Images, *, has_aux: Literal[False] = False, **more: Unpack[_More]
     ) -> Loss: ...
     @overload
     def penalties(
-        self,
-        loss_fn: AuxLossFn,
-        x: Images,
-        *,
-        has_aux: Literal[True],
-        **settings: Unpack[_Settings],
+        self, loss_fn: AuxLossFn, x: Images, *, has_aux: Literal[True], **more: Unpack[_More]
     ) -> WithAux: ...
     def penalties(
-        self,
-        loss_fn: LossFn | AuxLossFn,
-        x: Images,
-        *,
-        has_aux: bool = False,
-        **settings: Unpack[_Settings],
+        self, loss_fn: AnyLossFn, x: Images, *, has_aux: bool = False, **more: Unpack[_More]
     ) -> Loss | WithAux:
-        """The weighted penalties alone, without main loss and mixer.
+        """Compute the weighted penalties alone, without main loss and mixer.
 
-        For a penalty on part of a batch: slice `x`, and the targets in `loss_fn`, alike.
-        Every pass leaves no trace, unless `batch_norm` is "every pass". Arguments and errors are
-        those of calling the objective; `has_aux` gives what belongs to `x`, and None where no
-        penalty is active in this step.
+        For a penalty on part of a batch, slice `x` and the targets in `loss_fn` alike. No pass
+        leaves a trace, unless `batch_norm` is "every pass". Arguments and errors are those of
+        calling the objective. With `has_aux` the aux is that of `x`, or None if no penalty is
+        active in this step.
         """
-        planned = self._step(loss_fn, x, has_aux=has_aux, trains=False, **settings)
+        planned = self._step(loss_fn, x, has_aux=has_aux, trains=False, **more)
         losses = self._losses(planned) if planned.terms else iter([x.new_zeros(())])
         total = reduce(torch.add, losses)
         return (total, planned.passes.take_aux()) if has_aux else total
 
     def with_regularizer(self, regularizer: Regularizer) -> "Objective":
-        """This objective with one more penalty."""
+        """Return this objective with one more regularizer."""
         return replace(self, regularizers=(*self.regularizers, regularizer))
 
     def _losses(self, step: Step) -> Iterator[Tensor]:
-        """One step, pass after pass: losses whose graphs may go before the next is asked for."""
+        """Run the passes of a step, and yield each loss as early as possible."""
         clean = partial(self.differentiation.at, step, step.x, with_gradient=True)
         if step.mixer is not None:  # it draws before it asks for the clean pass
             step = step.mixed(step.mixer, clean)
-        step = step.completed(clean)  # the points that depend on either
+        step = step.completed(clean)
         yield from map(step.examined, self.differentiation.losses(step))
 
     def _step(
         self,
-        loss_fn: LossFn | AuxLossFn,
+        loss_fn: AnyLossFn,
         x: Images,
         *,
         has_aux: bool,
@@ -248,23 +210,15 @@ class Objective:
         step: int | None = None,
         record: RecordFn | None = None,
     ) -> Step:
-        """The plan of a step. Random points are drawn here, before the first pass."""
+        """Plan a step. Random points are drawn here, before the first pass."""
         _require_arguments(loss_fn, model, record)
-        _require_grad_mode()
         require_images(x)
+        freezes, mixer = self.batch_norm == "main pass", self.mixer if trains else None
         return Step(
-            Passes(
-                loss_fn,
-                devices_in_use(x, model),
-                model,
-                freeze_probes=self.batch_norm == "main pass",
-                has_aux=has_aux,
-                trains=trains,
-                verify=self.verify,
-            ),
+            Passes(loss_fn, model, freezes, has_aux=has_aux, trains=trains, verify=self.verify),
             x,
             self._terms(x, step),
-            self.mixer if trains else None,
+            mixer,
             self._space,
             record or unrecorded,
             streamed=streamed,
@@ -296,7 +250,7 @@ class Objective:
 
 
 def require_objective(objective: object) -> None:
-    """Raise unless it is an objective, rather than one of its regularizers."""
+    """Raise unless it is an Objective, and not one of its regularizers."""
     if not isinstance(objective, Objective):
         raise SettingError(f"{objective!r} is no Objective; give e.g. Objective([JaFR(1e-3)]).")
 
@@ -314,37 +268,34 @@ def _require_arguments(loss_fn: object, model: object, record: object) -> None:
             f"record is a {type(record).__name__}; give a function of a name and a tensor, such as "
             "record=values.__setitem__ for a dict."
         )
+    if torch.is_inference_mode_enabled() or not torch.is_grad_enabled():
+        raise InputGradientError(
+            "Gradients are switched off (torch.no_grad or inference_mode), but the objective "
+            "differentiates with respect to x. Call it outside, or switch gradients on: "
+            "`with torch.inference_mode(False), torch.enable_grad():`, with x.clone() if x was "
+            "made in inference mode."
+        )
 
 
 def require_images(x: Images) -> None:
     """Raise unless it is a batch of float images."""
     if not isinstance(x, Tensor):
         raise InputError(
-            f"x is a {type(x).__name__}; it must be a tensor of images. Let loss_fn take the "
-            "images alone and close over everything else (masks, patch sizes, targets)."
+            f"x is a {type(x).__name__}; it must be a tensor of images. Let loss_fn take only the "
+            "images, and close over everything else (masks, patch sizes, targets)."
         )
     if x.ndim != 4 or not x.is_floating_point():
         raise InputError(
             f"x has shape {tuple(x.shape)} and dtype {x.dtype}; it must be float images "
-            "[batch, channel, height, width]. For uint8: images.float() / 255."
+            "[batch, channel, height, width]. Convert uint8 by images.float() / 255."
         )
     if x.is_inference():
         raise InputError(
-            "x was made in torch.inference_mode, where autograd can save nothing. Give a copy that "
-            "is made outside of it: objective(loss_fn, x.clone())."
+            "x was made in torch.inference_mode, so autograd cannot use it. Give a copy that is "
+            "made outside of it: objective(loss_fn, x.clone())."
         )
     if any(isinstance(leaf(node), nn.Parameter) for node in nodes(x)):
         raise InputError(
-            "x was computed from parameters, which would get no gradient from mixed images and "
-            "penalties. Let loss_fn compute it, or detach it: objective(loss_fn, x.detach())."
-        )
-
-
-def _require_grad_mode() -> None:
-    if torch.is_inference_mode_enabled() or not torch.is_grad_enabled():
-        raise InputGradientError(
-            "Gradients are switched off (torch.no_grad or inference_mode), but the objective "
-            "differentiates with respect to x. Call it outside, or with gradients switched on: "
-            "`with torch.inference_mode(False), torch.enable_grad():`, with x.clone() where x was "
-            "made in inference mode."
+            "x was computed from parameters, which would receive no gradient from mixed images "
+            "and penalties. Let loss_fn compute it, or detach it: objective(loss_fn, x.detach())."
         )

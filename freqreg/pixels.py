@@ -1,4 +1,4 @@
-"""How a model's inputs relate to pixels, so that every ε is in pixel units."""
+"""The relation of a model's inputs to pixels: every ε is in pixels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,13 +18,22 @@ PerChannel = float | Sequence[float] | Tensor
 
 @dataclass(frozen=True)
 class PixelSpace:
-    """Inputs are `(pixels - mean) / std` with pixels in [low, high].
+    """The space of inputs `(pixels - mean) / std` with pixels in [low, high].
 
-    The default suits models that take images in [0, 1]. For normalised inputs give the
-    normalisation's mean and std, per channel or for all; every ε then still counts pixels.
+    The default suits models that take images in [0, 1]. For normalised inputs give mean and std
+    of the normalisation, so that every ε still counts pixels.
 
-    Only perturbations are projected: a value that lies outside [low, high] before (random
-    erasing writes such) may stay, but moves no further out.
+    Only perturbations are projected. A value that already lies outside [low, high] (random
+    erasing writes such values) may stay, but moves no further out.
+
+    Args:
+        mean: mean of the normalisation, one number or one per channel.
+        std: its standard deviation, one number or one per channel.
+        low: lowest pixel value.
+        high: highest pixel value.
+
+    Raises:
+        SettingError: a value is not finite, std is not positive, or low is not below high.
     """
 
     mean: PerChannel = 0.0
@@ -41,43 +50,46 @@ class PixelSpace:
         for std in _each(self.std):
             require_positive(std=std)
         if self.low >= self.high:
-            raise SettingError(f"PixelSpace has low {self.low} >= high {self.high}.")
+            raise SettingError(
+                f"PixelSpace has low {self.low} and high {self.high}; low must be below high."
+            )
 
     @property
     def range(self) -> float:
-        """From the lowest pixel to the highest."""
+        """Difference between the highest and the lowest pixel value."""
         return self.high - self.low
 
     def require_radius(self, radius: float, name: str = "eps") -> None:
-        """Raise where a perturbation of `radius` pixels is larger than the pixel range."""
+        """Raise if a perturbation of `radius` pixels is larger than the pixel range."""
         if radius > self.range:
             raise SettingError(
                 f"{name} is {radius}, more than the whole pixel range [{self.low}, {self.high}]. "
-                f"Give it in units of that range ({radius:g}/255?), or PixelSpace its range."
+                f"Give it in units of that range ({radius:g}/255?), or declare the range: "
+                "PixelSpace(low=..., high=...)."
             )
 
     def scaled(self, pixels: float, x: Images) -> Float[Tensor, "*channel 1 1"]:
-        """A difference of `pixels` in units of the input `x`, per channel where std is."""
+        """Convert a difference in pixels to units of the input `x`, per channel if std is."""
         return pixels / self._std(x)
 
     def of_inputs(self, x: Images) -> Images:
-        """The pixels of inputs."""
+        """Convert inputs to pixels."""
         return x * self._std(x) + _per_channel(self.mean, x)
 
     def to_inputs(self, pixels: Images) -> Images:
-        """The inputs of pixels."""
+        """Convert pixels to inputs."""
         return (pixels - _per_channel(self.mean, pixels)) / self._std(pixels)
 
     def rms(self, difference: Images) -> Float[Tensor, ""]:
-        """Root mean square of a difference of inputs, in pixels."""
+        """Compute the root mean square of a difference of inputs, in pixels."""
         return (difference * self._std(difference)).square().mean().sqrt()
 
     def noise(self, x: Images, eps: float) -> Images:
-        """Uniform noise in [-eps, eps] pixels, in units of `x`, from the global generator."""
+        """Draw uniform noise in [-eps, eps] pixels, in units of `x`, from the global generator."""
         return torch.empty_like(x).uniform_(-1, 1) * self.scaled(eps, x)
 
     def project(self, x: Images, perturbed: Images, eps: float | None = None) -> Images:
-        """`perturbed` clipped to the ε-ball around `x` and to the pixel range."""
+        """Clip `perturbed` to the ε-ball around `x`, if `eps` is given, and to the pixel range."""
         if eps is not None:
             radius = self.scaled(eps, x)
             perturbed = x + (perturbed - x).clamp(-radius, radius)
@@ -85,11 +97,11 @@ class PixelSpace:
         return perturbed.clamp(torch.minimum(x, low), torch.maximum(x, high))
 
     def require_inputs(self, x: Images) -> None:
-        """Raise where `x` contradicts the range. Waits for the device.
+        """Raise if `x` contradicts the declared range. The check waits for the device.
 
         Raises:
-            InputError: more than a quarter lies outside: normalised, or in [0, 255], and
-                undeclared; or all are plain pixels, declared as normalised.
+            InputError: more than a quarter of the values lies outside, as of undeclared normalised
+                images or of pixels in [0, 255]; or images declared as normalised are plain pixels.
         """
         lows, highs = self._bounds(x)
         slack = 0.01 * (highs - lows)
@@ -101,13 +113,13 @@ class PixelSpace:
         if outside > 0.25:
             raise InputError(
                 f"{outside:.0%} of the inputs lie outside the pixel range: they span {span}, but "
-                f"{self} allows [{low:.3g}, {high:.3g}]. Declare their normalisation, "
+                f"{self} allows [{low:.3g}, {high:.3g}]. Declare their normalisation: "
                 "Objective(..., pixels=PixelSpace(mean, std)), or scale them."
             )
         if low < -0.1 and 0 <= least < 0.05 and 0.5 < most <= 1:
             raise InputError(
                 f"The inputs span {span}, as pixels do, but {self} declares them as normalised. "
-                "If the model or loss_fn normalises by itself, leave pixels= out; if nobody does, "
+                "If the model or loss_fn normalises them, leave pixels= out; if nothing does, "
                 "normalise them."
             )
 
@@ -120,7 +132,7 @@ class PixelSpace:
 
 
 def _numbers(values: PerChannel) -> float | tuple[float, ...]:
-    """Plain numbers, hashable, from a number, a sequence or a tensor."""
+    """Convert a number, a sequence or a tensor to plain, hashable numbers."""
     listed = values.flatten().tolist() if isinstance(values, Tensor) else values
     return float(listed) if isinstance(listed, int | float) else tuple(float(v) for v in listed)
 
@@ -130,19 +142,15 @@ def _each(values: Any) -> tuple[float, ...]:
 
 
 def _per_channel(values: PerChannel, x: Images) -> Float[Tensor, "values 1 1"]:
-    """`values` beside images.
-
-    Raises:
-        InputError: `x` has another number of channels.
-    """
+    """Broadcast `values` to images; raise unless there is one for all, or one per channel."""
     each = _each(values)
     if len(each) not in (1, x.shape[1]):
         raise InputError(
             f"The images have {x.shape[1]} channels, but PixelSpace has a mean or std of "
-            f"{len(each)}. Give as many, or one for all."
+            f"{len(each)}. Give one for each channel, or one for all."
         )
     return constant(each, x)[:, None, None]
 
 
 UNIT_PIXELS = PixelSpace()
-"""Inputs that are pixels in [0, 1]."""
+"""The space of inputs that are pixels in [0, 1]."""

@@ -1,4 +1,4 @@
-"""Shares of power by radius in the plane of frequencies."""
+"""Shares of power by radius in the frequency plane."""
 
 import math
 
@@ -11,36 +11,36 @@ from freqreg.errors import InputError
 
 Band = tuple[float, float]
 BANDS: dict[str, Band] = {"low": (0, 1 / 3), "middle": (1 / 3, 2 / 3), "high": (2 / 3, math.inf)}
-"""Radii above the first number and up to the second, as fractions of the Nyquist frequency."""
+"""The radii above the first number, up to the second, as fractions of the Nyquist frequency."""
 
 
 def radii_within(band: Band, radii: int, size: int) -> tuple[bool, ...]:
-    """Which of the radii 1 ... `radii` of images lie in a band; `size` is their shorter side."""
+    """Say which of the radii 1 ... `radii` lie in a band; `size` is the images' shorter side."""
     low, high = (edge * size / 2 * (1 + 1e-9) for edge in band)  # 1/3 of 48/2 is 8
     return tuple(low < radius <= high for radius in range(1, radii + 1))
 
 
 def radial_shares(images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, " radii"]:
-    r"""How the power of images, or of input gradients, spreads over radii of frequency.
+    r"""Compute the share of power at each radius of frequency, of images or input gradients.
 
-    The power $|\mathcal{F}|^2$ of each image's mean over channels is summed over all frequencies
-    of a radius and divided by its sum over all radii; the mean over images is returned. DC, the
-    mean of an image, is left out. The shares sum to 1 and do not change with the scale of any
-    image. Half precision is computed in float32.
+    The channels of each image are averaged. Its power $|\mathcal{F}|^2$ is summed over all
+    frequencies of a radius and divided by the sum over all radii, without DC. The result is the
+    mean over images. The shares sum to 1 and do not change with the scale of any image. Half
+    precision is computed in float32.
 
-    The radius of the frequency $(u, v)$, in cycles per image along the rows and columns, is
-    $\sqrt{(u/H)^2 + (v/W)^2} \cdot \min(H, W)$, rounded: cycles per length of the shorter side,
-    whose Nyquist frequency is half of its pixels. Radii below 1 count as 1.
+    The frequency $(u, v)$, in cycles per image along rows and columns, has the radius
+    $\sqrt{(u/H)^2 + (v/W)^2} \cdot \min(H, W)$, rounded. Its unit is cycles per shorter side;
+    the Nyquist frequency is half of the shorter side's pixels. Radii below 1 count as 1.
 
     Args:
         images: images or input gradients, in any unit. Images that are constant up to rounding
-            have no shares, and are left out. Where all are, the shares are white noise's.
+            have no shares and are left out. If all are constant, the shares are white noise's.
 
     Returns:
-        The shares of radius 1, 2, ...; 32 x 32 pixels have 23.
+        The shares of the radii 1, 2, ...; images of 32 x 32 pixels have 23 radii.
 
     Raises:
-        InputError: not [batch, channel, height, width], or a side of less than 2 pixels.
+        InputError: the shape is not [batch, channel, height, width], or a side is below 2 pixels.
 
     References: Krishnamachari, Ng & Foo, Transactions on Machine Learning Research 2022.
     """
@@ -50,14 +50,18 @@ def radial_shares(images: Float[Tensor, "batch channel height width"]) -> Float[
 def shares_and_count(
     images: Float[Tensor, "batch channel height width"],
 ) -> tuple[Float[Tensor, " radii"], Float[Tensor, ""]]:
-    """The mean shares, and of how many images they are."""
-    _require_images(images)
+    """Return the mean shares, and the number of images that have shares."""
+    if images.ndim != 4 or min(images.shape[-2:]) < 2:
+        raise InputError(
+            f"Shares by radius need images [batch, channel, height, width] of 2 pixels or more "
+            f"along each side; got shape {tuple(images.shape)}. Add what is missing: image[None]."
+        )
     height, width = images.shape[-2:]
     gray = without_scale(at_least_single(images).mean(1))
     power = _power(gray - gray.mean((1, 2), keepdim=True))
     total = power.sum((1, 2))
     rounding = 4 * torch.finfo(power.dtype).eps * height * width
-    defined = ~(total <= rounding**2)  # NaN too, which is not to be hidden
+    defined = ~(total <= rounding**2)  # True for NaN, so that it shows
     factor = torch.where(defined, 1 / torch.where(defined, total, 1.0), 0.0)
     count = defined.sum().to(power.dtype)
     mean = (power * factor[:, None, None]).sum(0) / count.clamp_min(1)
@@ -65,16 +69,8 @@ def shares_and_count(
     return torch.where(count > 0, _by_radius(mean, height, width), white), count
 
 
-def _require_images(images: Tensor) -> None:
-    if images.ndim != 4 or min(images.shape[-2:]) < 2:
-        raise InputError(
-            f"Shares by radius need images [batch, channel, height, width] of 2 pixels or more "
-            f"along each side; got shape {tuple(images.shape)}. Add what is missing: image[None]."
-        )
-
-
 def _power(gray: Float[Tensor, "batch height width"]) -> Float[Tensor, "batch height columns"]:
-    """|FFT|² on half of the plane; what the other half mirrors is counted twice."""
+    """Compute |FFT|² on half of the plane, and double what the other half mirrors."""
     half = torch.view_as_real(torch.fft.rfft2(gray)).square().sum(-1)
     return half * made_once(_multiplicity, gray.shape[-1], half.dtype, like=half)
 
@@ -88,13 +84,13 @@ def _by_radius(
 
 
 def _multiplicity(width: int, dtype: torch.dtype) -> Float[Tensor, " columns"]:
-    """How often each column of half of the plane stands in the whole one."""
+    """Count how often each column of the half plane occurs in the whole plane."""
     columns = torch.arange(width // 2 + 1)
     return torch.where((columns == 0) | (2 * columns == width), 1, 2).to(dtype)
 
 
 def _radii(height: int, width: int) -> Int64[Tensor, "height columns"]:
-    """Of each frequency of half of the plane; DC alone has 0."""
+    """Return the radius of each frequency of the half plane; only DC has 0."""
     rows = torch.arange(height)
     rows = torch.minimum(rows, height - rows)
     columns = torch.arange(width // 2 + 1)
@@ -109,6 +105,6 @@ def _largest_radius(height: int, width: int) -> int:
 
 
 def _white_shares(height: int, width: int, dtype: torch.dtype) -> Float[Tensor, " radii"]:
-    """Of a flat spectrum."""
+    """Return the shares of a flat spectrum."""
     frequencies = _multiplicity(width, torch.float64).expand(height, -1)
     return (_by_radius(frequencies, height, width) / (height * width - 1)).to(dtype)

@@ -1,4 +1,4 @@
-"""What a training step records, averaged on the device."""
+"""Averages on the device of what training steps record."""
 
 from typing import cast
 
@@ -15,7 +15,7 @@ class Meter:
         self._counts: dict[str, int] = {}
 
     def __call__(self, name: str, value: Tensor) -> None:
-        """Take in a detached scalar; the signature that `Objective` calls `record` with."""
+        """Add a detached scalar; `Objective` calls `record` with this signature."""
         self._sums[name] = self._sums[name] + value if name in self._sums else value.float()
         self._counts[name] = self._counts.get(name, 0) + 1
 

@@ -27,7 +27,7 @@ with extra("accelerate", "freqreg.integrations.accelerate needs accelerate, safe
     from accelerate.logging import get_logger
 
     from freqreg.integrations._accelerate.batches import Batches, derived_seed, untouched_rng
-    from freqreg.integrations._accelerate.checkpoints import Checkpoints
+    from freqreg.integrations._accelerate.checkpoints import Checkpoints, save_weights
     from freqreg.integrations._accelerate.progress import (
         Progress,
         Stopwatch,
@@ -36,7 +36,6 @@ with extra("accelerate", "freqreg.integrations.accelerate needs accelerate, safe
         show,
     )
     from freqreg.integrations._accelerate.schedule import cyclic_schedule, require_steps_alone
-    from freqreg.integrations._accelerate.weights import save_weights
     from freqreg.integrations._meter import Meter
 
 logger = get_logger(__name__)
@@ -162,9 +161,8 @@ class Trainer:
             _allocator.keep_freed_memory(self.accelerator.device)
         self._begin(resume)
         self._clock = Stopwatch()
-        with progress_bar(
-            self.accelerator, total=self.total_steps, done=self.progress.step
-        ) as self._bar:
+        bar = progress_bar(self.accelerator, total=self.total_steps, done=self.progress.step)
+        with bar as self._bar:
             while self.progress.epoch < self.epochs:
                 self._train_epoch()
         if self.output_dir is not None:
@@ -172,7 +170,7 @@ class Trainer:
         return self.progress
 
     def objective_at(self, step: int) -> Objective:  # noqa: ARG002  # overrides use it
-        """The objective of the step after `step` others: `objective`, unless overridden.
+        """Return the objective of the step after `step` others: `objective`, unless overridden.
 
         It must depend on the step alone, so that a resumed run continues unchanged. Overrides
         keep the regularizers of `self.objective`, to which `add_regularizer` adds.
@@ -180,7 +178,7 @@ class Trainer:
         return self.objective
 
     def losses(self, x: Tensor, y: Tensor) -> Iterable[Tensor]:
-        """The losses of a batch. `backward` runs on each before the next is computed.
+        """Yield the losses of a batch; `backward` runs on each before the next is computed.
 
         The step takes the sum of their gradients. Overrides minimise
         `objective_at(progress.step)`, call the model through `loss_of`, and pass `record` on.
@@ -197,11 +195,11 @@ class Trainer:
         return (losses,) if isinstance(losses, Tensor) else losses
 
     def loss_of(self, y: Tensor) -> LossFn:
-        """The criterion's loss as a function of images whose targets are `y`."""
+        """Return the criterion's loss as a function of images whose targets are `y`."""
         return lambda images: self.criterion(self.model(images), y)
 
     def after_step(self) -> None:
-        """Hook after each optimizer step, on each process; does nothing unless overridden.
+        """Do nothing; override it to act after each optimizer step, on each process.
 
         `progress.step` already counts the step, which is logged and saved after this call.
         Training continues with the modes, gradients and random states that an override leaves.
@@ -209,7 +207,7 @@ class Trainer:
         """
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint holds beside what accelerate prepared: tensors and plain values.
+        """Return what a checkpoint holds besides accelerate's objects: tensors and plain values.
 
         Overrides add names to what `super().state()` returns.
         """

@@ -76,7 +76,7 @@ class RegularizerCallback(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Restore it after an error, too."""
+        """Restore it after an error too."""
         self.teardown(trainer, pl_module, "fit")
 
 
@@ -180,7 +180,7 @@ def _without_trace(trainer: Trainer, module: LightningModule) -> Iterator[None]:
 
 
 def _copied(value: Any, copies: dict[int, Tensor]) -> Any:
-    """A copy of a state that may be changed; tensors that metrics share stay shared."""
+    """Copy a state, so that it may be changed; tensors that metrics share stay shared."""
     if isinstance(value, Tensor):
         return copies.setdefault(id(value), value.detach().clone())
     if not isinstance(value, dict | list):
@@ -215,7 +215,7 @@ def _images(batch: Any, place: int | str) -> Tensor:
 
 
 def _replaced(batch: Any, place: int | str, value: Tensor) -> Any:
-    """A batch of the same type with another value at this place; both may be changed."""
+    """Return a batch of the same type with another value at this place; both may be changed."""
     if isinstance(batch, MutableMapping | list):
         changed: Any = copy.copy(batch)
         for name, held in getattr(changed, "__dict__", {}).items():

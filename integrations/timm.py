@@ -24,8 +24,7 @@ try:
     from timm.task import TrainingTask
     from timm.utils.model import unwrap_model
 
-    from freqreg.integrations._timm.criteria import losses_of_images
-    from freqreg.integrations._timm.teacher import answering_once
+    from freqreg.integrations._timm.task_parts import answering_once, losses_of_images
 
     TrainingTask.get_trainable_module  # noqa: B018
 except (ImportError, AttributeError) as error:
@@ -55,7 +54,7 @@ class RegularizedTask(TrainingTask):
         target: Tensor,
         step: int | None = None,
     ) -> dict[str, Tensor]:
-        """The task's results on the images of the main pass, with the objective as the loss.
+        """Return the task's results on the images of the main pass, with the objective as the loss.
 
         Without gradients, it returns the task's own results on `input`. Gradients, not modes, tell
         training: a model in eval mode trains too (FixRes, frozen batch norm).
@@ -111,7 +110,7 @@ class RegularizedTask(TrainingTask):
 
 
 def regularize(task: TrainingTask, objective: Objective) -> RegularizedTask:
-    """A timm training task with an objective around its loss: penalties, and a mixer.
+    """Put an objective, with penalties and a mixer, around the loss of a timm training task.
 
     >>> from timm.task import ClassificationTask
     >>> task = regularize(ClassificationTask(model), Objective([JaFR(lambda_freq=1e-3)]))
@@ -135,7 +134,16 @@ def regularize(task: TrainingTask, objective: Objective) -> RegularizedTask:
     Raises:
         SettingError: not such a task or objective, or the task already has an objective.
     """
-    _require_plain_task(task)
+    if isinstance(task, RegularizedTask):
+        raise SettingError(
+            "The task is regularized already, and would be twice. Add to its objective: "
+            "task.add_regularizer(...)."
+        )
+    if not isinstance(task, TrainingTask):
+        raise SettingError(
+            f"A {type(task).__name__} is no training task of timm. Give e.g. "
+            "timm.task.ClassificationTask(model), before torch.compile; task.compile() comes after."
+        )
     require_objective(objective)
     return turn_regularized(copy.copy(task), objective)
 
@@ -150,7 +158,7 @@ def turn_regularized(task: TrainingTask, objective: Objective) -> RegularizedTas
 
 
 def pixel_space(data_config: Mapping[str, Any]) -> PixelSpace:
-    """The pixel space of timm's loaders: mean and std of a data config, one per channel."""
+    """Return the pixel space of timm's loaders: mean and std of a data config, one per channel."""
     channels = data_config["input_size"][0]
     mean, std = (adapt_to_chs(data_config[name], channels) for name in ("mean", "std"))
     return PixelSpace(mean, std)
@@ -170,21 +178,8 @@ def _regularized(task_class: type[TrainingTask]) -> type[RegularizedTask]:
 
 
 def _blank(task_class: type[TrainingTask]) -> RegularizedTask:
-    """An empty task, for copying and unpickling to fill."""
+    """Return an empty task, for copying and unpickling to fill."""
     return RegularizedTask.__new__(_regularized(task_class))
-
-
-def _require_plain_task(task: object) -> None:
-    if isinstance(task, RegularizedTask):
-        raise SettingError(
-            "The task is regularized already, and would be twice. Add to its objective: "
-            "task.add_regularizer(...)."
-        )
-    if not isinstance(task, TrainingTask):
-        raise SettingError(
-            f"A {type(task).__name__} is no training task of timm. Give e.g. "
-            "timm.task.ClassificationTask(model), before torch.compile; task.compile() comes after."
-        )
 
 
 def _require_images(batch: object) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
 from freqreg._extras import extra
 from freqreg._step.frozen_batch_norm import frozen_batch_norm
@@ -73,7 +73,7 @@ class TorchAttack(Attack):
         return getattr(self.attack, "eps", None)
 
     def __call__(self, x: Images, grad_at: GradAt, pixels: PixelSpace) -> Images:
-        """The images to train on. The attack runs its own passes, none through `grad_at`."""
+        """Return the images to train on. The attack runs its own passes, none through `grad_at`."""
         self._require(pixels)
         seed = int(torch.randint(2**31, ()))
         labels = self.targets(x) if self.targets is not None else self._predictions(x)
@@ -109,7 +109,7 @@ class TorchAttack(Attack):
     def _isolated(self, seed: int, device: torch.device) -> Iterator[None]:
         with ExitStack() as stack:
             stack.enter_context(seeded(seed, device))
-            for model in self._models():
+            for model in {part.model for part in self._parts()}:
                 stack.enter_context(untouched(model))
             for part in self._parts():
                 stack.enter_context(_kept_settings(part, seed))
@@ -117,9 +117,6 @@ class TorchAttack(Attack):
 
     def _parts(self) -> list[ForeignAttack]:
         return [self.attack, *self.attack._attacks.values()]
-
-    def _models(self) -> set[nn.Module]:
-        return {part.model for part in self._parts()}
 
     def _require(self, pixels: PixelSpace) -> None:
         """Raise unless the attack and its caller agree on how inputs relate to pixels."""

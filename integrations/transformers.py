@@ -85,7 +85,7 @@ class RegularizedTrainerMixin(_Base):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """The objective in training, with the outputs of its main pass; else the Trainer's loss.
+        """Compute the objective in training, with the main pass's outputs; else the Trainer's loss.
 
         A subclass that overrides it must call it. It trains if gradients are enabled within
         `train()`, or if the model is in training mode.
@@ -132,7 +132,7 @@ class RegularizedTrainerMixin(_Base):
     def _plain_loss(
         self, model: nn.Module, inputs: dict[str, Any], count: Count
     ) -> tuple[Tensor, Any]:
-        """The Trainer's loss, and the model's outputs."""
+        """Compute the Trainer's loss and the model's outputs."""
         loss = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=count)
         return cast(tuple[Tensor, Any], loss)
 
@@ -167,7 +167,7 @@ class RegularizedTrainerMixin(_Base):
 
 
 class RegularizedTrainer(RegularizedTrainerMixin, Trainer):
-    """The transformers Trainer, with an `Objective`: the mixin says how."""
+    """The transformers Trainer with an `Objective`; see the mixin."""
 
 
 class _AskedBeforeTheFirstUpdate(TrainerCallback):
@@ -181,7 +181,7 @@ class _AskedBeforeTheFirstUpdate(TrainerCallback):
 
 
 def _overrides(trainer: RegularizedTrainerMixin) -> list[str]:
-    """The overrides that the Trainer may have called instead of the mixin: Class.method."""
+    """List the overrides (Class.method) that the Trainer may have called instead of the mixin."""
     order = type(trainer).__mro__
     before = order[: order.index(RegularizedTrainerMixin)]
     at = [(owner, "training_step") for owner in order if owner is not Trainer]

@@ -162,7 +162,7 @@ def test_a_step_records_penalty_and_measure() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"favour": "lows"}, "choose of"),
+        ({"favour": "lows"}, "choose"),
         ({"band": (0.5, 0.5)}, "from < to"),
         ({"band": (-0.1, 0.5)}, "from < to"),
         ({"band": (0.1,)}, "from < to"),

@@ -1,9 +1,9 @@
-"""Convolution whose second derivative uses the kernels that training uses.
+"""Convolution whose second derivative uses the kernels of training.
 
-The gradient of the input is linear in the gradient of the output and in the weight. For a
-cotangent v of it, torch's general formula computes the weight's part as a convolution with an
-image-sized kernel, group by group; here it is the ordinary weight gradient of v. In bfloat16 on a
-CPU with AMX that formula gives wrong numbers without a word (torch 2.14).
+The input gradient is linear in the output gradient and in the weight. For its cotangent v, torch's
+general formula computes the weight's part as a convolution with an image-sized kernel, group by
+group. Here it is the ordinary weight gradient of v. In bfloat16 on a CPU with AMX, torch's formula
+silently gives wrong numbers (torch 2.14).
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ class _Geometry:
     def backward(
         self, grad: Features, x: Images, weight: Weight, mask: Sequence[bool]
     ) -> tuple[Images | None, Weight | None, Tensor | None]:
-        """Gradients of (x, weight, bias) where the mask asks for them."""
+        """Return the gradients of (x, weight, bias) that the mask selects."""
         bias_size = [weight.shape[0]] if mask[2] else None
         return _convolution_backward(grad, x, weight, bias_size, *self.arguments, mask)
 
@@ -59,18 +59,7 @@ def conv2d(
     *,
     of: InputPass,
 ) -> Tensor:
-    """`torch.nn.functional.conv2d`, with its own second derivative.
-
-    Args:
-        input: images.
-        weight: the kernels.
-        bias: one number for each output channel.
-        stride: as in torch.
-        padding: as in torch.
-        dilation: as in torch.
-        groups: as in torch.
-        of: the pass that it belongs to.
-    """
+    """Compute `torch.nn.functional.conv2d` in the pass `of`, with its own second derivative."""
     x, kernels, offset = _as_autocast(input, weight, bias)
     is_covered = x.dtype == kernels.dtype and x.is_floating_point() and x.ndim == 4
     if isinstance(padding, str) or not is_covered or of.computes(weight, bias):
@@ -80,7 +69,7 @@ def conv2d(
 
 
 def _as_autocast(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Any, ...]:
-    """The same in the precision that autocast computes convolutions in."""
+    """Cast the arguments as autocast does for convolutions."""
     device = x.device.type
     if not torch.is_autocast_enabled(device):
         return x, weight, bias
@@ -96,12 +85,7 @@ def _pair(value: int | Sequence[int]) -> Sequence[int]:
 class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        geometry: _Geometry,
-        of: InputPass,
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: _Geometry, of: InputPass
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.geometry, ctx.of = geometry, of
@@ -110,7 +94,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, weight = ctx.saved_tensors
-        if ctx.of.takes_gradient:  # weight and bias are not computed from x
+        if ctx.of.takes_gradient:  # weight and bias do not depend on x
             of_x = _InputGradient.apply(grad, x, weight, ctx.geometry)
             return of_x, None, None, None, None
         grads = ctx.geometry.backward(grad, x, weight, ctx.needs_input_grad[:3])
@@ -118,7 +102,7 @@ class _Convolution(torch.autograd.Function):
 
 
 class _InputGradient(torch.autograd.Function):
-    """The gradient of x, which depends on x by its shape only."""
+    """The gradient of x; it depends on the shape of x only."""
 
     @staticmethod
     def forward(ctx: Any, grad: Tensor, x: Tensor, weight: Tensor, geometry: _Geometry) -> Tensor:

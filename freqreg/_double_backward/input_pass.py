@@ -1,4 +1,4 @@
-"""The pass of a loss whose input gradient will be differentiated."""
+"""A pass whose input gradient will be differentiated."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,24 +14,22 @@ from freqreg._torch_private import leaf
 class InputPass:
     """A pass from its input `x`, a leaf of the graph.
 
-    `takes_gradient` is True while the gradient of `x` alone is being computed, with a graph.
+    `takes_gradient` is True while only the gradient of `x` is computed, with a graph.
     """
 
     x: Tensor
     takes_gradient: bool = False
 
     def computes(self, *values: Tensor | None) -> bool:
-        """Whether any of the values is `x`, or was computed from it."""
-        return any(value is not None and self._computes(value) for value in values)
+        """Return whether any of the values is `x`, or was computed from it."""
+        given = [value for value in values if value is not None]
+        return any(v is self.x or any(leaf(n) is self.x for n in nodes(v)) for v in given)
 
     @contextmanager
     def taking_gradient(self, twice: bool = True) -> Iterator[None]:
-        """Within, only the gradient of `x` is computed, to be differentiated."""
+        """Declare that this context computes only the gradient of `x`, to differentiate it."""
         self.takes_gradient = twice
         try:
             yield
         finally:
             self.takes_gradient = False
-
-    def _computes(self, value: Tensor) -> bool:
-        return value is self.x or any(leaf(node) is self.x for node in nodes(value))

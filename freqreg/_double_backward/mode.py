@@ -1,4 +1,4 @@
-"""Second derivatives by training's own kernels, where torch's own are slow or missing."""
+"""Second derivatives from training's own kernels, where torch's are slow or missing."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -19,16 +19,15 @@ from freqreg.input_gradients import LossFn
 
 
 class FastDoubleBackward(TorchFunctionMode):
-    """Within this context convolutions, batch norms and ReLU are cheap to differentiate twice.
+    """A context in which convolutions, batch norms and ReLU are cheap to differentiate twice.
 
-    And hardsigmoid can be, which torch alone cannot.
-
-    Values, first derivatives and running statistics are torch's own. Calls that the formulas
-    do not cover go to torch unchanged, as do those inside transforms of torch.func and inside
-    activation checkpointing, whose recomputation may happen outside of the context.
+    It also adds hardsigmoid's missing second derivative. Values, first derivatives and running
+    statistics are torch's own. Calls that the formulas do not cover go to torch unchanged. So do
+    calls inside transforms of torch.func, and inside activation checkpointing, which may
+    recompute them outside this context.
 
     Args:
-        of: the pass that runs within.
+        of: the pass that runs in this context.
     """
 
     def __init__(self, of: InputPass) -> None:
@@ -40,7 +39,7 @@ class FastDoubleBackward(TorchFunctionMode):
             F.conv2d: partial(conv2d, of=of),
         }
 
-    @no_type_check  # torch.compile traces this, and cannot trace a checked function
+    @no_type_check  # torch.compile traces this method, and cannot trace a type-checked one
     def __torch_function__(
         self,
         func: Callable[..., Any],
@@ -48,14 +47,14 @@ class FastDoubleBackward(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Replace what is known here; pass everything else through."""
+        """Replace known functions; pass all others through."""
         if not torch.compiler.is_compiling() and func in self._replaced and _is_plain():
             func = self._replaced[func]
         return func(*args, **(kwargs or {}))
 
 
 def lean(loss_fn: LossFn) -> LossFn:
-    """`loss_fn` within `FastDoubleBackward`."""
+    """Return `loss_fn`, run in `FastDoubleBackward`."""
 
     def within(x: Tensor) -> Tensor:
         with FastDoubleBackward(InputPass(x)):
@@ -65,5 +64,5 @@ def lean(loss_fn: LossFn) -> LossFn:
 
 
 def _is_plain() -> bool:
-    """Whether autograd alone is at work, and saves what it saves."""
+    """Return whether only autograd is active, without hooks on the tensors that it saves."""
     return saves_plainly() and not is_transformed() and has_kernels()

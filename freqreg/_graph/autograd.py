@@ -1,4 +1,4 @@
-"""Reading autograd graphs: what a step will meet in its backward pass."""
+"""Walks of autograd graphs, and examinations at a model's first use."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,22 +13,10 @@ from freqreg._torch_private import leaf
 _EXAMINED = WeakTensorKeyDictionary()
 
 
-def nodes(root: Tensor, *, beyond: Collection[Node | None] = ()) -> Iterator[Node]:
-    """Every node that `root` was computed by, each once, starting at `root`'s own.
-
-    Args:
-        root: any tensor.
-        beyond: nodes at which to stop; they are left out.
-    """
-    return nodes_from([root.grad_fn], beyond=beyond)
-
-
-def nodes_from(
-    starts: Iterable[Node | None], *, beyond: Collection[Node | None] = ()
-) -> Iterator[Node]:
-    """These nodes and every one that they lead to, each once."""
+def nodes(root: Tensor | Iterable[Node], *, beyond: Collection[Node | None] = ()) -> Iterator[Node]:
+    """Yield once each node that a tensor, or nodes, lead to; stop before those in `beyond`."""
     seen: set[Node | None] = set(beyond)
-    stack = list(starts)
+    stack: list[Node | None] = [root.grad_fn] if isinstance(root, Tensor) else list(root)
     while stack:
         node = stack.pop()
         if node is None or node in seen:
@@ -39,12 +27,11 @@ def nodes_from(
 
 
 def at_first_use(loss: Tensor, purpose: str, examine: Callable[[], object]) -> None:
-    """Call `examine` unless a model's loss has passed it for this purpose before.
+    """Call `examine` unless a loss of the model has passed it for this purpose before.
 
-    A model is known by the parameter nearest to the loss and by the nodes that lead there
-    (wrappers and compiled regions add their own), so that steps after the first need not
-    walk the whole graph. Nothing is kept alive. Where `examine` raises, the next try is
-    examined again.
+    The parameter nearest to the loss, and the nodes that lead there, identify the model (wrappers
+    and compiled regions add nodes). So later steps need not walk the whole graph. Nothing is kept
+    alive. If `examine` raises, the next call examines again.
     """
     if not is_first_use(loss, purpose):
         return
@@ -55,18 +42,18 @@ def at_first_use(loss: Tensor, purpose: str, examine: Callable[[], object]) -> N
 
 
 def is_first_use(loss: Tensor, purpose: str) -> bool:
-    """Whether a model's loss has not passed an examination for this purpose."""
+    """Return whether no loss of the model has passed an examination for this purpose."""
     parameter, route = _nearest_parameter(loss)
     return parameter is None or (purpose, *route) not in (_EXAMINED.get(parameter) or ())
 
 
 def is_recognised(loss: Tensor) -> bool:
-    """Whether its model will be known at the next use."""
+    """Return whether the model of the loss will be recognised at its next use."""
     return _nearest_parameter(loss)[0] is not None
 
 
 def _nearest_parameter(loss: Tensor) -> tuple[Tensor | None, list[str]]:
-    """The parameter that is met first from the loss, and the nodes on the way."""
+    """Return the first parameter on a walk from the loss, and the names of the nodes before it."""
     route: list[str] = []
     for node in nodes(loss):
         parameter = leaf(node)
@@ -78,7 +65,7 @@ def _nearest_parameter(loss: Tensor) -> tuple[Tensor | None, list[str]]:
 
 @contextmanager
 def unseen_models() -> Iterator[None]:
-    """Within, every model counts as met for the first time; afterwards as if never met within."""
+    """Treat every model in this context as new, and forget it afterwards."""
     global _EXAMINED
     kept, _EXAMINED = _EXAMINED, WeakTensorKeyDictionary()
     try:

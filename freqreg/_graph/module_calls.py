@@ -1,9 +1,9 @@
-"""The calls of modules within a pass: which of them stand in the way of a differentiation."""
+"""The calls of modules in a pass, and tests of which of them prevent a differentiation."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -26,71 +26,55 @@ from freqreg.input_gradients import LossFn
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a module: what it took and gave, and how its inputs were when it began."""
+    """One call of a module: its arguments and outputs, and its inputs' state at the beginning."""
 
     module: nn.Module
     arguments: tuple[object, ...]
-    inputs: Sequence[Tensor]
-    versions: Sequence[int]
-    origins: frozenset[Node | None]
+    begun: Sequence[tuple[Tensor, int, Node | None]]  # each input, with its version and its node
     outputs: Sequence[Tensor] = ()
     keywords: Mapping[str, object] = field(default_factory=dict)
 
-    @classmethod
-    def begun(cls, module: nn.Module, arguments: tuple[object, ...]) -> "Call":
-        """The call of `module` that begins now."""
-        inputs = _tensors(arguments)
-        versions = [version(x) for x in inputs]
-        return cls(module, arguments, inputs, versions, frozenset(x.grad_fn for x in inputs))
-
     def ended(self, keywords: Mapping[str, object], output: object) -> "Call":
-        """This call when it returns; hooks see keyword arguments only now."""
-        more = Call.begun(self.module, (keywords,))
-        return Call(
-            self.module,
-            self.arguments,
-            [*self.inputs, *more.inputs],
-            [*self.versions, *more.versions],
-            self.origins | more.origins,
-            _tensors(output),
-            keywords,
-        )
+        """Complete the call with its outputs and keyword arguments, which hooks see only now."""
+        begun = [*self.begun, *_states(keywords)]
+        return replace(self, begun=begun, outputs=_tensors(output), keywords=keywords)
+
+    @property
+    def inputs(self) -> list[Tensor]:
+        """The tensors among its arguments."""
+        return [x for x, _, _ in self.begun]
 
     def nodes(self) -> Iterator[Node]:
-        """The autograd nodes that this call added."""
+        """Yield the autograd nodes that this call added."""
+        origins = {node for _, _, node in self.begun}
         for output in self.outputs:
-            yield from nodes(output, beyond=self.origins)
+            yield from nodes(output, beyond=origins)
 
     def lacks_second_derivative(self) -> bool:
-        """Whether the gradient with respect to the inputs cannot be differentiated."""
+        """Return whether the gradient with respect to the inputs cannot be differentiated."""
         outputs = [y for y in self.outputs if y.requires_grad and y.is_floating_point()]
         inputs = [x for x in self.inputs if x.requires_grad]
         if not outputs or not inputs:
             return False
-        grads = torch.autograd.grad(
-            [output.square().sum() for output in outputs],
-            inputs,
-            create_graph=True,
-            retain_graph=True,
-            allow_unused=True,
-        )
+        squares = [output.square().sum() for output in outputs]
+        grads = torch.autograd.grad(squares, inputs, create_graph=True, allow_unused=True)
         found = [grad for grad in grads if grad is not None]
         if any(grad.any() and not grad.requires_grad for grad in found):
             return True
         return cannot_be_differentiated([grad for grad in found if grad.requires_grad])
 
     def runs_without_gradient(self) -> bool:
-        """Whether it is called under no_grad with something that has a gradient."""
+        """Return whether it runs under no_grad with an input that has a gradient."""
         return not torch.is_grad_enabled() and any(x.requires_grad for x in self.inputs)
 
     def has_foreign_gradient(self) -> bool:
-        """Whether its outputs change otherwise, along its first input, than their gradient says."""
+        """Return whether its outputs change along its first input other than by their gradient."""
         given = next((x for x in self.inputs if x.requires_grad and x.is_floating_point()), None)
         if given is None or not torch.is_grad_enabled():
             return False
 
         def projected(x: Tensor) -> Tensor:
-            """The outputs with `x` for what was given, summed with fixed random weights."""
+            """Sum the outputs with fixed random weights, with `x` in place of the input."""
             replaced = partial(tree_map, lambda value: x if value is given else value)
             with torch.random.fork_rng():
                 torch.manual_seed(0)
@@ -106,29 +90,25 @@ class Call:
         return grad is not None and slope_error(projected, start, slope, grad) > SLOPE_TOLERANCE
 
     def ends_in(self, names: set[str]) -> bool:
-        """Whether its last operation is one of these."""
+        """Return whether its last operation is among these."""
         return any(y.grad_fn is not None and y.grad_fn.name() in names for y in self.outputs)
 
     def works_in_place(self) -> bool:
-        """Whether it changed its inputs."""
-        return any(version(x) != v for x, v in zip(self.inputs, self.versions, strict=True))
+        """Return whether it changed its inputs."""
+        return any(version(x) != before for x, before, _ in self.begun)
 
 
 def cannot_be_differentiated(values: Sequence[Tensor]) -> bool:
-    """Whether the backward pass of values raises, by its nodes or, with foreign ones, by trial."""
+    """Return whether the backward pass of `values` raises: by its nodes, or by trial if foreign."""
     found = [node for value in values for node in nodes(value)]
     if any(map(lacks_derivative, found)):
         return True
     if not any(map(is_foreign, found)):
         return False
     leaves = [tensor for tensor in map(leaf, found) if tensor is not None]
+    squares = [value.square().sum() for value in values]
     try:
-        torch.autograd.grad(
-            [value.square().sum() for value in values],
-            [*leaves, *values],
-            retain_graph=True,
-            allow_unused=True,
-        )
+        torch.autograd.grad(squares, [*leaves, *values], retain_graph=True, allow_unused=True)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError:
@@ -137,15 +117,16 @@ def cannot_be_differentiated(values: Sequence[Tensor]) -> bool:
 
 
 SLOPE_TOLERANCE = 0.4
-"""Kinks of ReLU stay below 0.25, also in an untrained network."""
+"""Errors caused by kinks of ReLU stay below 0.25, also in an untrained network."""
 
 
 def slope_error(loss_fn: LossFn, x: Tensor, loss: Tensor, grad: Tensor) -> float:
-    """How far a loss's slope at `x` is from what `grad` says, over the length of `grad`.
+    """Measure the error of `grad` as the loss's gradient at `x`, relative to the norm of `grad`.
 
-    By central differences along a direction that is random and partly that of `grad`, so short
-    that the loss changes by a thousandth, or less. NaN where rounding would drown the change: that
-    of the loss, or of values of size 1 from which a small loss was computed.
+    Differences along one direction, random and partly that of `grad`, are so short that the loss
+    changes by a thousandth or less. One pass does if it agrees; else central differences decide.
+    The result is NaN if rounding would hide the change: rounding of the loss, or of values of size
+    1 from which a small loss was computed.
     """
     norm = grad.norm()
     if not 0 < norm < math.inf:
@@ -155,10 +136,19 @@ def slope_error(loss_fn: LossFn, x: Tensor, loss: Tensor, grad: Tensor) -> float
     size = loss.detach().abs()
     distance = torch.minimum(2e-4 * size / norm, (x.amax() - x.amin()) / 50)
     drowned = distance * norm <= 40 * torch.finfo(x.dtype).eps * size.clamp(min=1)
+
+    def value(h: Tensor) -> Tensor:
+        return _value(loss_fn, (x + h * direction).to(x.dtype))
+
+    def slopes() -> Iterator[Tensor]:
+        above = value(distance)
+        yield (above - loss.detach()) / distance
+        yield (above - value(-distance)) / (2 * distance)
+        yield (value(distance / 4) - value(-distance / 4)) / (distance / 2)
+
     errors = []
-    for h in (distance, distance / 4):  # an error of the difference itself would shrink
-        above, below = (_value(loss_fn, (x + end * direction).to(x.dtype)) for end in (h, -h))
-        error = ((above - below) / (2 * h) - (grad * direction).sum()).abs() / norm
+    for slope in slopes():  # an error of the differences themselves shrinks
+        error = (slope - (grad * direction).sum()).abs() / norm
         errors.append(error.masked_fill(drowned, math.nan).item())
         if not errors[-1] > SLOPE_TOLERANCE:
             break
@@ -166,7 +156,7 @@ def slope_error(loss_fn: LossFn, x: Tensor, loss: Tensor, grad: Tensor) -> float
 
 
 def _value(loss_fn: LossFn, x: Tensor) -> Tensor:
-    """The mean loss without a graph, unless the closure takes gradients of its own."""
+    """Compute the mean loss without a graph, unless the closure itself takes gradients."""
     try:
         with torch.no_grad():
             return loss_fn(x).mean()
@@ -176,11 +166,11 @@ def _value(loss_fn: LossFn, x: Tensor) -> Tensor:
 
 Condition = Callable[[Call], bool]
 Modules = Mapping[nn.Module, str]
-"""Modules with their names within the outermost module that was called."""
+"""Modules, with their names in the outermost module that was called."""
 
 
 def modules_where(condition: Condition, probe: LossFn, x: Tensor) -> Modules:
-    """The modules some call of which fulfils a condition, in the order in which they finish."""
+    """Find the modules with a call that fulfils a condition, in the order in which they finish."""
     found: dict[nn.Module, None] = {}
     names: dict[nn.Module, str] = {}
     running: list[Call] = []
@@ -188,7 +178,7 @@ def modules_where(condition: Condition, probe: LossFn, x: Tensor) -> Modules:
     def examine(call: Call) -> None:
         if condition(call):
             found[call.module] = None
-        if not running:  # an outermost one: the model, a head, a criterion
+        if not running:  # an outermost call: of the model, a head or a criterion
             names.update(named_modules(call.module))
 
     with watched_calls(examine, running), torch.enable_grad():
@@ -197,45 +187,43 @@ def modules_where(condition: Condition, probe: LossFn, x: Tensor) -> Modules:
 
 
 def named_modules(root: nn.Module) -> Modules:
-    """All modules within one, and itself as "model"."""
+    """Name all modules in `root`, and `root` itself "model"."""
     return {module: name or "model" for name, module in root.named_modules()}
 
 
 def innermost(modules: Modules) -> Modules:
-    """Those that contain no other one of them."""
-    return {
-        module: name
-        for module, name in modules.items()
-        if modules.keys().isdisjoint(part for part in module.modules() if part is not module)
-    }
+    """Keep the modules that contain no other of them."""
+    return {m: name for m, name in modules.items() if modules.keys().isdisjoint(_parts(m))}
 
 
 def outermost(modules: Modules) -> Modules:
-    """Those that no other one of them contains."""
-    within = {part for module in modules for part in module.modules() if part is not module}
+    """Keep the modules that no other of them contains."""
+    within = {part for module in modules for part in _parts(module)}
     return {module: name for module, name in modules.items() if module not in within}
+
+
+def _parts(module: nn.Module) -> list[nn.Module]:
+    return [part for part in module.modules() if part is not module]
 
 
 @contextmanager
 def watched_calls(
     examine: Callable[[Call], object], running: list[Call] | None = None
 ) -> Iterator[None]:
-    """Let `examine` see each call when it returns.
+    """Pass each call of a module to `examine` when it returns, inner modules first.
 
-    Args:
-        examine: called with each, those of inner modules first.
-        running: receives the calls that have not returned; after an error those it broke off.
+    `running` receives the calls that have not returned; after an error, the interrupted ones.
     """
     begun: list[Call] = [] if running is None else running
     examining = False
 
     def begin(module: nn.Module, args: tuple[object, ...]) -> None:
         if not examining:
-            begun.append(Call.begun(module, args))
+            begun.append(Call(module, args, _states(args)))
 
     def end(_module: nn.Module, _args: object, kwargs: dict[str, object], output: object) -> None:
         nonlocal examining
-        if examining:  # and calls the module once more
+        if examining:  # which may call the module once more
             return
         examining = True
         try:
@@ -250,6 +238,10 @@ def watched_calls(
     finally:
         before.remove()
         remove_forward_hook(after)
+
+
+def _states(values: object) -> list[tuple[Tensor, int, Node | None]]:
+    return [(x, version(x), x.grad_fn) for x in _tensors(values)]
 
 
 def _tensors(values: object) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""The distributed wrappers of a model and its synchronised norms: what a step must not do."""
+"""Checks of a model's distributed wrappers and synchronised norms."""
 
 import sys
 from collections.abc import Iterator
@@ -30,12 +30,10 @@ register_module_module_registration_hook(_remember)
 
 
 class Wrappers:
-    """The distributed wrappers that a step's passes go through.
+    """The distributed wrappers that a step's passes call.
 
-    Without `model` a hook of all modules looks for them, which reaches into compiled ones.
-
-    Args:
-        model: a wrapper that the passes must go through, or what holds it or lies in it.
+    `model` is a wrapper that the passes must call, or a module around it or inside it. Without
+    `model` a hook on all modules finds the wrappers, also inside compiled modules.
     """
 
     def __init__(self, model: nn.Module | None) -> None:
@@ -44,10 +42,9 @@ class Wrappers:
 
     @contextmanager
     def watching(self, *, twice: bool = False) -> Iterator[None]:
-        """Note the wrappers of a pass; nothing to do in a single process.
+        """Note the wrappers of the pass in this context, if there are several processes.
 
-        Args:
-            twice: whether its gradient will be differentiated, which not all of them can bear.
+        `twice`: its gradient will be differentiated, which some wrappers forbid.
         """
         if not in_several_processes():
             yield
@@ -61,7 +58,7 @@ class Wrappers:
         else:
             hooks = [wrapper.register_forward_pre_hook(meet) for wrapper in _ALIVE]
             for part in self._model.modules():
-                if not (part is self._model and part in _ALIVE):  # which must be called
+                if not (part is self._model and part in _ALIVE):  # that one must be called
                     meet(part)
         try:
             yield
@@ -70,17 +67,16 @@ class Wrappers:
                 hook.remove()
 
     def require_joint_backward(self) -> None:
-        """Raise where a wrapper would leave the sum of several passes unreduced."""
+        """Raise if a wrapper would leave the sum of several passes unreduced."""
+        instead = (
+            "`for loss in objective.losses(...): loss.backward()` with central differences and "
+            "without penalties on losses"
+        )
         for wrapper in self._met:
-            _refuse_static_graph(
-                wrapper,
-                "One backward through several passes",
-                "`for loss in objective.losses(...): loss.backward()` with central differences, "
-                "where no penalty is on losses",
-            )
+            _refuse_static_graph(wrapper, "One backward through several passes", instead)
 
     def require_call(self, loss: Tensor) -> None:
-        """Raise where a DistributedDataParallel around what `loss` trains was not called."""
+        """Raise if the DistributedDataParallel around the parameters of `loss` was not called."""
         if not in_several_processes() or not isinstance(loss, Tensor):
             return
         if self._model in _ALIVE and self._model not in self._met:
@@ -98,13 +94,21 @@ class Wrappers:
             return
         if sharded:
             raise DistributedError(
-                "FSDP frees and gathers parameters around each backward pass, which a second "
-                "differentiation would meet empty or stale. Use "
+                "FSDP frees and gathers parameters around each backward pass, so that a second "
+                "differentiation would find them empty or stale. Use "
                 "Objective(..., differentiation=FiniteDifference())."
             )
         _refuse_static_graph(module, "DoubleBackprop", "FiniteDifference() with objective.losses")
-        if isinstance(module, nn.SyncBatchNorm):
-            _require_no_synchronisation(module)
+        if isinstance(module, nn.SyncBatchNorm) and _synchronises(module):
+            raise SecondDerivativeError(
+                "The model has SyncBatchNorm, which has no second derivative over several "
+                "processes. Keep torch.nn.BatchNorm2d (timm and accelerate convert it only if told "
+                "to), or use Objective(..., differentiation=FiniteDifference())."
+            )
+
+
+def _synchronises(norm: nn.SyncBatchNorm) -> bool:
+    return norm.training and distributed.get_world_size(norm.process_group) > 1
 
 
 def _is_sharded(module: nn.Module) -> bool:
@@ -115,22 +119,13 @@ def _is_sharded(module: nn.Module) -> bool:
 def _refuse_static_graph(module: nn.Module, what: str, instead: str) -> None:
     if isinstance(module, DistributedDataParallel) and module.static_graph:
         raise DistributedError(
-            f"{what} under DistributedDataParallel(static_graph=True) would leave gradients "
-            f"unreduced without a word. Wrap the model without static_graph, or use {instead}."
-        )
-
-
-def _require_no_synchronisation(norm: nn.SyncBatchNorm) -> None:
-    if norm.training and distributed.get_world_size(norm.process_group) > 1:
-        raise SecondDerivativeError(
-            "The model has SyncBatchNorm, which has no second derivative over several processes. "
-            "Keep torch.nn.BatchNorm2d (timm and accelerate convert it only where told to), or "
-            "use Objective(..., differentiation=FiniteDifference())."
+            f"{what} under DistributedDataParallel(static_graph=True) would silently leave "
+            f"gradients unreduced. Wrap the model without static_graph, or use {instead}."
         )
 
 
 def _require_no_wrapper_around(loss: Tensor) -> None:
-    """Raise where a DistributedDataParallel that is alive holds a parameter that `loss` reaches."""
+    """Raise if a living DistributedDataParallel holds a parameter that `loss` reaches."""
     trained = {leaf(node) for node in nodes(loss)}
     if any(not trained.isdisjoint(wrapper.parameters()) for wrapper in _ALIVE):
         raise _going_around()
@@ -138,7 +133,7 @@ def _require_no_wrapper_around(loss: Tensor) -> None:
 
 def _going_around() -> DistributedError:
     return DistributedError(
-        "loss_fn calls the module inside a DistributedDataParallel: gradients would stay "
-        "unreduced. Let loss_fn call the wrapper itself, under its no_sync() where the reduction "
-        "is to wait."
+        "loss_fn calls the module inside a DistributedDataParallel, so gradients would stay "
+        "unreduced. Let loss_fn call the wrapper itself, under its no_sync() to delay the "
+        "reduction."
     )

@@ -1,9 +1,9 @@
-"""Batch norms whose running statistics a pass leaves alone."""
+"""Passes that leave the running statistics of batch norms alone."""
 
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from itertools import chain
 from typing import Any, ClassVar, TypeGuard
 from weakref import WeakSet
@@ -32,17 +32,26 @@ _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 def frozen_batch_norm(
     loss_fn: LossFn, model: nn.Module | None, *, copies_buffers: bool = False
 ) -> LossFn:
-    """`loss_fn` that normalises as it would, but leaves running statistics alone.
+    """Return `loss_fn` with the same normalisation, but without updates of running statistics.
 
-    Args:
-        loss_fn: the pass.
-        model: holds the norms to freeze; None: all that the pass calls, found by a hook.
-        copies_buffers: whether the pass works on copies of all other buffers too.
+    The norms are those of `model`; for None a hook finds all that the pass calls. With
+    `copies_buffers` the pass works on copies of all other buffers too.
     """
 
     def frozen(x: Tensor) -> Tensor:
-        state = _CopiedState() if copies_buffers else _LiveState()
-        with _frozen_norms(model, state) as norms:
+        norms, state = _FrozenNorms(), _CopiedState() if copies_buffers else _LiveState()
+        with ExitStack() as undo:
+            undo.callback(state.put_back)
+            undo.callback(norms.show_statistics)
+            if model is None:
+                hook = register_module_forward_pre_hook(_in_this_thread(norms, state))
+                undo.callback(hook.remove)
+            else:
+                for module in model.modules():
+                    if _has_live_statistics(module):
+                        undo.callback(module.register_forward_pre_hook(norms.note_call).remove)
+                    norms.hide_statistics(module)
+                    state.note(module)
             loss = loss_fn(x)
         state.require_unchanged()
         if isinstance(loss, Tensor):
@@ -52,28 +61,8 @@ def frozen_batch_norm(
     return frozen
 
 
-@contextmanager
-def _frozen_norms(model: nn.Module | None, state: "_LiveState") -> Iterator["_FrozenNorms"]:
-    norms, hooks = _FrozenNorms(), []
-    try:
-        if model is None:
-            hooks.append(register_module_forward_pre_hook(_in_this_thread(norms, state)))
-        else:
-            live = [module for module in model.modules() if _has_live_statistics(module)]
-            hooks += [norm.register_forward_pre_hook(norms.note_call) for norm in live]
-            for module in model.modules():
-                norms.hide_statistics(module)
-                state.note(module)
-        yield norms
-    finally:
-        for hook in hooks:
-            hook.remove()
-        norms.show_statistics()
-        state.put_back()
-
-
 def _in_this_thread(norms: "_FrozenNorms", state: "_LiveState") -> Callable[..., None]:
-    """A hook for modules that are called in this thread, or in those of DataParallel."""
+    """Return a hook for modules called in this thread, or in those of DataParallel."""
     ours = threading.get_ident()
 
     def hook(module: nn.Module, *_: object) -> None:
@@ -87,9 +76,9 @@ def _in_this_thread(norms: "_FrozenNorms", state: "_LiveState") -> Callable[...,
 
 
 class _FrozenNorms:
-    """Norms whose running statistics are hidden for the time of a pass.
+    """Norms whose running statistics are hidden during a pass.
 
-    They stay registered, where DistributedDataParallel looks for what it broadcasts.
+    They stay registered as buffers, because DistributedDataParallel broadcasts these.
     """
 
     def __init__(self) -> None:
@@ -98,13 +87,13 @@ class _FrozenNorms:
         self.weights: list[Tensor | None] = []
 
     def freeze(self, module: nn.Module) -> None:
-        """Hide the statistics of a norm that is being called."""
+        """Hide the statistics of a norm that is called now."""
         if _has_live_statistics(module):
             _refuse_checkpointing(module)
         self.hide_statistics(module)
 
     def note_call(self, norm: NormBase, *_: object) -> None:
-        """Remember the weight that a hidden norm is called with: gathered, where it is sharded."""
+        """Note the weight of a hidden norm that is called; a sharded one is gathered by then."""
         _refuse_checkpointing(norm)
         if not torch.compiler.is_compiling():
             self.weights.append(norm.weight)
@@ -115,25 +104,25 @@ class _FrozenNorms:
         if not _has_live_statistics(module):
             return
         self._hidden.append((module, module.track_running_stats))
-        vars(module).update(dict.fromkeys(_STATISTICS))  # found before the buffers
-        module.track_running_stats = False  # SyncBatchNorm asks for what it says it tracks
+        vars(module).update(dict.fromkeys(_STATISTICS))  # attributes precede buffers
+        module.track_running_stats = False  # SyncBatchNorm needs statistics if this is True
 
     def show_statistics(self) -> None:
         for module, tracks in self._hidden:
             for name in _STATISTICS:
                 del vars(module)[name]
             module.track_running_stats = tracks
-        for module in self._fresh:  # made in this pass, and none before it
+        for module in self._fresh:  # lazy norms that this pass has initialised
             if not _is_uninitialised(module):
-                for name in _STATISTICS:  # the graph has kept the old ones
+                for name in _STATISTICS:  # the graph has saved the old tensors
                     setattr(module, name, getattr(module, name).clone())
                 module.reset_running_stats()
 
 
 class _LiveState:
-    """The buffers of modules that no pass has been watched on yet, and their values.
+    """Values of the buffers of modules that no pass has been checked for yet.
 
-    Not their versions, which `F.batch_norm` with buffers of one's own leaves alone.
+    Versions would not do: `F.batch_norm` does not raise those of buffers that a module gives it.
     """
 
     _watched: ClassVar[WeakSet[nn.Module]] = WeakSet()
@@ -142,34 +131,34 @@ class _LiveState:
         self._noted: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {}
 
     def note(self, module: nn.Module) -> None:
-        """Remember the state of a module at its first pass in train mode."""
+        """Save the buffers of a module at its first pass in train mode."""
         if module.training and module not in self._watched and not _is_uninitialised(module):
             buffers = module.buffers(recurse=_hides_calls(module))
             dense = (b for b in buffers if b.layout is torch.strided and not b.is_meta)
             self._noted[module] = [(b, b.detach().clone()) for b in dense]
 
     def put_back(self) -> None:
-        """At the end of the pass: it has worked on the state itself."""
+        """Do nothing: the pass has worked on the buffers themselves."""
 
     def require_unchanged(self) -> None:
-        """Warn where the pass has changed some of it."""
+        """Warn if the pass has changed a buffer."""
         self._watched.update(self._noted)
         for module, buffers in self._noted.items():
             if any(_differs(buffer, before) for buffer, before in buffers):
                 warnings.warn(
-                    f"Passes besides the main one update the state of {type(module).__name__} "
-                    "too: only BatchNorm and InstanceNorm are kept from that, and neither in "
-                    "TorchScript nor in exported programs. Harmless for running averages, as "
-                    'with Objective(..., batch_norm="every pass").',
+                    f"Passes other than the main one update the state of {type(module).__name__} "
+                    "too: freqreg freezes only BatchNorm and InstanceNorm in them, and neither in "
+                    "TorchScript nor in exported programs. This is harmless for running averages, "
+                    'as with Objective(..., batch_norm="every pass").',
                     LiveStateWarning,
                     stacklevel=2,
                 )
 
 
 class _CopiedState(_LiveState):
-    """Buffers that are copies for the time of a pass.
+    """Buffers that are replaced by copies during a pass.
 
-    What other passes have computed from the buffers themselves can still be differentiated.
+    The graphs of other passes keep the buffers themselves, and can still be differentiated.
     """
 
     def __init__(self) -> None:
@@ -178,7 +167,7 @@ class _CopiedState(_LiveState):
         self._copies: dict[Tensor, Tensor] = {}
 
     def note(self, module: nn.Module) -> None:
-        """Give a module in train mode copies, the same of a buffer that several share."""
+        """Replace the buffers of a module in train mode; shared buffers share a copy."""
         if not module.training or _is_uninitialised(module):
             return
         for part in module.modules() if _hides_calls(module) else [module]:
@@ -195,12 +184,12 @@ class _CopiedState(_LiveState):
 
 
 def _hides_calls(module: nn.Module) -> bool:
-    """Whether hooks do not see what it calls."""
+    """Return whether hooks do not see the modules that it calls."""
     return isinstance(module, jit.ScriptModule | fx.GraphModule)
 
 
 def _differs(one: Tensor, other: Tensor) -> bool:
-    """Whether values differ, NaN from NaN not."""
+    """Return whether values differ; NaN equals NaN."""
     return one.shape != other.shape or bool(
         ((one != other) & ((one == one) | (other == other))).any()
     )
@@ -212,24 +201,24 @@ def _has_live_statistics(module: nn.Module) -> TypeGuard[NormBase]:
 
 
 def _is_uninitialised(module: nn.Module) -> bool:
-    """Whether it is a lazy module that has not been called yet."""
+    """Return whether it is a lazy module without parameters yet."""
     lazy: Any = module
     return isinstance(module, LazyModuleMixin) and lazy.has_uninitialized_params()
 
 
-def _refuse_checkpointing(norm: nn.Module, *_: object) -> None:
-    """Raise within a checkpointed block: it runs again later, with its statistics live."""
+def _refuse_checkpointing(norm: nn.Module) -> None:
+    """Raise inside a checkpointed block, which runs again later, with live statistics."""
     if is_checkpointing():
         raise SettingError(
             f"{type(norm).__name__} is in a block with activation checkpointing. The backward "
-            "pass runs it again, when its statistics are no longer frozen: gradients would be "
-            "wrong. Leave blocks with batch norm without checkpointing, or let all passes "
-            'update the statistics: Objective(..., batch_norm="every pass").'
+            "pass runs the block again, when its statistics are no longer frozen, so gradients "
+            "would be wrong. Do not checkpoint blocks with batch norm, or let all passes update "
+            'the statistics: Objective(..., batch_norm="every pass").'
         )
 
 
 def _require_known_norms(loss: Tensor, model: nn.Module | None, norms: _FrozenNorms) -> None:
-    """Raise where norms were called that were not frozen, as far as the graph shows it."""
+    """Raise if the graph shows that the pass has called norms that were not frozen."""
     if model is None:
         at_first_use(loss, "norms that are found", lambda: _require_no_compiled_code(loss))
     else:
@@ -241,9 +230,9 @@ def _require_known_norms(loss: Tensor, model: nn.Module | None, norms: _FrozenNo
 def _require_no_compiled_code(loss: Tensor) -> None:
     if any(is_compiled(node) for node in nodes(loss)):
         raise SettingError(
-            "loss_fn runs compiled code. If it holds batch norms, they cannot be found, and extra "
-            "passes would update their statistics. Give the network, also where only a part of it "
-            "or the loss is compiled: objective(loss_fn, x, model=model), with the original module."
+            "loss_fn runs compiled code. freqreg cannot find batch norms in it, and extra passes "
+            "would update their statistics. Give the original module, also if only a part of it "
+            "or the loss is compiled: objective(loss_fn, x, model=model)."
         )
 
 
@@ -253,14 +242,14 @@ def _require_weights(loss: Tensor, known: Iterable[Tensor | None]) -> None:
         weight = _weight_of_training_norm(node)
         if weight is not None and id(weight) not in identities:
             raise SettingError(
-                f"loss_fn calls a batch norm of {len(weight)} channels that is not in model=: "
-                "extra passes would update its statistics. Give the module that holds all, e.g. "
-                "model=nn.ModuleList([backbone, head]), or leave model= out."
+                f"loss_fn calls a batch norm of {len(weight)} channels that is not in model=, so "
+                "extra passes would update its statistics. Give a module that holds all of them, "
+                "e.g. model=nn.ModuleList([backbone, head]), or leave model= out."
             )
 
 
 def _weight_of_training_norm(node: AnyNode) -> Tensor | None:
-    """The weight of a batch norm that normalises by its batch, if this node is of one."""
+    """Return the weight of this node's batch norm, if it normalises by its batch."""
     if not normalises_by_batch(node):
         return None
     weight = node.next_functions[1][0]

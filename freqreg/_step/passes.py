@@ -1,10 +1,9 @@
-"""The passes of one step: the main one runs live, every other one leaves no trace."""
+"""The passes of one step: the main pass runs live; probes, all others, leave no trace."""
 
 import pickle
 import random
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,9 +25,9 @@ _PROBING = ContextVar("probing", default=False)
 
 
 def is_probe() -> bool:
-    """Whether the pass under way is a probe, and not the main pass, whose loss is trained.
+    """Return whether the running pass is a probe, rather than the main pass that is trained.
 
-    For what a closure or a model counts, collects or logs; always False outside of a step.
+    Closures and models that count, collect or log can ask it. It is False outside of a step.
 
     >>> if not freqreg.is_probe():  # doctest: +SKIP
     ...     accuracy.update(logits, y)
@@ -38,7 +37,7 @@ def is_probe() -> bool:
 
 @dataclass(frozen=True, eq=False)
 class RandomState:
-    """The state of the global generators: torch's on the CPU and on devices, Python's, numpy's."""
+    """A state of the global generators: torch's on the CPU and on devices, Python's, numpy's."""
 
     states: dict[torch.device, Tensor]
     python: tuple[Any, ...] | None = None
@@ -46,14 +45,14 @@ class RandomState:
 
     @classmethod
     def now(cls, devices: frozenset[torch.device]) -> "RandomState":
-        """The present state on the CPU and on `devices`."""
+        """Save the state on the CPU and on `devices`."""
         numpy = _numpy_random()
         of_numpy = numpy.get_state() if numpy else None
         return replace(cls.of_torch(devices), python=random.getstate(), numpy=of_numpy)
 
     @classmethod
     def of_torch(cls, devices: frozenset[torch.device]) -> "RandomState":
-        """The same of torch's generators alone."""
+        """Save the state of torch's generators only."""
         return cls({device: _rng_state(device) for device in devices | {torch.device("cpu")}})
 
     def __eq__(self, other: object) -> bool:
@@ -62,8 +61,6 @@ class RandomState:
             and self.python == other.python
             and pickle.dumps(self.numpy) == pickle.dumps(other.numpy)
         )
-
-    __hash__ = None  # pyright: ignore[reportAssignmentType]
 
     def restore(self) -> None:
         """Go back to this state."""
@@ -77,9 +74,9 @@ class RandomState:
 
 
 class Replay:
-    """Passes of one closure on the random numbers after `start`; the generators stay as they are.
+    """Passes of one closure on the random numbers that follow `start`; the generators are kept.
 
-    The first tells whether the closure draws any. If not, the generators are left alone.
+    The first pass shows whether the closure draws any. If not, the generators are left alone.
     """
 
     def __init__(self, start: RandomState) -> None:
@@ -87,7 +84,7 @@ class Replay:
         self._draws: bool | None = None
 
     def __call__(self, loss_fn: LossFn, x: Tensor) -> Tensor:
-        """`loss_fn(x)`."""
+        """Return `loss_fn(x)`."""
         if self._draws is False:
             return loss_fn(x)
         before = self._now()
@@ -108,28 +105,18 @@ class Replay:
 
 @dataclass
 class Passes:
-    """`main` and `probe`: one closure, with and without a trace, on the same random numbers.
+    """The passes of one closure, live (`main`) or without a trace (`probe`).
 
-    The main pass finds the generators as the first pass found them, and leaves them as a
-    plain step would. Probes replay from the same state.
-
-    Args:
-        loss_fn: the closure.
-        devices: whose generators it may draw from.
-        model: holds the norms to freeze in probes; None: they are found.
-        freeze_probes: whether probes leave running statistics alone.
-        has_aux: whether the closure returns (loss, anything).
-        trains: whether there is a main pass; if not, `aux` is that of the first probe.
-        verify: whether a model's first backward passes are watched.
+    All use the same random numbers. The main pass starts from the generators' state at the first
+    pass, and leaves them as a plain step would. Probes replay from the same state.
     """
 
     loss_fn: LossFn | AuxLossFn
-    devices: frozenset[torch.device]
-    model: nn.Module | None
-    freeze_probes: bool
-    has_aux: bool
-    trains: bool
-    verify: bool
+    model: nn.Module | None  # holds the norms to freeze in probes; None: a hook finds them
+    freeze_probes: bool  # whether probes leave running statistics alone
+    has_aux: bool  # whether the closure returns (loss, anything)
+    trains: bool  # whether there is a main pass; without one, `aux` comes from the first probe
+    verify: bool  # whether a model's first backward passes are watched
     aux: Any = None
     _replay: Replay | None = None
 
@@ -138,48 +125,47 @@ class Passes:
         self._awaits_aux = self.has_aux and not self.trains
 
     def main(self, x: Tensor, *, twice: bool = False) -> Tensor:
-        """The loss that is trained, live; `twice`: its gradient will be differentiated."""
-        self._mark_start()
+        """Compute the loss that is trained; `twice` if its gradient will be differentiated."""
+        self._mark_start(x)
         return self._run(x, twice)
 
     def probe(self, x: Tensor, *, twice: bool = False, copies_buffers: bool = False) -> Tensor:
-        """The loss elsewhere, with the main pass's masks and no trace."""
+        """Compute another loss, with the main pass's random numbers and without a trace."""
         run = partial(self._run, twice=twice)
         if self.freeze_probes:
             run = frozen_batch_norm(run, self.model, copies_buffers=copies_buffers)
-        with _probing():
-            return self._mark_start()(run, x)
+        token = _PROBING.set(True)
+        try:
+            return self._mark_start(x)(run, x)
+        finally:
+            _PROBING.reset(token)
 
     def measured(self, x: Tensor) -> Tensor:
-        """The loss of a probe that a first step verifies with, and later ones do without."""
+        """Compute the loss of a probe that only verifies a model's first step."""
         return self.probe(x, copies_buffers=True)
 
     def measured_at(self, x: Tensor) -> Point:
-        """What such a probe finds, with the gradient."""
+        """Compute loss and gradient of such a probe."""
         x = x.detach().requires_grad_()
         loss, each = mean_and_losses(self.measured, x)
         return Point(x, loss, each, input_grad(loss, x))
 
     @property
     def measures(self) -> bool:
-        """Whether more probes may verify a model's first step: if they leave no trace."""
+        """Whether more probes may verify a model's first step; they must leave no trace."""
         return self.verify and self.freeze_probes
 
     def losses(self, x: Tensor, *, live: bool = False) -> Point:
-        """The loss at `x`, differentiable: by the main pass where `live`, else by a probe."""
+        """Compute a differentiable loss at `x`, in the main pass if `live`, else in a probe."""
         run, x = (self.main, x) if live else (self.probe, x.detach())
         return Point(x, *mean_and_losses(run, x))
 
     def gradient(
         self, x: Tensor, *, live: bool = False, twice: bool = False, retain_graph: bool = False
     ) -> Point:
-        """Loss and input gradient at `x`.
+        """Compute loss and input gradient at `x`, in the main pass if `live`, else in a probe.
 
-        Args:
-            x: where.
-            live: by the main pass; else by a probe.
-            twice: both will be differentiated.
-            retain_graph: the loss will be; implied by `twice`.
+        `twice`: both will be differentiated; `retain_graph`: the loss will be.
         """
         inputs = InputPass(x.detach().requires_grad_())
         run = partial(self.main if live else self.probe, twice=twice)
@@ -191,7 +177,7 @@ class Passes:
         return Point(x, loss, each, grad)
 
     def take_aux(self) -> Any:
-        """What the closure returned beside the loss; None before, and after it was taken."""
+        """Return once what the closure returned beside the loss, else None."""
         aux, self.aux = self.aux, None
         return aux
 
@@ -199,43 +185,29 @@ class Passes:
         with self.wrappers.watching(twice=twice):
             loss: Any = self.loss_fn(x)
         if self.has_aux:
-            loss, aux = _pair(loss)
+            if not (isinstance(loss, tuple) and len(loss) == 2):
+                raise InputGradientError(
+                    "With has_aux=True loss_fn must return (loss, anything), but it returned a "
+                    f"{type(loss).__name__}. Write: return loss, logits."
+                )
+            loss, aux = loss
             if self._awaits_aux or not is_probe():
                 self.aux, self._awaits_aux = aux, False
         self.wrappers.require_call(loss)
         return loss
 
-    def _mark_start(self) -> Replay:
+    def _mark_start(self, x: Tensor) -> Replay:
         if self._replay is None:
-            self._replay = Replay(RandomState.now(self.devices))
+            self._replay = Replay(RandomState.now(devices_in_use(x, self.model)))
         return self._replay
 
 
-def _pair(returned: object) -> tuple[Any, Any]:
-    if isinstance(returned, tuple) and len(returned) == 2:
-        return returned
-    raise InputGradientError(
-        f"With has_aux=True loss_fn must return (loss, anything), but it returned a "
-        f"{type(returned).__name__}: return loss, logits."
-    )
-
-
-@contextmanager
-def _probing() -> Iterator[None]:
-    token = _PROBING.set(True)
-    try:
-        yield
-    finally:
-        _PROBING.reset(token)
-
-
 def devices_in_use(x: Tensor, model: nn.Module | None) -> frozenset[torch.device]:
-    """Devices whose generators a pass may draw from: an accelerator's all, once it is in use."""
+    """Return the devices whose generators a pass may use: all of an initialised accelerator."""
     used = {x.device} | ({p.device for p in model.parameters()} if model is not None else set())
     used = {device for device in used if device.type != "meta"}
-    accelerator = (
-        torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    )
+    available = torch.accelerator.is_available()
+    accelerator = torch.accelerator.current_accelerator() if available else None
     if accelerator is not None:
         module = torch.get_device_module(accelerator)
         if getattr(module, "is_initialized", module.is_available)():
@@ -244,7 +216,7 @@ def devices_in_use(x: Tensor, model: nn.Module | None) -> frozenset[torch.device
 
 
 def _numpy_random() -> Any:
-    """numpy's global generator where numpy is in use, loaded as a closure's draw would load it."""
+    """Return numpy's module `random` if numpy is in use; the access loads it, as a draw would."""
     return getattr(sys.modules.get("numpy"), "random", None)
 
 

@@ -1,4 +1,4 @@
-"""What one training step consists of, known before its first pass."""
+"""The plan of one training step, known before its first pass."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,28 +17,21 @@ from freqreg.pixels import PixelSpace
 from freqreg.regularizers.base import Images, Measures, Point, Regularizer
 
 RecordFn = Callable[[str, Tensor], None]
-"""Receives a name and a detached tensor on the device; reading it is what waits."""
+"""Receives a name and a detached tensor on the device; only reading it waits for the device."""
 
 
 def unrecorded(*_: object) -> None:
-    """Where nothing is recorded."""
+    """Record nothing."""
 
 
 @dataclass(frozen=True)
 class Use:
-    """What a part of the step needs of the pass at `x`, besides its loss.
+    """The results that a part of the step needs from the pass at `x`."""
 
-    Args:
-        x: the images; the same tensor is the same pass.
-        gradient: whether the input gradient.
-        losses: whether the loss or those of single images, differentiably.
-        differentiated: whether the part shares the graph of the pass.
-    """
-
-    x: Images
-    gradient: bool = False
-    losses: bool = False
-    differentiated: bool = True
+    x: Images  # the same tensor means the same pass
+    gradient: bool = False  # whether it needs the input gradient
+    losses: bool = False  # whether it differentiates the loss, or the losses of single images
+    differentiated: bool = True  # whether it shares the graph of the pass
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +46,7 @@ class Term:
 
     @property
     def uses(self) -> tuple[Use, ...]:
-        """What it needs where, in the order in which the regularizer is given it."""
+        """Its needs, in the order in which the regularizer receives the results."""
         needs = self.regularizer.needs
         if needs == "gradients":
             clean = Use(self.x, True, differentiated=self.regularizer.differentiates_clean)
@@ -65,34 +58,30 @@ class Term:
         )
 
     def with_points(self, later: tuple[Images, ...]) -> "Term":
-        """This term at further points.
-
-        Raises:
-            SettingError: `needs` is a tuple for another number of points.
-        """
+        """Return this term with further points; raise unless a tuple of `needs` matches them."""
         whole = replace(self, points=self.points + later)
         needs = self.regularizer.needs
         if isinstance(needs, tuple) and len(needs) != len(whole.points):
             raise SettingError(
-                f"{self.regularizer} has {len(whole.points)} points and needs {needs}: one need "
-                "for each point, or one for all."
+                f"{self.regularizer} has {len(whole.points)} points and needs {needs}: give one "
+                "need for each point, or one for all."
             )
         return whole
 
     def evaluated(self, found: Sequence[Point]) -> tuple[Float[Tensor, ""], Measures]:
-        """The penalty of what was found at its uses, and what is recorded."""
+        """Return the penalty of the results at its uses, and the values to record."""
         of_gradients = self.regularizer.needs == "gradients"
         return self.regularizer.evaluated([at.gradient for at in found] if of_gradients else found)
 
     def weighted(self, found: Sequence[Point], record: RecordFn) -> Float[Tensor, ""]:
-        """λ · penalty of what was found at its uses."""
+        """Return λ · penalty of the results at its uses."""
         penalty, measures = self.evaluated(found)
         if penalty.ndim != 0 or not penalty.requires_grad:
             raise DeadRegularizerError(
                 f"The penalty of {self.regularizer} has shape {tuple(penalty.shape)} and "
-                f"requires_grad={penalty.requires_grad}: it must be a scalar that depends on "
-                "the gradients or losses it is given. Look for .detach(), .item(), numpy or "
-                "torch.no_grad() between them."
+                f"requires_grad={penalty.requires_grad}; it must be a scalar that depends on "
+                "the gradients or losses that it receives. Look for .detach(), .item(), numpy or "
+                "torch.no_grad() in its computation."
             )
         for name, value in measures.items():
             record(name + self.suffix, value.detach())
@@ -101,23 +90,18 @@ class Term:
 
 @dataclass(frozen=True, eq=False)
 class MainLoss:
-    """The loss of the images that are trained on.
-
-    Args:
-        x: these images.
-        health: NaN where a gradient that made them was not finite, else 1.
-    """
+    """The loss of the images that are trained on."""
 
     x: Images
-    health: Float[Tensor, ""] | None = None
+    health: Float[Tensor, ""] | None = None  # NaN if a gradient that made x was not finite, else 1
 
     @property
     def uses(self) -> tuple[Use, ...]:
-        """The loss there."""
+        """The loss at these images."""
         return (Use(self.x, losses=True),)
 
     def weighted(self, found: Sequence[Point], record: RecordFn) -> Float[Tensor, ""]:
-        """The loss."""
+        """Return the loss, times `health`."""
         loss = found[0].loss
         loss = loss if self.health is None else loss * self.health.to(loss.dtype)
         record("main_loss", loss.detach())
@@ -129,50 +113,36 @@ Part = Term | MainLoss
 
 @dataclass(frozen=True)
 class Step:
-    """One step: the passes, the clean images, and who wants what of which pass.
-
-    Args:
-        passes: the main one, and probes.
-        x: the clean images.
-        terms: regularizers that are active in this step.
-        mixer: makes the images of the main pass; None: there is none, or no main pass.
-        pixels: of the inputs.
-        record: receives the parts.
-        streamed: whether the caller runs `backward` on each loss before asking for the next.
-        counts_pixels: whether the mixer or a regularizer does, so that the images must be in
-            their space.
-        main: the loss that is trained; None before it is known, and where there is none.
-        shared: what was found by the passes at the clean images and at those of `main`.
-    """
+    """One step: its passes, its clean images, and the parts that use the passes."""
 
     passes: Passes
-    x: Images
-    terms: tuple[Term, ...]
-    mixer: Mixer | None
+    x: Images  # the clean ones
+    terms: tuple[Term, ...]  # the regularizers that are active in this step
+    mixer: Mixer | None  # None without a main pass, too
     pixels: PixelSpace
     record: RecordFn
-    streamed: bool
-    counts_pixels: bool
-    main: MainLoss | None
-    shared: dict[int, Point] = field(default_factory=dict)
+    streamed: bool  # whether the caller runs `backward` on each loss before it takes the next
+    counts_pixels: bool  # whether a mixer or a regularizer does, so that x must lie in the space
+    main: MainLoss | None  # None before it is known, or without one
+    shared: dict[int, Point] = field(default_factory=dict)  # results at x and at the images of main
 
     def uses_of(self, x: Images) -> list[Use]:
-        """What is needed of the pass at `x`."""
+        """List the uses of the pass at `x`."""
         return [use for part in self.parts() for use in part.uses if use.x is x]
 
     def parts(self) -> list[Part]:
-        """The main loss and the terms: the last is what can wait longest."""
+        """List the terms, then the main loss, which can wait longest."""
         main = [] if self.main is None else [self.main]
         return [*self.terms, *main]
 
     def keep(self, parts: Iterable[Part]) -> None:
-        """Forget what was found by passes that none of these parts uses."""
+        """Drop the results of passes that none of these parts uses."""
         used = {id(use.x) for part in parts for use in part.uses}
         for unused in self.shared.keys() - used:
             del self.shared[unused]
 
     def groups(self, parts: Iterable[Part]) -> list[list[Part]]:
-        """Parts by the graphs that they share, which can be differentiated but once."""
+        """Group parts that share a graph, because it can be differentiated only once."""
         groups: list[list[Part]] = []
         for part in parts:
             ours = {id(use.x) for use in part.uses if use.differentiated}
@@ -182,21 +152,18 @@ class Step:
         return sorted(groups, key=lambda group: id(self.x) not in graphs(group))
 
     def examined(self, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
-        """A loss that is about to be trained, after a check of the images."""
+        """Check the images at a model's first use; return the loss."""
         if self.counts_pixels:
             in_range = partial(self.pixels.require_inputs, self.x)
             at_first_use(loss, f"pixel range of {self.pixels}", in_range)
         return loss
 
     def mixed(self, mixer: Mixer, clean: Callable[[], Point]) -> "Step":
-        """This step with the mixer's images, or with NaN for their loss: see `MainLoss.health`.
+        """Return this step with the mixer's images.
 
-        The images themselves stay finite, so that batch norm's statistics survive a step
-        that a gradient scaler will skip.
-
-        Args:
-            mixer: makes them.
-            clean: the pass at the clean images, run once, with its gradient.
+        If a gradient is not finite, the loss becomes NaN (`MainLoss.health`). The images stay
+        finite, so that batch norm's statistics survive a step that a gradient scaler will skip.
+        `clean` returns the results at the clean images, with the gradient.
         """
         health = torch.ones((), device=self.x.device)
 
@@ -204,7 +171,8 @@ class Step:
             nonlocal health
             found = clean() if point is self.x else self.passes.gradient(point)
             grad = found.gradient.detach()
-            warn_of_zero_gradients(found.loss, grad, mixer)
+            zeros = partial(warn_of_zero_gradients, grad, mixer)
+            at_first_use(found.loss, f"gradients of {mixer}", zeros)
             health = health * (1 + (grad * 0).sum())
             return _finite(grad)
 
@@ -212,17 +180,13 @@ class Step:
         if images.shape != self.x.shape:
             raise InputError(
                 f"The mixer {mixer} returned shape {tuple(images.shape)} for inputs "
-                f"of shape {tuple(self.x.shape)}. The targets stay in loss_fn: keep "
+                f"of shape {tuple(self.x.shape)}. The targets stay in loss_fn, so keep the "
                 "number, order and shape of the images."
             )
         return replace(self, main=MainLoss(images.detach().to(self.x.dtype), health))
 
     def completed(self, clean: Callable[[], Point]) -> "Step":
-        """This step with the points that depend on it.
-
-        Args:
-            clean: as for `mixed`.
-        """
+        """Return this step with the points that depend on it; `clean` is as in `mixed`."""
         mixed = None if self.mixer is None or self.main is None else self.main.x
 
         def clean_gradient() -> Images:
@@ -236,7 +200,7 @@ class Step:
 
 
 def graphs(parts: Iterable[Part]) -> set[int]:
-    """The passes whose graphs these parts share, by their images."""
+    """Identify the passes whose graphs these parts differentiate, by their images."""
     return {id(use.x) for part in parts for use in part.uses if use.differentiated}
 
 

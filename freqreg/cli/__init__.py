@@ -1,9 +1,8 @@
 """The command line: `freqreg COMMAND`."""
 
-import importlib
 import sys
 from collections.abc import Sequence
-from typing import Any
+from pkgutil import resolve_name
 
 COMMANDS = {
     "check": "freqreg.cli.check:Check",
@@ -12,16 +11,14 @@ COMMANDS = {
     "corrupt": "freqreg.cli.corrupt:Corrupt",
     "report": "freqreg.cli.report:Report",
 }
-"""Each command's dataclass of options, which is called to run it."""
-
-DESCRIPTION = "Frequency bias and robustness of image classifiers."
+"""The dataclass of each command's options; calling an instance runs the command."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command that the arguments ask for.
+    """Run a command.
 
     Args:
-        arguments: None: those of the process.
+        arguments: the words after `freqreg`; None takes those of the process.
     """
     try:
         import tyro
@@ -32,14 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     with plain_errors(), launched_processes():
         command = tyro.extras.subcommand_cli_from_dict(
-            {name: _load(place) for name, place in COMMANDS.items()},
+            {name: resolve_name(place) for name, place in COMMANDS.items()},
             prog="freqreg",
-            description=DESCRIPTION,
+            description="Frequency bias and robustness of image classifiers.",
             args=arguments,
         )
         command()
-
-
-def _load(place: str) -> Any:
-    module, name = place.split(":")
-    return getattr(importlib.import_module(module), name)

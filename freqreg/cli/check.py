@@ -20,21 +20,23 @@ from freqreg.regularizers.fourier_sensitivity import Favour
 class Check:
     """Try a training step with each differentiation: what works, what it costs, what to change.
 
-    On random images, with fresh weights.
+    The images are random and the weights untrained.
 
     freqreg check timm/resnet18
+
     freqreg check timm/resnet18 --lambda-fourier 0.5 --favour low
 
     Args:
         model: timm/NAME, or one of freqreg's own networks, such as preact_resnet18.
-        lambda_freq: Weight of JaFR; 0.001 where no weight is given.
+        lambda_freq: Weight of JaFR. Without any weight, JaFR has 0.001.
         lambda_fourier: Weight of FourierSensitivity.
-        favour: The frequencies that it favours.
-        batch_size: Images in the batch.
-        image_size: Height and width; None: what a model of timm was made for, else 32.
+        favour: The frequencies that FourierSensitivity favours.
+        batch_size: Number of images in the batch.
+        image_size: Height and width; None: the size that a model of timm was made for, else 32.
         fused_attention: False sets fused_attn = False in the modules of timm that have it.
         device: cpu, cuda, cuda:1, ...; None: a GPU if there is one.
-        keep_freed_memory: On a CPU, let glibc keep what a step frees, as the trainer does.
+        keep_freed_memory: On a CPU, let glibc keep the memory that a step frees, as the trainer
+            does.
     """
 
     model: tyro.conf.Positional[str]

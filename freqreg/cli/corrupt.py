@@ -12,18 +12,18 @@ from freqreg.evaluation.processes import from_main
 
 @dataclass(frozen=True, kw_only=True)
 class Corrupt(CorruptionOptions):
-    """Write a test set under the 19 corruptions of CIFAR-10-C, in its layout.
+    """Write a test set under the 19 corruptions of CIFAR-10-C, in the layout of CIFAR-10-C.
 
-    NAME.npy holds uint8 [5 x images, height, width, 3], the test set at severity 1 first; labels
-    are in labels.npy. A command that was stopped goes on where it was.
+    Each NAME.npy holds uint8 [5 x images, height, width, 3]: the whole test set at severity 1, then
+    at 2, and so on. labels.npy holds the labels. After an interruption, the same command continues.
 
     freqreg corrupt --data uoft-cs/cifar10 --output-dir cifar10-c
 
     Args:
-        output_dir: Where the .npy files go.
-        corruptions: Which of the 19, by their file names.
-        images: Corrupt so many images; None: all.
-        seed: Of the random numbers.
+        output_dir: Folder of the .npy files.
+        corruptions: Corruptions to write, by their file names.
+        images: Number of images; None: all.
+        seed: Seed of the random numbers.
     """
 
     output_dir: Path
@@ -44,6 +44,5 @@ class Corrupt(CorruptionOptions):
             index=clean.index,
             saved_as=self.saved_as,
         )
-        print(
-            f"{len(self.corruptions)} corruptions of {len(clean.labels)} images: {self.output_dir}"
-        )
+        names, count = self.corruptions, len(clean.labels)
+        print(f"{len(names)} corruptions of {count} images: {self.output_dir}")

@@ -8,7 +8,7 @@ import tyro
 from rich.console import Console
 
 from freqreg._files import require_writable
-from freqreg.cli.shared import CorruptionOptions, file_name, pixel_radius
+from freqreg.cli.shared import CheckpointOptions, CorruptionOptions, file_name, pixel_radius
 from freqreg.errors import SettingError
 from freqreg.evaluation.benchmark.evaluate import evaluate
 from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings, Preset
@@ -27,12 +27,7 @@ from freqreg.evaluation.results.records import (
     require_own_table,
     save_table,
 )
-from freqreg.evaluation.results.summary import (
-    mce_baseline,
-    mean_accuracy,
-    summary_rows,
-    why_no_mce,
-)
+from freqreg.evaluation.results.summary import mce_baseline, mean_accuracy, summary_rows, why_no_mce
 
 _FIRST, _PROFILES = ("clean", "fgsm", "pgd"), ("log_b_low", "fourier_sensitivity")
 _REST = ("cw", "noise", "curve", *_PROFILES, "corruptions")
@@ -41,17 +36,22 @@ DEFAULT_SCORES: dict[Preset, tuple[str, ...]] = {
     "mini": (*_FIRST, *_REST),
     "paper": (*_FIRST, "pgd-max-loss", *_REST, "square", "autoattack"),
 }
+SETTINGS = (
+    *("seed", "saved_as", "amp", "batch_size", "attack_steps", "attack_restarts"),
+    *("attacked_images", "corrupted_images"),
+)
+"""Options that change settings of the same names."""
 TABLE = "scores.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(CorruptionOptions):
-    """Measure what image classifiers withstand: attacks, corruptions, noise; and log B_low.
+class Evaluate(CorruptionOptions, CheckpointOptions):
+    """Measure accuracy under attacks, corruptions and noise, and log B_low, of image classifiers.
 
-    Each score is kept as soon as it is measured, in one JSON file for each model with the
-    settings and versions behind it, and in scores.csv over all; the same command again does
-    what is missing. What was measured of other weights, of other images or with other settings
-    is refused before anything is measured: name another --output-dir, or give --replace.
+    Each score is written as soon as it is measured: into one JSON file for each model, with the
+    settings and versions behind it. scores.csv has the scores of all models. The same command again
+    measures what is missing. Scores of other weights, other images or other settings raise an error
+    before anything is measured: name another --output-dir, or give --replace.
 
     freqreg evaluate runs/cifar10/mini-jafr-seed0 --data uoft-cs/cifar10
 
@@ -60,30 +60,27 @@ class Evaluate(CorruptionOptions):
     Args:
         models: Folders of runs (model.safetensors and config.json) or of transformers, timm/NAME,
             hf-hub:OWNER/NAME, local-dir:FOLDER, or files of weights (.pth.tar, .pth, .safetensors).
-        model: The network of files of weights, such as timm/resnet18; None: the one that each file
-            names.
-        ema: Take the averaged weights of checkpoints.
         preset: paper: all that the paper and reviewers of defences ask for (a GPU and hours); mini:
             minutes on two cores; smoke: seconds, to see that it works.
-        scores: What to measure: clean, fgsm, pgd, pgd-max-loss, cw, autoattack, square, transfer,
+        scores: Scores to measure: clean, fgsm, pgd, pgd-max-loss, cw, autoattack, square, transfer,
             noise, curve, log_b_low, fourier_sensitivity, corruptions, recalibrated, or a single one
             such as corruption/fog. None given: those of the preset.
-        output_dir: Where the JSON files and scores.csv go.
-        replace: Measure anew what is there of other weights, images or settings, instead of
-            refusing; what is there of it is lost.
-        images: Evaluate on so many images; None: all.
+        output_dir: Folder of the JSON files and scores.csv.
+        replace: Measure scores of other weights, images or settings anew, instead of raising an
+            error. The old ones are lost.
+        images: Number of images to evaluate on; None: all.
         device: cpu, cuda, cuda:1, ...; None: a GPU if there is one.
-        transfer_from: Another model, whose adversarial images are tried as well.
+        transfer_from: Another model; the score transfer uses images that are adversarial to it.
         corruptions_from: Corrupted test images: the folder of CIFAR-10-C or Tiny ImageNet-C, or a
-            repository of the hub; None: made here. As many are taken as would be made.
-        train_data: Where the score recalibrated takes clean train images from; None: the split
-            train of data.
+            repository of the hub. Only as many are used as would be made. None: they are made.
+        train_data: Source of clean train images for the score recalibrated; None: the split train
+            of data.
         baseline: The model that mCE is relative to, one of those in output_dir; None: the first
-            given. Of ImageNet's classes it is AlexNet, as published.
+            given. For ImageNet's classes it is always AlexNet, as published.
         eps_255: Radius of all attacks in steps of 1/255; None: 8.
-        seed: Of every random number of the evaluation.
-        amp: Clean accuracy, noise and corruptions in bfloat16 (autocast), as their records say.
-        batch_size: Images in one forward pass; None: the preset's, as for what follows.
+        seed: Seed of every random number of the evaluation.
+        amp: Measure clean accuracy, noise and corruptions in bfloat16 (autocast). Records say so.
+        batch_size: Images in one forward pass; None, here and below: the preset's number.
         attack_steps: Steps of PGD and CW.
         attack_restarts: Restarts of PGD and CW.
         attacked_images: Images that PGD, CW, AutoAttack, Square and transfer attack.
@@ -91,8 +88,6 @@ class Evaluate(CorruptionOptions):
     """
 
     models: tyro.conf.Positional[tuple[str, ...]]
-    model: str | None = None
-    ema: bool = False
     preset: Preset = "mini"
     scores: tuple[str, ...] = ()
     output_dir: Path = Path("evaluations")
@@ -148,10 +143,77 @@ class Evaluate(CorruptionOptions):
             console.print(f"[bold]{loaded.source}[/bold]")
             records.append(evaluated(loaded, file, only_check=False))
         if is_main():
-            self._tell(records, console)
+            self._print(records, console)
 
-    def _tell(self, records: list[ModelScores], console: Console) -> None:
-        # imported here, since pandas takes a second that the other commands need not wait
+    def settings(self) -> EvaluationSettings:
+        """Return the preset's settings, changed by the options."""
+        given = {name: getattr(self, name) for name in SETTINGS}
+        given["eps"] = None if self.eps_255 is None else pixel_radius(self.eps_255)
+        changes = {name: value for name, value in given.items() if value is not None}
+        return replace(PRESETS[self.preset], **changes)
+
+    def score_names(self) -> tuple[str, ...]:
+        """Return the names of the scores to measure."""
+        transfer = ("transfer",) if self.transfer_from else ()
+        return self.scores or DEFAULT_SCORES[self.preset] + transfer
+
+    def _files(self) -> dict[str, Path]:
+        """Return the file of each model's scores. Raise unless all can be written."""
+        if not self.models:
+            raise SettingError("No model was given: name folders of runs, or timm/NAME.")
+        require_writable(self.output_dir)
+        require_own_table(self.output_dir / TABLE)
+        files: dict[Path, str] = {}
+        for source in self.models:
+            file = self.output_dir / f"{file_name(source)}.json"
+            other = files.setdefault(file, source)
+            if Path(other) != Path(source):
+                raise SettingError(
+                    f"The scores of {other} and of {source} would both go to {file}. Evaluate one "
+                    "of them with another --output-dir."
+                )
+        return {source: file for file, source in files.items()}
+
+    def _require_baseline(self, models: list[LoadedModel]) -> None:
+        there = [record.model for record in load_all(self.output_dir)]
+        known = dict.fromkeys([*there, *(loaded.source for loaded in models)])
+        if self.baseline is not None and self.baseline not in known:
+            raise SettingError(
+                f"The baseline {self.baseline} is not in {self.output_dir}, which has "
+                f"{', '.join(known)}. Evaluate it first, by the same name."
+            )
+
+    def _corrupted(self) -> CorruptedData | None:
+        """Return the corrupted images; None where the images that a model takes are corrupted."""
+        if self.corruptions_from:
+            if self.corrupted_size:
+                raise SettingError("Leave out --corrupted-size, or --corruptions-from.")
+            return open_corrupted(self.corruptions_from)
+        if self.corrupted_size is None:
+            return None
+        found = self.to_corrupt(self.images)
+        return CorruptedOnTheFly(
+            found.pixels, found.labels, self.seed, found.index, saved_as=self.saved_as
+        )
+
+    def _train_images(
+        self, loaded: LoadedModel, settings: EvaluationSettings
+    ) -> LabelledImages | None:
+        if not any(name.startswith("recalibrated") for name in self.score_names()):
+            return None
+        if self.train_data is None:
+            names = split_names(self.data, self.config)
+            if len(names) < 2 or "train" not in names:
+                raise SettingError(
+                    f"The scores recalibrated/... take clean train images, but {self.data} has no "
+                    f"split train beside another ({', '.join(names) or 'no splits at all'}). Say "
+                    "where they are: --train-data."
+                )
+        data, count = self.train_data or self.data, settings.recalibration_images
+        return self.load([loaded], data=data, split="train", count=count)
+
+    def _print(self, records: list[ModelScores], console: Console) -> None:
+        # pandas takes a second to import: the other commands do not wait for it
         from freqreg.evaluation.results.terminal_tables import score_table, seed_table
 
         everything = load_all(self.output_dir)
@@ -170,82 +232,3 @@ class Evaluate(CorruptionOptions):
                 told = f"no mCE: {reason}" if reason else f"its mCE relative to {name}"
                 console.print(f"{record.model} has {told}.")
         console.print(f"Accuracies in percent. All numbers are in {self.output_dir / TABLE}.")
-
-    def _files(self) -> dict[str, Path]:
-        """Where the scores of each model go; every file can be written and is of one model."""
-        if not self.models:
-            raise SettingError("No model was given: name folders of runs, or timm/NAME.")
-        require_writable(self.output_dir)
-        require_own_table(self.output_dir / TABLE)
-        files: dict[Path, str] = {}
-        for source in self.models:
-            file = self.output_dir / f"{file_name(source)}.json"
-            other = files.setdefault(file, source)
-            if Path(other) != Path(source):
-                raise SettingError(
-                    f"The scores of {other} and of {source} would both go to {file}. Evaluate one "
-                    "of them with another --output-dir."
-                )
-        return {source: file for file, source in files.items()}
-
-    def _corrupted(self) -> CorruptedData | None:
-        """Where corrupted images come from, unless they are made of those that a model is shown."""
-        if self.corruptions_from:
-            if self.corrupted_size:
-                raise SettingError("Leave out --corrupted-size, or --corruptions-from.")
-            return open_corrupted(self.corruptions_from)
-        if self.corrupted_size is None:
-            return None
-        found = self.to_corrupt(self.images)
-        return CorruptedOnTheFly(
-            found.pixels, found.labels, self.seed, found.index, saved_as=self.saved_as
-        )
-
-    def settings(self) -> EvaluationSettings:
-        """The preset's settings, and what was given instead."""
-        given = {
-            "eps": None if self.eps_255 is None else pixel_radius(self.eps_255),
-            "batch_size": self.batch_size,
-            "attack_steps": self.attack_steps,
-            "attack_restarts": self.attack_restarts,
-            "attacked_images": self.attacked_images,
-            "corrupted_images": self.corrupted_images,
-        }
-        changes = {name: value for name, value in given.items() if value is not None}
-        kept = {"seed": self.seed, "saved_as": self.saved_as, "amp": self.amp}
-        return replace(PRESETS[self.preset], **kept, **changes)
-
-    def score_names(self) -> tuple[str, ...]:
-        """What is measured."""
-        transfer = ("transfer",) if self.transfer_from else ()
-        return self.scores or DEFAULT_SCORES[self.preset] + transfer
-
-    def _train_images(
-        self, loaded: LoadedModel, settings: EvaluationSettings
-    ) -> LabelledImages | None:
-        if not any(name.startswith("recalibrated") for name in self.score_names()):
-            return None
-        if self.train_data is None:
-            _require_train_split(self.data, self.config)
-        data, count = self.train_data or self.data, settings.recalibration_images
-        return self.load([loaded], data=data, split="train", count=count)
-
-    def _require_baseline(self, models: list[LoadedModel]) -> None:
-        there = [record.model for record in load_all(self.output_dir)]
-        known = dict.fromkeys([*there, *(loaded.source for loaded in models)])
-        if self.baseline is not None and self.baseline not in known:
-            raise SettingError(
-                f"The baseline {self.baseline} is not in {self.output_dir}, which has "
-                f"{', '.join(known)}. Evaluate it first, by the same name."
-            )
-
-
-def _require_train_split(data: str, config: str | None) -> None:
-    """Raise where the only images of `data` are those that are evaluated on."""
-    names = split_names(data, config)
-    if len(names) < 2 or "train" not in names:
-        raise SettingError(
-            f"The scores recalibrated/... take clean train images, but {data} has no split train "
-            f"beside another ({', '.join(names) or 'no splits at all'}). Say where they are: "
-            "--train-data."
-        )

@@ -14,7 +14,7 @@ from torch import Tensor
 from freqreg._files import require_writable, write_text
 from freqreg._settings import require_count
 from freqreg.cli.profile_output import IMAGES, Profiles, as_json, curves, short_names, tables
-from freqreg.cli.shared import DataOptions, file_name, pixel_radius
+from freqreg.cli.shared import CheckpointOptions, DataOptions, file_name, pixel_radius
 from freqreg.errors import SettingError
 from freqreg.evaluation.attacks.pgd import PGDAttack
 from freqreg.evaluation.corruptions.corruption import saved
@@ -47,15 +47,15 @@ from freqreg.evaluation.results.digests import digest_of_model
 
 Where = Literal["clean", "random", "adversarial"]
 Shown = dict[LoadedModel, LabelledImages]
-"""The images as each model is shown them."""
+"""The images in the form in which each model takes them."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Profile(DataOptions):
+class Profile(DataOptions, CheckpointOptions):
     """Measure the frequency profile of a data set, and of models' input gradients J on it.
 
-    Prints log B_low of each (the higher, the more low frequencies dominate; 3.53 for white noise
-    of 32 x 32 pixels) and the share of power at low, middle and high radii, and writes
+    The command prints log B_low of each (the higher, the more low frequencies dominate; 3.53 for
+    white noise of 32 x 32 pixels) and the share of power at low, middle and high radii. It writes
     profile.json, spectra.png (mean spectra), shares.png (share of power against radius) and
     gradients.png (J of one image).
 
@@ -66,31 +66,27 @@ class Profile(DataOptions):
     Args:
         models: Folders of runs (model.safetensors and config.json) or of transformers, timm/NAME,
             hf-hub:OWNER/NAME, local-dir:FOLDER, or files of weights; none: the data alone.
-        model: The network of files of weights, such as timm/resnet18; None: the one that each file
-            names.
-        ema: Take the averaged weights of checkpoints.
-        points: Where J is taken: at the images, at random points around them, at adversarial ones.
-        labels: Whose classes J is of: the data's, or what each model itself predicts (for models of
-            other classes).
-        heat_map: Measure as well how often each model errs under noise of each single frequency
-            (heat-maps.png, and heat-maps.json for freqreg report): about half as many passes over
-            the images as they have pixels. It is kept line by line in heat-map-MODEL.jsonl: the
-            same command again does the rest.
+        points: Points at which J is computed: the images, random points around them, or adversarial
+            ones.
+        labels: Classes in the loss behind J: the data's, or the model's own predictions (for models
+            of other classes).
+        heat_map: Also measure how often each model errs under noise of each single frequency
+            (heat-maps.png, and heat-maps.json for freqreg report). It takes about half as many
+            passes over the images as they have pixels. Results are written line by line to
+            heat-map-MODEL.jsonl, and the same command again continues.
         heat_map_norm: L2 norm of that noise in each channel, in pixels of [0, 1]; the reference
-            takes 4 at 32 x 32 pixels and 15.7 at 224 x 224.
-        output_dir: Where the files go.
-        images: So many images; None: all.
-        eps_255: How far random and adversarial points may lie, in steps of 1/255.
+            uses 4 at 32 x 32 pixels and 15.7 at 224 x 224.
+        output_dir: Folder of the files.
+        images: Number of images; None: all.
+        eps_255: Largest distance of random and adversarial points, in steps of 1/255.
         batch_size: Images in one pass.
-        saved_as: jpeg85: the images are saved as JPEG of quality 85 and read again first, as the
+        saved_as: jpeg85: first save the images as JPEG of quality 85 and read them again, as the
             released files of ImageNet-C and Tiny ImageNet-C were.
-        seed: Of the random points and of the attack's starts.
+        seed: Seed of the random points and of the attack's starts.
         device: cpu, cuda, cuda:1, ...; None: a GPU if there is one.
     """
 
     models: tyro.conf.Positional[tuple[str, ...]]
-    model: str | None = None
-    ema: bool = False
     points: tuple[Where, ...] = ("clean",)
     labels: Literal["data", "model"] = "data"
     heat_map: bool = False
@@ -122,7 +118,7 @@ class Profile(DataOptions):
         print(f"Figures and numbers are in {self.output_dir}.")
 
     def profiles(self, shown: Shown, found: LabelledImages) -> Profiles:
-        """Profiles of the images as `found`, and of each model's J at each kind of points."""
+        """Profile the images `found`, and each model's J at each kind of points."""
         share = Share.of(len(found))
         pixels = (some.pixels for some in found.batches(self.batch_size, share.rows))
         profiles: Profiles = {(IMAGES, self.data): image_profile(pixels, share=share)}
@@ -156,7 +152,7 @@ class Profile(DataOptions):
     def _points(
         self, where: Where, loaded: LoadedModel, batches: Iterable[LabelledImages]
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Where J is taken, and the labels; random numbers are keyed by the images' places."""
+        """Yield points and labels. The images' places in the data set key the random numbers."""
         eps = pixel_radius(self.eps_255)
         attack = PGDAttack(eps, steps=10, restarts=1)
         for batch in batches:
@@ -179,14 +175,22 @@ class Profile(DataOptions):
             panels = [self._panel(loaded, profiles, images) for loaded, images in shown.items()]
             self._write("gradients.png", gradient_figure(panels, image=found.pixels[0] / 255))
 
+    def _panel(
+        self, loaded: LoadedModel, profiles: Profiles, found: LabelledImages
+    ) -> GradientPanel:
+        where, first = self.points[0], found.select([0])
+        first = replace(first, labels=self._labels(loaded, first))
+        (gradient,) = input_gradients(loaded.model, self._points(where, loaded, [first]))
+        name, profile = short_names(profiles)[loaded.source], profiles[f"J, {where}", loaded.source]
+        return GradientPanel(name, profile.spectrum, profile.log_b_low(), gradient[0].cpu())
+
     def _draw_heat_maps(self, profiles: Profiles, shown: Shown) -> None:
         maps = [self._heat_map(loaded, images) for loaded, images in shown.items()]
-        if not is_main():
-            return
-        heat_maps.save(maps, self.output_dir)
-        names = short_names(profiles)
-        figure = heat_map_figure({names[each.model]: each.errors for each in maps})
-        self._write("heat-maps.png", figure)
+        if is_main():
+            heat_maps.save(maps, self.output_dir)
+            names = short_names(profiles)
+            figure = heat_map_figure({names[each.model]: each.errors for each in maps})
+            self._write("heat-maps.png", figure)
 
     def _heat_map(self, loaded: LoadedModel, found: LabelledImages) -> heat_maps.HeatMap:
         errors = fourier_heat_map(
@@ -199,27 +203,15 @@ class Profile(DataOptions):
             file=self.output_dir / f"heat-map-{file_name(loaded.source)}.jsonl",
         )
         return heat_maps.HeatMap(
-            loaded.source,
-            digest_of_model(loaded.model),
-            self.data,
-            len(found),
-            self.heat_map_norm,
-            self.seed,
-            errors.tolist(),
-            self.saved_as,
+            model=loaded.source,
+            weights=digest_of_model(loaded.model),
+            data=self.data,
+            images=len(found),
+            norm=self.heat_map_norm,
+            seed=self.seed,
+            errors=errors.tolist(),
+            saved_as=self.saved_as,
         )
 
     def _write(self, name: str, figure: Figure) -> None:
         (self.output_dir / name).write_bytes(png(figure))
-
-    def _panel(
-        self, loaded: LoadedModel, profiles: Profiles, found: LabelledImages
-    ) -> GradientPanel:
-        where, first = self.points[0], found.select([0])
-        first = replace(first, labels=self._labels(loaded, first))
-        (gradient,) = input_gradients(loaded.model, self._points(where, loaded, [first]))
-        name, profile = (
-            short_names(profiles)[loaded.source],
-            profiles[f"J, {where}", loaded.source],
-        )
-        return GradientPanel(name, profile.spectrum, profile.log_b_low(), gradient[0].cpu())

@@ -1,4 +1,4 @@
-"""What `freqreg profile` prints and writes of the profiles that it measured."""
+"""Terminal tables, curves and JSON of the profiles that `freqreg profile` measures."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -12,25 +12,26 @@ from freqreg.evaluation.metrics.frequency_profile import FrequencyProfile
 from freqreg.radial import BANDS
 
 Profiles = dict[tuple[str, str], FrequencyProfile]
-"""By what they are of (images, or J at some points) and the source of the data or model."""
+"""Profiles by their kind (images, or J at some points) and by the source of the data or model."""
 
 IMAGES = "images"
 
 
 def short_names(profiles: Profiles) -> dict[str, str]:
-    """The shortest end of each source that no other has."""
+    """Return, for each source, the shortest end of its path that no other source has."""
     parts = {source: PurePath(source).parts for _, source in profiles}
-    return {source: str(PurePath(*_distinct_end(source, parts))) for source in parts}
 
+    def name(source: str) -> str:
+        own, others = parts[source], [other for at, other in parts.items() if at != source]
+        ends = (own[-length:] for length in range(1, len(own)))
+        unique = (end for end in ends if all(o[-len(end) :] != end for o in others))
+        return str(PurePath(*next(unique, own)))
 
-def _distinct_end(source: str, parts: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    own, others = parts[source], [other for name, other in parts.items() if name != source]
-    ends = (own[-length:] for length in range(1, len(own)))
-    return next((end for end in ends if all(o[-len(end) :] != end for o in others)), own)
+    return {source: name(source) for source in parts}
 
 
 def curves(profiles: Profiles, names: Mapping[str, str]) -> dict[str, Tensor]:
-    """A line for each model and kind of points; of the images where no model is given."""
+    """Return the shares of each model at each kind of points; of the images without a model."""
     of_models = {key: p for key, p in profiles.items() if key[0] != IMAGES} or profiles
     several = len({of for of, _ in of_models}) > 1
     return {
@@ -40,7 +41,7 @@ def curves(profiles: Profiles, names: Mapping[str, str]) -> dict[str, Tensor]:
 
 
 def tables(profiles: Profiles) -> Iterator[Table]:
-    """Log B_low, and shares of power, a row for each profile."""
+    """Yield a table of log B_low and one of shares of power by band."""
     biases = Table("log B_low of", "", "as in the paper", "flipped", "both quadrants")
     shares = Table("share of power (%) of", "", *(f"{name} radii" for name in BANDS))
     names = short_names(profiles)
@@ -53,7 +54,7 @@ def tables(profiles: Profiles) -> Iterator[Table]:
 
 
 def as_json(profiles: Profiles, saved_as: SavedAs) -> str:
-    """Everything that was measured, and what the images went through."""
+    """Return every number, and the format that the images were saved in first."""
     content = [
         {
             "of": of,

@@ -6,41 +6,36 @@ from pathlib import Path
 import tyro
 
 from freqreg._files import require_writable
-from freqreg.cli.shared import DataOptions
+from freqreg.cli.shared import CheckpointOptions, DataOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report(DataOptions):
-    """Set what was measured beside the paper's figures: a page of HTML, and the same as Markdown.
+class Report(DataOptions, CheckpointOptions):
+    """Show all that was measured beside the paper's figures, on a page of HTML and in Markdown.
 
-    Tables 1 to 6 in the paper's layout, with its figures and the differences; spectra and pictures
-    of input gradients; gains and losses by the frequency of corruptions; robustness against ε;
-    collapse; calibration. What was not measured is named.
+    The page has Tables 1 to 6 in the paper's layout, with its figures and the differences to them;
+    spectra and pictures of input gradients; gains and losses by the frequency of corruptions;
+    robustness against ε; collapse; and calibration. It names what was not measured.
 
     freqreg report evaluations --data uoft-cs/cifar10
 
     freqreg report runs/cifar10 evaluations --output-dir report
 
     Args:
-        runs: Folders that freqreg evaluate wrote into, folders of recipes' runs, or single JSON
-            files of either; and those of freqreg profile, for the models' heat maps.
-        data: The test set, as for evaluate, to measure spectra and pictures of input gradients
-            that have not been kept; None: they are left out.
-        model: The network of models that are files of weights, such as timm/resnet18; None: the one
-            that each file names.
-        ema: Take the averaged weights of checkpoints.
-        output_dir: Where report.html, report.md and the latter's figures go.
+        runs: Folders that freqreg evaluate wrote into, run folders of recipes, or single JSON files
+            of either; and folders of freqreg profile, for the models' heat maps.
+        data: The test set, given as for evaluate. Spectra and pictures of input gradients that are
+            not stored yet are measured on it; None: they are left out.
+        output_dir: Folder of report.html, report.md and the figures of report.md.
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     data: str | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
-    model: str | None = None
-    ema: bool = False
     output_dir: Path = Path("report")
 
     def __call__(self) -> None:
-        """Read, write and say where."""
-        # imported here, since pandas takes half a second that other commands need not wait
+        """Read the runs, write the page and print where it is."""
+        # pandas takes half a second to import: the other commands do not wait for it
         from freqreg.evaluation.processes import from_main, is_main
         from freqreg.evaluation.report.measuring import with_portraits
         from freqreg.evaluation.report.page import HTML, MARKDOWN, write_report

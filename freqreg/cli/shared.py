@@ -1,4 +1,4 @@
-"""What the commands share."""
+"""Options and helpers that the commands share."""
 
 import re
 import sys
@@ -18,10 +18,10 @@ from freqreg.evaluation.processes import ProcessError
 
 
 def pixel_radius(eps_255: float) -> float:
-    """A radius in pixels of [0, 1] from one in steps of 1/255.
+    """Convert a radius in steps of 1/255 to pixels of [0, 1].
 
     Raises:
-        SettingError: it is so small that it was given in pixels already.
+        SettingError: the radius is so small that it must be in pixels already.
     """
     if 0 < eps_255 < 0.1:
         raise SettingError(
@@ -32,36 +32,52 @@ def pixel_radius(eps_255: float) -> float:
 
 
 def file_name(source: str) -> str:
-    """A name for files about what `source` names."""
+    """Return a name for files about the model or data set `source`."""
     name = re.sub(r"[^\w.+()-]+", "-", source.strip("./")).lstrip("-.")
     return name or Path(source).resolve().name
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckpointOptions:
+    """Options of commands that load files of weights.
+
+    Args:
+        model: The network of files of weights, such as timm/resnet18; None: the one that each file
+            names.
+        ema: Take the averaged weights of checkpoints.
+    """
+
+    model: str | None = None
+    ema: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """Which images, in every command that takes some."""
+    """Options of commands that load images.
+
+    Args:
+        data: The test set: a data set of the hub (owner/name), a local copy in any usual layout, or
+            a .safetensors file with uint8 pixels and labels.
+        config: Configuration of the data set, where it has several.
+        split: Split of the data set.
+        image_column: Column of images, where a table has several.
+        label_column: Column of labels; None: the only one, or the column of class labels with most
+            classes.
+        image_size: Resize and crop images to this height and width; None: apply the model's own
+            transform if it is known, else keep the images' size.
+    """
 
     data: str
-    """The test set: a data set of the hub (owner/name), a local copy in any usual layout, or a
-    .safetensors file with uint8 pixels and labels."""
     config: str | None = None
-    """The configuration of the data set, where it has several."""
     split: str = "test"
-    """The part of the data set."""
     image_column: str | None = None
-    """The column of images, where a table has several."""
     label_column: str | None = None
-    """The column of labels; None: the only one, or of class labels that with most classes."""
     image_size: int | None = None
-    """Resize and crop to so many pixels; None: as the model is shown pictures, where known, else as
-    they are."""
 
     def load(self, models: Sequence[LoadedModel] = (), **changes: Any) -> LabelledImages:
-        """The images, as the models are shown them.
+        """Load the images in the form in which the models take them.
 
-        Args:
-            models: of the command.
-            changes: of these options; and `count`, None for all.
+        `changes` replace options; `count` is the number of images, None for all.
         """
         named = {field.name: getattr(self, field.name) for field in fields(DataOptions)} | changes
         return images_for(models, named.pop("data"), **named)
@@ -69,35 +85,33 @@ class DataOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class CorruptionOptions(DataOptions):
-    """How images are corrupted, in every command that does so."""
+    """Options of commands that corrupt images.
+
+    Args:
+        saved_as: jpeg85: save corrupted images as JPEG of quality 85 and read them again, as the
+            released files of ImageNet-C and Tiny ImageNet-C were; None: do not, as for CIFAR-10-C.
+        corrupted_size: 224: resize pictures to 256 and crop them to 224 pixels before they are
+            corrupted, as for ImageNet-C. A model of another size takes the result resized. None:
+            corrupt images in the form in which the model takes them.
+    """
 
     saved_as: SavedAs = None
-    """jpeg85: corrupted images are saved as JPEG of quality 85 and read again, as the released
-    files of ImageNet-C and Tiny ImageNet-C were; None: they are not, as those of CIFAR-10-C."""
     corrupted_size: Literal[224] | None = None
-    """224: pictures are resized to 256 and cut to 224 pixels before they are corrupted, as for
-    ImageNet-C; a model of another size is shown the result resized. None: they are corrupted as
-    they are shown."""
 
     def to_corrupt(self, count: int | None) -> LabelledImages:
-        """The images that are corrupted.
-
-        Args:
-            count: so many; None: all.
-        """
+        """Load the images that are to be corrupted, `count` of them; None: all."""
         return self.load(count=count, transform=IMAGENET_C if self.corrupted_size else None)
 
 
 @contextmanager
 def plain_errors(*others: type[Exception]) -> Iterator[None]:
-    """Errors whose message says what to do end the program with that message alone.
+    """End the program with the message alone of errors that say what to do.
 
-    Args:
-        others: such errors beside freqreg's own and those of missing packages.
+    These are freqreg's own errors, those of missing packages, and `others`.
     """
     try:
         yield
     except ProcessError:
-        sys.exit(1)  # the other process says why
+        sys.exit(1)  # the failed process prints the reason
     except (FreqregError, ImportError, *others) as error:
         sys.exit(f"{type(error).__name__}: {error}")

@@ -1,7 +1,8 @@
-"""What works with a model, what it costs, and what to change."""
+"""Checks of what works with a model, what it costs, and what to change."""
 
 from freqreg.diagnostics.measures import Cost
 from freqreg.diagnostics.obstacles import Obstacle
-from freqreg.diagnostics.report import DifferentiationTrial, Report, check
+from freqreg.diagnostics.report import DifferentiationTrial, Report
+from freqreg.diagnostics.trials import check
 
 __all__ = ["Cost", "DifferentiationTrial", "Obstacle", "Report", "check"]

@@ -1,4 +1,4 @@
-"""What a step costs and computes, measured without leaving a trace."""
+"""Time, memory and gradients of a step, measured without a trace."""
 
 import time
 import weakref
@@ -21,9 +21,9 @@ Gradient = Sequence[Tensor]
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one forward and backward pass: `seconds`, and `bytes` alive at its peak.
+    """Cost of a step: `seconds`, and `bytes` alive at the peak.
 
-    Bytes are those that the step allocates: activations, gradients, temporary values.
+    The bytes are those that the step allocates: activations, gradients, temporary values.
     """
 
     seconds: float
@@ -31,7 +31,7 @@ class Cost:
 
 
 def cost(run: Run, device: torch.device, *, times: int = 2) -> Cost:
-    """Seconds of the fastest of a few runs, and the memory of one."""
+    """Measure the time of the fastest of several runs, and the memory of one more."""
     return Cost(min(_seconds(run, device) for _ in range(times)), peak_bytes(run, device))
 
 
@@ -49,7 +49,7 @@ def _wait(device: torch.device) -> None:
 
 
 def peak_bytes(run: Run, device: torch.device) -> int:
-    """Alive at the peak, by the allocator on a GPU, else by all storages that come to be."""
+    """Measure the bytes alive at the peak: by the allocator on a GPU, else by new storages."""
     if device.type != "cuda":
         with LiveStorages() as live:
             run()
@@ -61,7 +61,7 @@ def peak_bytes(run: Run, device: torch.device) -> int:
 
 
 class LiveStorages(TorchDispatchMode):
-    """Counts the bytes of the storages that come to be within this context and still live."""
+    """A counter of the bytes of storages that are created in this context and still live."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,11 +69,11 @@ class LiveStorages(TorchDispatchMode):
         self._known: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operation; count what it returns."""
+        """Run the operation; count the storages that it returns."""
         given = {id(storage) for storage in _storages((args, kwargs))}
         result = func(*args, **(kwargs or {}))
         for storage in _storages(result):
-            if id(storage) not in given:  # else a view, or in place
+            if id(storage) not in given:  # else it is a view, or the operation works in place
                 self._count(storage)
         return result
 
@@ -95,7 +95,7 @@ def _storages(values: object) -> list[torch.UntypedStorage]:
 
 
 def gradient(run: Run, model: nn.Module) -> Gradient:
-    """What `run` adds to the gradients of the parameters."""
+    """Return the gradients of the parameters that `run` computes."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     for parameter in parameters:
         parameter.grad = None
@@ -107,26 +107,26 @@ def gradient(run: Run, model: nn.Module) -> Gradient:
 
 
 def norm(of: Gradient) -> float:
-    """Euclidean norm over all parameters."""
+    """Compute the Euclidean norm over all parameters."""
     return inner_product(of, of) ** 0.5
 
 
 def cosine(a: Gradient, b: Gradient) -> float:
-    """Of the angle between two gradients; NaN where one is zero."""
+    """Compute the cosine of the angle between two gradients; NaN if one is zero."""
     norms = norm(a) * norm(b)
     return inner_product(a, b) / norms if norms else float("nan")
 
 
 def inner_product(a: Gradient, b: Gradient) -> float:
-    """Summed in double precision, over all parameters."""
+    """Compute the inner product over all parameters, in double precision."""
     return float(sum((in_double(u) * in_double(v)).sum().item() for u, v in zip(a, b, strict=True)))
 
 
 @contextmanager
 def untouched(model: nn.Module, x: Tensor) -> Iterator[RandomState]:
-    """Leave modes, buffers, gradients, random state and what was met before as they were.
+    """Restore modes, buffers, gradients, random state and known models afterwards.
 
-    Yields the random state, from which each step may start.
+    Yields the random state, so that each step can start from it.
     """
     modes = {module: module.training for module in model.modules()}
     buffers = {buffer: buffer.clone() for buffer in model.buffers()}

@@ -1,4 +1,4 @@
-"""What stands in the way of differentiating a model twice, or by differences."""
+"""Modules that prevent differentiation of a model, twice or by differences."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -25,10 +25,10 @@ class Obstacle:
     """Modules that hinder something, and what to do.
 
     Args:
-        what: the obstacle, as "fused attention".
-        hinders: what it hinders, as "DoubleBackprop".
-        modules: their names and classes; none where an operation lies outside of all modules.
-        advice: the ways out.
+        what: the obstacle, such as "fused attention".
+        hinders: what it hinders, such as "DoubleBackprop".
+        modules: names and classes; empty for an operation outside of all modules.
+        advice: what to change.
     """
 
     what: str
@@ -45,15 +45,15 @@ Kind = tuple[str, str, str]
 FUSED_ATTENTION: Kind = (
     "fused attention",
     EXACT,
-    "It has no second derivative. In timm set `module.fused_attn = False`; elsewhere put `with "
-    "torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):` around the forward "
-    "pass; or use FiniteDifference().",
+    "It has no second derivative. In timm set `module.fused_attn = False`; elsewhere run the "
+    "forward pass in `with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):`; "
+    "or use FiniteDifference().",
 )
 CUSTOM_FUNCTION: Kind = (
     "custom autograd function without a second derivative",
     EXACT,
-    "Write its backward in differentiable operations, without once_differentiable; replace the "
-    "module by one of torch's operations; or use FiniteDifference().",
+    "Write its backward in differentiable operations, without once_differentiable; replace it by "
+    "operations of torch; or use FiniteDifference().",
 )
 OTHER_OPERATION: Kind = (
     "operation without a second derivative",
@@ -77,31 +77,31 @@ KINKS: Kind = (
     "activation of the ReLU family",
     DIFFERENCES,
     "Differences across its kinks estimate another quantity than the exact gradient. Use "
-    "DoubleBackprop(), or GELU or SiLU.",
+    "DoubleBackprop(), or train with GELU or SiLU.",
 )
 CHECKPOINTED_NORM: Kind = (
     "activation checkpointing with batch norm",
-    "passes besides the main one (FiniteDifference, mixers, GradAlign)",
-    "The backward pass runs the block again, when its statistics are live. Leave it without "
-    'checkpointing, or let every pass update them: Objective(..., batch_norm="every pass"). '
-    "The main pass itself updates them once more with each backward pass.",
+    "passes other than the main one (FiniteDifference, mixers, GradAlign)",
+    "The backward pass runs the block again, when its statistics are live. Do not checkpoint it, "
+    'or let every pass update the statistics: Objective(..., batch_norm="every pass"). Each '
+    "backward pass updates them once more in any case.",
 )
 IN_PLACE: Kind = (
     "in-place operation",
     "the gradient with respect to the images",
-    "It overwrites what that gradient needs. Use inplace=False, or `x = x + 1` for `x += 1`; "
-    "where it works on the images themselves, begin with `x = x.clone()`.",
+    "It overwrites values that this gradient needs. Use inplace=False, or `x = x + 1` for "
+    "`x += 1`; if it changes the images themselves, begin with `x = x.clone()`.",
 )
 LIVE_STATE: Kind = (
     "state that every training pass updates",
-    "nothing, but passes besides the main one update it too",
-    "Only BatchNorm and InstanceNorm are kept from that. Harmless for running averages, as with "
-    'batch_norm="every pass".',
+    "nothing, but passes other than the main one update it too",
+    "freqreg freezes only BatchNorm and InstanceNorm in these passes. This is harmless for running "
+    'averages, as with batch_norm="every pass".',
 )
 
 
 def found_in(model: nn.Module, loss_fn: LossFn, x: Tensor) -> Iterator[Obstacle]:
-    """What can be seen in one pass, which must be possible."""
+    """Find obstacles that passes show; a pass must be possible."""
     yield from _of(SYNC_BATCH_NORM, _within(model, lambda m: isinstance(m, nn.SyncBatchNorm)))
     yield from _of(COMPILED, _within(model, is_compiled_module))
     yield from _of(CHECKPOINTED_NORM, modules_where(_is_checkpointed_norm, loss_fn, x))
@@ -110,7 +110,7 @@ def found_in(model: nn.Module, loss_fn: LossFn, x: Tensor) -> Iterator[Obstacle]
 
 
 def without_second_derivative(loss_fn: LossFn, x: Tensor) -> Iterator[Obstacle]:
-    """The innermost modules that lack one, by kind; looked for where double backprop fails."""
+    """Find the innermost modules without a second derivative, by kind."""
     blocking = blocking_modules(lean(loss_fn), x)
     kinds: dict[nn.Module, Kind] = {}
 
@@ -125,7 +125,7 @@ def without_second_derivative(loss_fn: LossFn, x: Tensor) -> Iterator[Obstacle]:
 
 
 def in_place(model: nn.Module, loss_fn: LossFn, x: Tensor) -> Obstacle:
-    """The modules that change their inputs, or the one that an error breaks off."""
+    """Find the modules that change their inputs, or else the one that raises an error."""
     found: dict[nn.Module, None] = {}
     running: list[Call] = []
 
@@ -156,9 +156,8 @@ def _kind(call: Call) -> Kind:
     nodes = list(call.nodes())
     if any("ScaledDotProduct" in node.name() for node in nodes):
         return FUSED_ATTENTION
-    return (
-        CUSTOM_FUNCTION if any(isinstance(n, BackwardCFunction) for n in nodes) else OTHER_OPERATION
-    )
+    is_custom = any(isinstance(node, BackwardCFunction) for node in nodes)
+    return CUSTOM_FUNCTION if is_custom else OTHER_OPERATION
 
 
 def _is_checkpointed_norm(call: Call) -> bool:
@@ -166,7 +165,7 @@ def _is_checkpointed_norm(call: Call) -> bool:
 
 
 def _with_live_state(model: nn.Module, loss_fn: LossFn, x: Tensor) -> Modules:
-    """Modules whose buffers change in a pass with frozen batch norms."""
+    """Find the modules whose buffers change in a pass with frozen batch norms."""
     before = {buffer: buffer.clone() for buffer in model.buffers()}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", LiveStateWarning)

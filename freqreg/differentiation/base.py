@@ -1,4 +1,4 @@
-"""How a penalty reaches the parameters."""
+"""Interface of differentiations: they turn penalties into losses."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,31 +11,29 @@ from torch import Tensor
 
 from freqreg._graph.autograd import at_first_use
 from freqreg._guards.model_compatibility import require_parameters
+from freqreg._guards.verification import warn_of_foreign_gradient
 from freqreg._step.plan import Part, Step, Term, graphs
 from freqreg.regularizers.base import Images, Point
 
 
 class Differentiation(ABC):
-    """A way to differentiate penalties; chosen by the caller, never switched silently.
+    """A way to differentiate penalties on gradients. The caller chooses it; nothing switches it.
 
-    Penalties on losses alone are differentiated as any loss, whatever the way.
+    Penalties on losses only are differentiated like any loss.
     """
 
     @abstractmethod
     def losses(self, step: Step) -> Iterator[Float[Tensor, ""]]:
-        """The main loss, if there is one, and the penalties, as losses.
+        """Yield the main loss, if any, and the penalties, as losses.
 
-        Their sum is the value, and their gradients sum to the gradient. One graph is alive at a
-        time where the caller runs `backward` on each before asking for the next.
+        Their values sum to the objective, and their gradients to its gradient. One graph is alive
+        at a time if the caller runs `backward` on each before it takes the next.
         """
 
     def at(self, step: Step, x: Images, *, with_gradient: bool = False) -> Point:
-        """What the pass at `x` finds: run once, where it is the clean or the main one.
+        """Return the results of the pass at `x`; the clean and the main pass run once.
 
-        Args:
-            step: knows what is needed of it.
-            x: images.
-            with_gradient: whether the gradient is needed beyond what the step says.
+        They have the gradient if `with_gradient`, or if a part of the step needs it.
         """
         found = step.shared.get(id(x))
         if found is None:
@@ -49,10 +47,10 @@ class Differentiation(ABC):
 
     @abstractmethod
     def _gradient(self, step: Step, x: Images, *, live: bool, now: bool) -> Point:
-        """The pass at `x`; its gradient may come with the caller's backward, unless `now`."""
+        """Run the pass at `x`; its gradient may come with the caller's `backward`, unless `now`."""
 
     def _one_by_one(self, step: Step, groups: Sequence[Sequence[Part]]) -> Iterator[Tensor]:
-        """The sum of each group of parts; what later ones need no longer is let go at once."""
+        """Yield the sum of each group of parts; free each result as early as possible."""
         for done, parts in enumerate(groups, 1):
             step.keep(chain(*groups[done - 1 :]))
             total = self._joint(step, parts)
@@ -61,7 +59,7 @@ class Differentiation(ABC):
             del total
 
     def _joint(self, step: Step, parts: Sequence[Part]) -> Float[Tensor, ""]:
-        """The sum of parts that share passes."""
+        """Sum parts that share passes."""
         total = reduce(torch.add, [self._value(step, part) for part in parts])
         self._require_joint_backward(step, parts)
         return total
@@ -76,10 +74,17 @@ class Differentiation(ABC):
         return value
 
     def _examine(self, step: Step, term: Term, loss: Tensor, value: Tensor) -> None:  # noqa: ARG002
-        """Raise, at a model's first step, where a term cannot be differentiated so."""
+        """Raise, at a model's first step, if a term cannot be differentiated this way."""
         require_parameters(value, tuple(use.x for use in term.uses))
 
+    def _warn_of_gradient(self, step: Step, found: Point) -> None:
+        """Warn, at a model's first step, if the gradient is not the derivative of the loss."""
+        if step.passes.measures:
+            grad, probe = found.gradient.detach(), step.passes.measured
+            check = partial(warn_of_foreign_gradient, found.loss, grad, probe, found.x)
+            at_first_use(found.loss, "gradient of the loss", check)
+
     def _require_joint_backward(self, step: Step, parts: Iterable[Part]) -> None:
-        """Raise where a wrapper cannot reduce what `parts`, or all of the step, have in one."""
+        """Raise if a wrapper cannot reduce one `backward` through `parts`, or the whole step."""
         if step.terms and not (step.streamed and len(graphs(parts)) == 1):
             step.passes.wrappers.require_joint_backward()

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from freqreg._double_backward.mode import lean
 from freqreg._guards.model_compatibility import require_second_derivatives
-from freqreg._guards.verification import require_reached, warn_of_foreign_gradient
+from freqreg._guards.verification import require_reached
 from freqreg._step.plan import Step, Term
 from freqreg.differentiation.base import Differentiation
 from freqreg.regularizers.base import Images, Point
@@ -18,22 +18,21 @@ from freqreg.regularizers.base import Images, Point
 class DoubleBackprop(Differentiation):
     """Differentiate the penalties exactly (double backpropagation).
 
-    Every operation of the model needs a second derivative, if a penalty is on gradients. Memory
-    is then about twice that of plain training, since the graph of the backward pass is kept.
+    If a penalty uses gradients, every operation of the model needs a second derivative. Memory
+    is then about twice that of plain training, because the graph of the backward pass is kept.
     """
 
     def losses(self, step: Step) -> Iterator[Float[Tensor, ""]]:
-        """What shares the clean pass's graph, each other term, and the main loss."""
+        """Yield the sum of the parts that share the clean graph, then the others."""
         yield from self._one_by_one(step, step.groups(step.parts()))
 
     def _gradient(self, step: Step, x: Images, *, live: bool, now: bool) -> Point:  # noqa: ARG002
-        """With the graph of the gradient, where a penalty is differentiated through it."""
+        """Keep the graph of the gradient if a penalty is differentiated through it."""
         uses = [use for use in step.uses_of(x) if use.differentiated]
         twice, kept = any(use.gradient for use in uses), any(use.losses for use in uses)
         found = step.passes.gradient(x, live=live, twice=twice, retain_graph=kept)
-        if step.passes.measures and any(use.gradient for use in step.uses_of(x)):
-            grad = found.gradient.detach()
-            warn_of_foreign_gradient(found.loss, grad, step.passes.measured, x)
+        if any(use.gradient for use in step.uses_of(x)):
+            self._warn_of_gradient(step, found)
         return found
 
     def _examine(self, step: Step, term: Term, loss: Tensor, value: Tensor) -> None:

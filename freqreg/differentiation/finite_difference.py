@@ -1,4 +1,4 @@
-"""Gradients of penalties from differences of losses: no second derivative is needed."""
+"""Gradients of penalties from differences of losses, without second derivatives."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,13 +13,12 @@ from torch import Tensor
 from freqreg._collectives import rms_over_processes
 from freqreg._graph.autograd import at_first_use
 from freqreg._guards.model_compatibility import require_full_precision, warn_of_kinks
-from freqreg._guards.verification import warn_of_coarse_step, warn_of_foreign_gradient
-from freqreg._settings import require_positive
+from freqreg._guards.verification import warn_of_coarse_step
+from freqreg._settings import require_choice, require_positive
 from freqreg._step.plan import Part, Step, Term, graphs
 from freqreg._tensors import at_least_single
 from freqreg.differentiation.base import Differentiation
-from freqreg.errors import InputGradientError, SettingError
-from freqreg.input_gradients import scalar_loss
+from freqreg.errors import InputGradientError
 from freqreg.pixels import PixelSpace
 from freqreg.regularizers.base import Images, Point
 
@@ -30,17 +29,20 @@ class FiniteDifference(Differentiation):
 
     With $v = \partial\,\mathrm{penalty} / \partial J$ held fixed, the loss term
     $s = (L(x + hv) - L(x - hv)) / 2h$ has the parameter gradient of the penalty, up to
-    $O(h^2)$; its value is set to the penalty's. Works with torch.compile, fused attention
-    and sharded parameters. Right for smooth activations (GELU, SiLU); across the kinks of
-    ReLU it estimates something else, and a warning names the modules.
+    $O(h^2)$; its value is set to the penalty's. This works with torch.compile, fused attention
+    and sharded parameters. It suits smooth activations (GELU, SiLU). Across the kinks of ReLU
+    it estimates something else, and a warning names the modules.
 
     Args:
-        step: root mean square of the perturbation over all processes' images, in pixels. None:
-            the shortest that a regularizer of the step asks for, times the pixel range.
-        scheme: "central", or "one-sided" $(L(x + hv) - L(x)) / h$, which reuses the clean
+        step: root mean square of the perturbation over the images of all processes, in pixels.
+            None: the shortest step that a regularizer suggests, times the pixel range.
+        scheme: "central", or "one-sided": $(L(x + hv) - L(x)) / h$, which reuses the clean
             pass and is accurate to $O(h)$.
-        allow_low_precision: run under float16 or bfloat16, where rounding weighs heavily:
-            10 to 42 % wrong in bfloat16 at step 0.01, less at 0.1.
+        allow_low_precision: allow float16 and bfloat16, despite their rounding errors: 10 to
+            42 % in bfloat16 at step 0.01, less at 0.1.
+
+    Raises:
+        SettingError: an argument is invalid.
     """
 
     step: float | None = None
@@ -50,14 +52,13 @@ class FiniteDifference(Differentiation):
     def __post_init__(self) -> None:
         if self.step is not None:
             require_positive(step=self.step)
-        if self.scheme not in ("central", "one-sided"):
-            raise SettingError(f"scheme is {self.scheme!r}; choose 'central' or 'one-sided'.")
+        require_choice(Literal["central", "one-sided"], scheme=self.scheme)
 
     def losses(self, step: Step) -> Iterator[Float[Tensor, ""]]:
-        """The losses, and the differences; what is needed no longer is let go at once.
+        """Yield the losses and the differences; free each graph as early as possible.
 
-        Losses that were kept are differentiated together: between two backward passes there
-        is always a forward pass, without which DDP would not reduce.
+        Kept losses are differentiated together. So a forward pass always lies between two
+        backward passes; without it DDP would not reduce.
         """
         sloping = list(filter(_slopes, step.terms))
         needed = {id(use.x) for term in sloping for use in term.uses}
@@ -65,12 +66,12 @@ class FiniteDifference(Differentiation):
         sharing = [parts for parts in groups if not needed.isdisjoint(graphs(parts))]
         if sloping:
             yield from self._differences(step, sloping, sharing)
-        yield from self._one_by_one(step, [g for g in groups if not sloping or g not in sharing])
+        yield from self._one_by_one(step, [parts for parts in groups if parts not in sharing])
 
     def _differences(
         self, step: Step, sloping: Sequence[Term], sharing: Sequence[Sequence[Part]]
     ) -> Iterator[Float[Tensor, ""]]:
-        """The losses that share a pass with the penalties on gradients, and these."""
+        """Yield the penalties on gradients, and the losses that share a pass with them."""
         joins = self._joins(step)
         kept = [self._joint(step, parts) for parts in sharing if joins]
         if not joins:
@@ -92,11 +93,11 @@ class FiniteDifference(Differentiation):
             along = directions.pop(0)
             for h in (distance,) if reuses else (distance, -distance):
                 width = distance if reuses else 2 * h
-                yield along.times(along.loss_at(h, step)) / width + value
+                yield along.times(step.passes.losses(along.at(h)).loss) / width + value
                 value = torch.zeros_like(value)
 
     def _gradient(self, step: Step, x: Images, *, live: bool, now: bool) -> Point:
-        """The loss stays differentiable where it is trained, or reused by a difference."""
+        """Keep the graph of a loss that is trained, or that a difference reuses."""
         uses = step.uses_of(x)
         sloping, losses = any(use.gradient for use in uses), [use for use in uses if use.losses]
         waits = live and step.streamed and len(losses) == 1 and not now
@@ -114,30 +115,32 @@ class FiniteDifference(Differentiation):
         return found
 
     def _joins(self, step: Step) -> bool:
-        """Whether losses are kept for the penalties on gradients, and differentiated with them."""
+        """Return whether penalties on gradients are differentiated together with losses."""
         uses = (use for term in step.terms if _slopes(term) for use in term.uses)
         return self.scheme == "one-sided" or any(use.losses for use in uses)
 
     def _warn_of_step(self, step: Step, start: Point, along: "_Direction") -> None:
-        distance = self._distance(step)
+        distance, one_sided = self._distance(step), self.scheme == "one-sided"
 
         def input_grad_at(share: float) -> Images:
             return step.passes.measured_at(along.at(share * distance)).gradient
 
+        loss, grad = start.loss, start.gradient.detach()
+        check = partial(warn_of_coarse_step, loss, grad, input_grad_at, distance, one_sided)
         known = f"{self.scheme} differences of {distance} for {[t.regularizer for t in step.terms]}"
-        warn_of_coarse_step(start.loss, start.gradient.detach(), input_grad_at, distance, known)
+        at_first_use(loss, known, check)
 
     def _distance(self, step: Step) -> float:
-        """Of a difference, in pixels."""
+        """Return the step of the differences, in pixels."""
         asked = [term.regularizer.difference_step for term in filter(_slopes, step.terms)]
         distance = self.step or step.pixels.range * min(asked)
         step.pixels.require_radius(distance, "step")
         return distance
 
     def _directions(self, step: Step, sloping: Sequence[Term]) -> "tuple[Tensor, list[_Direction]]":
-        """The weighted penalties' value, and along what differences are taken.
+        """Return the value of the weighted penalties, and the directions of the differences.
 
-        The value can be differentiated as far as it depends on losses.
+        The value is differentiable if it depends on losses.
         """
         held: dict[int, Point] = {}
 
@@ -148,7 +151,7 @@ class FiniteDifference(Differentiation):
                 held[id(x)] = replace(found, slope=leaf)
             return held[id(x)]
 
-        # all passes before the first penalty's graph
+        # all passes run before the first penalty makes a graph
         found = [[holding(use.x) for use in term.uses] for term in sloping]
         penalties = map(Term.weighted, sloping, found, repeat(step.record))
         penalty = reduce(torch.add, penalties)
@@ -158,9 +161,7 @@ class FiniteDifference(Differentiation):
         )
         sloped = [(at, v) for at, v in zip(points, slopes, strict=True) if v is not None]
         directions = [_Direction.of(at, slope, step.pixels) for at, slope in sloped]
-        if step.passes.measures:
-            first, grad = points[0], points[0].gradient.detach()
-            warn_of_foreign_gradient(first.loss, grad, step.passes.measured, first.x)
+        self._warn_of_gradient(step, points[0])
         if step.passes.measures and directions:
             self._warn_of_step(step, sloped[0][0], directions[0])
         of_losses = any(use.losses for term in sloping for use in term.uses)
@@ -173,26 +174,27 @@ def _slopes(term: Term) -> bool:
 
 @dataclass(frozen=True)
 class _Streamed(Point):
-    """A main pass whose gradient comes with the caller's backward.
+    """A main pass whose input gradient comes with the caller's `backward`.
 
-    `x` receives it; `slope` is a zero leaf, part of the loss, that learns the caller's scale.
+    `x` receives this gradient. `slope` is a zero added to the loss; its gradient is the caller's
+    scale of the loss.
     """
 
     @classmethod
     def begun(cls, step: Step, x: Images) -> "_Streamed":
         x = x.detach().requires_grad_()
-        loss = scalar_loss(step.passes.main, x)
+        loss = step.passes.losses(x, live=True).loss
         scale = torch.zeros_like(at_least_single(loss.detach())).requires_grad_()
         return cls(x, loss + scale, slope=scale)
 
     def arrived(self) -> Point:
-        """The same, once `backward` has run."""
+        """Return the results after the caller's `backward`."""
         assert self.slope is not None
         scale, grad = self.slope.grad, self.x.grad
         if scale is None or grad is None:
             raise InputGradientError(
-                "The loss just yielded has not reached x. Call backward() on each loss before "
-                "taking the next, and let loss_fn use its argument."
+                "The last yielded loss has not reached x. Call backward() on each loss before you "
+                "take the next, and let loss_fn use its argument."
             )
         self.x.grad = None  # the graph of the caller's loss still holds x
         return Point(self.x.detach(), self.loss, slope=at_least_single(grad) / scale)
@@ -200,9 +202,9 @@ class _Streamed(Point):
 
 @dataclass(frozen=True)
 class _Direction:
-    """The gradient of the penalty at one point: a direction of RMS 1 pixel, and a length.
+    """The gradient of the penalty at a point, as a direction of RMS 1 pixel and a length.
 
-    `loss` is the loss at the point, differentiable where it is reused.
+    `loss` is the loss at the point, differentiable if it is reused.
     """
 
     x: Images
@@ -219,13 +221,9 @@ class _Direction:
         return cls(at.x, at.loss, direction, length)
 
     def at(self, distance: float) -> Images:
-        """The images at `distance` pixels along the direction."""
+        """Return the images at `distance` pixels along the direction."""
         return (self.x + (distance * self.direction).to(self.x.dtype)).detach()
 
-    def loss_at(self, distance: float, step: Step) -> Float[Tensor, ""]:
-        """The loss at `distance` pixels along the direction."""
-        return scalar_loss(step.passes.probe, self.at(distance))
-
     def times(self, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
-        """The loss's gradient times the length, without its value."""
+        """Return a term with the loss's gradient times the length, and value 0."""
         return (loss - loss.detach()) * self.length

@@ -1,7 +1,4 @@
-"""What a classifier withstands, and which frequencies it listens to.
-
-Needs the extra `eval`.
-"""
+"""Robustness of classifiers, and the frequencies that they use. Needs the extra `eval`."""
 
 from freqreg._extras import extra
 

@@ -1,4 +1,4 @@
-"""Evaluation shared out over several processes, with the results of one."""
+"""Evaluation that several processes share, with the results of one process."""
 
 import os
 import warnings
@@ -19,21 +19,21 @@ from freqreg.errors import DistributedError
 Value = TypeVar("Value")
 
 _place: ContextVar[tuple[int, int] | None] = ContextVar("place", default=None)
-"""Rank and number of the processes that share an evaluation; None: each is by itself."""
+"""Rank and number of the processes that share an evaluation; None: nothing is shared."""
 
 
 class ProcessError(DistributedError):
-    """Another process, which says why, has failed."""
+    """Another process has failed; it prints the reason."""
 
 
 @contextmanager
 def shared_evaluation() -> Iterator[None]:
-    """Evaluation within is shared out over the process group, and has the results of one process.
+    """Share evaluations within over the process group; the results are those of one process.
 
-    Every process makes the same calls: each takes its share of the images, and all have the whole
-    answer. The first alone writes files and draws progress bars. Elsewhere a process evaluates
-    by itself, so one of several may do so while the others wait. Without a process group, or
-    with one process in it, this changes nothing.
+    Every process makes the same calls: each takes its share of the images, and all get the whole
+    result. Only the first writes files and draws progress bars. Outside of this context a process
+    evaluates alone, so one process may do so while the others wait. Without a process group, or
+    with one process in it, the context changes nothing.
 
     Example:
         >>> from freqreg.evaluation import LabelledImages, evaluate
@@ -42,7 +42,7 @@ def shared_evaluation() -> Iterator[None]:
         ...     record = evaluate(model.eval(), test, ["clean", "noise"], file="scores.json")
 
     Raises:
-        ProcessError: another process has failed within.
+        ProcessError: another process has failed.
     """
     if _place.get() is not None or not in_several_processes():
         yield
@@ -50,13 +50,13 @@ def shared_evaluation() -> Iterator[None]:
     token = _place.set((distributed.get_rank(), distributed.get_world_size()))
     try:
         yield
-        exchanged(None)  # whether all got here
+        exchanged(None)  # raises if another process has failed
     except ProcessError:
         raise
     except Exception as error:
         try:
             _exchange(repr(error), None)
-        except ProcessError as other:  # of all that fail at once, the first says why
+        except ProcessError as other:  # of all that fail at once, the first gives the reason
             raise other from error
         except RuntimeError:  # the group itself has failed
             pass
@@ -66,62 +66,56 @@ def shared_evaluation() -> Iterator[None]:
 
 
 def is_main() -> bool:
-    """Whether this process writes, prints and draws."""
+    """Return whether this process writes, prints and draws."""
     return (_place.get() or (0, 1))[0] == 0
 
 
 def exchanged(value: Value) -> list[Value]:
-    """What each process gives, by rank; of this one alone where nothing is shared.
+    """Return each process's value, by rank; only this one's where nothing is shared.
 
     Raises:
-        ProcessError: another process has failed instead.
+        ProcessError: another process has failed.
     """
     return [value] if _place.get() is None else _exchange(None, value)
 
 
 def from_main(make: Callable[[], Value]) -> Value:
-    """What the first process makes, in all of them."""
+    """Return in all processes what `make` returns in the first."""
     made = make() if is_main() else None
     return exchanged(made)[0]  # pyright: ignore[reportReturnType]
 
 
 def main_first(make: Callable[[], Value]) -> Value:
-    """What each process makes; the others begin once the first is done, and find what it left."""
-    if is_main():
-        made = make()
+    """Run `make` in each process: in the first, then in the others, which find its files."""
+    if not is_main():
         exchanged(None)
-        return made
+        return make()
+    made = make()
     exchanged(None)
-    return make()
+    return made
 
 
 @dataclass(frozen=True)
 class Share:
-    """The rows that are this process's, of some images.
+    """This process's share of some images: each process takes every `processes`-th one."""
 
-    Args:
-        count: how many images there are.
-        rank: of this process.
-        processes: they take every so manieth image.
-    """
-
-    count: int
-    rank: int = 0
-    processes: int = 1
+    count: int  # number of images in all processes
+    rank: int = 0  # rank of this process
+    processes: int = 1  # number of processes
 
     @classmethod
     def of(cls, count: int) -> "Share":
-        """A share of so many images; all of them where there are fewer than processes."""
+        """Return the share of `count` images; all where there are fewer images than processes."""
         rank, processes = _place.get() or (0, 1)
         return cls(count, rank, processes) if count >= processes else cls(count)
 
     @property
     def rows(self) -> Int64[Tensor, " rows"]:
-        """Places of this process's images."""
+        """Rows of this process's images."""
         return torch.arange(self.rank, self.count, self.processes)
 
     def gathered(self, values: Shaped[Tensor, "rows *shape"]) -> Shaped[Tensor, "images *shape"]:
-        """The values of all images, from those of this process's rows."""
+        """Return the values of all images, given those of this process's rows."""
         if self.processes == 1:
             return values
         whole = values.new_empty(self.count, *values.shape[1:])
@@ -130,7 +124,7 @@ class Share:
         return whole
 
     def summed(self, values: Shaped[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
-        """The sum over all processes, the same in each."""
+        """Return the sum over all processes."""
         if self.processes == 1:
             return values
         return torch.stack(exchanged(values.cpu())).sum(0).to(values.device)
@@ -138,15 +132,15 @@ class Share:
 
 @contextmanager
 def launched_processes() -> Iterator[None]:
-    """The processes that torchrun or accelerate launch started share what is evaluated within.
+    """Share evaluations within over the processes of torchrun or accelerate launch.
 
-    Each has a GPU of its own, where there are some. Others than the first print nothing.
+    Each process uses a GPU of its own, where there are GPUs. Only the first prints.
     """
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not in_several_processes()
     if launched:
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-        # numbers and errors are exchanged by the hosts, and whoever is done waits for the others
+        # results and errors are exchanged on the CPU; early processes wait for the others
         distributed.init_process_group("gloo", timeout=timedelta(days=7))
     try:
         with shared_evaluation(), ExitStack() as stack:
@@ -161,7 +155,7 @@ def launched_processes() -> Iterator[None]:
 
 
 def _exchange(error: str | None, value: Value) -> list[Value]:
-    """All processes' values, or the error of the first that has one; each sends its own once."""
+    """Return all processes' values, or raise the error of the first process that has one."""
     rank, processes = _place.get() or (0, 1)
     found: list[Any] = [None] * processes
     distributed.all_gather_object(found, (error, value))

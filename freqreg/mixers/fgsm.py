@@ -10,15 +10,15 @@ from freqreg.pixels import PixelSpace
 
 @dataclass(frozen=True)
 class FGSM:
-    """Fast gradient sign method: one step of `alpha` · `eps`, projected to the ε-ball.
+    """Fast gradient sign method (FGSM): one step of `alpha` · `eps`, projected to the ε-ball.
 
     With `start="zero"` it shares the clean gradient with the regularizers. With
     `start="random"` (RS-FGSM) the step starts at a uniform point of the ball and costs one
-    more pass. From zero an `alpha` above 1 has no effect, since the ball cuts it off.
+    more pass. From zero, an `alpha` above 1 has the effect of 1, because the ball limits the step.
 
     Args:
         eps: radius of the L∞ ball, in pixels.
-        alpha: step size as a multiple of ε, 0.1 or more: in some code it is in pixels.
+        alpha: step size as a multiple of ε, 0.1 or more (some code gives it in pixels).
         start: "zero" or "random".
 
     References: Goodfellow et al., ICLR 2015, arXiv:1412.6572; random start: Wong et al.,
@@ -35,26 +35,25 @@ class FGSM:
         require_choice(Start, start=self.start)
         if self.alpha < 0.1:
             raise SettingError(
-                f"alpha is {self.alpha:.3g}, as a multiple of eps: with a step of "
-                f"{self.alpha * self.eps:.2g} pixels there is hardly an attack. If alpha is in "
-                f"pixels, divide it by eps: alpha={self.alpha / self.eps:.3g}. If the step is to "
-                "be so short: PGD(eps, steps=1, step_size=...)."
+                f"alpha is {self.alpha:.3g}, as a multiple of eps: a step of "
+                f"{self.alpha * self.eps:.2g} pixels is hardly an attack; needed is 0.1 or more. "
+                f"If alpha is in pixels, divide it by eps: alpha={self.alpha / self.eps:.3g}. For "
+                "so short a step use PGD(eps, steps=1, step_size=...)."
             )
 
     def __call__(self, x: Images, grad_at: GradAt, pixels: PixelSpace) -> Images:
-        """The adversarial images."""
         point = x if self.start == "zero" else random_start(x, pixels, self.eps)
         return ascend(x, point, grad_at(point), pixels, step=self.alpha * self.eps, eps=self.eps)
 
 
 @dataclass(frozen=True)
 class NFGSM:
-    """Noise-FGSM: a step from a point with larger noise, not projected to the ε-ball.
+    """Noise-FGSM (N-FGSM): a step from a point with more noise, not projected to the ε-ball.
 
-    The images stay within the pixel range, and up to `noise` · ε + `alpha` · ε from `x`.
+    The images stay in the pixel range, and within (`noise` + `alpha`) · ε of `x`.
 
     Args:
-        eps: radius that the model should withstand, in pixels.
+        eps: radius of the attacks that the model should resist, in pixels.
         alpha: step size as a multiple of ε.
         noise: half-width of the uniform noise as a multiple of ε.
 
@@ -70,7 +69,6 @@ class NFGSM:
         require_positive(eps=self.eps, alpha=self.alpha, noise=self.noise)
 
     def __call__(self, x: Images, grad_at: GradAt, pixels: PixelSpace) -> Images:
-        """The noisy adversarial images."""
         pixels.require_radius(self.noise * self.eps, "noise * eps")
         pixels.require_radius(self.alpha * self.eps, "alpha * eps")
         point = random_start(x, pixels, self.noise * self.eps)

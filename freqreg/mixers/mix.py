@@ -1,4 +1,4 @@
-"""A random share of the batch through another mixer."""
+"""Another mixer for a random part of the batch."""
 
 from dataclasses import KW_ONLY, dataclass
 
@@ -11,13 +11,13 @@ from freqreg.pixels import PixelSpace
 
 @dataclass(frozen=True)
 class Mix:
-    """Mix a random share of the batch and leave the rest clean; the order stays.
+    """Apply a mixer to a random part of the batch; keep the rest clean, and the order.
 
-    Each step draws a fresh subset of round(fraction · batch) images.
+    Each step draws a new subset of round(fraction · batch) images.
 
     Args:
-        mixer: what the chosen images go through.
-        fraction: share of the batch, above 0 and at most 1.
+        mixer: makes the images of the subset.
+        fraction: share of the batch, above 0, at most 1.
     """
 
     mixer: Mixer
@@ -31,11 +31,11 @@ class Mix:
 
     @property
     def eps(self) -> float | None:
-        """The mixer's ε, if it has one."""
+        """ε of the mixer, if it has one."""
         return getattr(self.mixer, "eps", None)
 
     def __call__(self, x: Images, grad_at: GradAt, pixels: PixelSpace) -> Images:
-        """The batch with the chosen images mixed."""
+        """Return the batch with the mixer's images in the chosen rows."""
         order = torch.rand(len(x), device=x.device).argsort()
         chosen = order < round(self.fraction * len(x))
         return torch.where(chosen[:, None, None, None], self.mixer(x, grad_at, pixels), x)

@@ -9,13 +9,14 @@ from freqreg.pixels import PixelSpace
 
 @dataclass(frozen=True)
 class PGD:
-    """Projected gradient descent: signed steps, each projected to the ε-ball.
+    """Projected gradient descent (PGD): signed steps, each projected to the ε-ball.
 
     Args:
         eps: radius of the L∞ ball, in pixels.
-        steps: number of steps, a pass each; from a zero start the first shares the clean one.
+        steps: number of steps; each costs a pass, but from a zero start the first shares the
+            clean pass.
         step_size: length of each step, in pixels.
-        start: "random", uniform in the ball, or "zero" (the published JaFR code's).
+        start: "random", uniform in the ball, or "zero", as in the published JaFR code.
 
     References: Madry et al., ICLR 2018, arXiv:1706.06083.
     """
@@ -32,7 +33,6 @@ class PGD:
         require_choice(Start, start=self.start)
 
     def __call__(self, x: Images, grad_at: GradAt, pixels: PixelSpace) -> Images:
-        """The adversarial images."""
         pixels.require_radius(self.step_size, "step_size")
         point = x if self.start == "zero" else random_start(x, pixels, self.eps)
         for _ in range(self.steps):

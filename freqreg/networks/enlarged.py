@@ -8,16 +8,15 @@ from freqreg._extras import extra
 
 
 class Enlarged(nn.Module):
-    """A network of timm that enlarges images within itself.
+    """A network of timm that first enlarges its images, to fine-tune it on small ones.
 
-    Its input gradients have the images' own size, and so have all spectra and penalties. This is
-    how a network for large images is fine-tuned on small ones.
+    Input gradients, spectra and penalties keep the size of the given images.
 
     Args:
-        network: what timm calls it.
-        size: height and width to which images are enlarged, bilinearly.
-        num_classes: of the last layer.
-        kwargs: of `timm.create_model`, such as pretrained=True.
+        network: its name in timm.
+        size: height and width of the enlarged images (bilinear interpolation).
+        num_classes: classes of the last layer.
+        kwargs: further arguments of `timm.create_model`, such as pretrained=True.
     """
 
     def __init__(self, network: str, size: int, num_classes: int, **kwargs: Any) -> None:
@@ -33,6 +32,6 @@ class Enlarged(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch classes"]:
-        """Logits of images with pixels in [0, 1]."""
+        """Return the logits of images with pixels in [0, 1]."""
         large = F.interpolate(x, size=self.size, mode="bilinear")
         return self.network((large - self.mean) / self.std)

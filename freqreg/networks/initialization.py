@@ -2,7 +2,7 @@ from torch import nn
 
 
 def initialize_published_(module: nn.Module) -> None:
-    """He's normal initialisation as published with the paper, in place, for every submodule.
+    """Initialise every submodule in place by He's normal scheme, as published with the paper.
 
     Convolutions N(0, 2 / (k² · out_channels)), linear layers N(0, 2 / in_features), biases 0;
     BatchNorm keeps torch's ones and zeros.

@@ -5,13 +5,13 @@ from freqreg.networks.initialization import initialize_published_
 
 
 class OneConvNet(nn.Module):
-    """One 3×3 convolution, ReLU, one linear layer: the smallest net that overfits FGSM.
+    """A 3×3 convolution, ReLU and a linear layer: the smallest network that overfits FGSM.
 
-    Catastrophic overfitting of single-step adversarial training needs no depth: Andriushchenko
-    & Flammarion, NeurIPS 2020, arXiv:2007.02617, section 4, show it on this network.
+    Catastrophic overfitting of single-step adversarial training needs no depth, as Andriushchenko
+    & Flammarion, NeurIPS 2020, arXiv:2007.02617, section 4, show on this network.
 
     Args:
-        image_size: height and width of the square images, fixed by the linear layer.
+        image_size: height and width of the square images; the linear layer fixes it.
     """
 
     def __init__(
@@ -26,5 +26,5 @@ class OneConvNet(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch in_channels size size"]
     ) -> Float[Tensor, "batch classes"]:
-        """Logits of images with pixels in [0, 1]."""
+        """Return the logits of images with pixels in [0, 1]."""
         return self.head(self.act(self.conv(x)).flatten(1))

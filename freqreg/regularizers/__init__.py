@@ -1,4 +1,4 @@
-"""Penalties on input gradients, and on losses of single images."""
+"""Penalties on input gradients and on losses of single images."""
 
 from freqreg.regularizers.base import Point, Regularizer
 from freqreg.regularizers.cure import CURE

@@ -1,5 +1,6 @@
-"""What a regularizer is: a weighted penalty on input gradients, or on losses of single images."""
+"""Interface of regularizers: weighted penalties on input gradients or losses of single images."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,22 +10,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from freqreg.errors import InputGradientError, SettingError
-from freqreg.pixels import PixelSpace
+from freqreg.pixels import Images, PixelSpace
 
-Images = Float[Tensor, "batch channel height width"]
+LazyImages = Callable[[], Images]
 Measures = Mapping[str, Float[Tensor, ""]]
 Need = Literal["gradients", "losses", "both"]
 
 
 @dataclass(frozen=True)
 class Point:
-    """Images at which a pass was run, and what it found.
+    """The images of one pass, and its results.
 
     Args:
         x: the images.
         loss: their mean loss.
         each: the losses of single images, [batch], if `loss_fn` returns them.
-        slope: ∂loss/∂x of the mean loss, where it was asked for.
+        slope: ∂loss/∂x of the mean loss, if it was requested.
     """
 
     x: Tensor
@@ -49,15 +50,15 @@ class Point:
 
     @property
     def gradient(self) -> Images:
-        """∂loss/∂x of the mean loss, whose rows are 1/batch of each image's own gradient.
+        """∂loss/∂x of the mean loss; each row is 1/batch of the image's own gradient.
 
         Raises:
             SettingError: the regularizer's `needs` does not ask for it.
         """
         if self.slope is None:
             raise SettingError(
-                'A regularizer that needs "losses" alone asks for a gradient: let its needs be '
-                '"both", or name the point where it is needed, as ("both", "losses").'
+                'A regularizer whose needs are "losses" uses a gradient. Let its needs be "both", '
+                'or state them for each point, such as ("both", "losses").'
             )
         return self.slope
 
@@ -65,94 +66,103 @@ class Point:
 class Regularizer(ABC):
     """A penalty on the input gradients of the batch-mean loss, or on losses of single images.
 
-    Subclass it as a frozen dataclass: settings only, no state. `Objective` runs the passes,
-    shares them and differentiates the penalty.
+    Subclass it as a frozen dataclass that holds settings only, no state. `Objective` runs the
+    passes, shares them and differentiates the penalty.
     """
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """Under which `record` receives the penalty."""
+        """Name under which `record` receives the penalty."""
 
     @property
     @abstractmethod
     def weight(self) -> float:
-        """Factor of the penalty in the objective; its sign may be either."""
+        """Factor of the penalty in the objective; it may be negative."""
 
     @property
     def needs(self) -> Need | tuple[Need, ...]:
-        """What its penalty is given: "gradients", "losses" of single images, or "both".
+        """Arguments of `penalty`: "gradients", "losses" of single images, or "both".
 
-        With "gradients" the clean images come first and its points after them. Otherwise the
-        penalty is given each of its points as a `Point`; among them may be the clean images
-        themselves, `x`. A tuple says it for each point by itself.
+        With "gradients" it receives the gradient at the clean images, then those at `points`.
+        Otherwise it receives a `Point` for each of `points`, which may include the clean images
+        `x` themselves. A tuple states the need of each point.
         """
         return "gradients"
 
     @property
     def takes_gradients(self) -> bool:
-        """Whether its penalty is one on gradients, which are differentiated once more."""
+        """Whether the penalty uses gradients, which must be differentiated once more."""
         needs = self.needs
         return any(need != "losses" for need in ([needs] if isinstance(needs, str) else needs))
 
     @property
     def radius(self) -> float | None:
-        """How far its further points lie from the clean images, in pixels, if it has any."""
+        """Largest distance of `points` from x, in pixels; None without extra points."""
         return None
 
     @property
     def differentiates_clean(self) -> bool:
-        """Whether the penalty's gradient flows through the gradient at the clean images."""
+        """Whether the penalty is differentiated through the gradient at the clean images."""
         return True
 
     @property
     def difference_step(self) -> float:
-        """Step of finite differences that does for its penalty, in pixel ranges."""
+        """A step of finite differences that suits the penalty, as a fraction of the pixel range."""
         return 1e-3
 
     def weight_at(self, step: int | None) -> float:
-        """The weight at an optimizer step; 0 leaves the regularizer out of the step."""
+        """Return the weight at an optimizer step; 0 leaves the regularizer out of that step."""
         return self.weight
 
     def points(self, x: Images, pixels: PixelSpace) -> tuple[Images, ...]:
-        """Where more is needed than at the clean images `x`.
+        """Return further images at which the penalty needs gradients or losses.
 
         Random points draw from the global generators here, before the step's first pass.
         """
         return ()
 
     def later_points(
-        self,
-        x: Images,
-        clean_gradient: Callable[[], Images],
-        mixed: Images | None,
-        pixels: PixelSpace,
+        self, x: Images, clean_gradient: LazyImages, mixed: Images | None, pixels: PixelSpace
     ) -> tuple[Images, ...]:
-        """Further points, which depend on the step: they come after the others.
+        """Return points that depend on the step's results; they follow those of `points`.
 
         Args:
             x: the clean images.
-            clean_gradient: gives the gradient there. Whoever calls it needs it.
-            mixed: the mixer's images, whose pass is the main one; None where there is no mixer.
-            pixels: of the inputs.
+            clean_gradient: returns the gradient at `x`; call it only if it is needed.
+            mixed: the mixer's images, whose pass is the main one; None without a mixer.
+            pixels: the pixel space of the inputs.
         """
         return ()
 
     @abstractmethod
     def penalty(self, found: Sequence[Any], /) -> Float[Tensor, ""]:
-        """The unweighted penalty of what was found at the points, in their order.
+        """Compute the unweighted penalty from the results at the points, in their order.
 
-        With "gradients", gradients of `x` and of the points: ∂loss/∂x of the batch-mean loss, per
-        unit of the model's input. Otherwise a `Point` for each.
+        With "gradients" the results are the gradients at `x` and at the points: ∂loss/∂x of the
+        batch-mean loss, per unit of the model's input. Otherwise they are a `Point` for each.
         """
 
     def evaluated(self, found: Sequence[Any], /) -> tuple[Float[Tensor, ""], Measures]:
-        """The penalty, and what `record` receives in a step, by name."""
+        """Return the penalty, and the values that `record` receives, by name."""
         penalty = self.penalty(found)
         return penalty, {self.name: penalty}
 
 
 def require_regularizer(regularizer: object) -> None:
-    """Raise unless it is a regularizer, and not its class."""
+    """Raise unless it is an instance of Regularizer."""
     if not isinstance(regularizer, Regularizer):
         raise SettingError(f"{regularizer!r} is no Regularizer; give e.g. JaFR(1e-3).")
+
+
+def to_target(
+    measure: Float[Tensor, ""], target: float | None, weight: float, *, sign: int
+) -> Float[Tensor, ""]:
+    """Return `sign` times the measure or, with a target, its distance with the sign of `weight`.
+
+    The distance pulls from both sides. A penalty that ends at the target would leave a model
+    that a few large steps carried far past the target.
+    """
+    if target is None:
+        return sign * measure
+    return math.copysign(1, weight) * (measure - target).abs()

@@ -1,6 +1,6 @@
 """Curvature regularization."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 
 from jaxtyping import Float
@@ -9,25 +9,25 @@ from torch import Tensor
 from freqreg._settings import require_finite, require_positive
 from freqreg._tensors import at_least_single
 from freqreg.pixels import PixelSpace
-from freqreg.regularizers.base import Images, Regularizer
+from freqreg.regularizers.base import Images, LazyImages, Regularizer
 
 
 @dataclass(frozen=True)
 class CURE(Regularizer):
-    r"""Curvature regularization (CURE): keeps the input gradient the same along an attack.
+    r"""Curvature regularization (CURE): penalises change of the input gradient along an attack.
 
-    The penalty is the mean over images of $\|g(x) - g(x')\|_2^2$ with each image's own gradients
-    $g$, the clean one detached. $x'$ are the mixer's images, whose pass is shared; without a
-    mixer, and in `objective.penalties`, $x' = x + h \operatorname{sign} g(x)$. With a scalar
-    loss, that must be the batch mean.
+    The penalty is the mean over images of $\|g(x) - g(x')\|_2^2$, where $g$ is each image's own
+    gradient; $g(x)$ is detached. $x'$ are the mixer's images, whose pass is shared. Without a
+    mixer, and in `objective.penalties`, $x' = x + h \operatorname{sign} g(x)$. A scalar loss must
+    be the batch mean.
 
     Args:
-        lambda_cure: weight, in units of a squared gradient's inverse.
-        h: length of the step without a mixer, in pixels; the paper's 1.5 in the L2 norm is
+        lambda_cure: weight, in units of 1 / (squared gradient).
+        h: step length without a mixer, in pixels; the paper's length 1.5 in the L2 norm is
             6.9/255 on colour images of 32×32.
 
-    References: Moosavi-Dezfooli et al., CVPR 2019, arXiv:1811.09716 (there the norm is not
-        squared); at the adversarial images Abad Rocamora et al., ICLR 2024, arXiv:2401.11618.
+    References: Moosavi-Dezfooli et al., CVPR 2019, arXiv:1811.09716 (with the norm not
+        squared); at adversarial images: Abad Rocamora et al., ICLR 2024, arXiv:2401.11618.
     """
 
     lambda_cure: float
@@ -40,37 +40,30 @@ class CURE(Regularizer):
 
     @property
     def name(self) -> str:
-        """`cure`."""
         return "cure"
 
     @property
     def weight(self) -> float:
-        """λ."""
         return self.lambda_cure
 
     @property
     def radius(self) -> float:
-        """h."""
         return self.h
 
     @property
     def differentiates_clean(self) -> bool:
-        """Never: the clean gradient is detached."""
+        """False: the clean gradient is detached."""
         return False
 
     def later_points(
-        self,
-        x: Images,
-        clean_gradient: Callable[[], Images],
-        mixed: Images | None,
-        pixels: PixelSpace,
+        self, x: Images, clean_gradient: LazyImages, mixed: Images | None, pixels: PixelSpace
     ) -> tuple[Images, ...]:
-        """The mixer's images, or a step of `h` along the sign of the clean gradient."""
+        """Return the mixer's images, or a step of `h` along the sign of the clean gradient."""
         if mixed is not None:
             return (mixed,)
         return (x + clean_gradient().sign().to(x.dtype) * pixels.scaled(self.h, x),)
 
     def penalty(self, gradients: Sequence[Images], /) -> Float[Tensor, ""]:
-        """Mean squared change of the gradient, in (loss per unit of input)²."""
+        """Compute the mean squared change of the gradient, in (loss per unit of input)²."""
         clean, beside = (len(g) * at_least_single(g) for g in gradients)
         return (clean.detach() - beside).square().flatten(1).sum(1).mean()

@@ -18,14 +18,14 @@ from freqreg.regularizers.base import Images, Point, Regularizer
 class ELLE(Regularizer):
     r"""Efficient local linearity (ELLE): keeps each image's loss linear in the ε-ball.
 
-    With $a, b$ uniform in the ball, $c = (1 - \alpha) a + \alpha b$ and $\alpha$ uniform in
-    [0, 1] for each image, the penalty is the mean over images of
-    $(\ell(c) - (1 - \alpha) \ell(a) - \alpha \ell(b))^2$. It needs the losses of single images
-    and no gradient of them, so no second derivative. The points are not clipped to the pixel
-    range. In train mode batch norm normalises by the batch at each point.
+    The penalty is the mean over images of $(\ell(c) - (1 - \alpha) \ell(a) - \alpha \ell(b))^2$.
+    $a, b$ are uniform in the ball, $c = (1 - \alpha) a + \alpha b$, and $\alpha$ is uniform in
+    [0, 1] for each image. The penalty needs the losses of single images, but no gradient, so no
+    second derivative. The points are not clipped to the pixel range. In train mode batch norm
+    normalises by the batch at each point.
 
     Args:
-        lambda_elle: weight; the authors' code has 1000 for CIFAR-10 up to ε = 8/255, then 5000.
+        lambda_elle: weight; the authors' code uses 1000 for CIFAR-10 up to ε = 8/255, then 5000.
         eps: radius of the ball, in pixels.
 
     References: Abad Rocamora et al., ICLR 2024, arXiv:2401.11618.
@@ -40,12 +40,10 @@ class ELLE(Regularizer):
 
     @property
     def name(self) -> str:
-        """`elle`."""
         return "elle"
 
     @property
     def weight(self) -> float:
-        """λ."""
         return self.lambda_elle
 
     @property
@@ -55,17 +53,16 @@ class ELLE(Regularizer):
 
     @property
     def radius(self) -> float:
-        """ε."""
         return self.eps
 
     def points(self, x: Images, pixels: PixelSpace) -> tuple[Images, ...]:
-        """Two uniform points in the ε-ball around each image, and one between them."""
+        """Draw two uniform points in the ε-ball around each image, and one between them."""
         a, b = (x + pixels.noise(x, self.eps) for _ in range(2))
         share = torch.rand(len(x), 1, 1, 1, device=x.device, dtype=x.dtype)
         return a, b, a + share * (b - a)
 
     def penalty(self, found: Sequence[Point], /) -> Float[Tensor, ""]:
-        """Mean squared distance of the loss from the chord between the outer points."""
+        """Compute the mean squared distance of the loss from the chord between the outer points."""
         a, b, between = found
         apart = b.x - a.x
         least = torch.finfo(torch.float32).tiny

@@ -17,16 +17,15 @@ from freqreg.regularizers.base import Images, Regularizer
 class GradAlign(Regularizer):
     r"""Gradient alignment (GradAlign): keeps the loss linear around each image.
 
-    The penalty is $1 - \cos(\nabla_x L(x), \nabla_x L(x + \eta))$, averaged over the examples
-    whose two gradients are not zero, with $\eta$ uniform in the ε-ball and not clipped to
-    the pixel range. Its authors report that it prevents the collapse of single-step adversarial
-    training.
+    The penalty is $1 - \cos(\nabla_x L(x), \nabla_x L(x + \eta))$, averaged over the images
+    with two nonzero gradients. $\eta$ is uniform in the ε-ball and not clipped to the pixel range.
+    The authors report that the penalty prevents the collapse of single-step adversarial training.
 
     Args:
-        lambda_align: weight; 0.2 is the authors' for CIFAR-10 at ε = 8/255.
+        lambda_align: weight; the authors use 0.2 for CIFAR-10 at ε = 8/255.
         eps: radius of the ball, in pixels.
-        detach_clean: differentiate through the second gradient only, as published; False
-            differentiates both.
+        detach_clean: differentiate only the gradient at x + η, as published; False differentiates
+            both.
 
     References: Andriushchenko & Flammarion, NeurIPS 2020, arXiv:2007.02617.
     """
@@ -42,40 +41,31 @@ class GradAlign(Regularizer):
 
     @property
     def name(self) -> str:
-        """`grad_align`."""
         return "grad_align"
 
     @property
     def weight(self) -> float:
-        """λ."""
         return self.lambda_align
 
     @property
     def radius(self) -> float:
-        """ε."""
         return self.eps
 
     @property
     def differentiates_clean(self) -> bool:
-        """Only where the clean gradient is not detached."""
+        """Whether the clean gradient is not detached."""
         return not self.detach_clean
 
     def points(self, x: Images, pixels: PixelSpace) -> tuple[Images, ...]:
-        """One uniform point in the ε-ball around each image."""
+        """Draw one uniform point in the ε-ball around each image."""
         return (x + pixels.noise(x, self.eps),)
 
     def penalty(self, gradients: Sequence[Images]) -> Float[Tensor, ""]:
-        """Mean of 1 - cosine between the gradients at the images and beside them."""
+        """Average 1 - cosine between the gradients at the images and at the points."""
         clean, beside = gradients
         clean = clean.detach() if self.detach_clean else clean
-        cosine, defined = _cosines(clean, beside)
-        misaligned = torch.where(defined, 1 - cosine, 0.0)
-        return misaligned.sum() / defined.sum().clamp_min(1)
-
-
-def _cosines(first: Images, second: Images) -> tuple[Float[Tensor, " batch"], Tensor]:
-    """Cosine per example, and where it is defined: neither gradient is zero (one may be NaN)."""
-    a, b = (without_scale(at_least_single(g).flatten(1)) for g in (first, second))
-    squares = a.square().sum(1) * b.square().sum(1)
-    defined = squares != 0
-    return (a * b).sum(1) / torch.where(defined, squares, 1.0).sqrt(), defined
+        a, b = (without_scale(at_least_single(g).flatten(1)) for g in (clean, beside))
+        squares = a.square().sum(1) * b.square().sum(1)
+        defined = squares != 0  # True for NaN, so that it shows
+        cosine = (a * b).sum(1) / torch.where(defined, squares, 1.0).sqrt()
+        return torch.where(defined, 1 - cosine, 0.0).sum() / defined.sum().clamp_min(1)

@@ -16,18 +16,18 @@ Order = Literal[1, 2]
 
 @dataclass(frozen=True)
 class InputGradientNorm(Regularizer):
-    r"""Mean norm of the per-example input gradient (double backpropagation).
+    r"""The mean norm of each image's own input gradient (double backpropagation).
 
     The penalty is $\frac{1}{n}\sum_i \|\nabla_{x_i} \ell_i\|_2^2$, or with `order=1`
-    $\frac{1}{n}\sum_i \|\nabla_{x_i} \ell_i\|_1$. The gradient of a batch-mean loss is 1/n of
-    the per-example one; it is multiplied by n, so that the penalty does not change with the batch
-    size. A `loss_fn` of a scalar must return the batch mean; one loss per image always does.
+    $\frac{1}{n}\sum_i \|\nabla_{x_i} \ell_i\|_1$. The gradient of the batch-mean loss is
+    multiplied by n, so the penalty does not change with the batch size. A scalar loss must be
+    the batch mean.
 
     Args:
-        lambda_norm: weight. With `order=1` ε/std is the authors', the weight at which the penalty
-            is to first order what an attack of ε pixels adds to the loss; they raise it linearly
-            at the beginning, as `Warmup` does.
-        order: 2, the squared L2 norm, or 1, the L1 norm.
+        lambda_norm: weight. With `order=1` the authors use ε/std: to first order the penalty is
+            then what an attack of ε pixels adds to the loss. They raise it linearly at the
+            beginning, as `Warmup` does.
+        order: 2 for the squared L2 norm, 1 for the L1 norm.
 
     References: Drucker & LeCun, IEEE Transactions on Neural Networks 1992; Ross &
         Doshi-Velez, AAAI 2018, arXiv:1711.09404; the L1 norm: Rodríguez-Muñoz, Wang & Torralba,
@@ -43,15 +43,13 @@ class InputGradientNorm(Regularizer):
 
     @property
     def name(self) -> str:
-        """`input_gradient_norm`."""
         return "input_gradient_norm"
 
     @property
     def weight(self) -> float:
-        """λ."""
         return self.lambda_norm
 
     def penalty(self, gradients: Sequence[Images], /) -> Float[Tensor, ""]:
-        """Mean over the batch of the norm, in loss per unit of input, squared for order 2."""
+        """Average the norms, in loss per unit of input; they are squared for order 2."""
         own = (at_least_single(gradients[0]) * len(gradients[0])).flatten(1)
         return (own.square() if self.order == 2 else own.abs()).sum(1).mean()

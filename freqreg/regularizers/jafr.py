@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from freqreg._collectives import averaged_over_processes
-from freqreg._settings import require_finite
+from freqreg._settings import require_choice, require_finite
 from freqreg.errors import SettingError
 from freqreg.frequency_bias import (
     AbsoluteFloor,
@@ -19,9 +19,8 @@ from freqreg.frequency_bias import (
     require_alpha,
     require_floor,
 )
-from freqreg.regularizers.base import Images, Measures, Regularizer
-from freqreg.regularizers.target import to_target
-from freqreg.spectrum import magnitude_spectrum, require_quadrants
+from freqreg.regularizers.base import Images, Measures, Regularizer, to_target
+from freqreg.spectrum import magnitude_spectrum
 
 
 @dataclass(frozen=True)
@@ -30,20 +29,23 @@ class JaFR(Regularizer):
 
     The penalty is $L_\mathrm{freq} = -\log B_\mathrm{low}$ of the batch's mean magnitude
     spectrum of $J = \partial L / \partial x$; the objective becomes
-    $L_\mathrm{cls} + \lambda L_\mathrm{freq}$. It does not change with the scale of the loss
-    (with the default floor). `record` receives `jafr` (the penalty) and `log_b_low`.
+    $L_\mathrm{cls} + \lambda L_\mathrm{freq}$. With the default floor the penalty does not change
+    with the scale of the loss. `record` receives `jafr` (the penalty) and `log_b_low`.
 
     Args:
-        lambda_freq: λ. Above 0 favours low frequencies; below 0, JaFR(-), high ones.
+        lambda_freq: λ. Above 0 it favours low frequencies; below 0, JaFR(-), high ones.
         alpha: exponents for (rows, columns), DC first; None is the paper's +1 ... -1.
-        quadrants: 1 as in the paper, or 2 to see waves along both diagonals.
-        floor: `RelativeFloor` (of the mean magnitude) or `AbsoluteFloor` (the published
-            code's 1e-5, in units of the gradient: then the loss's scale matters).
-        sync: average the spectrum over all processes. Then n processes train as one with
-            all of their images would; otherwise each process steers its own batch's
-            spectrum, and the penalty is the mean of theirs. Relative floor only.
-        target: the log B_low to reach: the penalty is the distance from it, whatever the sign of
-            λ. None: as far as λ leads.
+        quadrants: 1 as in the paper, or 2 to include waves along both diagonals.
+        floor: `RelativeFloor` (of the mean magnitude), or `AbsoluteFloor` (1e-5 in the published
+            code, in units of the gradient), with which the scale of the loss matters.
+        sync: average the spectrum over all processes, so that n processes train like one with
+            all their images. Otherwise each process steers the spectrum of its own batch, and
+            the penalty is the mean of theirs. It needs a relative floor.
+        target: log B_low to reach. The penalty is the distance from it, whatever the sign of λ.
+            None: λ has no target.
+
+    Raises:
+        SettingError: an argument is invalid, or `sync` has an absolute floor.
 
     Example:
         >>> opposite = JaFR(lambda_freq=-1e-3)  # JaFR(-)
@@ -63,42 +65,39 @@ class JaFR(Regularizer):
         require_finite(lambda_freq=self.lambda_freq)
         if self.alpha is not None:
             object.__setattr__(self, "alpha", require_alpha(self.alpha))
-        require_quadrants(self.quadrants)
+        require_choice(Literal[1, 2], quadrants=self.quadrants)
         require_floor(self.floor)
         if self.target is not None:
             require_finite(target=self.target)
         if self.sync and isinstance(self.floor, AbsoluteFloor):
             raise SettingError(
-                "sync=True needs a relative floor: an absolute one depends on the scale of the "
-                "gradient, which is another with several processes. Use RelativeFloor()."
+                "sync=True needs a relative floor. An absolute floor depends on the scale of the "
+                "gradient, which changes with the number of processes. Use RelativeFloor()."
             )
 
     @property
     def name(self) -> str:
-        """`jafr`."""
         return "jafr"
 
     @property
     def weight(self) -> float:
-        """λ."""
         return self.lambda_freq
 
     @property
     def difference_step(self) -> float:
-        """Longer than others', since its slope is smooth: less rounding in TF32."""
+        """A longer step than the default: the penalty is smooth, and TF32 then rounds less."""
         return 5e-3
 
     def penalty(self, gradients: Sequence[Images]) -> Float[Tensor, ""]:
-        """-log B_low of the clean gradient; with a target, the distance from it."""
+        """Compute -log B_low of the clean gradient or, with a target, the distance from it."""
         return self.evaluated(gradients)[0]
 
     def evaluated(self, gradients: Sequence[Images]) -> tuple[Float[Tensor, ""], Measures]:
-        """The penalty, and with it log B_low."""
+        """Return the penalty, and for `record` log B_low too."""
         clean = gradients[0]
         spectrum = magnitude_spectrum(clean, quadrants=self.quadrants)
         if self.sync:
             spectrum = averaged_over_processes(spectrum, len(clean))
         bias = log_low_frequency_bias(spectrum, alpha=self.alpha, floor=self.floor)
-        target = None if self.target is None else -self.target
-        penalty = to_target(-bias, target, self.weight)
+        penalty = to_target(bias, self.target, self.weight, sign=-1)
         return penalty, {self.name: penalty, "log_b_low": bias}

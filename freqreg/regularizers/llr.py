@@ -17,18 +17,17 @@ from freqreg.regularizers.base import Images, Point, Regularizer
 class LLR(Regularizer):
     r"""Local linearity regularization (LLR) at two random points.
 
-    With $p, q$ uniform in the ε-ball, not clipped to the pixel range, and $g$ each image's own
-    gradient at $p$, the penalty is the mean over images of
-    $(\ell(q) - \ell(p) - \langle q - p, g \rangle)^2$, differentiated through $g$ too. It needs
-    the losses of single images.
+    The penalty is the mean over images of $(\ell(q) - \ell(p) - \langle q - p, g \rangle)^2$.
+    $p, q$ are uniform in the ε-ball and not clipped to the pixel range; $g$ is each image's own
+    gradient at $p$, and is differentiated too. The penalty needs the losses of single images.
 
     Args:
-        lambda_llr: weight; chosen by you. The values in the code of ELLE's authors are for a
-            gradient that is 1/batch of this one.
+        lambda_llr: weight. The values in the code of ELLE's authors belong to a gradient that is
+            1/batch of this one.
         eps: radius of the ball, in pixels.
 
-    References: Qin et al., NeurIPS 2019, arXiv:1907.02610, where q is found by an attack; with
-        two random points Abad Rocamora et al., ICLR 2024, arXiv:2401.11618.
+    References: Qin et al., NeurIPS 2019, arXiv:1907.02610 (an attack finds q); two random
+        points: Abad Rocamora et al., ICLR 2024, arXiv:2401.11618.
     """
 
     lambda_llr: float
@@ -40,12 +39,10 @@ class LLR(Regularizer):
 
     @property
     def name(self) -> str:
-        """`llr`."""
         return "llr"
 
     @property
     def weight(self) -> float:
-        """λ."""
         return self.lambda_llr
 
     @property
@@ -55,15 +52,14 @@ class LLR(Regularizer):
 
     @property
     def radius(self) -> float:
-        """ε."""
         return self.eps
 
     def points(self, x: Images, pixels: PixelSpace) -> tuple[Images, ...]:
-        """Two uniform points in the ε-ball around each image."""
+        """Draw two uniform points in the ε-ball around each image."""
         return x + pixels.noise(x, self.eps), x + pixels.noise(x, self.eps)
 
     def penalty(self, found: Sequence[Point], /) -> Float[Tensor, ""]:
-        """Mean squared error of the first point's linear model at the second."""
+        """Compute the mean squared error at `q` of the linear model at `p`."""
         p, q = found
         rise = inner(q.x - p.x, len(p.x) * p.gradient)
         change = at_least_single(q.losses) - at_least_single(p.losses)

@@ -1,7 +1,7 @@
 """Regularizers whose weight depends on the optimizer step."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,6 @@ from torch import Tensor
 
 from freqreg._settings import require_count
 from freqreg.errors import SettingError
-from freqreg.pixels import PixelSpace
 from freqreg.regularizers.base import Images, Measures, Need, Regularizer, require_regularizer
 
 
@@ -50,10 +49,10 @@ class _Scheduled(Regularizer):
         return self.regularizer.difference_step
 
     def weight_at(self, step: int | None) -> float:
-        """The weight at optimizer step `step`, counted from 0.
+        """Return the weight at optimizer step `step`, counted from 0.
 
         Raises:
-            SettingError: the step is not known, or below 0.
+            SettingError: the step is unknown or negative.
         """
         if step is None:
             raise SettingError(
@@ -67,17 +66,11 @@ class _Scheduled(Regularizer):
     @abstractmethod
     def _factor(self, step: int) -> float: ...
 
-    def points(self, x: Images, pixels: PixelSpace) -> tuple[Images, ...]:
-        return self.regularizer.points(x, pixels)
+    def points(self, *args: Any, **kwargs: Any) -> tuple[Images, ...]:
+        return self.regularizer.points(*args, **kwargs)
 
-    def later_points(
-        self,
-        x: Images,
-        clean_gradient: Callable[[], Images],
-        mixed: Images | None,
-        pixels: PixelSpace,
-    ) -> tuple[Images, ...]:
-        return self.regularizer.later_points(x, clean_gradient, mixed, pixels)
+    def later_points(self, *args: Any, **kwargs: Any) -> tuple[Images, ...]:
+        return self.regularizer.later_points(*args, **kwargs)
 
     def penalty(self, found: Sequence[Any], /) -> Float[Tensor, ""]:
         return self.regularizer.penalty(found)
@@ -90,8 +83,8 @@ class _Scheduled(Regularizer):
 class Every(_Scheduled):
     """Apply a regularizer at every `steps`-th optimizer step, with its weight times `steps`.
 
-    The other steps cost nothing extra. The mean gradient is that of applying it always, the
-    training is not quite: gradient clipping and Adam's normalisation see rare large terms.
+    The other steps cost nothing extra. The mean gradient equals that of applying it always, but
+    training differs slightly: gradient clipping and Adam's normalisation see rare, large terms.
     All micro-batches and processes of a step are regularized alike.
     """
 

@@ -14,7 +14,7 @@ from freqreg.errors import SettingError
 
 
 def derived_seed(*parts: int) -> int:
-    """A 63-bit seed that differs if any of `parts` differs."""
+    """Return a 63-bit seed that differs if any of `parts` differs."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
@@ -72,7 +72,7 @@ class Batches:
         return len(self._loader)
 
     def of_epoch(self, epoch: int, *, skip: int = 0) -> Iterator[Any]:
-        """The batches of `epoch` after the first `skip`, without loading these."""
+        """Yield the batches of `epoch` after the first `skip`, without loading these."""
         self._sampler.epoch = epoch
         loader = skip_first_batches(self._loader, skip) if skip else self._loader
         batches = iter(loader)

@@ -1,4 +1,4 @@
-"""Checkpoints that are complete or absent."""
+"""Checkpoints and final weights; each is complete or absent."""
 
 import shutil
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import load, save
+from torch import nn
 
 from freqreg.errors import SettingError
 
@@ -31,10 +32,6 @@ class Checkpoints:
     folder: Path
     run: Mapping[str, int]
 
-    def latest(self) -> Path | None:
-        """The newest checkpoint, or None."""
-        return max(self.folder.glob("step-*[0-9]"), default=None)
-
     def save(self, accelerator: Accelerator, step: int, state: Mapping[str, Any]) -> None:
         """Write what `accelerator` prepared, and `state`: tensors and plain values."""
         temporary = self.folder / f"step-{step:09d}.tmp"
@@ -43,7 +40,8 @@ class Checkpoints:
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
             temporary.rename(temporary.with_suffix(""))
-            self._remove_old()
+            for old in sorted(self.folder.glob("step-*[0-9]"))[:-KEPT]:
+                shutil.rmtree(old.rename(old.with_suffix(".tmp")))
         accelerator.wait_for_everyone()
 
     def restore_latest(self, accelerator: Accelerator, *, resume: bool) -> dict[str, Any] | None:
@@ -57,8 +55,11 @@ class Checkpoints:
             SettingError: it belongs to another run.
             RuntimeError: the states of the random generators could not be restored.
         """
-        self._remove_leftovers(accelerator)
-        checkpoint = self.latest()
+        if accelerator.is_main_process:
+            for leftover in self.folder.glob("step-*.tmp"):
+                shutil.rmtree(leftover)
+        accelerator.wait_for_everyone()
+        checkpoint = max(self.folder.glob("step-*[0-9]"), default=None)
         if checkpoint is None:
             return None
         if not resume:
@@ -67,28 +68,15 @@ class Checkpoints:
                 "resume=True (--resume on a command line), or choose another output folder."
             )
         state = load(checkpoint / STATE_FILE, map_location="cpu", weights_only=True)
-        self._require_same_run(state["run"])
+        if state["run"] != self.run:
+            raise SettingError(
+                f"The checkpoints in {self.folder} belong to a run with {state['run']}, this run "
+                f"has {self.run}: its steps differ. Resume with the same, or choose another "
+                "output folder."
+            )
         accelerator.load_state(str(checkpoint))
         _require_restored_rng(accelerator, checkpoint)
         return state
-
-    def _require_same_run(self, saved: Mapping[str, int]) -> None:
-        if saved != self.run:
-            raise SettingError(
-                f"The checkpoints in {self.folder} belong to a run with {saved}, this run has "
-                f"{self.run}: its steps differ. Resume with the same, or choose another output "
-                "folder."
-            )
-
-    def _remove_leftovers(self, accelerator: Accelerator) -> None:
-        if accelerator.is_main_process:
-            for leftover in self.folder.glob("step-*.tmp"):
-                shutil.rmtree(leftover)
-        accelerator.wait_for_everyone()
-
-    def _remove_old(self) -> None:
-        for old in sorted(self.folder.glob("step-*[0-9]"))[:-KEPT]:
-            shutil.rmtree(old.rename(old.with_suffix(".tmp")))
 
 
 def _require_restored_rng(accelerator: Accelerator, checkpoint: Path) -> None:
@@ -105,3 +93,12 @@ def _require_restored_rng(accelerator: Accelerator, checkpoint: Path) -> None:
             "continue as it began. Resume with the same number of devices and the same versions of "
             "torch, numpy and accelerate."
         )
+
+
+def save_weights(accelerator: Accelerator, model: nn.Module, path: Path) -> None:
+    """Write the unwrapped model's state dict as safetensors, for torch, timm and others."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    save(accelerator.get_state_dict(model), temporary, safe_serialization=True)
+    if accelerator.is_main_process:
+        temporary.replace(path)
+    accelerator.wait_for_everyone()

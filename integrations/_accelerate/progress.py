@@ -33,13 +33,13 @@ class Stopwatch:
         self.lap()
 
     def lap(self) -> float:
-        """Seconds since the last lap; starts the next."""
+        """Return the seconds since the last lap; start the next."""
         previous, self._mark = getattr(self, "_mark", 0.0), time.perf_counter()
         return self._mark - previous
 
 
 def progress_bar(accelerator: Accelerator, *, total: int, done: int) -> tqdm:
-    """A bar of optimizer steps, on the main process of a terminal."""
+    """Return a bar of optimizer steps, shown on the main process of a terminal."""
     hidden = None if accelerator.is_main_process else True
     return tqdm(total=total, initial=done, unit="step", disable=hidden)
 

@@ -9,9 +9,9 @@ from freqreg.errors import SettingError
 
 
 def cyclic_factor(steps_done: int, *, peak: int, total: int) -> float:
-    """Share of the maximal learning rate in the step after `steps_done` steps.
+    """Return the share of the maximal learning rate in the step after `steps_done` steps.
 
-    Rises linearly from 0 to 1 at step `peak` and falls linearly to 0 at the last, `total`.
+    It rises linearly from 0 to 1 at step `peak`, and falls linearly to 0 at the last, `total`.
     """
     step = min(steps_done + 1, total)
     if step <= peak:
@@ -20,7 +20,7 @@ def cyclic_factor(steps_done: int, *, peak: int, total: int) -> float:
 
 
 def cyclic_schedule(optimizer: Optimizer, *, epochs: int, steps_per_epoch: int) -> LambdaLR:
-    """From 0 to the optimizer's learning rate at ⌊2·epochs/5⌋ epochs, and back to 0."""
+    """Raise the learning rate from 0 to the optimizer's in ⌊2·epochs/5⌋ epochs; lower it to 0."""
     peak, total = 2 * epochs // 5 * steps_per_epoch, epochs * steps_per_epoch
     return LambdaLR(optimizer, lambda done: cyclic_factor(done, peak=peak, total=total))
 

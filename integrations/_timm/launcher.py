@@ -1,4 +1,4 @@
-"""Runs an unchanged training script with its training task regularized."""
+"""A launcher of unchanged training scripts, whose training tasks it regularizes."""
 
 import runpy
 import sys
@@ -36,11 +36,12 @@ def every_task_regularized(objective: Objective) -> Iterator[None]:
         SettingError: an optimizer steps although no task was called.
     """
     met: list[TrainingTask] = []
-    normalization: list[dict[str, Any]] = []
+    normalization: list[dict[str, Any]] = []  # the data configs that the script resolves
 
     def call(task: TrainingTask, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(task, RegularizedTask):
-            met.append(turn_regularized(task, _normalized(objective, normalization)))
+            pixels = pixel_space(normalization[-1]) if normalization else objective.pixels
+            met.append(turn_regularized(task, replace(objective, pixels=pixels)))
         return nn.Module.__call__(task, *args, **kwargs)
 
     def noting(*args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -66,8 +67,3 @@ def every_task_regularized(objective: Objective) -> Iterator[None]:
         hook.remove()
         data.resolve_data_config = resolve
         del TrainingTask.__call__
-
-
-def _normalized(objective: Objective, resolved: Sequence[dict[str, Any]]) -> Objective:
-    """The objective in the pixels of the data config that the script resolved last, if any."""
-    return replace(objective, pixels=pixel_space(resolved[-1])) if resolved else objective

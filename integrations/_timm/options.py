@@ -2,33 +2,23 @@
 
 import argparse
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from freqreg.differentiation import DoubleBackprop, FiniteDifference
+import freqreg
 from freqreg.errors import SettingError
-from freqreg.mixers import APR, FGSM, NFGSM, PGD, Mix, Mixer, MultiGrad, ZeroGrad
-from freqreg.objective import Objective
-from freqreg.regularizers import (
-    CURE,
-    ELLE,
-    LLR,
-    FourierSensitivity,
-    GradAlign,
-    InputGradientNorm,
-    JaFR,
-)
 from freqreg.regularizers.fourier_sensitivity import Favour
 from freqreg.regularizers.input_gradient_norm import Order
 
-MIXERS: dict[str, Callable[[float], Mixer]] = {
-    "fgsm": FGSM,
-    "rs-fgsm": lambda eps: FGSM(eps, start="random"),
-    "n-fgsm": NFGSM,
-    "pgd": PGD,
-    "zerograd": ZeroGrad,
-    "multigrad": MultiGrad,
-    "apr": lambda _: Mix(APR(), fraction=0.5),
+MIXERS: dict[str, Callable[[float], freqreg.Mixer]] = {
+    "fgsm": freqreg.FGSM,
+    "rs-fgsm": lambda eps: freqreg.FGSM(eps, start="random"),
+    "n-fgsm": freqreg.NFGSM,
+    "pgd": freqreg.PGD,
+    "zerograd": freqreg.ZeroGrad,
+    "multigrad": freqreg.MultiGrad,
+    "apr": lambda _: freqreg.Mix(freqreg.APR(), fraction=0.5),
 }
 OPTION = "--freqreg-"
 FLAGS = {"--freqreg-sync"}
@@ -40,8 +30,8 @@ The launcher's options come first; all that follows the script is the script's o
 """
 
 
-def parsed(argv: Sequence[str]) -> tuple[Objective, str, Sequence[str]]:
-    """The objective, the script, and the script's arguments; exits if they are invalid."""
+def parsed(argv: Sequence[str]) -> tuple[freqreg.Objective, str, Sequence[str]]:
+    """Return the objective, the script, and the script's arguments; exit if they are invalid."""
     parser = _parser()
     options = parser.parse_args(_joined(argv))
     try:
@@ -65,29 +55,23 @@ def _joined(argv: Sequence[str]) -> list[str]:
     return joined + rest
 
 
-def _objective(options: argparse.Namespace) -> Objective:
-    sync = options.freqreg_sync
+def _objective(options: argparse.Namespace) -> freqreg.Objective:
+    eps, sync, step = options.freqreg_eps, options.freqreg_sync, options.freqreg_finite_difference
+    band = {"favour": options.freqreg_favour, "target": options.freqreg_fourier_target}
     made = {
-        "freqreg_jafr": lambda weight: JaFR(weight, sync=sync, target=options.freqreg_jafr_target),
-        "freqreg_fourier": lambda weight: FourierSensitivity(
-            weight, options.freqreg_favour, sync=sync, target=options.freqreg_fourier_target
-        ),
-        "freqreg_grad_align": lambda weight: GradAlign(weight, options.freqreg_eps),
-        "freqreg_elle": lambda weight: ELLE(weight, options.freqreg_eps),
-        "freqreg_llr": lambda weight: LLR(weight, options.freqreg_eps),
-        "freqreg_cure": CURE,
-        "freqreg_input_gradient_norm": lambda weight: InputGradientNorm(
-            weight, options.freqreg_order
-        ),
+        "jafr": partial(freqreg.JaFR, sync=sync, target=options.freqreg_jafr_target),
+        "fourier": partial(freqreg.FourierSensitivity, sync=sync, **band),
+        "grad_align": partial(freqreg.GradAlign, eps=eps),
+        "elle": partial(freqreg.ELLE, eps=eps),
+        "llr": partial(freqreg.LLR, eps=eps),
+        "cure": freqreg.CURE,
+        "input_gradient_norm": partial(freqreg.InputGradientNorm, order=options.freqreg_order),
     }
-    weights = {name: getattr(options, name) for name in made}
-    mixer = MIXERS[options.freqreg_mixer](options.freqreg_eps) if options.freqreg_mixer else None
-    step = options.freqreg_finite_difference
-    return Objective(
-        [made[name](weight) for name, weight in weights.items() if weight is not None],
-        mixer,
-        differentiation=DoubleBackprop() if step is None else FiniteDifference(step),
-    )
+    weights = {name: getattr(options, f"freqreg_{name}") for name in made}
+    regularizers = [made[name](weight) for name, weight in weights.items() if weight is not None]
+    mixer = MIXERS[options.freqreg_mixer](eps) if options.freqreg_mixer else None
+    differentiation = freqreg.DoubleBackprop() if step is None else freqreg.FiniteDifference(step)
+    return freqreg.Objective(regularizers, mixer, differentiation=differentiation)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,17 +1,16 @@
-"""The factor of the transformers Trainer on a micro-batch's mean loss, measured, not assumed."""
+"""The factor of the transformers Trainer on a micro-batch's mean loss, which is measured."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
+from typing import Any, NamedTuple, cast
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
-from transformers import TrainingArguments
+from transformers import Trainer
 
-from freqreg._step.passes import RandomState, devices_in_use
 from freqreg._torch_private import tree_map
+from freqreg.diagnostics.measures import untouched
 from freqreg.errors import SettingError
 
 Count = Tensor | int | None
@@ -28,44 +27,12 @@ class Share(NamedTuple):
     whole: Tensor | int = 1
 
     def of(self, mean: Tensor) -> Tensor:
-        """The part of a mean in the loss of the step."""
+        """Return the part of a mean in the loss of the step."""
         return mean * self.part / self.whole
 
     def mean(self, contribution: Tensor) -> Tensor:
-        """The mean with this part."""
+        """Return the mean with this part."""
         return contribution / self.part * self.whole
-
-
-@runtime_checkable
-class ReadTrainer(Protocol):
-    """The attributes of a transformers Trainer that are read.
-
-    Two more, which it may lack, are read by name.
-    """
-
-    @property
-    def accelerator(self) -> Accelerator:
-        """The accelerator of its processes."""
-        ...
-
-    @property
-    def args(self) -> TrainingArguments:
-        """Its settings."""
-        ...
-
-    @property
-    def model_accepts_loss_kwargs(self) -> bool:
-        """Whether the model receives the count of items."""
-        ...
-
-    @property
-    def compute_loss_func(self) -> UsersLoss | None:
-        """The user's loss of (outputs, labels, num_items_in_batch=...)."""
-        ...
-
-    def get_tp_size(self) -> int:
-        """Processes that share a batch."""
-        ...
 
 
 class LossShare:
@@ -76,23 +43,17 @@ class LossShare:
     apart: it computes the loss with the count and with twice the count, without a trace.
     """
 
-    def __init__(self, trainer: ReadTrainer) -> None:
+    def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
         self._is_sum: bool | None = None
 
     def of(
         self, model: nn.Module, inputs: Mapping[str, Any], count: Count, loss_at: LossAndOutputs
     ) -> Share:
-        """The share of one micro-batch.
+        """Return the share of the micro-batch `inputs`; raise unless the loss is a sum or a mean.
 
-        Args:
-            model: as the Trainer calls it.
-            inputs: the micro-batch.
-            count: the Trainer's count of the items of all micro-batches.
-            loss_at: the Trainer's loss of `inputs` and the model's outputs, as a function of count.
-
-        Raises:
-            SettingError: the loss is neither such a sum nor a mean.
+        `count` is the Trainer's count of the items of all micro-batches. `loss_at` returns the
+        Trainer's loss of `inputs` at another count, and the model's outputs.
         """
         micro_batches = getattr(self._trainer, "current_gradient_accumulation_steps", 1)
         if micro_batches == 1 and self._trainer.accelerator.num_processes == 1:
@@ -107,22 +68,18 @@ class LossShare:
         return Share(items * self._processes(count), count)
 
     def _processes(self, count: Count) -> int:
-        """The Trainer's factor on a loss, because DDP averages over the processes."""
+        """Return the Trainer's factor on a loss, which makes up for DDP's mean over processes."""
         trainer = self._trainer
         counts = trainer.model_accepts_loss_kwargs or trainer.compute_loss_func
         if count is None or not (counts and trainer.args.average_tokens_across_devices):
             return 1
         return trainer.accelerator.num_processes // trainer.get_tp_size()
 
-    @property
-    def _declared(self) -> bool | None:
-        """What the user declares; transformers 5.0 has no such attribute yet."""
-        return getattr(self._trainer, "loss_is_scaled_for_ga", None)
-
     def _measured(
         self, model: nn.Module, inputs: Mapping[str, Any], count: Count, loss_at: LossAndOutputs
     ) -> bool | None:
-        """Whether it is a sum; None if the loss is zero or not finite."""
+        """Return whether the loss is a sum; None if it is zero or not finite."""
+        declared = getattr(self._trainer, "loss_is_scaled_for_ga", None)  # not in transformers 5.0
         if count is not None:
             losses = []
             for items in (count, 2 * count):
@@ -131,10 +88,10 @@ class LossShare:
             ratio = self._ratio(*losses)
             if ratio is None or _is_near(ratio, 0.5):
                 return None if ratio is None else True
-            if self._declared is None and not _is_near(ratio, 1):
+            if declared is None and not _is_near(ratio, 1):
                 raise _neither_sum_nor_mean(ratio, "num_items_in_batch")
-        if self._declared is not None:
-            return self._declared
+        if declared is not None:
+            return declared
         loss_fn = self._trainer.compute_loss_func
         if loss_fn is None:
             return False
@@ -144,7 +101,7 @@ class LossShare:
     def _grows_with_the_batch(
         self, loss_fn: UsersLoss, inputs: Mapping[str, Any], count: Count, outputs: Any
     ) -> bool | None:
-        """Whether a loss function that ignores the count is a sum nevertheless."""
+        """Return whether a loss function that ignores the count is a sum nevertheless."""
         images = len(inputs["pixel_values"])
         once = (outputs, inputs.get("labels"))
         twice = tree_map(lambda leaf: _repeated(leaf, images), once)
@@ -156,7 +113,7 @@ class LossShare:
         raise _neither_sum_nor_mean(ratio, "the batch")
 
     def _ratio(self, loss: Tensor, other: Tensor) -> float | None:
-        """`other / loss` over all processes, so that they agree."""
+        """Return `other / loss` over all processes, so that they agree."""
         both = torch.stack([loss, other]).float()
         first, second = cast(Tensor, self._trainer.accelerator.reduce(both, "sum")).tolist()
         return second / first if first and math.isfinite(first + second) else None
@@ -184,13 +141,6 @@ def _neither_sum_nor_mean(ratio: float, doubled: str) -> SettingError:
 @contextmanager
 def _no_trace(model: nn.Module) -> Iterator[None]:
     """Disable gradients and compiling; restore random state and buffers afterwards."""
-    start = RandomState.now(devices_in_use(next(model.parameters()), model))
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    try:
-        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
-            yield
-    finally:
-        start.restore()
-        with torch.no_grad():
-            for buffer, value in buffers:
-                buffer.copy_(value)
+    eager = torch.compiler.set_stance("force_eager")
+    with untouched(model, next(model.parameters())), torch.no_grad(), eager:
+        yield

@@ -13,7 +13,7 @@ DECLARE = "Declare how inputs relate to pixels: Objective(..., pixels=PixelSpace
 
 
 def pixel_space_of(processor: Any) -> PixelSpace | None:
-    """How the processor's outputs relate to pixels in [0, 1]; None if it processes no images.
+    """Return the pixel space of a processor's outputs; None if it processes no images.
 
     Raises:
         SettingError: outputs are not affine in the pixels, or the pixels' range is unknown.
@@ -28,7 +28,7 @@ def pixel_space_of(processor: Any) -> PixelSpace | None:
 
 
 def _of_rescaled_images(processor: Any) -> PixelSpace:
-    """The pixel space of a processor that does not rescale: its mean shows images in [0, 1]."""
+    """Return the pixel space of a processor that does not rescale; its mean tells the range."""
     if not getattr(processor, "do_normalize", False):
         return PixelSpace()
     mean, std = (torch.as_tensor(v) for v in (processor.image_mean, processor.image_std))

@@ -72,7 +72,7 @@ def test_a_step_that_is_too_long_is_noted(x: Tensor, y: Tensor) -> None:
     model = nn.Sequential(Sine(), around(nn.GELU()))
     differences = FiniteDifference(step=0.1)
     (first, *_) = check(model, x, y, Objective([JaFR()], differentiation=differences)).notes
-    assert first.startswith("Finite differences are off by some")
+    assert first.startswith("Finite differences have an error of about")
 
 
 class Sine(nn.Module):

@@ -1,4 +1,4 @@
-"""Attacks: images near the given ones that a classifier gets wrong."""
+"""Attacks, which search for nearby images that a classifier gets wrong."""
 
 from freqreg.evaluation.attacks.autoattack import AutoAttack, SquareAttack
 from freqreg.evaluation.attacks.base import Attack, Attacked, AttackWarning

@@ -1,4 +1,4 @@
-"""AutoAttack and its black-box part, Square, by the package pyautoattack."""
+"""AutoAttack and its black-box attack Square, by the package pyautoattack."""
 
 import logging
 import sys
@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -23,9 +22,9 @@ from freqreg.evaluation.processes import Share, exchanged
 
 @dataclass(frozen=True)
 class SquareAttack(LinfAttack):
-    """Square: random search with 5,000 queries, which needs no gradient; as in AutoAttack.
+    """Square as in AutoAttack: random search with 5,000 queries, without gradients.
 
-    Several processes share out whole batches, since what is drawn depends on them.
+    Several processes share whole batches, because random numbers depend on the batches.
 
     References: Andriushchenko et al., ECCV 2020, arXiv:1912.00049.
 
@@ -38,7 +37,7 @@ class SquareAttack(LinfAttack):
     def attacked(
         self, model: Classifier, examples: Examples, *, seed: int, batch_size: int
     ) -> Attacked:
-        """Attack checked examples, by one of the package's attacks after the other."""
+        """Attack checked examples by each of the package's attacks in turn."""
         package = require_package()
         adversary = package.AutoAttack(
             model, norm="Linf", eps=self.eps, seed=seed, device=examples.device, **self._parts
@@ -69,7 +68,7 @@ class SquareAttack(LinfAttack):
         return Attacked(perturbed, correct.cpu())
 
     def share(self, count: int) -> Share:
-        """All images: each attack shares out the batches that it forms of those still right."""
+        """Return all images; `attacked` shares the batches of images that are still correct."""
         return Share(count)
 
 
@@ -77,10 +76,9 @@ class SquareAttack(LinfAttack):
 class AutoAttack(SquareAttack):
     """Standard AutoAttack in the L∞ ball: APGD on two losses, FAB and Square.
 
-    The same as calling pyautoattack with version "standard", except that models of fewer than
-    10 classes are attacked at as many targets as they have. What it draws depends on how images
-    fall into batches, so compare figures of one batch size. What it finds suspicious comes as
-    an `AttackWarning`.
+    It equals pyautoattack's version "standard", except that models of fewer than 10 classes are
+    attacked at as many targets as they have. Random numbers depend on the batches, so compare
+    results of one batch size only. An `AttackWarning` reports suspicious signs.
 
     References: Croce & Hein, ICML 2020, arXiv:2003.01690.
 
@@ -93,22 +91,13 @@ class AutoAttack(SquareAttack):
     def attacked(
         self, model: Classifier, examples: Examples, *, seed: int, batch_size: int
     ) -> Attacked:
-        """Attack checked examples.
-
-        Raises:
-            InputError: fewer than 4 classes, for which the targeted loss is not defined.
-        """
+        """Attack checked examples of 4 classes or more; raise an InputError for fewer."""
         require_targets(examples.classes)
         return super().attacked(model, examples, seed=seed, batch_size=batch_size)
 
 
 def require_targets(classes: int) -> None:
-    """Raise unless AutoAttack can attack a model of so many classes.
-
-    Raises:
-        InputError: fewer than 4 classes, for which the targeted loss is not defined.
-        ImportError: the package is missing.
-    """
+    """Raise an InputError below 4 classes, for which AutoAttack's targeted loss is undefined."""
     require_package()
     if classes < 4:
         raise InputError(
@@ -118,7 +107,7 @@ def require_targets(classes: int) -> None:
 
 
 def require_package() -> Any:
-    """The package pyautoattack, or an error that names its extra."""
+    """Import pyautoattack, or raise an error that names its extra."""
     with extra("autoattack", "AutoAttack and Square need pyautoattack"):
         import pyautoattack
     return pyautoattack
@@ -126,23 +115,23 @@ def require_package() -> Any:
 
 @contextmanager
 def _reported(adversary: Any, images: int) -> Iterator[None]:
-    """What the package logs goes to a progress bar, and what it warns of to `warnings`.
+    """Show the package's log in a progress bar, and its warnings as `AttackWarning`.
 
-    Its check for dynamic models switches off debuggers and coverage: they are put back.
+    Its check for dynamic models disables debuggers and coverage; they are restored.
     """
+
+    def report(record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.WARNING:
+            warnings.warn(record.getMessage(), AttackWarning, stacklevel=2)
+        else:
+            bar.set_postfix_str(record.getMessage())
+        return False
+
     trace = sys.gettrace()
     with progress_bar(images, "AutoAttack") as bar:
         adversary.logger = logging.Logger("pyautoattack")
-        adversary.logger.addFilter(partial(_report, bar))
+        adversary.logger.addFilter(report)
         try:
             yield
         finally:
             sys.settrace(trace)
-
-
-def _report(bar: Any, record: logging.LogRecord) -> bool:
-    if record.levelno >= logging.WARNING:
-        warnings.warn(record.getMessage(), AttackWarning, stacklevel=2)
-    else:
-        bar.set_postfix_str(record.getMessage())
-    return False

@@ -1,4 +1,4 @@
-"""What an attack is: it perturbs images so that a classifier errs."""
+"""Interface of attacks, which perturb images so that a classifier errs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -21,33 +21,36 @@ from freqreg.evaluation.inputs.examples import (
 from freqreg.evaluation.processes import Share
 from freqreg.pixels import UNIT_PIXELS
 
-VALUES_AT_ONCE = 2**28
-"""Of the images that an attack in parts holds as floats: a gigabyte."""
+VALUES_AT_ONCE = 2**28  # floats of images that `Attack.in_parts` holds: a gigabyte
 
 
 class AttackWarning(UserWarning):
-    """An attack found signs that its answer may mislead, e.g. zero gradients."""
+    """An attack found signs of a misleading result, such as zero gradients."""
 
 
 @dataclass(frozen=True, eq=False)
 class Attacked:
-    """What an attack left of a set of images."""
+    """Result of an attack.
+
+    Args:
+        images: the adversarial images, on the device of the clean ones.
+        correct: whether each is still classified as its label; on the CPU.
+        zero_gradient: whether a start's gradient was exactly zero, so that the attack could not
+            move; on the CPU.
+    """
 
     images: Float[Tensor, "images channel height width"]
-    """The adversarial images, on the device of those given."""
     correct: Bool[Tensor, " images"]
-    """Whether each is still classified as its label says; on the CPU."""
     zero_gradient: Bool[Tensor, " images"] | None = None
-    """Whether a start's gradient was exactly zero, so that the attack stayed there; on the CPU."""
 
     @property
     def accuracy(self) -> float:
-        """Share of the images still classified as their labels say, from 0 to 1."""
+        """Share of the images that are still classified as their labels, from 0 to 1."""
         return self.correct.double().mean().item()
 
 
 class Attack(ABC):
-    """Something that perturbs images in [0, 1]; a frozen dataclass of its settings."""
+    """An attack on images in [0, 1]; a frozen dataclass of its settings."""
 
     def run(
         self,
@@ -61,20 +64,19 @@ class Attack(ABC):
     ) -> Attacked:
         """Attack each of the images.
 
-        The parameters' gradients, the state of random generators and the model's modes stay as
-        they are. Random numbers that the model itself may draw start from `seed` too.
+        Gradients of parameters, random generators and modes of the model are left unchanged.
+        `seed` also seeds random numbers that the model draws.
 
         Args:
             model: maps floats in [0, 1] to logits; in eval mode, if it is a module.
             images: uint8, or floats in [0, 1], on any device.
             labels: the right classes.
-            seed: of whatever is drawn.
-            index: the images' places in their data set, which random numbers depend on; None:
-                0, 1, 2, ...
+            seed: of all random numbers.
+            index: each image's place in its data set, which keys random numbers; None: 0, 1, 2, ...
             batch_size: images attacked together.
 
         Raises:
-            InputError: the images, the labels or the model are not so.
+            InputError: images, labels or model are invalid.
         """
         with torch.inference_mode(mode=False), seeded(seed, device_of(model, images)):
             examples = Examples.checked(model, images, labels, index=index)
@@ -84,10 +86,10 @@ class Attack(ABC):
     def attacked(
         self, model: Classifier, examples: Examples, *, seed: int, batch_size: int
     ) -> Attacked:
-        """Attack checked examples: what `run` does within its care."""
+        """Attack checked examples; `run` calls this."""
 
     def share(self, count: int) -> Share:
-        """Which of so many images this process attacks."""
+        """Return this process's share of `count` images."""
         return Share.of(count)
 
     def in_parts(
@@ -100,15 +102,11 @@ class Attack(ABC):
         index: Int64[Tensor, " images"] | None,
         batch_size: int,
     ) -> Iterator[tuple[Attacked, Labels]]:
-        """Attack this process's share; no more than `VALUES_AT_ONCE` are in memory as floats."""
+        """Attack this process's share, with at most `VALUES_AT_ONCE` floats in memory."""
         batches = max(1, VALUES_AT_ONCE // (images.shape[1:].numel() * batch_size))
         for rows in self.share(len(images)).rows.split(batches * batch_size):
-            places = rows if index is None else index[rows]
-            own = labels[rows]
-            yield (
-                self.run(model, images[rows], own, seed=seed, index=places, batch_size=batch_size),
-                own,
-            )
+            x, y, places = images[rows], labels[rows], rows if index is None else index[rows]
+            yield self.run(model, x, y, seed=seed, index=places, batch_size=batch_size), y
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Foreign attacks leave random generators and models as they found them."""
+"""Contexts that restore random generators and models after an attack."""
 
 import random
 from collections.abc import Iterator
@@ -14,12 +14,7 @@ from freqreg.evaluation.inputs.examples import Classifier
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Random numbers of torch, numpy and Python start from `seed`, and afterwards go on as before.
-
-    Args:
-        seed: the seed within.
-        device: whose generator is in use, besides the CPU's.
-    """
+    """Seed torch (also on `device`), numpy and Python, and restore their generators afterwards."""
     gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     state = RandomState.now(frozenset({device, *(torch.device("cuda", i) for i in gpus)}))
     try:
@@ -33,7 +28,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def untouched(model: Classifier) -> Iterator[None]:
-    """The modes of all submodules, and `requires_grad` and `.grad` of all parameters, are kept."""
+    """Restore the modes of all submodules, and `requires_grad` and `.grad` of all parameters."""
     module = model if isinstance(model, nn.Module) else nn.Module()
     modes = [(part, part.training) for part in module.modules()]
     parameters = [(p, p.requires_grad, p.grad) for p in module.parameters()]

@@ -20,9 +20,9 @@ from freqreg.pixels import UNIT_PIXELS
 
 AttackLoss = Literal["cross-entropy", "margin"]
 _AT_REST = (
-    "The gradient of {:.1%} of the images is exactly zero, so the attack on {} does not move them: "
-    "its accuracy says little of robustness. Logits may be so large that the loss is flat in "
-    "single precision, or the model hides its gradient. Measure {} as well."
+    "The gradient of {:.1%} of the images is exactly zero, so the attack on {} does not move them, "
+    "and its accuracy says little about robustness. Logits may be so large that the loss is "
+    "flat in single precision, or the model may mask its gradient. Measure {} as well."
 )
 _BETTER = {
     "cross-entropy": "the margin loss (the score cw, PGDAttack(loss='margin')) and AutoAttack",
@@ -46,7 +46,7 @@ class FGSMAttack(LinfAttack):
     def attacked(
         self, model: Classifier, examples: Examples, *, seed: int, batch_size: int
     ) -> Attacked:
-        """Attack checked examples. Nothing is drawn."""
+        """Attack checked examples, without random numbers."""
         one_step = PGDAttack(self.eps, steps=1, step_size=self.eps, restarts=1, start="zero")
         return one_step.attacked(model, examples, seed=seed, batch_size=batch_size)
 
@@ -55,24 +55,23 @@ class FGSMAttack(LinfAttack):
 class PGDAttack(LinfAttack):
     """Projected gradient descent: signed steps in the ε-ball, from several random starts.
 
-    The defaults are the paper's: 50 steps of ε/4, 10 restarts. Images that a restart has broken
-    are not attacked again, unless `early_exit` is False; the accuracy is the same, the time is
-    not. The same seed gives the same answer whatever the batch size, up to the rounding of
-    the model's own arithmetic.
+    The defaults are the paper's: 50 steps of ε/4, 10 restarts. With `early_exit` broken images are
+    not attacked again, which saves time and leaves the accuracy unchanged. The same seed gives the
+    same result at any batch size, up to rounding in the model.
 
     Args:
         eps: radius of the L∞ ball, in pixels.
         steps: number of steps in a restart.
         step_size: in pixels; None: ε/4.
         restarts: number of starts, each keyed by (seed, index of the image, restart).
-        loss: "cross-entropy", or "margin": that of Carlini & Wagner, the best wrong logit less
-            the right one, cut off where it exceeds `confidence`.
+        loss: "cross-entropy", or "margin" of Carlini & Wagner: the best wrong logit minus the
+            right one, at most `confidence`.
         confidence: κ of the margin; 50 in the published code.
-        select: "broken": an image counts as broken if it is misclassified after any restart's
-            last step. "max-loss": if, among the restarts' last iterates, that of highest
-            cross-entropy is (the published rule, which may come out weaker).
+        select: "broken": an image is broken if any restart's last iterate is misclassified.
+            "max-loss": if the last iterate of highest cross-entropy is. This published rule may
+            be weaker.
         start: "random", uniform in the ball, or "zero".
-        early_exit: whether broken images leave.
+        early_exit: skip broken images in further restarts.
 
     References: Madry et al., ICLR 2018, arXiv:1706.06083; margin: Carlini & Wagner, S&P 2017,
         arXiv:1608.04644.
@@ -99,11 +98,7 @@ class PGDAttack(LinfAttack):
     def attacked(
         self, model: Classifier, examples: Examples, *, seed: int, batch_size: int
     ) -> Attacked:
-        """Attack checked examples.
-
-        Warns:
-            AttackWarning: some gradients are exactly zero.
-        """
+        """Attack checked examples; give an AttackWarning if gradients are exactly zero."""
         zero = torch.zeros(len(examples), dtype=torch.bool)
 
         def perturb(batch: Batch, random: CounterRNG) -> Pixels:
@@ -117,11 +112,11 @@ class PGDAttack(LinfAttack):
                 noise = random.uniform(-1, 1, "start", *x.shape[1:]).to(x.dtype)
                 point = UNIT_PIXELS.project(x, x + noise * UNIT_PIXELS.scaled(self.eps, x))
             for step in range(self.steps):
-                with torch.enable_grad():  # summed: an image's does not depend on its batch
+                with torch.enable_grad():  # a sum keeps images independent of their batch
                     gradient = value_and_input_grad(lambda at: losses(at).sum(), point)[1]
                 if step == 0:
                     at_rest = (gradient == 0).flatten(1).all(1)
-                    if at_rest.any():  # but for those of a margin that has reached its bound
+                    if at_rest.any():  # except where the margin has reached its bound
                         with torch.no_grad():
                             at_rest &= losses(point) < self.confidence
                     zero[batch.rows] |= at_rest.cpu()
@@ -150,7 +145,7 @@ class PGDAttack(LinfAttack):
 
 
 def margin(logits: Logits, labels: Targets, confidence: float) -> Float[Tensor, " batch"]:
-    """By how much the best wrong logit exceeds the right one, at most `confidence`.
+    """Return the best wrong logit minus the right one, at most `confidence`.
 
     References: Carlini & Wagner, S&P 2017, arXiv:1608.04644, f6.
     """

@@ -1,4 +1,4 @@
-"""Loss and accuracy against the radius of an attack."""
+"""Accuracy and loss as functions of an attack's radius."""
 
 from dataclasses import dataclass, replace
 
@@ -11,13 +11,12 @@ from freqreg.evaluation.inputs.examples import BATCH_SIZE, Classifier, Images, L
 from freqreg.evaluation.metrics.accuracy import logits_of, share_right
 from freqreg.evaluation.metrics.calibration import mean_cross_entropy
 
-RADII = (0.0, *(2.0**k / 255 for k in range(-1, 8)), 1.0)
-"""0, then from 1/2 of 1/255 on twice as much each time, to the whole pixel range."""
+RADII = (0.0, *(2.0**k / 255 for k in range(-1, 8)), 1.0)  # up to the whole pixel range
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """What is left at one radius: accuracy from 0 to 1, and mean cross-entropy."""
+    """Accuracy from 0 to 1 and mean cross-entropy at one radius."""
 
     eps: float
     accuracy: float
@@ -34,19 +33,13 @@ def robustness_curve(
     index: Int64[Tensor, " images"] | None = None,
     batch_size: int = BATCH_SIZE,
 ) -> list[CurvePoint]:
-    """Accuracy and loss under `attack` at each of `RADII` up to where the accuracy is 0.
+    """Measure accuracy and loss under `attack` at each of `RADII`, until the accuracy is 0.
 
-    A sound attack breaks every image before the radius reaches the pixel range; where it does
-    not, or where the loss stops rising with ε, gradients are masked.
+    A sound attack breaks every image before the radius reaches the pixel range. If it does not, or
+    if the loss stops rising with ε, gradients are masked.
 
-    Args:
-        model: maps floats in [0, 1] to logits; in eval mode.
-        images: uint8, or floats in [0, 1].
-        labels: the right classes.
-        attack: its ε is replaced; with `step_size=None` the steps grow alike.
-        seed: of the starts.
-        index: the images' places in their data set; None: 0, 1, 2, ...
-        batch_size: images attacked together.
+    The attack's ε is replaced; with `step_size=None` the steps grow with it. Other arguments are
+    those of `Attack.run`.
 
     References: Athalye, Carlini & Wagner, ICML 2018, arXiv:1802.00420, section 3.1.
     """

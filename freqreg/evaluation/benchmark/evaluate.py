@@ -1,4 +1,4 @@
-"""All scores of a classifier, each kept as soon as it is measured."""
+"""`evaluate`: measure scores of a classifier, and write each as soon as it is measured."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -47,13 +47,13 @@ def evaluate(
     only_check: bool = False,
     report: Report = lambda *_: None,
 ) -> ModelScores:
-    """Measure scores of a classifier on a test set: the one way to do so, for all callers.
+    """Measure scores of a classifier on a test set.
 
-    All conditions are checked before the first score is measured. Several processes share the work
-    within `shared_evaluation`. With `file`, what it has from
-    the same model, images and settings is not measured again; it is rewritten, whole, as each
-    score is finished. Nothing is measured where it has scores of another model, of other images,
-    or some of those wanted with other settings.
+    All conditions are checked before the first score is measured. Within `shared_evaluation`,
+    several processes share the work. With `file`, scores that it holds for the same model, images
+    and settings are not measured again, and the whole file is rewritten after each new score. If
+    it holds scores of another model or other images, or some of `scores` with other settings,
+    nothing is measured.
 
     Example:
         >>> test = LabelledImages((255 * images).byte(), labels)
@@ -61,26 +61,27 @@ def evaluate(
         >>> record.value("clean")
 
     Args:
-        model: what `load_model` gave, or any module in eval mode that maps floats in [0, 1] to
+        model: result of `load_model`, or any module in eval mode that maps floats in [0, 1] to
             logits.
         test: the test set.
         scores: names of `SCORES`, or "corruptions" and "recalibrated" for all nineteen.
-        preset: how much is measured: "paper", "mini" or "smoke".
-        settings: the same one by one, instead of a preset.
-        file: a JSON file, made where missing; None: nothing is kept.
-        replace: measure such scores anew, and lose what the file has of them.
-        transfer_source: another classifier, whose adversarial images "transfer" takes.
-        train_images: clean ones, from which "recalibrated/..." takes batch norm's statistics.
-        corrupted: the test set corrupted (`open_corrupted`; `CorruptedOnTheFly` at another size);
-            None: it is corrupted here.
+        preset: extent of the measurements: "paper", "mini" or "smoke".
+        settings: single settings instead of a preset.
+        file: a JSON file, created if missing; None: nothing is stored.
+        replace: measure scores with other conditions anew; those in the file are lost.
+        transfer_source: another classifier, whose adversarial images "transfer" uses.
+        train_images: clean train images, from which "recalibrated/..." estimates the statistics of
+            batch norm.
+        corrupted: the corrupted test set (from `open_corrupted`, or `CorruptedOnTheFly` at another
+            size); None: `test` is corrupted.
         only_check: check all conditions and measure nothing.
-        report: is told each score as it is finished.
+        report: called with the name and the entry of each score when it is measured.
 
     Raises:
-        InputError: the model, images and labels do not fit each other, or a score needs more.
-        CorruptedDataError: the corrupted images are not the test set's.
-        SettingError: there is no such score, or the file cannot be written.
-        RecordError: the file is something else, or has such scores and `replace` is False.
+        InputError: model, images and labels do not fit each other, or a score needs more.
+        CorruptedDataError: the corrupted images are not those of the test set.
+        SettingError: a score does not exist, or the file cannot be written.
+        RecordError: the file is no record, or holds scores with other conditions without `replace`.
     """
     loaded, names = _loaded(model), score_names(scores)
     require_choice(Preset, preset=preset)
@@ -88,11 +89,10 @@ def evaluate(
     if corrupted is not None:
         if settings.saved_as not in (None, corrupted.saved_as):
             raise SettingError(
-                f"saved_as is {settings.saved_as!r}, but not known of {corrupted.source}. Leave "
-                "it out where corrupted images are given, or have them made."
+                f"saved_as is {settings.saved_as!r}, but not known of {corrupted.source}. Leave it "
+                "out with given corrupted images, or let freqreg make them."
             )
-        found = {"corruptions_from": corrupted.source, "saved_as": corrupted.saved_as}
-        settings = changed(settings, **found)
+        settings = changed(settings, corruptions_from=corrupted.source, saved_as=corrupted.saved_as)
     classes = count_classes(loaded.model, test.pixels)
     shown = changed(test, labels=labels_for(loaded, test, classes))
     if isinstance(transfer_source, LoadedModel):
@@ -100,8 +100,8 @@ def evaluate(
         of_source = count_classes(transfer_source.model, test.pixels)
         if not torch.equal(labels_for(transfer_source, test, of_source), shown.labels):
             raise InputError(
-                f"{transfer_source.source}, which the score transfer takes images from, has the "
-                "model's classes in another order. Choose a model with the same order."
+                f"{transfer_source.source}, the source of the score transfer, has the model's "
+                "classes in another order. Choose a model with the same order."
             )
     Examples.checked(loaded.model, shown.pixels, shown.labels, index=shown.index)
     require_answers(logits_of(loaded.model, shown.pixels[:1], shown.labels[:1]))
@@ -119,23 +119,23 @@ def evaluate(
         SCORES[name].require(task)
     path = None if file is None else Path(file)
 
-    def begun() -> ModelScores:
+    def started() -> ModelScores:
         about = _about(loaded, test, shown, classes)
         if path is None:
             return ModelScores(about)
         require_writable(path.parent)
         return ModelScores.resumed(path, about, replace=replace)
 
-    record = from_main(begun)
+    record = from_main(started)
     known = {n: SCORES[n].conditions(task, settings) for n in names if n in record.scores}
     if not replace:
         record.require(known, file=path)
     there = {name for name, used in known.items() if record.has(name, used)}
     for name in [] if only_check else [name for name in names if name not in there]:
-        started, device = time.perf_counter(), device_of(task.model, test.pixels)
+        start, device = time.perf_counter(), device_of(task.model, test.pixels)
         values = SCORES[name].measure(task, settings)
-        # only now is it known which corrupted images were read
-        used, seconds = SCORES[name].conditions(task, settings), time.perf_counter() - started
+        # the digest of the corrupted images is known only after they were read
+        used, seconds = SCORES[name].conditions(task, settings), time.perf_counter() - start
         record.scores[name] = Entry(values, used, versions(device), round(seconds, 2))
         if path is not None and is_main():
             record.save(path)
@@ -150,10 +150,7 @@ def _loaded(model: LoadedModel | nn.Module) -> LoadedModel:
 def _about(
     loaded: LoadedModel, test: LabelledImages, shown: LabelledImages, classes: int
 ) -> dict[str, Any]:
-    """What a record is of: the model, how it was trained, and the test set.
-
-    `shown` has the model's numbers of the classes; they count where they are others.
-    """
+    """Identify the model, its training and the test set; `shown` has the model's labels."""
     return {
         "model": loaded.source,
         "method": loaded.method,

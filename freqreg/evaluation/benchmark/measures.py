@@ -1,4 +1,4 @@
-"""How scores are measured. Each function takes a task and settings, and returns numbers by name."""
+"""Measurement of scores: functions from a task and settings to numbers by name."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,20 +33,20 @@ from freqreg.evaluation.results.records import Values
 
 
 class MixedPrecision(nn.Module):
-    """A classifier under bfloat16 autocast; its logits come as float32."""
+    """A classifier under bfloat16 autocast, with float32 logits."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, x: Pixels) -> Float[Tensor, "batch classes"]:
-        """Logits of images in [0, 1]."""
+        """Return the logits of images in [0, 1]."""
         with torch.autocast(x.device.type, torch.bfloat16):
             return self.model(x).float()
 
 
 def clean(task: EvaluationTask, settings: EvaluationSettings) -> Values:
-    """Accuracy, mean cross-entropy and expected calibration error of clean images."""
+    """Measure accuracy, mean cross-entropy and expected calibration error on clean images."""
     test, share = task.test, Share.of(len(task.test))
     model, size = _natural(task.model, settings), settings.batch_size
     logits = logits_of(model, test.pixels, test.labels, batch_size=size, share=share)
@@ -60,7 +60,7 @@ def clean(task: EvaluationTask, settings: EvaluationSettings) -> Values:
 
 
 def noise(task: EvaluationTask, settings: EvaluationSettings) -> Values:
-    """Accuracy under noise of low and high frequencies, and under random signs times ε."""
+    """Measure accuracy under low- and high-frequency noise, and under random signs times ε."""
     model = _natural(task.model, settings)
     noises = {
         "low": partial(band_noise, band="low", rms=settings.noise_rms),
@@ -74,21 +74,19 @@ def noise(task: EvaluationTask, settings: EvaluationSettings) -> Values:
 
 
 def log_b_low(task: EvaluationTask, settings: EvaluationSettings) -> Values:
-    """Low-frequency bias of the input gradients."""
+    """Measure the low-frequency bias of the input gradients."""
     return _gradients(task, settings).log_b_low_by_quadrant()
 
 
 def fourier_sensitivity(task: EvaluationTask, settings: EvaluationSettings) -> Values:
-    """Share of the input gradients' power at low, middle and high radii."""
+    """Measure the share of the input gradients' power at low, middle and high radii."""
     return _gradients(task, settings).share_by_band()
 
 
 def corruption(name: str, *, recalibrated: bool = False) -> Measure:
-    """Accuracy under a corruption, by severity.
+    """Return the measure of accuracy under a corruption, by severity.
 
-    Args:
-        name: of the corruption.
-        recalibrated: with batch norm statistics estimated anew on clean train images.
+    With `recalibrated`, the batch norm statistics are those of clean train images.
     """
 
     def score(task: EvaluationTask, settings: EvaluationSettings) -> Values:
@@ -98,9 +96,8 @@ def corruption(name: str, *, recalibrated: bool = False) -> Measure:
         for severity in SEVERITIES:
             label = f"{name} {severity}"
             if task.corrupted is None:
-                saved_as = settings.saved_as
-                change = partial(corrupt, name=name, severity=severity, saved_as=saved_as)
-                found = _accuracy_under(model, change, test, settings, label)
+                how = {"name": name, "severity": severity, "saved_as": settings.saved_as}
+                found = _accuracy_under(model, partial(corrupt, **how), test, settings, label)
             else:
                 batches = task.corrupted.batches(name, severity, settings.batch_size, count)
                 found = accuracy_over(model, batches, total=len(test), label=label)
@@ -113,12 +110,7 @@ def corruption(name: str, *, recalibrated: bool = False) -> Measure:
 def under(
     attack: Callable[[EvaluationSettings], Attack], images: str = "attacked_images"
 ) -> Measure:
-    """Accuracy under an attack.
-
-    Args:
-        attack: made of the settings.
-        images: the setting that says how many images are attacked.
-    """
+    """Return the measure of accuracy under an attack; `images` is the setting of their number."""
 
     def score(task: EvaluationTask, settings: EvaluationSettings) -> Values:
         test = task.test.first(getattr(settings, images))
@@ -128,21 +120,21 @@ def under(
 
 
 def pgd(settings: EvaluationSettings, **changes: Any) -> PGDAttack:
-    """PGD as the settings say, with these changes."""
+    """Return PGD with these settings and changes."""
     attack = PGDAttack(settings.eps, steps=settings.attack_steps, restarts=settings.attack_restarts)
     return replace(attack, **changes)
 
 
 def transfer(task: EvaluationTask, settings: EvaluationSettings) -> Values:
-    """Accuracy on the images that PGD with one restart made against another model."""
-    assert task.transfer_source is not None  # a condition of this score
+    """Measure accuracy on images that PGD with one restart made against another model."""
+    assert task.transfer_source is not None  # checked by the score
     test = task.test.first(settings.attacked_images)
     attack = pgd(settings, restarts=1)
     return _attacked(task.transfer_source, attack, test, settings, tried_on=task.model)
 
 
 def curve(task: EvaluationTask, settings: EvaluationSettings) -> Values:
-    """Accuracy and loss under PGD with one restart, against ε."""
+    """Measure accuracy and loss under PGD with one restart, against ε."""
     test = task.test.first(settings.curve_images)
     points = robustness_curve(
         task.model,
@@ -169,7 +161,7 @@ def _attacked(
     *,
     tried_on: nn.Module | None = None,
 ) -> Values:
-    """Accuracy under an attack; of another model too, which is shown the same images."""
+    """Measure accuracy under an attack, also that of another model on the same images."""
     found: dict[str, list[Tensor]] = {}
     size = settings.batch_size
     for attacked, labels in attack.in_parts(

@@ -1,4 +1,4 @@
-"""All scores by name: how each is measured, what it depends on, and what it needs."""
+"""All scores by name: their measurement, dependencies and requirements."""
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
@@ -17,37 +17,34 @@ from freqreg.evaluation.attacks.pgd import FGSMAttack
 from freqreg.evaluation.benchmark import measures
 from freqreg.evaluation.benchmark.measures import pgd, under
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
-from freqreg.evaluation.benchmark.task import Condition, EvaluationTask, Measure
+from freqreg.evaluation.benchmark.task import EvaluationTask, Measure
 from freqreg.evaluation.corruptions.corruption import require_corruptible
 from freqreg.evaluation.corruptions.names import CORRUPTIONS
 from freqreg.evaluation.inputs.examples import Examples
 from freqreg.evaluation.metrics.recalibration import require_batch_norm
 
+Digests = Mapping[str, Callable[[EvaluationTask, EvaluationSettings], str | None]]
+
 
 @dataclass(frozen=True)
 class Score:
-    """One score.
+    """A score.
 
-    Args:
-        measure: takes a task and settings, and returns numbers by the part they are of.
-        depends: names of the settings that it depends on.
-        digests: what else it depends on, but for the model and the test set: digests by name.
-        require: raises where the score cannot be measured, before anything is.
+    It depends on the model, the test set, the settings that `depends` names, and further inputs,
+    whose digests `digests` gives by name. `require` raises unless the score can be measured.
     """
 
     measure: Measure
     depends: tuple[str, ...] = ()
-    digests: Mapping[str, Callable[[EvaluationTask, EvaluationSettings], str | None]] = field(
-        default_factory=dict
-    )
-    require: Condition = lambda _: None
+    digests: Digests = field(default_factory=dict)
+    require: Callable[[EvaluationTask], None] = lambda _: None
 
     def settings(self, settings: EvaluationSettings) -> dict[str, Any]:
-        """What of the settings produces this score."""
+        """Return the settings that the score depends on."""
         return {name: getattr(settings, name) for name in self.depends}
 
     def conditions(self, task: EvaluationTask, settings: EvaluationSettings) -> dict[str, Any]:
-        """The same, amp where it is on, and digests of what else the score depends on."""
+        """Return its settings, amp only where it is on, and the digests of its dependencies."""
         known = {name: of(task, settings) for name, of in self.digests.items()}
         used = self.settings(settings) | known
         return {name: value for name, value in used.items() if name != "amp" or value}
@@ -63,8 +60,8 @@ def _require_transfer(task: EvaluationTask) -> None:
     classes = Examples.checked(source, test.pixels, test.labels).classes
     if classes != task.classes:
         raise InputError(
-            f"The model tells {task.classes} classes apart, and the one that the score transfer "
-            f"takes images from tells {classes}: both need the same."
+            f"The model tells {task.classes} classes apart, and the one behind the score transfer "
+            f"tells {classes}. Choose one with the same classes."
         )
 
 
@@ -84,8 +81,8 @@ def _require_recalibrated(name: str, task: EvaluationTask) -> None:
     found, needed = task.train_images.pixels.shape[1:], task.test.pixels.shape[1:]
     if found != needed:
         raise InputError(
-            f"The train images have shape {tuple(found)}, the test images {tuple(needed)}: batch "
-            "norm's statistics need images of the same shape."
+            f"The train images have shape {tuple(found)}, the test images {tuple(needed)}. Batch "
+            "norm's statistics need the same shape: resize the train images."
         )
     require_batch_norm(task.model)
     _require_corrupted(name, task)
@@ -94,6 +91,16 @@ def _require_recalibrated(name: str, task: EvaluationTask) -> None:
 def _corrupted_data(name: str, task: EvaluationTask, settings: EvaluationSettings) -> str | None:
     corrupted = task.corrupted
     return None if corrupted is None else corrupted.digest(name, settings.corrupted_images)
+
+
+def _corruption(name: str, *, recalibrated: bool = False) -> Score:
+    measure = measures.corruption(name, recalibrated=recalibrated)
+    digests: Digests = {"corrupted_data": partial(_corrupted_data, name)}
+    if not recalibrated:
+        return Score(measure, _CORRUPTION, digests, partial(_require_corrupted, name))
+    settings = (*_CORRUPTION, "recalibration_images")
+    digests = {"train_data": lambda task, _: task.train_data, **digests}
+    return Score(measure, settings, digests, partial(_require_recalibrated, name))
 
 
 _ATTACK = ("eps", "seed", "attacked_images")
@@ -126,27 +133,8 @@ SCORES: dict[str, Score] = {
     "curve": Score(measures.curve, ("seed", "curve_images", "curve_steps")),
     "log_b_low": Score(measures.log_b_low, ("profiled_images",)),
     "fourier_sensitivity": Score(measures.fourier_sensitivity, ("profiled_images",)),
-    **{
-        f"corruption/{name}": Score(
-            measures.corruption(name),
-            _CORRUPTION,
-            {"corrupted_data": partial(_corrupted_data, name)},
-            partial(_require_corrupted, name),
-        )
-        for name in CORRUPTIONS
-    },
-    **{
-        f"recalibrated/{name}": Score(
-            measures.corruption(name, recalibrated=True),
-            (*_CORRUPTION, "recalibration_images"),
-            {
-                "train_data": lambda task, _: task.train_data,
-                "corrupted_data": partial(_corrupted_data, name),
-            },
-            partial(_require_recalibrated, name),
-        )
-        for name in CORRUPTIONS
-    },
+    **{f"corruption/{name}": _corruption(name) for name in CORRUPTIONS},
+    **{f"recalibrated/{name}": _corruption(name, recalibrated=True) for name in CORRUPTIONS},
 }
 
 _GROUPS = {
@@ -156,19 +144,17 @@ _GROUPS = {
 
 
 def score_names(names: Iterable[str]) -> list[str]:
-    """Names of scores, each once; "corruptions" and "recalibrated" stand for all nineteen of each.
+    """Return names of scores, each once; "corruptions" and "recalibrated" mean all nineteen.
 
     Raises:
-        SettingError: there is no such score.
+        SettingError: a score does not exist.
     """
-    known = (name for given in names for name in _GROUPS.get(given) or [_known(given)])
-    return list(dict.fromkeys(known))
-
-
-def _known(name: str) -> str:
-    if name in SCORES:
-        return name
-    short = [known for known in SCORES if "/" not in known]
-    close = difflib.get_close_matches(name, SCORES, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join((*short, *_GROUPS))}."
-    raise SettingError(f"There is no score {name!r}; {hint}")
+    found = dict.fromkeys(score for name in names for score in _GROUPS.get(name, [name]))
+    for name in found:
+        if name not in SCORES:
+            short = [known for known in SCORES if "/" not in known]
+            close = difflib.get_close_matches(name, SCORES, n=1)
+            known = f"known: {', '.join((*short, *_GROUPS))}."
+            hint = f"did you mean {close[0]}?" if close else known
+            raise SettingError(f"There is no score {name!r}; {hint}")
+    return list(found)

@@ -1,4 +1,4 @@
-"""How much an evaluation measures."""
+"""Settings of an evaluation, and presets of them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,28 +11,28 @@ Preset = Literal["paper", "mini", "smoke"]
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """The settings of an evaluation; the defaults are the paper's.
+    """Settings of an evaluation; the defaults are the paper's.
 
-    Counts of images are of the first ones of the test set, None of all.
+    Numbers of images count from the start of the test set; None takes all.
 
     Args:
         eps: radius of every attack, in pixels of [0, 1].
-        seed: of every random number.
+        seed: seed of every random number.
         batch_size: images in one forward pass.
         fgsm_images: images that FGSM attacks.
         attack_steps: steps of PGD and CW, of ε/4 each.
-        attack_restarts: their restarts.
+        attack_restarts: restarts of PGD and CW.
         attacked_images: images that PGD, CW, AutoAttack, Square and transfer attack.
-        curve_steps: steps of the PGD, with one restart, behind accuracy and loss against ε.
-        curve_images: images behind them.
+        curve_steps: steps of PGD with one restart, for accuracy and loss against ε.
+        curve_images: images for accuracy and loss against ε.
         noise_rms: strength of low- and high-frequency noise, in pixels of [0, 1].
-        profiled_images: images behind log B_low and fourier_sensitivity.
-        corrupted_images: images of each corruption and severity, wherever they come from.
-        recalibration_images: train images behind recalibrated batch norm statistics.
-        corruptions_from: where corrupted images come from: made here, or a folder or repository.
-        saved_as: what they went through before the model sees them, as `corrupt` takes it.
-        transfer_from: the model whose adversarial images "transfer" takes.
-        amp: natural scores (clean, noise, corruptions) in bfloat16, where autocast takes it.
+        profiled_images: images for log B_low and fourier_sensitivity.
+        corrupted_images: images of each corruption and severity, whatever their source.
+        recalibration_images: train images for recalibrated batch norm statistics.
+        corruptions_from: source of corrupted images: made here, or a folder or repository.
+        saved_as: format in which corrupted images were saved, as in `corrupt`.
+        transfer_from: the model whose adversarial images "transfer" uses.
+        amp: measure clean, noise and corruptions in bfloat16, where autocast uses it.
     """
 
     eps: float = 8 / 255
@@ -61,7 +61,7 @@ class EvaluationSettings:
 
 
 _COUNTS = ("_size", "_images", "_steps", "_restarts")
-"""Ends of the names of what is counted."""
+"""Endings of the names of counts."""
 
 PRESETS: dict[Preset, EvaluationSettings] = {
     "paper": EvaluationSettings(),
@@ -89,4 +89,4 @@ PRESETS: dict[Preset, EvaluationSettings] = {
         recalibration_images=64,
     ),
 }
-"""As in the paper; within minutes on two cores; within seconds, to see that it works."""
+"""The paper's settings; minutes on two cores; seconds, to see that everything works."""

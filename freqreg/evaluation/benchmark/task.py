@@ -1,4 +1,4 @@
-"""A classifier under evaluation, and what it is evaluated on."""
+"""A classifier under evaluation and its images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,46 +18,34 @@ from freqreg.evaluation.results.records import Values
 
 @dataclass(frozen=True, eq=False)
 class EvaluationTask:
-    """A classifier under evaluation, and what it is evaluated on.
+    """A classifier under evaluation and its images."""
 
-    Args:
-        model: maps floats in [0, 1] to logits; in eval mode.
-        test: the test set, its labels being the model's classes.
-        classes: how many the model tells apart.
-        transfer_source: another classifier, whose adversarial images "transfer" takes.
-        train_images: clean ones, from which "recalibrated/..." takes batch norm's statistics.
-        corrupted: the test set corrupted; None: it is corrupted on the fly.
-    """
-
-    model: nn.Module
-    test: LabelledImages
-    classes: int
-    transfer_source: nn.Module | None = None
-    train_images: LabelledImages | None = None
-    corrupted: CorruptedTestSet | None = None
+    model: nn.Module  # maps floats in [0, 1] to logits; in eval mode
+    test: LabelledImages  # the test set, with labels that are the model's classes
+    classes: int  # number of the model's classes
+    transfer_source: nn.Module | None = None  # the classifier that "transfer" attacks
+    train_images: LabelledImages | None = None  # clean; for the statistics of "recalibrated/..."
+    corrupted: CorruptedTestSet | None = None  # None: `test` is corrupted on the fly
 
     @cached_property
     def train_data(self) -> str | None:
-        """Digest of the train images, by which scores tell whether they were measured with them."""
+        """Digest of the train images; a condition of the scores that use them."""
         images = self.train_images
         return None if images is None else digest(read(images.pixels, BATCH_SIZE))
 
     @cached_property
     def transfer_weights(self) -> str | None:
-        """The same of the weights of the transfer source."""
+        """Digest of the weights of the transfer source."""
         source = self.transfer_source
         return None if source is None else digest_of_model(source)
 
     @cached_property
     def recalibrated_model(self) -> nn.Module:
         """The classifier with batch norm statistics of the train images."""
-        assert self.train_images is not None  # a condition of the scores that ask for it
+        assert self.train_images is not None  # checked by the scores that use this
         pixels = self.train_images.pixels
         return recalibrated(self.model, pixels, batch_size=min(BATCH_SIZE, len(pixels)))
 
 
 Measure = Callable[[EvaluationTask, EvaluationSettings], Values]
-"""Measures one score: numbers by the part that they are of."""
-
-Condition = Callable[[EvaluationTask], None]
-"""Raises where a score cannot be measured."""
+"""A function that measures one score: its numbers by part."""

@@ -1,4 +1,4 @@
-"""The common corruptions of CIFAR-10-C, made, written and read.
+"""The common corruptions of CIFAR-10-C: making, writing and reading.
 
 References: Hendrycks & Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions
 and Perturbations", ICLR 2019, arXiv:1903.12261.
@@ -10,11 +10,9 @@ from freqreg.evaluation.corruptions.corrupted_data import (
     CorruptedOnTheFly,
 )
 from freqreg.evaluation.corruptions.corruption import corrupt
-from freqreg.evaluation.corruptions.hub import HubCorruptions
-from freqreg.evaluation.corruptions.image_folders import ImageFolders
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, EXTRA, GROUPS, MAIN, SEVERITIES
 from freqreg.evaluation.corruptions.npy_folder import NpyFolder
-from freqreg.evaluation.corruptions.opening import open_corrupted
+from freqreg.evaluation.corruptions.opening import HubCorruptions, ImageFolders, open_corrupted
 from freqreg.evaluation.corruptions.writing import write_npy_folder
 
 __all__ = [

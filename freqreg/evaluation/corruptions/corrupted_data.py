@@ -1,10 +1,10 @@
-"""Corrupted images of a test set, wherever they come from."""
+"""Corrupted images of a test set, stored or made on the fly."""
 
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,40 +31,35 @@ LabelledBatch = tuple[UInt8[Tensor, "batch 3 height width"], Int64[Tensor, " bat
 
 
 class CorruptedData(ABC):
-    """Where corrupted images come from."""
+    """A source of corrupted images."""
 
     in_test_order: ClassVar[bool] = True
-    """Whether row i is the i-th test image; else only classes tell which it may be."""
+    """Whether row i is the i-th test image; otherwise only the classes are known."""
 
     @property
     @abstractmethod
     def source(self) -> str:
-        """What it was opened by."""
+        """Name or path that it was opened by."""
 
     @property
     def saved_as(self) -> SavedAs:
-        """What the images went through before they are seen, as far as that is known."""
+        """Format in which the images were saved, if known."""
         return None
 
     @abstractmethod
     def find(self, name: str, severity: int) -> LazySource:
-        """The images under a corruption."""
+        """Open the images under a corruption."""
 
     def batches(
-        self,
-        name: str,
-        severity: int,
-        batch_size: int = BATCH_SIZE,
-        *,
-        count: int | None = None,
+        self, name: str, severity: int, batch_size: int = BATCH_SIZE, *, count: int | None = None
     ) -> Iterator[LabelledBatch]:
-        """The test set under one corruption, as uint8, with its labels.
+        """Yield the test set under one corruption, as uint8, with its labels.
 
         Args:
             name: of the corruption.
             severity: from 1 to 5.
             batch_size: images at a time.
-            count: the first so many. Where they lie class by class: as many at equal distances.
+            count: number of images, chosen as by `first_rows`; None: all.
 
         Raises:
             SettingError: an unknown name or severity.
@@ -80,10 +75,11 @@ class CorruptedData(ABC):
                 "--corrupted-images), or name the corrupted images of the whole test set."
             )
         chunks = first_rows(found.labels, count).split(batch_size)
-        return ((pixels_at(found, rows), found.labels[rows]) for rows in chunks)
+        fetched = (found.fetched(rows.tolist()) for rows in chunks)  # each image is read once
+        return ((decoded(some, range(len(some.labels))), some.labels) for some in fetched)
 
     def load(self, name: str, severity: int) -> LabelledBatch:
-        """The whole test set under one corruption."""
+        """Load the whole test set under one corruption."""
         images, labels = zip(*self.batches(name, severity), strict=True)
         return torch.cat(images), torch.cat(labels)
 
@@ -96,21 +92,20 @@ class StoredCorruptions(CorruptedData):
 
     @property
     def source(self) -> str:
-        """The folder or the repository."""
+        """Folder or repository."""
         return str(self.place)
 
 
 @dataclass(frozen=True, eq=False)
 class CorruptedOnTheFly(CorruptedData):
-    """Clean images, corrupted as they are asked for; nothing is stored.
+    """Clean images that are corrupted on access; nothing is stored.
 
     Args:
         images: the clean test set, uint8 or floats in [0, 1], on any device.
-        labels: as many.
+        labels: one for each image.
         seed: of the corruptions.
-        index: the images' places in their data set, which random numbers are keyed by; None:
-            0, 1, 2, ...
-        saved_as: as `corrupt` takes it.
+        index: each image's place in its data set, which keys random numbers; None: 0, 1, 2, ...
+        saved_as: as in `corrupt`.
     """
 
     images: Images
@@ -128,41 +123,31 @@ class CorruptedOnTheFly(CorruptedData):
 
     @property
     def source(self) -> str:
-        """They come from nowhere else; their size may be another than the model is shown."""
+        """A note that the images are made here, with their size."""
         return f"{MADE_HERE}, {self.images.shape[-2]} x {self.images.shape[-1]}"
 
     @cached_property
     def origin(self) -> dict[str, Any]:
-        """What they are made from: the same for the same corrupted images."""
+        """Digest and settings that identify the corrupted images."""
         digest = hashlib.sha256()
         for images in read(as_bytes(self.images), BATCH_SIZE):
             digest.update(rearrange(images, "b c h w -> b h w c").cpu().numpy().tobytes())
         digest.update(self.labels.long().cpu().numpy().tobytes())
         if self.index is not None and not torch.equal(self.index, torch.arange(len(self.index))):
             digest.update(self.index.numpy().tobytes())
-        saved = {} if self.saved_as is None else {"saved_as": self.saved_as}
         found = {"seed": self.seed, "images": len(self.images), "sha256": digest.hexdigest()}
-        return found | saved
+        return found if self.saved_as is None else found | {"saved_as": self.saved_as}
 
     def find(self, name: str, severity: int) -> LazySource:
-        """They are made as they are read."""
+        """Make images when they are read."""
 
         def made(rows: Sequence[int]) -> Iterator[tuple[str, np.ndarray]]:
-            some = torch.as_tensor(rows)
+            some, seed, saved_as = torch.as_tensor(rows), self.seed, self.saved_as
             index = some if self.index is None else self.index[some]
-            as_asked = partial(corrupt, seed=self.seed, saved_as=self.saved_as)
-            corrupted = as_asked(self.images[some], name, severity, index=index)
-            pixels = as_bytes(corrupted).movedim(1, -1).cpu().numpy()
-            return (
-                (f"{name} {severity}, row {n}", image)
-                for n, image in zip(rows, pixels, strict=True)
+            corrupted = corrupt(
+                self.images[some], name, severity, seed=seed, index=index, saved_as=saved_as
             )
+            pixels = as_bytes(corrupted).movedim(1, -1).cpu().numpy()
+            return zip((f"{name} {severity}, row {row}" for row in rows), pixels, strict=True)
 
         return LazySource(self.source, self.labels.long().cpu(), None, made)
-
-
-def pixels_at(
-    found: LazySource, rows: Int64[Tensor, " rows"]
-) -> UInt8[Tensor, "rows 3 height width"]:
-    """Images of a corruption, read once and decoded."""
-    return decoded(found.fetched(rows.tolist()), range(len(rows)))

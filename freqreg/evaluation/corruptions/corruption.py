@@ -1,4 +1,4 @@
-"""One function for all corruptions: quantised, and the same for an image in any batch."""
+"""`corrupt`: any corruption, quantised, and the same for an image in any batch."""
 
 import difflib
 from collections.abc import Callable
@@ -21,11 +21,7 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     name: getattr(_MODULES[group], name) for group, names in GROUPS.items() for name in names
 }
 _LEAST_SIDE = 16
-JPEG_QUALITY = 85
-"""Of `SavedAs`."""
-_VALUES_AT_ONCE = {"cpu": 2**18}
-_VALUES_AT_ONCE_ELSEWHERE = 2**25
-"""As many as stay in the cache, or in the memory of an accelerator."""
+JPEG_QUALITY = 85  # of "jpeg85"
 
 
 @torch.no_grad()
@@ -38,29 +34,29 @@ def corrupt(
     index: Int64[Tensor, " batch"] | None = None,
     saved_as: SavedAs = None,
 ) -> Pixels:
-    """Images under one of CIFAR-10-C's 19 corruptions, as floats in [0, 1].
+    """Apply one of CIFAR-10-C's 19 corruptions; return floats in [0, 1].
 
-    The images count as 8-bit: floats are rounded to k/255 first, and the results are cut down to
-    k/255 as CIFAR-10-C's are, so that storing them as uint8 loses nothing. Each is a function of
-    (image, name, severity, seed, its index) alone: bit for bit the same in any batch.
+    Images are treated as 8-bit: floats are rounded to k/255 first. The results are truncated to
+    k/255 like CIFAR-10-C's, so they can be stored as uint8 without loss. Each is a function of
+    (image, name, severity, seed, index) alone: bit for bit the same in any batch.
 
     The constants are those of CIFAR-10-C (32 x 32 pixels), Tiny ImageNet-C (64 x 64) or
-    ImageNet-C (224 x 224), whichever is nearest to the shorter side by ratio. Differences from
-    the programs behind those: frost is textured by a program, not from photographs; the random
-    numbers are other ones.
+    ImageNet-C (224 x 224), whichever is nearest to the shorter side by ratio. Two things differ
+    from the original programs: frost has procedural textures instead of photographs, and random
+    numbers are different.
 
     Args:
         images: RGB, uint8 or floats in [0, 1], at least 16 pixels along each side.
         name: a file name of CIFAR-10-C without its ending, one of `CORRUPTIONS`.
         severity: 1 (mild) to 5.
-        seed: another seed, other random numbers.
-        index: each image's place in its data set; 0 to batch - 1 where omitted.
-        saved_as: "jpeg85" saves each result as JPEG of quality 85 and reads it again, as the
-            released files of ImageNet-C and Tiny ImageNet-C were; those of CIFAR-10-C were not.
+        seed: of the random numbers.
+        index: each image's place in its data set; None: 0, 1, 2, ...
+        saved_as: "jpeg85" saves each result as JPEG of quality 85 and reads it again. ImageNet-C
+            and Tiny ImageNet-C were released so, CIFAR-10-C was not.
 
     Raises:
-        InputError: images of another shape or range, with NaN, or an index of another length.
-        SettingError: an unknown name, severity or way to save.
+        InputError: wrong shape, size or range of the images, NaN, or another length of the index.
+        SettingError: an unknown name, severity or format.
 
     References: Hendrycks & Dietterich, ICLR 2019, arXiv:1903.12261.
     """
@@ -70,11 +66,11 @@ def corrupt(
     index = torch.arange(len(images)) if index is None else index
     if index.shape != images.shape[:1]:
         raise InputError(
-            f"index has shape {tuple(index.shape)} for {len(images)} images; it needs one integer "
+            f"index has shape {tuple(index.shape)} for {len(images)} images; give one integer "
             "for each image, its place in the data set."
         )
     settings = constants(name, severity, min(images.shape[-2:]))
-    values = _VALUES_AT_ONCE.get(images.device.type, _VALUES_AT_ONCE_ELSEWHERE)
+    values = 2**18 if images.device.type == "cpu" else 2**25  # fit the cache, or a GPU's memory
     at_once = max(1, values // images[0].numel())
     corrupted = []
     for part, places in zip(images.split(at_once), index.split(at_once), strict=True):
@@ -85,32 +81,31 @@ def corrupt(
 
 
 def saved(levels: Levels, saved_as: SavedAs) -> Levels:
-    """RGB levels of 0 to 255 as they are read again once they were saved.
+    """Save RGB levels from 0 to 255 and read them again.
 
-    Pillow's `optimize=True`, which the releases have, shortens a file and changes no pixel.
+    The releases use Pillow's `optimize=True`, which shortens files and changes no pixel.
     """
     return levels if saved_as is None else digital.through_jpeg(levels, JPEG_QUALITY)
 
 
 def require_corruption(name: str, severity: int) -> None:
-    """Raise unless there is such a corruption of such a severity."""
+    """Raise a SettingError if the name or severity is unknown."""
     if name not in CORRUPTIONS:
         close = difflib.get_close_matches(name, CORRUPTIONS, cutoff=0.4)
-        hint = (
-            f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(CORRUPTIONS)}."
-        )
+        known = f"Known: {', '.join(CORRUPTIONS)}."
+        hint = f"Did you mean {' or '.join(close)}?" if close else known
         raise SettingError(f"There is no corruption {name!r}. {hint}")
     if severity not in SEVERITIES:
         raise SettingError(f"severity is {severity!r}; it must be 1, 2, 3, 4 or 5.")
 
 
 def as_bytes(images: Images) -> UInt8[Tensor, "images channel height width"]:
-    """Images as uint8, floats in [0, 1] rounded to the nearest k/255."""
+    """Return images as uint8; floats in [0, 1] are rounded to the nearest k/255."""
     return images if images.dtype == torch.uint8 else (images * 255).round().to(torch.uint8)
 
 
 def require_corruptible(images: Images) -> None:
-    """Raise unless they are RGB images in [0, 1] of at least 16 pixels along each side."""
+    """Raise an InputError unless images are RGB, in [0, 1] and at least 16 pixels a side."""
     require_pixels(images)
     channels, *sides = images.shape[1:]
     if channels != 3:

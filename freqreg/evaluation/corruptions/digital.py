@@ -1,7 +1,4 @@
-"""Digital: what software does to an image.
-
-References: Hendrycks & Dietterich, ICLR 2019, arXiv:1903.12261.
-"""
+"""Digital corruptions, as by software."""
 
 from io import BytesIO
 
@@ -11,27 +8,20 @@ from einops import rearrange
 from PIL import Image
 
 from freqreg._tensors import constant, sent
-from freqreg.evaluation.corruptions.linear_maps import (
-    ExactLevels,
-    Levels,
-    box_memberships,
-    gaussian_blurred,
-    mirrored,
-    mirrored_about_edge,
-    rounded,
-)
+from freqreg.evaluation.corruptions import linear_maps as maps
+from freqreg.evaluation.corruptions.linear_maps import ExactLevels, Levels
 from freqreg.evaluation.corruptions.randomness import CounterRNG
 from freqreg.evaluation.corruptions.sampling import affine_places, gathered, grid, interpolated
 
 
 def contrast(levels: Levels, random: CounterRNG, remaining: float) -> ExactLevels:
-    """Each channel drawn towards its mean."""
+    """Move each channel towards its mean."""
     mean = levels.mean((2, 3), keepdim=True, dtype=torch.float64)
     return (levels - mean) * remaining + mean
 
 
 def saturate(levels: Levels, random: CounterRNG, factor: float, offset: float) -> Levels:
-    """HSV's saturation scaled and shifted; hue and value stay. Grey has the hue of red."""
+    """Scale and shift HSV's saturation; hue and value stay. Grey has the hue of red."""
     value, least = levels.amax(1, keepdim=True), levels.amin(1, keepdim=True)
     spread = value - least
     saturation = torch.where(value > 0, spread / value, 0)
@@ -42,15 +32,15 @@ def saturate(levels: Levels, random: CounterRNG, factor: float, offset: float) -
 
 
 def pixelate(levels: Levels, random: CounterRNG, share: float) -> Levels:
-    """Fewer pixels, each the rounded mean of those whose place it takes."""
+    """Reduce to fewer pixels, each the rounded mean of those that it covers."""
     height, width = levels.shape[-2:]
     new_height, new_width = int(height * share), int(width * share)
-    rows = box_memberships(height, new_height, levels.device)
-    columns = box_memberships(width, new_width, levels.device)
-    narrow = rounded((levels @ columns.T) / columns.sum(1))
-    small = rounded((rows @ narrow) / rows.sum(1, keepdim=True))
+    rows = maps.box_memberships(height, new_height, levels.device)
+    columns = maps.box_memberships(width, new_width, levels.device)
+    narrow = maps.rounded((levels @ columns.T) / columns.sum(1))
+    small = maps.rounded((rows @ narrow) / rows.sum(1, keepdim=True))
     nearest_row, nearest_column = (
-        box_memberships(new, size, levels.device).argmax(1)
+        maps.box_memberships(new, size, levels.device).argmax(1)
         for new, size in ((new_height, height), (new_width, width))
     )
     places = nearest_row[:, None] * new_width + nearest_column
@@ -58,12 +48,12 @@ def pixelate(levels: Levels, random: CounterRNG, share: float) -> Levels:
 
 
 def jpeg_compression(levels: Levels, random: CounterRNG, quality: float) -> Levels:
-    """Saved as JPEG."""
+    """Save as JPEG."""
     return through_jpeg(levels, int(quality))
 
 
 def through_jpeg(levels: Levels, quality: int) -> Levels:
-    """Through Pillow's JPEG codec (chroma halved along both axes), image by image on the CPU."""
+    """Encode and decode each image by Pillow's JPEG, on the CPU; chroma has half the resolution."""
     height, width = levels.shape[-2:]
     stacked = rearrange(levels.to(torch.uint8).cpu(), "b c h w -> (b h) w c").contiguous()
     column = Image.fromarray(stacked.numpy())
@@ -78,14 +68,14 @@ def through_jpeg(levels: Levels, quality: int) -> Levels:
 def elastic_transform(
     levels: Levels, random: CounterRNG, size: float, smoothing: float, shift: float
 ) -> Levels:
-    """A random affine map, then displacements that vary smoothly."""
+    """Apply a random affine map, then smoothly varying displacements."""
     height, width = levels.shape[-2:]
     side = min(height, width)
     corners = random.uniform(-shift * side, shift * side, "affine", 3, 2)
     places = affine_places(corners, height, width)
-    levels = interpolated(levels, *places, mirrored_about_edge)
+    levels = interpolated(levels, *places, maps.mirrored_about_edge)
     noise = random.uniform(-1, 1, "displacements", 2, height, width)
-    smooth = gaussian_blurred(noise, smoothing * side, boundary=mirrored, truncate=3.0).float()
-    down, right = (smooth * (size * side)).unbind(1)
+    smooth = maps.gaussian_blurred(noise, smoothing * side, maps.mirrored, truncate=3.0)
+    down, right = (smooth.float() * (size * side)).unbind(1)
     rows, columns = grid(height, width, levels.device)
-    return interpolated(levels, rows + down, columns + right, mirrored)
+    return interpolated(levels, rows + down, columns + right, maps.mirrored)

@@ -1,8 +1,8 @@
-"""Frost on glass, made by a program: CIFAR-10-C takes crops of five photographs.
+"""Procedural frost on glass, in place of the five photographs of CIFAR-10-C.
 
-Ferns of needles: the plane falls into cells, each with a direction, filled with noise drawn out
-along it, over a slowly varying ground. Colours, contrasts and spectra are like those of the
-photographs.
+The textures are ferns of needles over a slowly varying ground: the plane is divided into cells,
+and noise is stretched along each cell's direction. Colours, contrasts and spectra resemble the
+photographs'.
 """
 
 import math
@@ -14,8 +14,7 @@ from torch import Tensor
 
 from freqreg.evaluation.corruptions.randomness import CounterRNG
 
-SIDE = 512
-"""Pixels of a texture, which is periodic, at ImageNet-C's magnification of 1."""
+SIDE = 512  # pixels of a periodic texture at ImageNet-C's magnification of 1
 
 LOOKS = (
     ((78, 149, 166), 19),
@@ -24,7 +23,7 @@ LOOKS = (
     ((138, 153, 165), 29),
     ((112, 123, 135), 43),
 )
-"""Mean red, green and blue level, and their standard deviation, of each texture."""
+"""Mean red, green and blue level and standard deviation of each texture."""
 
 _CELLS = 96
 _DIRECTIONS = 8
@@ -36,7 +35,7 @@ _GROUND_SHARE = 0.8
 def frost_textures(
     magnification: float, device: torch.device
 ) -> UInt8[Tensor, "texture 3 side side"]:
-    """The five textures, sampled without smoothing at every 1 / magnification-th pixel."""
+    """Sample the five textures, without smoothing, at every 1 / magnification-th pixel."""
     places = ((torch.arange(int(SIDE * magnification)) + 0.5) / magnification).long()
     return _full_size()[..., places[:, None], places].to(device)
 
@@ -47,9 +46,7 @@ def _full_size() -> UInt8[Tensor, "texture 3 side side"]:
     noise = random.normal("noise", 2, SIDE, SIDE).double()
     centres = random.uniform(0, SIDE, "cells", _CELLS, 2)
     directions = random.integers(0, _DIRECTIONS, "directions", _CELLS)
-    ferns = torch.stack(
-        [_ferns(*one) for one in zip(noise[:, 0], centres, directions, strict=True)]
-    )
+    ferns = torch.stack([*map(_ferns, noise[:, 0], centres, directions)])
     heights = _standard(ferns + _GROUND_SHARE * _ground(noise[:, 1]))
     means = torch.tensor([mean for mean, _ in LOOKS], dtype=torch.float64)[:, :, None, None]
     deviations = torch.tensor([d for _, d in LOOKS], dtype=torch.float64)[:, None, None, None]
@@ -61,13 +58,13 @@ def _ferns(
     centres: Float32[Tensor, "cells 2"],
     directions: Int64[Tensor, " cells"],
 ) -> Float64[Tensor, "side side"]:
-    """Ridges of the noise along the direction of the cell that a pixel lies in."""
+    """Return ridges of the noise along the direction of each pixel's cell."""
     spectrum = torch.fft.rfft2(noise)
     needles = torch.stack(
         [torch.fft.irfft2(spectrum * _needle_filter(d)) for d in range(_DIRECTIONS)]
     )
     ridges = -_standard(needles).abs()
-    places = torch.arange(SIDE) + 0.5  # distances to the cells' centres are those on a torus
+    places = torch.arange(SIDE) + 0.5  # distances to centres are taken on a torus
     far = ((places - centre[:, None]).abs() for centre in centres.unbind(1))
     rows, columns = (torch.minimum(one, SIDE - one).square() for one in far)
     direction = directions[(rows[:, :, None] + columns[:, None, :]).argmin(0)]
@@ -75,7 +72,7 @@ def _ferns(
 
 
 def _ground(noise: Float64[Tensor, "texture side side"]) -> Float64[Tensor, "texture side side"]:
-    """Noise whose magnitude falls as frequency to the power 1.5."""
+    """Filter noise so that its magnitude falls as frequency to the power 1.5."""
     rows, columns = _frequencies()
     falling = (rows.square() + columns.square()).clamp(min=SIDE**-2.0) ** -0.75
     return _standard(torch.fft.irfft2(torch.fft.rfft2(noise) * falling))
@@ -90,7 +87,7 @@ def _needle_filter(direction: int) -> Float64[Tensor, "side half"]:
 
 
 def _frequencies() -> tuple[Float64[Tensor, "side 1"], Float64[Tensor, " half"]]:
-    """In cycles per pixel."""
+    """Return the frequencies in cycles per pixel."""
     rows = torch.fft.fftfreq(SIDE, dtype=torch.float64)[:, None]
     return rows, torch.fft.rfftfreq(SIDE, dtype=torch.float64)
 

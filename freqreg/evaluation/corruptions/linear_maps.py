@@ -1,9 +1,8 @@
-"""Separable linear maps of images, exact in float64: no rounding, so nothing depends on the batch.
+"""Separable linear maps of images, exact in float64, so that no result depends on the batch.
 
-Weights are multiples of 2^-18 and images integers up to 255, or multiples of 2^-14 up to 8 in
-size: every product and sum of a map along both axes then has at most 53 bits, and whatever order
-a matrix product adds in, the result is the same. Each output's weights sum to 1 exactly, so a
-flat image stays flat.
+Weights are multiples of 2^-18; images are integers up to 255, or multiples of 2^-14 up to 8 in
+size. Every product and sum of a map along both axes then has at most 53 bits, so the order of
+additions does not matter. The weights of each output sum to exactly 1, so a flat image stays flat.
 """
 
 import math
@@ -15,49 +14,47 @@ from einops import rearrange
 from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
-Levels = Float32[Tensor, "batch 3 height width"]
-"""Images as corruptions compute with them: levels of 0 to 255 as floats."""
+Levels = Float32[Tensor, "batch 3 height width"]  # from 0 to 255
 ExactLevels = Float64[Tensor, "batch 3 height width"]
 Images = Float[Tensor, "*batch height width"]
 Matrix = Float64[Tensor, "out size"]
 Places = Int64[Tensor, "*shape"]
-Boundary = Callable[[Places, int], Places]
-"""Maps places beyond an axis of the given size to places on it."""
+Boundary = Callable[[Places, int], Places]  # maps places beyond an axis of a size onto it
 
 _WEIGHT_STEPS = 2**18
 _VALUE_STEPS = 2**14
 
 
 def rounded(levels: Float32[Tensor, "*shape"]) -> Float32[Tensor, "*shape"]:
-    """The nearest whole levels, halves up."""
+    """Round to whole levels, halves up."""
     return (levels + 0.5).floor_()
 
 
 def nearest(places: Places, size: int) -> Places:
-    """Beyond the edge, the edge: a a | a b c."""
+    """Repeat the edge: a a | a b c."""
     return places.clamp(0, size - 1)
 
 
 def mirrored(places: Places, size: int) -> Places:
-    """Mirrored between edge and outside: b a | a b c."""
+    """Mirror between edge and outside: b a | a b c."""
     folded = places.remainder(2 * size)
     return torch.minimum(folded, 2 * size - 1 - folded)
 
 
 def mirrored_about_edge(places: Places, size: int) -> Places:
-    """Mirrored about the outermost pixel: c b | a b c."""
+    """Mirror about the outermost pixel: c b | a b c."""
     period = max(2 * size - 2, 1)
     folded = places.remainder(period)
     return torch.minimum(folded, period - folded)
 
 
 def on_grid(values: Float[Tensor, "*shape"]) -> Float64[Tensor, "*shape"]:
-    """The values to 2^-14, as exact maps need them."""
+    """Round values to multiples of 2^-14, as exact maps need them."""
     return (values.double() * _VALUE_STEPS).round_().div_(_VALUE_STEPS)
 
 
 def exact(matrix: Matrix) -> Matrix:
-    """Weights to 2^-18 whose rows sum to 1; the largest weight takes up the rounding."""
+    """Round weights to multiples of 2^-18 with rows that sum to 1; the largest takes the rest."""
     rounded = (matrix / matrix.sum(1, keepdim=True) * _WEIGHT_STEPS).round()
     missing = _WEIGHT_STEPS - rounded.sum(1, keepdim=True)
     largest = rounded.argmax(1, keepdim=True)
@@ -69,22 +66,21 @@ def apply(
     rows: Float64[Tensor, "new_height height"],
     columns: Float64[Tensor, "new_width width"],
 ) -> Float64[Tensor, "*batch new_height new_width"]:
-    """Each image mapped along its height by `rows` and along its width by `columns`."""
+    """Map each image along its height by `rows` and along its width by `columns`."""
     return rows @ (images.double() @ columns.T)
 
 
 def filter_matrix(weights: Float64[Tensor, " taps"], size: int, boundary: Boundary) -> Matrix:
-    """Correlation with an odd number of centred taps along an axis of `size`."""
+    """Make the correlation with an odd number of centred taps along an axis of `size`."""
     radius = len(weights) // 2
     output = torch.arange(size)[:, None]
     places = boundary(output + torch.arange(-radius, radius + 1), size)
-    return torch.zeros(size, size, dtype=torch.float64).scatter_add(
-        1, places, weights.expand(size, -1)
-    )
+    empty = torch.zeros(size, size, dtype=torch.float64)
+    return empty.scatter_add(1, places, weights.expand(size, -1))
 
 
 def gaussian_weights(deviation: float, radius: int) -> Float64[Tensor, " taps"]:
-    """A sampled Gaussian, normalised; deviation 0 is the identity."""
+    """Sample and normalise a Gaussian; deviation 0 is the identity."""
     squares = torch.arange(-radius, radius + 1, dtype=torch.float64).square()
     return torch.softmax(-squares / (2 * max(deviation, 1e-9) ** 2), dim=0)
 
@@ -93,7 +89,7 @@ def gaussian_weights(deviation: float, radius: int) -> Float64[Tensor, " taps"]:
 def gaussian_matrix(
     deviation: float, size: int, boundary: Boundary, truncate: float, device: torch.device
 ) -> Matrix:
-    """Gaussian blur along an axis, cut off at `truncate` deviations."""
+    """Make a Gaussian blur along an axis, cut off at `truncate` deviations."""
     weights = gaussian_weights(deviation, int(truncate * deviation + 0.5))
     return exact(filter_matrix(weights, size, boundary)).to(device)
 
@@ -101,7 +97,7 @@ def gaussian_matrix(
 def gaussian_blurred(
     images: Images, deviation: float, boundary: Boundary = nearest, truncate: float = 4.0
 ) -> Float64[Tensor, "*batch height width"]:
-    """Gaussian blur of integers up to 255 or of values that lie `on_grid`."""
+    """Blur integers up to 255, or values `on_grid`, by a Gaussian."""
     rows, columns = (
         gaussian_matrix(deviation, size, boundary, truncate, images.device)
         for size in images.shape[-2:]
@@ -111,10 +107,10 @@ def gaussian_blurred(
 
 @lru_cache(maxsize=256)
 def zoom_matrix(factor: float, size: int, device: torch.device) -> Matrix:
-    """The middle of an axis enlarged by `factor`, interpolated linearly.
+    """Make a linearly interpolated enlargement of the middle of an axis by `factor`.
 
-    As in CIFAR-10-C: the middle ceil(size / factor) pixels, end to end onto their number times
-    `factor`, of which the middle `size` are kept.
+    As in CIFAR-10-C: the middle ceil(size / factor) pixels are stretched, end to end, to their
+    number times `factor`, of which the middle `size` are kept.
     """
     cropped = math.ceil(size / factor)
     enlarged = round(cropped * factor)
@@ -132,13 +128,12 @@ def zoom_matrix(factor: float, size: int, device: torch.device) -> Matrix:
 def summed_zooms(
     factors: tuple[float, ...], height: int, width: int, device: torch.device
 ) -> Float64[Tensor, "pixels pixels"]:
-    """The sum of an image's enlargements as one sparse map: far fewer products than one by one."""
+    """Make the sum of an image's enlargements as one sparse map, with far fewer products."""
     places, weights = [], []
     for factor in factors:
         rows, columns = (zoom_matrix(factor, size, device) for size in (height, width))
-        (row_out, row_in), (column_out, column_in) = (
-            m.nonzero().unbind(1) for m in (rows, columns)
-        )
+        row_out, row_in = rows.nonzero().unbind(1)
+        column_out, column_in = columns.nonzero().unbind(1)
         outputs = row_out[:, None] * width + column_out
         inputs = row_in[:, None] * width + column_in
         both = rows[row_out, row_in][:, None] * columns[column_out, column_in]
@@ -151,17 +146,17 @@ def summed_zooms(
 
 
 def apply_sparse(sparse: Float64[Tensor, "pixels pixels"], images: ExactLevels) -> ExactLevels:
-    """Each channel of each image, as a vector of pixels, mapped."""
+    """Map each channel of each image as a vector of pixels."""
     columns = rearrange(images, "b c h w -> (h w) (b c)").contiguous()
     return torch.sparse.mm(sparse, columns).T.reshape(images.shape)
 
 
 @lru_cache(maxsize=64)
 def box_memberships(size: int, new_size: int, device: torch.device) -> Float[Tensor, "new size"]:
-    """Which pixels Pillow's BOX filter averages for each of `new_size` outputs: 1 or 0.
+    """Mark by 1 or 0 which pixels Pillow's BOX filter averages for each of `new_size` outputs.
 
-    A pixel counts where its centre lies in the output's span (the lower end left out), so
-    neighbouring outputs share no pixel; torch's "area" interpolation would share those cut.
+    A pixel counts if its centre lies in the output's span, without the lower end. Neighbouring
+    outputs share no pixel, unlike those of torch's "area" interpolation.
     """
     scale = size / new_size
     centres = (torch.arange(new_size, dtype=torch.float64) + 0.5)[:, None] * scale

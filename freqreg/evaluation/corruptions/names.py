@@ -1,4 +1,4 @@
-"""The 19 corruptions of CIFAR-10-C by its file names, how they are grouped, how they are saved."""
+"""The 19 corruptions of CIFAR-10-C by file name, their groups, and how images are saved."""
 
 from typing import Literal
 
@@ -8,21 +8,15 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "weather": ("snow", "frost", "fog", "brightness", "spatter"),
     "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression", "saturate"),
 }
-"""The categories of Hendrycks & Dietterich (2019), each with its extra corruption last."""
+"""Categories of Hendrycks & Dietterich (2019), each with its extra corruption last."""
 
-EXTRA = tuple(names[-1] for names in GROUPS.values())
-"""The four held out for validation: speckle noise, Gaussian blur, spatter, saturate."""
-
-MAIN = tuple(name for names in GROUPS.values() for name in names[:-1])
-"""The fifteen of the benchmark proper, which RobustBench averages over."""
-
+EXTRA = tuple(names[-1] for names in GROUPS.values())  # held out for validation
+MAIN = tuple(name for names in GROUPS.values() for name in names[:-1])  # RobustBench's fifteen
 CORRUPTIONS = MAIN + EXTRA
-
 SEVERITIES = (1, 2, 3, 4, 5)
 
-MADE_HERE = "made here"
-"""The source of corrupted images that are nowhere stored."""
+MADE_HERE = "made here"  # source of corrupted images that are not stored
 
 SavedAs = Literal["jpeg85", None]
-"""What corrupted images went through before they are seen. "jpeg85": JPEG of quality 85, as the
-released files of ImageNet-C and Tiny ImageNet-C. None: nothing, as those of CIFAR-10-C."""
+"""Format in which corrupted images were saved. "jpeg85": JPEG of quality 85, as ImageNet-C and
+Tiny ImageNet-C were released. None: without loss, as CIFAR-10-C."""

@@ -1,7 +1,4 @@
-"""Noise: independent for each value of an image.
-
-References: Hendrycks & Dietterich, ICLR 2019, arXiv:1903.12261.
-"""
+"""Noise, independent for each value of an image."""
 
 from functools import lru_cache
 
@@ -11,38 +8,38 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from freqreg.evaluation.corruptions.linear_maps import Levels
-from freqreg.evaluation.corruptions.randomness import CELLS, CounterRNG, look_up
+from freqreg.evaluation.corruptions.randomness import CELLS, CounterRNG
 
 _PHOTON_CELLS = 2**14
 
 
 def gaussian_noise(levels: Levels, random: CounterRNG, deviation: float) -> Levels:
-    """Electronic noise: the same deviation everywhere."""
+    """Add electronic noise: the same deviation everywhere."""
     return levels + random.normal("noise", *levels.shape[1:]) * (255 * deviation)
 
 
 def speckle_noise(levels: Levels, random: CounterRNG, deviation: float) -> Levels:
-    """Noise in proportion to the level."""
+    """Add noise in proportion to the level."""
     return levels + levels * (random.normal("noise", *levels.shape[1:]) * deviation)
 
 
 def impulse_noise(levels: Levels, random: CounterRNG, share: float) -> Levels:
-    """Salt and pepper, in equal parts, on a share of the values."""
+    """Replace a share of the values by salt and pepper in equal parts."""
     cells = random.uint16("noise", *levels.shape[1:])
     salted = levels.masked_fill(cells < share * CELLS, 255)
     return salted.masked_fill(cells < share / 2 * CELLS, 0)
 
 
 def shot_noise(levels: Levels, random: CounterRNG, photons: float) -> Levels:
-    """Poisson noise of the photons that each level stands for."""
+    """Draw Poisson counts of the photons that each level stands for."""
     cells = random.uint16("photons", *levels.shape[1:]) // (CELLS // _PHOTON_CELLS)
     quantiles = _photon_quantiles(photons, levels.device)
-    return look_up(quantiles, levels.to(torch.int32) * _PHOTON_CELLS + cells).float()
+    return quantiles.take((levels.to(torch.int32) * _PHOTON_CELLS + cells).long()).float()
 
 
 @lru_cache(maxsize=8)
 def _photon_quantiles(photons: float, device: torch.device) -> UInt8[Tensor, " levels_cells"]:
-    """For each of 256 clean levels, the noisy level of each equiprobable cell."""
+    """Return the noisy level of each equiprobable cell, for each of 256 clean levels."""
     counts = torch.arange(int(photons), dtype=torch.float64)
     rates = torch.arange(256, dtype=torch.float64)[:, None] * (photons / 255)
     log_pmf = torch.xlogy(counts, rates) - rates - torch.lgamma(counts + 1)

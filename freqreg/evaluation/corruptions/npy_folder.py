@@ -15,60 +15,52 @@ LABELS, ORIGIN = "labels", "origin.json"
 
 
 class NpyFolder(StoredCorruptions):
-    """The official CIFAR-10-C or CIFAR-100-C, or what `write_npy_folder` wrote.
+    """The official CIFAR-10-C or CIFAR-100-C, or a folder of `write_npy_folder`.
 
-    Files are mapped into memory, not read whole.
+    Files are mapped into memory.
     """
 
     @property
     def saved_as(self) -> SavedAs:
-        """As `write_npy_folder` noted; the official ones were not."""
+        """Format that `write_npy_folder` noted; None for the official images."""
         return read_origin(Path(self.place)).get("saved_as")
 
     def find(self, name: str, severity: int) -> LazySource:
-        """A fifth of each file."""
+        """Open one fifth of the files."""
         folder = Path(self.place)
-        images, labels = read_images(folder / f"{name}.npy"), _read_labels(folder)
+        path = folder / f"{LABELS}.npy"
+        images, labels = read_images(folder / f"{name}.npy"), _mapped(path)
+        if labels.ndim != 1 or labels.dtype.kind not in "iu":
+            raise CorruptedDataError(
+                f"{path} holds {labels.dtype} of shape {labels.shape}, not a row of integers."
+            )
         if len(labels) != len(images):
             raise CorruptedDataError(
                 f"{folder} has {len(labels)} labels for the {len(images)} images of "
                 f"{name}.npy; it needs one for each. The files are of different data sets."
             )
         some, own = (np.split(part, len(SEVERITIES))[severity - 1] for part in (images, labels))
-        return held(f"{folder / name}.npy, severity {severity}", some, torch.from_numpy(own))
+        own = torch.from_numpy(own.astype(np.int64))
+        return held(f"{folder / name}.npy, severity {severity}", some, own)
 
 
 def read_origin(folder: Path) -> dict[str, Any]:
-    """What `write_npy_folder` noted of a folder; nothing where others wrote it.
-
-    Raises:
-        CorruptedDataError: the note is cut off.
-    """
+    """Read the note of `write_npy_folder`; empty without one, an error if it is cut off."""
     path = folder / ORIGIN
     try:
         return json.loads(path.read_text()) if path.exists() else {}
     except ValueError as error:
         raise CorruptedDataError(
-            f"{path} is no JSON ({error}), so it is not known what {folder} was written from. "
-            "Name another folder, or delete that one."
+            f"{path} is no JSON ({error}), so the origin of {folder} is unknown. Name another "
+            "folder, or delete that one."
         ) from error
 
 
-def _read_labels(folder: Path) -> np.ndarray:
-    path = folder / f"{LABELS}.npy"
-    labels = _mapped(path)
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise CorruptedDataError(
-            f"{path} holds {labels.dtype} of shape {labels.shape}, not a row of integers."
-        )
-    return labels.astype(np.int64)
-
-
 def read_images(path: Path) -> np.ndarray:
-    """The images [5 · images, height, width, 3] of a file, mapped into memory.
+    """Map the images [5 · images, height, width, 3] of a file into memory.
 
     Raises:
-        CorruptedDataError: the file is missing, empty, cut off or holds something else.
+        CorruptedDataError: the file is missing, empty, cut off or of another layout.
     """
     images = _mapped(path)
     shape = images.shape

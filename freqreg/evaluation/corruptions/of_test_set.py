@@ -1,4 +1,4 @@
-"""A test set's corrupted images: that they are its own, and what they are known by."""
+"""Corrupted images that are checked to belong to a test set."""
 
 import hashlib
 import warnings
@@ -31,15 +31,15 @@ Rows = Int64[Tensor, " rows"]
 class CorruptedTestSet:
     """Corrupted images that belong to a clean test set.
 
-    As many images as the test set has are its images in order; of more, those at the test
-    images' places in their source.
+    If there are as many as test images, they have the same order. If there are more, those at the
+    test images' places in their source are used.
 
     Args:
-        data: where they come from.
-        clean: the test set, its labels numbered as its source does.
+        data: source of the corrupted images.
+        clean: the test set, with labels as its source numbers them.
         classes: the class of each clean image as the model numbers it.
-        transform: how the model is shown pictures, where known. Images of ImageNet-C's size, which
-            were cut out before they were corrupted, are resized as a whole to the model's.
+        transform: the model's own, if known. Images of ImageNet-C's size were cropped before their
+            corruption, so they are resized to the model's size without another crop.
     """
 
     data: CorruptedData
@@ -49,13 +49,13 @@ class CorruptedTestSet:
     _digests: dict[tuple[str, int, int | None], str] = field(default_factory=dict)
 
     def require(self, name: str) -> None:
-        """Raise unless the images under a corruption are those of the test set.
+        """Check that the images under a corruption are those of the test set.
 
         Raises:
-            CorruptedDataError: their number, labels or size are others.
+            CorruptedDataError: their number, labels or size differ.
 
         Warns:
-            UserWarning: the names of their classes are all others, and count by position.
+            UserWarning: no name of a class is the test set's, so classes are matched by position.
         """
         own, needed = None, self.clean.pixels.shape[1:]
         for severity in SEVERITIES:
@@ -67,7 +67,7 @@ class CorruptedTestSet:
                 raise CorruptedDataError(
                     f"The images of {name} {severity} in {self.data.source} have {there} pixels, "
                     f"the test set's {here}: the same is needed. Name corrupted images of that "
-                    "size, or show the test set at theirs (image_size, on the command line "
+                    "size, or load the test set at theirs (image_size, on the command line "
                     "--image-size)."
                 )
             self._chosen(found, f"{name} {severity}", None)
@@ -82,9 +82,9 @@ class CorruptedTestSet:
     def batches(
         self, name: str, severity: int, batch_size: int, count: int | None
     ) -> Iterator[LabelledBatch]:
-        """This process's of the first `count` images under a corruption, and their classes.
+        """Yield this process's share of the first `count` images, with classes of the model.
 
-        The classes are as the model has them. All images are read, for the digest.
+        All `count` images are read, for the digest.
         """
         start, share = 0, Share.of(min(count or len(self.clean), len(self.clean)))
         for found, classes in self._read(name, severity, batch_size, count):
@@ -94,7 +94,7 @@ class CorruptedTestSet:
                 yield decoded(found, rows.tolist(), self._resize(found)), classes[rows]
 
     def digest(self, name: str, count: int | None) -> str:
-        """What all severities are known by: by what was read last; else it is read now."""
+        """Return a digest of all severities; images that were not read before are read now."""
         if isinstance(self.data, CorruptedOnTheFly):
             return hashlib.sha256(repr(self.data.origin).encode()).hexdigest()[:16]
         for severity in SEVERITIES:
@@ -106,7 +106,7 @@ class CorruptedTestSet:
     def _read(
         self, name: str, severity: int, batch_size: int, count: int | None
     ) -> Iterator[tuple[LazySource, Tensor]]:
-        """The images, in memory but not decoded, and their classes as the model has them."""
+        """Yield encoded images in memory, and their classes of the model."""
         found = self._find(name, severity)
         rows, classes = self._chosen(found, f"{name} {severity}", count)
         known = hashlib.sha256(classes.numpy().tobytes())
@@ -118,7 +118,7 @@ class CorruptedTestSet:
         self._digests[name, severity, count] = known.hexdigest()
 
     def _resize(self, found: LazySource) -> EvalTransform | None:
-        """What takes images of ImageNet-C's size to the model's own; None: they stay."""
+        """Return the resize of ImageNet-C's images to the model's size; None if none is needed."""
         known, (height, width) = self.transform, self.clean.pixels.shape[-2:]
         size = (height, width)
         if known is None or size != known.size or size == IMAGENET_C.size:
@@ -127,7 +127,7 @@ class CorruptedTestSet:
         return whole if decoded(found, [0]).shape[-2:] == IMAGENET_C.size else None
 
     def _find(self, name: str, severity: int) -> LazySource:
-        """The images, classes numbered by the test set's names; by position if all are others."""
+        """Open images, with classes numbered as the test set's, unless no name is the same."""
         found = self.data.find(name, severity)
         own, names = found.class_names, self.clean.class_names
         if not (own and names) or (len(own) == len(names) and not {*own} & {*names}):
@@ -143,7 +143,16 @@ class CorruptedTestSet:
 
     def _chosen(self, found: LazySource, what: str, count: int | None) -> tuple[Rows, Tensor]:
         own, wanted = found.labels, self.clean.labels.cpu()
-        places = self._places(len(own), what)
+        if len(own) == len(wanted):
+            places = torch.arange(len(own))
+        elif len(own) > len(wanted) and int(self.clean.index.max()) < len(own):
+            places = self.clean.index.cpu()
+        else:
+            raise CorruptedDataError(
+                f"{self.data.source} has {len(own)} images of {what}, the test set has "
+                f"{len(wanted)}: one for each is needed. Name the corrupted images of this test "
+                "set, or fewer test images (on the command line --images)."
+            )
         if torch.equal(own[places], wanted):
             rows = first_rows(wanted, count)
             return places[rows], self.classes[rows]
@@ -158,15 +167,4 @@ class CorruptedTestSet:
             f"{int((own[places] != wanted).sum())} of {len(wanted)} differ, such as that of image "
             f"{row}, {own[places][row]} instead of {wanted[row]}. Name the corrupted images of "
             "this test set, in its order."
-        )
-
-    def _places(self, found: int, what: str) -> Rows:
-        if found == len(self.clean):
-            return torch.arange(found)
-        if found > len(self.clean) and int(self.clean.index.max()) < found:
-            return self.clean.index.cpu()
-        raise CorruptedDataError(
-            f"{self.data.source} has {found} images of {what}, the test set has "
-            f"{len(self.clean)}: one for each is needed. Name the corrupted images of this test "
-            "set, or fewer test images (on the command line --images)."
         )

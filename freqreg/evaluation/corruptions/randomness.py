@@ -1,7 +1,7 @@
-"""Random numbers that are a function of (key, image, position) alone.
+"""Counter-based random numbers: a function of (key, image, position) alone.
 
-Counter-based: nothing is drawn in sequence, so that an image's numbers are the same in any
-batch, at any place in it and on any device (integers, and tables made once on the CPU).
+An image has the same numbers in any batch, at any place in it and on any device: they are
+integers, or values of tables that the CPU makes once.
 """
 
 import hashlib
@@ -13,8 +13,7 @@ import torch
 from jaxtyping import Float32, Int32, Int64
 from torch import Tensor
 
-CELLS = 2**16
-"""Equiprobable cells into which the unit interval is cut; a draw picks one."""
+CELLS = 2**16  # equiprobable cells of the unit interval; a draw picks one
 
 _GAMMA = 0x9E3779B97F4A7C15 - 2**64
 _ROUNDS = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64))
@@ -24,18 +23,13 @@ _DRAWS_PER_WORD = 4
 
 @dataclass(frozen=True)
 class CounterRNG:
-    """The random numbers of each image of a batch, by the purpose that they serve.
+    """Random numbers of each image of a batch, by their purpose."""
 
-    Args:
-        key: what all images share, e.g. the seed, the corruption and its severity.
-        index: the images' places in their data set.
-    """
-
-    key: str
-    index: Int64[Tensor, " batch"]
+    key: str  # shared by all images, e.g. seed, corruption and severity
+    index: Int64[Tensor, " batch"]  # each image's place in its data set
 
     def uint16(self, purpose: str, *shape: int) -> Int32[Tensor, "batch *shape"]:
-        """Uniform integers in [0, 65536), independent for each image and purpose."""
+        """Draw uniform integers in [0, 65536), independent for each image and purpose."""
         count = math.prod(shape)
         words = -(-count // _DRAWS_PER_WORD)
         digest = hashlib.blake2b(f"{self.key}/{purpose}".encode(), digest_size=8).digest()
@@ -48,34 +42,30 @@ class CounterRNG:
     def uniform(
         self, low: float, high: float, purpose: str, *shape: int
     ) -> Float32[Tensor, "batch *shape"]:
-        """The middles of the cells of [low, high]: never an end, never the exact centre."""
+        """Draw middles of the cells of [low, high]: never an end, never the exact centre."""
         return (self.uint16(purpose, *shape) + 0.5) * ((high - low) / CELLS) + low
 
     def integers(
         self, low: int, high: int, purpose: str, *shape: int
     ) -> Int64[Tensor, "batch *shape"]:
-        """Uniform integers in [low, high), as uniform as 65,536 cells can be shared out."""
+        """Draw integers in [low, high), as uniform as 65,536 cells allow."""
         return (self.uint16(purpose, *shape).long() * (high - low) >> 16) + low
 
     def normal(self, purpose: str, *shape: int) -> Float32[Tensor, "batch *shape"]:
-        """Standard normal numbers: the quantiles of the cells, so none lies beyond ±4.4."""
-        return look_up(_normal_quantiles(self.index.device), self.uint16(purpose, *shape))
-
-
-def look_up(table: Tensor, places: Int32[Tensor, "*shape"]) -> Tensor:
-    """`table[places]` of a flat table, several times faster than indexing."""
-    return table.take(places.long())
+        """Draw standard normal numbers: quantiles of the cells, so none lies beyond ±4.4."""
+        cells = self.uint16(purpose, *shape).long()
+        return _normal_quantiles(self.index.device).take(cells)  # several times faster than [cells]
 
 
 def _mixed(words: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
-    """SplitMix64's output function (Steele, Lea & Flood, OOPSLA 2014)."""
+    """Apply SplitMix64's output function (Steele, Lea & Flood, OOPSLA 2014)."""
     for shift, multiplier in _ROUNDS:
         words = (words ^ _shifted(words, shift)).mul_(multiplier)
     return words ^ _shifted(words, _LAST_SHIFT)
 
 
 def _shifted(words: Int64[Tensor, "*shape"], bits: int) -> Int64[Tensor, "*shape"]:
-    """A logical right shift; torch's own keeps the sign."""
+    """Shift right logically; torch's own shift keeps the sign."""
     return (words >> bits).bitwise_and_(2 ** (64 - bits) - 1)
 
 

@@ -1,6 +1,6 @@
-"""The image filters behind spattered water, as OpenCV defines them: edges, distance, histogram.
+"""Filters behind spattered water, as in OpenCV: edges, distance, histogram equalisation.
 
-All on single-channel maps of integer levels.
+All take single-channel maps of integer levels.
 """
 
 from itertools import chain, product
@@ -13,8 +13,7 @@ from torch.nn import functional as F
 
 Maps = Float32[Tensor, "batch height width"]
 Mask = Bool[Tensor, "batch height width"]
-Kernel = tuple[tuple[int, int, int], ...]
-"""3 x 3 weights of a correlation."""
+Kernel = tuple[tuple[int, int, int], ...]  # 3 x 3 weights of a correlation
 
 SOBEL_ACROSS: Kernel = ((-1, 0, 1), (-2, 0, 2), (-1, 0, 1))
 SOBEL_DOWN: Kernel = ((-1, -2, -1), (0, 0, 0), (1, 2, 1))
@@ -23,11 +22,11 @@ BOX: Kernel = ((1, 1, 1),) * 3
 
 _GROWN_AT_ONCE = {"cpu": 1}
 _GROWN_AT_ONCE_ELSEWHERE = 64
-"""Steps of growth between two questions whether it has ended, for which the host waits."""
+"""Steps of growth between two checks for its end; the host waits at each check."""
 
 
 def filtered(levels: Maps, kernel: Kernel, beyond: Literal["reflect", "replicate"]) -> Maps:
-    """Correlation with a 3 x 3 kernel of integers."""
+    """Correlate with a 3 x 3 kernel of integers."""
     windows = _windows(F.pad(levels[:, None], (1, 1, 1, 1), mode=beyond)[:, 0])
     total = torch.zeros_like(levels)
     for weight, window in zip(chain(*kernel), windows, strict=True):
@@ -37,9 +36,9 @@ def filtered(levels: Maps, kernel: Kernel, beyond: Literal["reflect", "replicate
 
 
 def edges(levels: Maps, low: float, high: float) -> Mask:
-    """Canny's edges: thin ridges of the gradient above `low` that touch one above `high`.
+    """Find Canny's edges: thin ridges of the gradient above `low`, connected to one above `high`.
 
-    The gradient's size is its L1 norm; beyond the image lies its edge.
+    The gradient's size is its L1 norm; the edge continues beyond the image.
 
     References: Canny, IEEE TPAMI 8(6), 1986.
     """
@@ -57,7 +56,7 @@ def edges(levels: Maps, low: float, high: float) -> Mask:
 
 
 def distance_to(mask: Mask, cap: int) -> Maps:
-    """Euclidean distance of each pixel to the nearest true one, at most `cap`."""
+    """Return the Euclidean distance of each pixel to the nearest true one, at most `cap`."""
     squares = torch.where(mask, 0.0, float(cap**2))
     for axis in (1, 2):
         least, size = squares.clone(), squares.shape[axis]
@@ -71,7 +70,7 @@ def distance_to(mask: Mask, cap: int) -> Maps:
 
 
 def equalized(levels: Maps) -> Maps:
-    """Levels spread so that their histogram is flat; a flat map stays as it is."""
+    """Equalise the histogram of each map; a flat map stays unchanged."""
     places = levels.long().flatten(1)
     total = places.shape[1]
     empty = torch.zeros(len(levels), 256, dtype=torch.long, device=levels.device)
@@ -84,14 +83,14 @@ def equalized(levels: Maps) -> Maps:
 
 
 def _windows(padded: Float32[Tensor, "batch rows columns"]) -> list[Maps]:
-    """What lies upper left, above, ..., lower right of each pixel inside a margin of 1."""
+    """Return the upper left, upper, ..., lower right neighbours of the pixels inside a margin."""
     height, width = (size - 2 for size in padded.shape[1:])
     corners = product(range(3), repeat=2)
     return [padded[:, row : row + height, left : left + width] for row, left in corners]
 
 
 def _ridges(size: Maps, across: Maps, down: Maps) -> Mask:
-    """Where a gradient is the largest along its own direction, to the nearest 45 degrees."""
+    """Whether the gradient is a maximum along its own direction, to the nearest 45 degrees."""
     windows = _windows(F.pad(size, (1, 1, 1, 1)))
     upper_left, above, upper_right, left, _, right, lower_left, below, lower_right = windows
     falling = (size > upper_left) & (size > lower_right)

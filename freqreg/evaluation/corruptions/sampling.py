@@ -1,4 +1,4 @@
-"""Reading each image at places of its own."""
+"""Sampling of each image at its own places."""
 
 import torch
 from jaxtyping import Float, Float32, Int64
@@ -13,7 +13,7 @@ Coordinates = Float32[Tensor, "batch rows columns"]
 def gathered(
     images: Float[Tensor, "batch channel height width"], places: Int64[Tensor, "batch rows columns"]
 ) -> Float[Tensor, "batch channel rows columns"]:
-    """Each image's pixels at its places, row · width + column."""
+    """Return each image's pixels at its places, row · width + column."""
     batch, channels = images.shape[:2]
     everywhere = places.flatten(1)[:, None].expand(batch, channels, -1)
     return images.flatten(2).gather(2, everywhere).view(batch, channels, *places.shape[1:])
@@ -22,13 +22,13 @@ def gathered(
 def interpolated(
     images: Images, rows: Coordinates, columns: Coordinates, boundary: Boundary
 ) -> Float32[Tensor, "batch channel rows columns"]:
-    """Each image between its pixels, linearly; beyond its edges as `boundary` says."""
+    """Interpolate each image linearly; `boundary` extends it."""
     height, width = images.shape[-2:]
     top, left = rows.floor(), columns.floor()
     down, right = (rows - top)[:, None], (columns - left)[:, None]
     tops, bottoms = (boundary(top.long() + step, height) * width for step in (0, 1))
     lefts, rights = (boundary(left.long() + step, width) for step in (0, 1))
-    # Each in two roundings, the same in any batch; lerp may fuse them.
+    # Two separate roundings give the same result in any batch; lerp may fuse them.
     upper, lower = (
         (start := gathered(images, row + lefts)) + (gathered(images, row + rights) - start) * right
         for row in (tops, bottoms)
@@ -39,7 +39,7 @@ def interpolated(
 def grid(
     height: int, width: int, device: torch.device
 ) -> tuple[Float32[Tensor, "height 1"], Float32[Tensor, " width"]]:
-    """The rows and the columns of an image's pixels."""
+    """Return the rows and the columns of an image's pixels."""
     rows, columns = (torch.arange(n, dtype=torch.float32, device=device) for n in (height, width))
     return rows[:, None], columns
 
@@ -47,10 +47,10 @@ def grid(
 def affine_places(
     shifts: Float32[Tensor, "batch 3 2"], height: int, width: int
 ) -> tuple[Coordinates, Coordinates]:
-    """Where each pixel of an affinely moved image was before: the rows and columns.
+    """Return the rows and columns that each pixel of an affinely mapped image comes from.
 
-    The map is given by how far it moves, in x and y, three corners of a central square two thirds
-    of the image wide: bottom right, top right and top left.
+    `shifts` are the displacements in x and y of three corners of a central square two thirds of
+    the image wide: bottom right, top right and top left.
     """
     reach = min(height, width) // 3
     corner_x, corner_y = width // 2 + reach, height // 2 - reach

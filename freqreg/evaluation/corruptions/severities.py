@@ -1,9 +1,4 @@
-"""The severity constants of CIFAR-10-C, Tiny ImageNet-C and ImageNet-C, from severities.toml.
-
-Hendrycks & Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
-Perturbations", ICLR 2019, arXiv:1903.12261: the constants of the programs that made the three
-data sets.
-"""
+"""Severity constants of the programs behind CIFAR-10-C, Tiny ImageNet-C and ImageNet-C."""
 
 import math
 import tomllib
@@ -15,11 +10,11 @@ TABLES: dict[str, dict[int, list[Constants]]] = {
     name: {int(size): list(map(tuple, rows)) for size, rows in sizes.items()}
     for name, sizes in tomllib.loads(Path(__file__).with_suffix(".toml").read_text()).items()
 }
-"""By corruption, pixels of a side, and severity."""
+"""Constants by corruption, side in pixels, and severity; read from severities.toml."""
 
 
 def constants(name: str, severity: int, shorter_side: int) -> Constants:
-    """The constants of a corruption, from the table whose size is nearest by ratio."""
+    """Return the constants of a corruption from the table of the nearest size by ratio."""
     tables = TABLES[name]
     size = min(tables, key=lambda size: abs(math.log(shorter_side / size)))
     return tables[size][severity - 1]

@@ -1,7 +1,4 @@
-"""Weather: snow, frost, fog, light, and what splashes on the lens.
-
-References: Hendrycks & Dietterich, ICLR 2019, arXiv:1903.12261.
-"""
+"""Weather: snow, frost, fog, brightness, and splashes on the lens."""
 
 import torch
 from einops import rearrange
@@ -9,25 +6,12 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from freqreg._tensors import constant
+from freqreg.evaluation.corruptions import linear_maps as maps
+from freqreg.evaluation.corruptions import relief
 from freqreg.evaluation.corruptions.blur import motion_blurred
 from freqreg.evaluation.corruptions.frost_textures import frost_textures
-from freqreg.evaluation.corruptions.linear_maps import (
-    Levels,
-    apply,
-    gaussian_blurred,
-    on_grid,
-    rounded,
-    zoom_matrix,
-)
+from freqreg.evaluation.corruptions.linear_maps import Levels
 from freqreg.evaluation.corruptions.randomness import CounterRNG
-from freqreg.evaluation.corruptions.relief import (
-    BOX,
-    EMBOSS,
-    distance_to,
-    edges,
-    equalized,
-    filtered,
-)
 
 Layer = Float32[Tensor, "batch height width"]
 
@@ -36,14 +20,14 @@ MUD = (63, 42, 20)
 
 
 def brightness(levels: Levels, random: CounterRNG, added: float) -> Levels:
-    """HSV's value raised; hue and saturation stay, so all channels grow by one factor."""
+    """Raise HSV's value; hue and saturation stay, so all channels grow by one factor."""
     value = levels.amax(1, keepdim=True)
     raised = (value + 255 * added).clamp(max=255)
     return torch.where(value > 0, levels * raised / value, raised)
 
 
 def fog(levels: Levels, random: CounterRNG, thickness: float, decay: float) -> Levels:
-    """A random height map added, the whole darkened to its brightest value before."""
+    """Add a random height map, and darken the image to its former maximum."""
     height, width = levels.shape[-2:]
     heights = plasma(random, decay, max(height, width))[:, None, :height, :width]
     brightest = levels.amax((1, 2, 3), keepdim=True)
@@ -53,7 +37,7 @@ def fog(levels: Levels, random: CounterRNG, thickness: float, decay: float) -> L
 def frost(
     levels: Levels, random: CounterRNG, image_weight: float, frost_weight: float, zoom: float
 ) -> Levels:
-    """A random crop of frosted glass mixed in."""
+    """Mix in a random crop of frosted glass."""
     textures = frost_textures(zoom, levels.device)
     count, side = len(textures), textures.shape[-1]
     texture = random.integers(0, count, "texture", 1, 1, 1)
@@ -68,10 +52,11 @@ def frost(
 
 
 def snow(levels: Levels, random: CounterRNG, *constants: float) -> Levels:
-    """Flakes blown down, twice, over an image turned whiter."""
+    """Whiten the image, and add two layers of falling flakes."""
     mean, deviation, zoom, threshold, radius, motion, kept = constants
-    noise = on_grid(random.normal("flakes", *levels.shape[-2:]) * deviation + mean)
-    enlarged = apply(noise, *(zoom_matrix(zoom, n, noise.device) for n in noise.shape[-2:]))
+    noise = maps.on_grid(random.normal("flakes", *levels.shape[-2:]) * deviation + mean)
+    rows, columns = (maps.zoom_matrix(zoom, size, noise.device) for size in noise.shape[-2:])
+    enlarged = maps.apply(noise, rows, columns)
     lit = torch.where(enlarged < threshold, 0, enlarged)
     flakes = (lit.clamp(0, 1) * 255).floor().float()
     angle = random.uniform(-135, -45, "angle")
@@ -83,12 +68,12 @@ def snow(levels: Levels, random: CounterRNG, *constants: float) -> Levels:
 
 
 def spatter(levels: Levels, random: CounterRNG, *constants: float) -> Levels:
-    """Drops of water that shine, or of mud that cover."""
+    """Add shining drops of water, or covering ones of mud."""
     mean, deviation, smoothing, threshold, strength, mud = constants
     noise = random.normal("liquid", *levels.shape[-2:]) * deviation + mean
-    liquid = gaussian_blurred(on_grid(noise), smoothing)
+    liquid = maps.gaussian_blurred(maps.on_grid(noise), smoothing)
     if mud:
-        cover = gaussian_blurred((liquid > threshold).float(), strength).float()
+        cover = maps.gaussian_blurred((liquid > threshold).float(), strength).float()
         cover = torch.where(cover < 0.8, 0, cover)[:, None]
         return levels * (1 - cover) + cover * _colour(MUD, levels)
     depth = torch.where(liquid < threshold, 0, liquid * 255).clamp(max=255).floor().float()
@@ -96,11 +81,11 @@ def spatter(levels: Levels, random: CounterRNG, *constants: float) -> Levels:
 
 
 def plasma(random: CounterRNG, decay: float, least_side: int) -> Layer:
-    """Periodic height maps in [0, 1], whose side is the power of two from `least_side` up.
+    """Make periodic height maps in [0, 1] by the diamond-square method.
 
-    By the diamond-square method: each halving of the spacing, squares' centres are found from
-    their corners, then edges' centres from both, and the random offsets shrink by the square of
-    `decay`.
+    Their side is the smallest power of two from `least_side` up. Each step halves the spacing: it
+    computes the centres of squares from their corners, then the centres of edges from both, and
+    divides the random offsets by the square of `decay`.
     """
     heights = torch.zeros(len(random.index), 1, 1, device=random.index.device)
     offset = 1.0
@@ -118,11 +103,11 @@ def plasma(random: CounterRNG, decay: float, least_side: int) -> Layer:
 
 
 def _wetted(levels: Levels, depth: Layer, opacity: float) -> Levels:
-    """Light gathers inside the drops, in relief."""
-    distance = distance_to(edges(depth, low=50, high=150), cap=20)
-    smooth = (filtered(distance, BOX, "reflect") / 9).floor()
-    relief = filtered(equalized(smooth), EMBOSS, "reflect").clamp(0, 255)
-    shine = depth * rounded(filtered(relief, BOX, "reflect") / 9)
+    """Add drops of water, with light in relief inside."""
+    distance = relief.distance_to(relief.edges(depth, low=50, high=150), cap=20)
+    smooth = (relief.filtered(distance, relief.BOX, "reflect") / 9).floor()
+    embossed = relief.filtered(relief.equalized(smooth), relief.EMBOSS, "reflect").clamp(0, 255)
+    shine = depth * maps.rounded(relief.filtered(embossed, relief.BOX, "reflect") / 9)
     share = shine / shine.amax((1, 2), keepdim=True).clamp(min=1) * opacity
     return levels + share[:, None] * _colour(WATER, levels)
 

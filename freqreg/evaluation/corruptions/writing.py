@@ -1,4 +1,4 @@
-"""Writing a corrupted test set in CIFAR-10-C's layout."""
+"""Write a corrupted test set in CIFAR-10-C's layout."""
 
 import json
 from collections import deque
@@ -13,14 +13,11 @@ from jaxtyping import Int64, Integer, UInt8
 from torch import Tensor
 
 from freqreg._files import atomic_write, write_text
-from freqreg.evaluation.corruptions.corrupted_data import (
-    CorruptedDataError,
-    CorruptedOnTheFly,
-    pixels_at,
-)
+from freqreg.evaluation.corruptions.corrupted_data import CorruptedDataError, CorruptedOnTheFly
 from freqreg.evaluation.corruptions.corruption import as_bytes, require_corruption
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, SEVERITIES, SavedAs
 from freqreg.evaluation.corruptions.npy_folder import LABELS, ORIGIN, read_images, read_origin
+from freqreg.evaluation.inputs.decoding import decoded
 from freqreg.evaluation.inputs.examples import BATCH_SIZE, Images, require_pixels
 from freqreg.evaluation.inputs.progress import progress_bar
 from freqreg.evaluation.processes import Share, from_main, is_main
@@ -36,27 +33,23 @@ def write_npy_folder(
     index: Int64[Tensor, " images"] | None = None,
     saved_as: SavedAs = None,
 ) -> None:
-    """Write NAME.npy for each corruption, labels.npy, and origin.json that says what they are of.
+    """Write NAME.npy for each corruption, labels.npy, and origin.json with their origin.
 
-    Each NAME.npy holds uint8 [5 · images, height, width, 3], the test set at severity 1 first; it
-    appears once it is whole. Files that are there already are kept, so a run that was stopped
-    goes on where it was, and further names can be added later.
+    Each NAME.npy holds uint8 [5 · images, height, width, 3], the test set at severity 1 first, and
+    appears when it is complete. Existing files are kept, so a stopped run resumes, and names can be
+    added later.
 
     Args:
-        folder: made where missing.
-        images: the clean test set, RGB, uint8 or floats in [0, 1].
-        labels: as many.
-        names: which of `CORRUPTIONS`.
-        seed: of the corruptions.
-        index: the images' places in their data set, which random numbers are keyed by; None:
-            0, 1, 2, ...
-        saved_as: as `corrupt` takes it.
+        folder: created if missing.
+        names: a selection of `CORRUPTIONS`.
+
+    Other arguments are those of `CorruptedOnTheFly`.
 
     Raises:
         CorruptedDataError: the folder was written from other images or labels, with another seed
-            or saved otherwise.
-        InputError: the images or labels are not so.
-        SettingError: an unknown name.
+            or in another format.
+        InputError: images or labels are invalid.
+        SettingError: a name is unknown.
     """
     for name in names:
         require_corruption(name, SEVERITIES[0])
@@ -70,9 +63,16 @@ def write_npy_folder(
 
 
 def _begin(folder: Path, data: CorruptedOnTheFly) -> None:
+    """Write labels and origin, or check that the origin is the same as before."""
     folder.mkdir(parents=True, exist_ok=True)
-    _settle_origin(folder, data.origin)
-    # as uint8 where they fit, as CIFAR-10-C's are
+    before, origin = read_origin(folder), data.origin
+    if not before:
+        write_text(folder / ORIGIN, json.dumps(origin, indent=2) + "\n")
+    elif before != origin:
+        raise CorruptedDataError(
+            f"{folder} was written from {before}, not from {origin}: other images or labels, "
+            "another seed, or saved otherwise. Name another folder, or delete that one."
+        )
     kind = np.uint8 if data.labels.max() < 256 and data.labels.min() >= 0 else np.int64
     with atomic_write(folder / f"{LABELS}.npy") as unfinished, unfinished.open("wb") as file:
         np.save(file, np.tile(data.labels.cpu().numpy().astype(kind), len(SEVERITIES)))
@@ -99,21 +99,10 @@ def _write(path: Path, data: CorruptedOnTheFly, name: str, bar: Any) -> None:
 def _made(
     data: CorruptedOnTheFly, name: str
 ) -> Iterator[UInt8[Tensor, "batch channel height width"]]:
-    """All severities of all images in batches, each of which is shared out."""
+    """Yield all images at all severities; the processes share each batch."""
     for severity in SEVERITIES:
         found = data.find(name, severity)
         for rows in torch.arange(len(data.images)).split(BATCH_SIZE):
             share = Share.of(len(rows))
-            yield share.gathered(pixels_at(found, rows[share.rows]))
-
-
-def _settle_origin(folder: Path, origin: dict[str, Any]) -> None:
-    """Note what the folder is written from, or see that it is the same as before."""
-    before = read_origin(folder)
-    if not before:
-        write_text(folder / ORIGIN, json.dumps(origin, indent=2) + "\n")
-    elif before != origin:
-        raise CorruptedDataError(
-            f"{folder} was written from {before}, now asked for is {origin}: other images, "
-            "labels, another seed or saved otherwise. Name another folder, or delete that one."
-        )
+            fetched = found.fetched(rows[share.rows].tolist())
+            yield share.gathered(decoded(fetched, range(len(share.rows))))

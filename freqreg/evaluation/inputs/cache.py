@@ -1,4 +1,4 @@
-"""Decoded images kept on disk, so that the next start needs not decode them again."""
+"""Disk cache of decoded images."""
 
 import hashlib
 import logging
@@ -17,12 +17,9 @@ from torch import Tensor
 from freqreg.evaluation.inputs.streaming import StreamedPixels
 from freqreg.evaluation.processes import is_main
 
-FOLDER = "FREQREG_CACHE"
-"""The environment's variable that names the folder."""
-MOST_BYTES = 2 * 10**9
-"""More than these are not kept: 12,000 images of 224 × 224 pixels."""
-VERSION = "3"
-"""Of the decoding; what another version has kept is not used."""
+FOLDER = "FREQREG_CACHE"  # environment variable that names the folder
+MOST_BYTES = 2 * 10**9  # limit of a file: 12,000 images of 224 × 224 pixels
+VERSION = "3"  # of the decoding; a change makes older files unused
 
 Pixels = UInt8[Tensor, "images channel height width"]
 
@@ -30,21 +27,18 @@ logger = logging.getLogger(__name__)
 
 
 def cache_folder() -> Path:
-    """Where decoded images are kept: $FREQREG_CACHE, else freqreg in the user's cache."""
+    """Return $FREQREG_CACHE, or else the folder freqreg in the user's cache."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get(FOLDER) or Path(base) / "freqreg").expanduser()
 
 
 def cached(
-    fingerprint: Sequence[str],
-    count: int,
-    folder: Path,
-    make: Callable[[], Pixels],
+    fingerprint: Sequence[str], count: int, folder: Path, make: Callable[[], Pixels]
 ) -> Pixels:
-    """The `count` images that `make` returns, kept in `folder` under their fingerprint.
+    """Return the `count` images that `folder` has under a fingerprint, or make and store them.
 
-    Files are mapped into memory. They may be deleted at any time, and are renamed into place
-    whole, so processes started together do not disturb each other. One that is damaged is
+    Files are mapped into memory and may be deleted at any time. They are renamed into place when
+    complete, so processes that start together do not disturb each other. A damaged file is
     replaced.
     """
     digest = hashlib.sha256("\n".join([VERSION, *fingerprint]).encode()).hexdigest()[:32]
@@ -64,7 +58,7 @@ def cached(
             save_file({"pixels": pixels}, whole, {"crc32": _checksum(pixels)})
             whole.replace(path)
     except OSError as error:
-        logger.warning("Decoded images cannot be kept in %s: %s. Set %s.", path, error, FOLDER)
+        logger.warning("Decoded images cannot be stored in %s: %s. Set %s.", path, error, FOLDER)
     return pixels
 
 

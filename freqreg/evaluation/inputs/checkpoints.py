@@ -1,11 +1,10 @@
-"""Weights out of files: plain state dicts, and what training scripts wrap around them."""
+"""Weights from files: plain state dicts, or what training scripts wrap around them."""
 
 import argparse
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -17,42 +16,36 @@ from freqreg.evaluation.inputs.loaded_model import CheckpointError
 WEIGHTS = ("state_dict", "model_state_dict", "model", "net", "network")
 AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
 PREFIXES = ("module.", "_orig_mod.", "ema.", "model.", "network.")
-"""Of wrappers: DDP and timm's averages, torch.compile, training modules."""
+"""Prefixes that DDP, timm's averages, torch.compile and training modules add to names."""
 
 logger = logging.getLogger(__name__)
 
 State = Mapping[str, Tensor]
 
 
-@dataclass(frozen=True, eq=False)
-class Checkpoint:
-    """Weights, and what the file says of their network.
-
-    Args:
-        state: as stored, with any prefixes.
-        arch: what the training script calls the network, where it says so.
-        args: the options of timm's train.py, where they are there.
-    """
+class Checkpoint(NamedTuple):
+    """Weights as stored, with any prefixes, and what the file says about their network."""
 
     state: State
-    arch: str | None = None
-    args: Mapping[str, Any] = field(default_factory=dict)
+    arch: str | None  # the training script's name of the network
+    args: Mapping[str, Any]  # options of timm's train.py
 
 
 def read_checkpoint(path: Path, *, ema: bool = False) -> Checkpoint:
-    """What a .safetensors file holds, or one that `torch.save` wrote.
+    """Read a .safetensors file, or a file of `torch.save`, without running code from it.
 
-    Args:
-        path: of the file. Nothing in it is run.
-        ema: take the averaged weights that timm's train.py keeps beside the trained ones.
+    `ema` takes the averaged weights that timm's train.py stores beside the trained ones.
 
     Raises:
-        CheckpointError: it holds no such weights, or it is not whole.
+        CheckpointError: the file holds no such weights, or is incomplete.
     """
     is_safe = path.suffix == ".safetensors"
     content: Any = read_safetensors(path) if is_safe else _unpickled(path)
     if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, not weights by name.")
+        raise CheckpointError(
+            f"{path} holds a {type(content).__name__}, not weights by name. Save a state dict: "
+            "torch.save(model.state_dict(), path)."
+        )
     trained, averaged = (
         next((content[n] for n in names if _is_state(content.get(n))), None)
         for names in (WEIGHTS, AVERAGED)
@@ -61,36 +54,29 @@ def read_checkpoint(path: Path, *, ema: bool = False) -> Checkpoint:
     if state is None:
         what, key = ("averaged (EMA) weights", AVERAGED[0]) if ema else ("weights", WEIGHTS[0])
         raise CheckpointError(
-            f"{path} has no {what}: it holds {', '.join(map(str, list(content)[:8]))}. Needed is a "
-            f'state dict, alone or under "{key}".'
+            f"{path} has no {what}: it holds {', '.join(map(str, list(content)[:8]))}. Give a file "
+            f'with a state dict, alone or under "{key}".'
         )
     if averaged and not ema:
-        logger.warning(f"{path}: the trained weights are taken; --ema takes the averaged ones.")
+        logger.warning(f"{path}: the trained weights are used; --ema takes the averaged ones.")
     arch, args = content.get("arch"), content.get("args")
     options = vars(args) if isinstance(args, argparse.Namespace) else {}
     return Checkpoint(state, arch if isinstance(arch, str) else None, options)
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file.
-
-    Raises:
-        CheckpointError: it is no such file, or not whole.
-    """
+    """Read a .safetensors file; raise a CheckpointError if it is incomplete or of another kind."""
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"{path} ({path.stat().st_size} bytes) is not whole, or no safetensors file: {error}."
+            f"{path} ({path.stat().st_size} bytes) is not whole, or no safetensors file: {error}. "
+            "Copy it again."
         ) from error
 
 
 def load_weights(network: nn.Module, state: State, path: Path) -> None:
-    """Put weights into the network for which they were trained.
-
-    Raises:
-        CheckpointError: some are missing, unknown, or of another shape.
-    """
+    """Load weights into a network; raise a CheckpointError if names or shapes differ."""
     state, own = without_prefixes(state, network, path), network.state_dict()
     counts = {name for name in own if name.endswith("num_batches_tracked")}
     problems = {
@@ -98,23 +84,21 @@ def load_weights(network: nn.Module, state: State, path: Path) -> None:
         "unknown": state.keys() - own.keys(),
         "of another shape": {n for n in own.keys() & state if own[n].shape != state[n].shape},
     }
-    if any(problems.values()):
-        told = "; ".join(
-            f"{len(names)} {what}, such as {min(names)}"
-            for what, names in problems.items()
-            if names
-        )
+    found = [
+        f"{len(names)} {what}, such as {min(names)}" for what, names in problems.items() if names
+    ]
+    if found:
         if name := min(problems["of another shape"], default=None):
-            told += f" {list(state[name].shape)} instead of {list(own[name].shape)}"
+            found[-1] += f" {list(state[name].shape)} instead of {list(own[name].shape)}"
         raise CheckpointError(
-            f"{path} does not fit the network {type(network).__name__} that it was said to be of "
-            f"({told}). Name the network, and its arguments, that it was trained with."
+            f"{path} does not fit the network {type(network).__name__} ({'; '.join(found)}). Name "
+            "the network that these weights were trained with, and its arguments."
         )
     network.load_state_dict(state, strict=False)
 
 
 def without_prefixes(state: State, network: nn.Module, path: Path) -> dict[str, Tensor]:
-    """The weights by the names that the network has for them; what was taken off is logged."""
+    """Return the weights under the network's own names, and log the prefixes removed."""
     own = network.state_dict().keys()
     found = {name.replace("._orig_mod.", "."): tensor for name, tensor in state.items()}
     taken = ["_orig_mod."] if found.keys() != state.keys() else []
@@ -134,7 +118,7 @@ def _unpickled(path: Path) -> Any:
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of many kinds, by where the file ends
+    except Exception as error:  # its type depends on where the file ends
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
             f"{path} cannot be read as weights alone ({reason}). It may be cut off, or hold "

@@ -18,30 +18,27 @@ PLACEHOLDER = re.compile(r"(?:(?:label|class)[\W_]*)?(\d+)", re.IGNORECASE)
 WNID = re.compile(r"n\d{8}")
 LEADING = re.compile(r"^(n\d{8}|\d+)[\W_]+")
 IMAGENET_CLASSES = 1000
-SAME_ORDER = 0.95
-"""Share of names at equal places from which two lists of equal length are one list, spelt twice."""
-
-Keys = tuple[list[str], list[str]]
-"""What a class is called as a whole, and each of its synonyms as well."""
+SAME_ORDER = 0.95  # share of equal names in equal places that makes two lists the same
+Keys = tuple[list[str], list[str]]  # whole names of a class, and these with all synonyms
 
 
 def labels_for(
     model: LoadedModel, images: LabelledImages, classes: int
 ) -> Int64[Tensor, " images"]:
-    """The images' labels as places in the model's logits.
+    """Return the images' labels as positions in the model's logits.
 
-    Names are matched whatever their case, spaces, underscores and hyphens. "tench, Tinca tinca"
-    has two names. ImageNet's numbers (n01440764) are names; a model of 1000 classes, or of as
-    many as another ImageNet has, knows them. Places are used as they are where only one side has
-    names and the numbers of classes are equal. Numbers ("7", "LABEL_7") are no names.
+    Names match regardless of case, spaces, underscores and hyphens. "tench, Tinca tinca" has two
+    names. ImageNet's identifiers (n01440764) are names too; a model with as many classes as an
+    ImageNet (1000, or a subset) knows them. If only one side has names and the numbers of classes
+    are equal, positions are used. Numbers ("7", "LABEL_7") are not names.
 
     Args:
-        model: with its classes' names, where they are known.
-        images: with theirs.
-        classes: how many logits the model gives.
+        model: with the names of its classes, if known.
+        images: with the names of theirs, if known.
+        classes: number of the model's logits.
 
     Raises:
-        InputError: the names do not match, or are missing where the numbers of classes differ.
+        InputError: names do not match, or are missing while the numbers of classes differ.
     """
     theirs, own = images.class_names, model.class_names
     if own is not None and len(own) != classes:
@@ -52,7 +49,10 @@ def labels_for(
         return images.labels
     used = images.labels.unique().tolist()
     if used and not 0 <= used[0] <= used[-1] < len(theirs):
-        raise InputError(f"The labels span {used[0]} to {used[-1]}, for {len(theirs)} class names.")
+        raise InputError(
+            f"The labels span {used[0]} to {used[-1]}, for {len(theirs)} class names. Labels are "
+            "positions among the names, from 0."
+        )
     places = _places(theirs, used, own, classes)
     unmatched = [theirs[label] for label in used if places[label] is None]
     twice = [theirs[label] for label in used if places.count(places[label]) > 1]
@@ -65,15 +65,15 @@ def labels_for(
             reason = f"{len(unmatched)} of the images' are none of the model's: {_few(unmatched)}"
         raise InputError(
             f"The images have {len(theirs)} classes ({_few(theirs)}), {model.source} has {classes} "
-            f"({_few(own) if own else 'without names'}); {reason}. Call the images' classes as the "
-            "model does, or say the names of its classes, in order, in its config.json: "
+            f"({_few(own) if own else 'without names'}); {reason}. Name the images' classes as the "
+            "model's, or list the names of the model's classes, in order, in its config.json: "
             '"class_names".'
         )
     return torch.tensor([-1 if place is None else place for place in places])[images.labels]
 
 
 def are_of_imagenet(model: LoadedModel, images: LabelledImages, classes: int) -> bool:
-    """Whether the classes are ImageNet's thousand, by the names that model and images have."""
+    """Whether model and images have ImageNet's 1000 classes, judged by the names known."""
     theirs = images.class_names and [images.class_names[n] for n in images.labels.unique()]
     known = [names for names in (model.class_names, theirs) if names and not _nameless(names)]
     if classes != IMAGENET_CLASSES or not known:
@@ -86,7 +86,7 @@ def are_of_imagenet(model: LoadedModel, images: LabelledImages, classes: int) ->
 def _places(
     theirs: Sequence[str], used: list[int], own: Sequence[str] | None, classes: int
 ) -> Sequence[int | None]:
-    """The place of each of the images' classes in the model's logits; None where it has none."""
+    """Return the position of each class of the images in the model's logits, if it has one."""
     matched = _matched(theirs, _keys_of_model(own, classes))
     if len(theirs) != classes:
         return matched
@@ -101,7 +101,7 @@ def _places(
 
 
 def _keys_of_model(own: Sequence[str] | None, classes: int) -> list[Keys]:
-    """By what names the model's classes go, ImageNet's among them where it is its classes."""
+    """Return the names of the model's classes, with ImageNet's if the classes are ImageNet's."""
     imagenet = [_keys(wnid) for wnid in _imagenet(classes)]
     if own is None or (_nameless(own) and imagenet):
         return imagenet
@@ -113,7 +113,7 @@ def _keys_of_model(own: Sequence[str] | None, classes: int) -> list[Keys]:
 
 
 def _matched(names: Sequence[str], model: list[Keys]) -> list[int | None]:
-    """The only class of each name: first among whole names, then among synonyms."""
+    """Return the unique class of each name: first among whole names, then among synonyms."""
     levels = []
     for level in (0, 1):
         counts = Counter(key for keys in model for key in {*keys[level]})
@@ -124,7 +124,7 @@ def _matched(names: Sequence[str], model: list[Keys]) -> list[int | None]:
 
 
 def _keys(name: str) -> Keys:
-    """The name; without its number; the number of ImageNet in it, and what that stands for."""
+    """Return the name with and without its number, its ImageNet identifier and that one's words."""
     wnid = WNID.match(name)
     texts = [*([wnid[0], _lemma(wnid[0])] if wnid else []), name, LEADING.sub("", name)]
     whole = list(dict.fromkeys(filter(None, map(_plain, texts))))
@@ -137,12 +137,12 @@ def _plain(text: str) -> str:
 
 
 def _nameless(names: Sequence[str] | None) -> bool:
-    """Whether all names are only numbers: "7", "LABEL_7", "class 7"."""
+    """Whether all names are mere numbers: "7", "LABEL_7", "class 7"."""
     return names is None or all(PLACEHOLDER.fullmatch(name.strip()) for name in names)
 
 
 def _in_order(names: Sequence[str]) -> bool:
-    """Whether names that are numbers ascend: as texts 10 comes before 2."""
+    """Whether names that are all numbers ascend; sorted as texts, 10 comes before 2."""
     found = [PLACEHOLDER.fullmatch(name.strip()) for name in names]
     numbers = [int(match[1]) for match in found if match]
     return len(numbers) < len(names) or numbers == sorted(numbers)
@@ -150,7 +150,7 @@ def _in_order(names: Sequence[str]) -> bool:
 
 @lru_cache
 def _imagenet(classes: int) -> tuple[str, ...]:
-    """The numbers of the ImageNet with so many classes; empty where there is none."""
+    """Return the identifiers of the ImageNet with so many classes; empty if there is none."""
     try:
         from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
     except ImportError:

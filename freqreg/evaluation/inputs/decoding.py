@@ -1,59 +1,45 @@
-"""From encoded pictures to the pixels that they show."""
+"""Decode pictures to RGB pixels."""
 
 import io
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from freqreg.evaluation.inputs.sources.base import ImagesError, LazySource
 from freqreg.evaluation.inputs.transforms import PictureTransform
 
-PIECE = 32  # images decoded by a thread at a time
-First = tuple[str, tuple[int, ...]]
-"""Name and shape of the first image, which the others' shapes are compared with."""
-
-ORIENTATION = 0x0112  # the tag of EXIF
+PIECE = 32  # images that a thread decodes at a time
 BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # tags of TIFF, and a value
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""By orientation: what puts a picture upright."""
+First = tuple[str, tuple[int, ...]]  # name and shape of the first image; all need its shape
 
 
 def decode(name: str, encoded: bytes | Path) -> Image.Image:
-    """The picture in RGB, as it is to be seen: upright, 16 bits scaled to 8, on white.
+    """Decode a picture to RGB: upright, on white, 16 bits scaled to 8.
 
-    Of an animation it is the first frame. Colour profiles are not applied.
-
-    Args:
-        name: of the picture, for messages.
-        encoded: a file of any kind that Pillow reads, or its content.
+    `encoded` is a file in any format that Pillow reads, or its content; `name` is for messages. An
+    animation gives its first frame. Colour profiles are not applied.
 
     Raises:
-        ImagesError: it is no picture, is cut off, or does not say how bright white is.
+        ImagesError: the picture is invalid or cut off, or its white level is unknown.
     """
     content = b""
     try:
         content = encoded if isinstance(encoded, bytes) else encoded.read_bytes()
         picture = Image.open(io.BytesIO(content))
         picture.load()
-        shown, turn = _rgb(picture), TURNS.get(_orientation(picture))
-        return shown if turn is None else shown.transpose(turn)
+        with suppress(Exception):  # unreadable metadata must not hide the picture
+            ImageOps.exif_transpose(picture, in_place=True)
+        return _rgb(picture)
     except Exception as error:
         raise ImagesError(
             f"{name} ({len(content)} bytes) is not a whole image: {error}. Copy it again, or "
@@ -69,17 +55,13 @@ def decoded(
     *,
     first: First | None = None,
 ) -> UInt8[Tensor, "rows channel height width"]:
-    """The images at `rows`, on all cores.
+    """Decode the images at one or more `rows`, on all cores.
 
-    Args:
-        source: of the images.
-        rows: of these, at least one.
-        transform: how they are shown to a model; None: as they are.
-        report: told of so many more images that are done.
-        first: as of `first_of`, where it is known.
+    `report` is called with the number of further images that are done; `first` is the result of
+    `first_of`, if known.
 
     Raises:
-        ImagesError: one cannot be decoded, or they have different sizes.
+        ImagesError: an image cannot be decoded, or the sizes differ.
     """
     first = first or first_of(source, rows, transform)
     return next(in_batches(source, [rows], transform, first, report))
@@ -88,7 +70,7 @@ def decoded(
 def first_of(
     source: LazySource, rows: Sequence[int], transform: PictureTransform | None = None
 ) -> First:
-    """Name and shape of the first of the images at `rows`."""
+    """Return name and shape of the first image at `rows`."""
     name, image = next(_shown(source, rows[:1], transform))
     return name, image.shape
 
@@ -100,7 +82,7 @@ def in_batches(
     first: First,
     report: Callable[[int], object] = abs,
 ) -> Iterator[UInt8[Tensor, "batch channel height width"]]:
-    """Images in batches of rows, decoded ahead: a piece in each core, and two that wait."""
+    """Yield batches of images, decoded ahead: one piece on each core, and two that wait."""
     cores = os.cpu_count() or 1
     pool, ahead = ThreadPoolExecutor(cores), deque[tuple[Future[int], Tensor | None]]()
 
@@ -109,7 +91,8 @@ def in_batches(
             pixels = torch.empty(len(rows), *first[1], dtype=torch.uint8)
             for start in range(0, max(1, len(rows)), PIECE):
                 stop, some = start + PIECE, pixels[start : start + PIECE]
-                filled = pool.submit(_fill, some, source, rows[start:stop], transform, first)
+                shown = _shown(source, rows[start:stop], transform)
+                filled = pool.submit(_fill, some, shown, first)
                 ahead.append((filled, pixels if stop >= len(rows) else None))
                 yield
 
@@ -128,13 +111,11 @@ def in_batches(
 
 def _fill(
     pixels: UInt8[Tensor, "rows channel height width"],
-    source: LazySource,
-    rows: Sequence[int],
-    transform: PictureTransform | None,
+    shown: Iterator[tuple[str, np.ndarray]],
     first: First,
 ) -> int:
     known, shape = first
-    for place, (name, image) in enumerate(_shown(source, rows, transform)):
+    for place, (name, image) in enumerate(shown):
         if image.shape != shape:
             needed, found = (f"{height}×{width}" for _, height, width in (shape, image.shape))
             raise ImagesError(
@@ -143,7 +124,7 @@ def _fill(
                 "command line --image-size), or resize the images once."
             )
         pixels[place] = torch.from_numpy(image)
-    return len(rows)
+    return len(pixels)
 
 
 def _shown(
@@ -168,7 +149,7 @@ def _shown(
 def _rgb(picture: Image.Image) -> Image.Image:
     mode = picture.mode
     if mode.startswith("I;16") or (mode == "I" and picture.format in ("PNG", "PPM")):
-        # from 0..65535 to the nearest of 0..255; the level that is transparent to white
+        # Scale 0..65535 to 0..255, rounded; show the transparent level as white.
         levels, tags = np.asarray(picture), getattr(picture, "tag_v2", {})
         white = 2 ** tags.get(BITS, (16,))[0] - 1
         shown = (levels.astype(np.uint32) * 255 + white // 2) // white
@@ -182,10 +163,3 @@ def _rgb(picture: Image.Image) -> Image.Image:
         white = Image.new("RGBA", picture.size, "white")
         return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
     return picture if mode == "RGB" else picture.convert("RGB")
-
-
-def _orientation(picture: Image.Image) -> int:
-    try:
-        return picture.getexif().get(ORIENTATION, 1)
-    except Exception:  # metadata that cannot be read do not hide the picture
-        return 1

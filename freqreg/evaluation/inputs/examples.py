@@ -1,6 +1,7 @@
-"""Labelled images as every evaluation takes them: checked once, then batch by batch."""
+"""Labelled images as evaluations take them: checked once, then read batch by batch."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -20,17 +21,16 @@ Pixels = Float[Tensor, "batch channel height width"]
 Labels = Integer[Tensor, " images"]
 
 BATCH_SIZE = 256
-
 _SIZES = (32, 224, 64, 96, 128, 160, 192, 256, 288, 299, 336, 384, 448, 512, 28, 16)
-"""Sides of images that models are trained on, the most usual ones first."""
+"""Usual image sizes of models, the most common first."""
 
 
 @dataclass(frozen=True)
 class Batch:
     """Some of the examples, on the classifier's device.
 
-    `rows` are their places in what was given, `index` those in their data set, which random
-    numbers are keyed by.
+    `rows` are their places among the examples, `index` those in their data set. The index keys
+    random numbers.
     """
 
     rows: Int64[Tensor, " batch"]
@@ -44,7 +44,7 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Images and labels that fit a classifier; make them by `checked`."""
+    """Images and labels that fit a classifier; `checked` makes them."""
 
     images: Images
     labels: Int64[Tensor, " images"]
@@ -61,16 +61,13 @@ class Examples:
         *,
         index: Int64[Tensor, " images"] | None = None,
     ) -> "Examples":
-        """The examples, once one forward pass of the first image went well.
+        """Check model, images and labels by a forward pass of the first image.
 
-        Args:
-            model: in eval mode, if it is a module.
-            images: uint8, or floats in [0, 1].
-            labels: of the same number, in 0 .. classes - 1.
-            index: the images' places in their data set; None: 0, 1, 2, ...
+        A module must be in eval mode, images uint8 or floats in [0, 1], labels in 0 .. classes - 1.
+        `index` has each image's place in its data set; None: 0, 1, 2, ...
 
         Raises:
-            InputError: the images, the labels or the model are not so.
+            InputError: one of the arguments is invalid.
         """
         classes = count_classes(model, images)
         if labels.shape != (len(images),) or labels.is_floating_point():
@@ -86,7 +83,9 @@ class Examples:
             )
         places = torch.arange(len(images)) if index is None else index
         if len(places) != len(images):
-            raise InputError(f"index has {len(places)} places for {len(images)} images.")
+            raise InputError(
+                f"index has {len(places)} places for {len(images)} images; give one for each."
+            )
         return cls(images, labels.long(), places, classes, device_of(model, images))
 
     def __len__(self) -> int:
@@ -95,14 +94,13 @@ class Examples:
     def batches(
         self, batch_size: int = BATCH_SIZE, rows: Int64[Tensor, " rows"] | None = None
     ) -> Iterator[Batch]:
-        """The examples, or those at `rows`, in order, `batch_size` at a time."""
+        """Yield the examples, or those at `rows`, in order, `batch_size` at a time."""
         require_count(batch_size=batch_size)
         rows = torch.arange(len(self)) if rows is None else rows
         if not len(rows):
             return
-        for chunk, images in zip(
-            rows.split(batch_size), read(self.images, batch_size, rows), strict=True
-        ):
+        pixels = read(self.images, batch_size, rows)
+        for chunk, images in zip(rows.split(batch_size), pixels, strict=True):
             labels, index = (
                 sent(values[sent(chunk, values.device)], self.device)
                 for values in (self.labels, self.index)
@@ -111,37 +109,29 @@ class Examples:
 
 
 def unit_range(images: Images) -> Pixels:
-    """Images as floats in [0, 1]: uint8 divided by 255, floats as they are."""
+    """Return images as floats in [0, 1]: uint8 divided by 255, floats unchanged."""
     return images.float() / 255 if images.dtype == torch.uint8 else images
 
 
 def device_of(model: Classifier, images: Tensor) -> torch.device:
-    """Where the classifier computes: with its first parameter, else with the images."""
+    """Return the device of the classifier's first parameter, or else of the images."""
     parameters = model.parameters() if isinstance(model, nn.Module) else iter(())
     return next((parameter.device for parameter in parameters), images.device)
 
 
 def require_eval_mode(model: Classifier) -> None:
-    """Raise where a module in training mode would make the answer depend on the batch.
-
-    Raises:
-        InputError: some part of the model is in training mode.
-    """
+    """Raise an InputError if any module of the model is in training mode."""
     modules = model.named_modules() if isinstance(model, nn.Module) else ()
     training = [name or type(module).__name__ for name, module in modules if module.training]
     if training:
         raise InputError(
             f"The model is in training mode ({len(training)} modules, such as {training[-1]}): "
-            "dropout and batch statistics would blur what is measured. Call model.eval() first."
+            "dropout and batch statistics would distort the result. Call model.eval() first."
         )
 
 
 def require_pixels(images: Images) -> None:
-    """Raise unless `images` are uint8, or finite floats in [0, 1].
-
-    Raises:
-        InputError: wrong shape, type or range, or NaN.
-    """
+    """Raise an InputError unless `images` are a batch of uint8, or of finite floats in [0, 1]."""
     if images.ndim != 4 or not len(images):
         raise InputError(
             f"The images have shape {tuple(images.shape)}; needed is [images, channel, height, "
@@ -159,58 +149,47 @@ def require_pixels(images: Images) -> None:
     mend = (
         "They look like 0..255: divide them by 255, or give them as uint8."
         if low >= 0 and high <= 255
-        else "If they are normalised, undo it: the normalisation belongs into the model "
+        else "If they are normalised, undo it, and normalise inside the model "
         "(freqreg.evaluation.inputs.models.Normalized)."
     )
-    raise InputError(f"The images span [{low:.3g}, {high:.3g}]; needed are [0, 1]. {mend}")
+    raise InputError(f"The images span [{low:.3g}, {high:.3g}]; they must lie in [0, 1]. {mend}")
 
 
 def count_classes(model: Classifier, images: Images) -> int:
-    """How many logits the model gives for the first image.
-
-    Raises:
-        InputError: the model or the images are not as `Examples.checked` needs them.
-    """
+    """Return the number of logits; raise an InputError for what `Examples.checked` refuses."""
     require_eval_mode(model)
     require_pixels(images)
-    device = device_of(model, images)
+    first = images[:1].to(device_of(model, images))
     try:
         with torch.no_grad():
-            logits = model(unit_range(images[:1].to(device)))
+            logits = model(unit_range(first))
     except Exception as error:
-        raise InputError(_refusal(model, images[:1].to(device), error)) from error
+        raise InputError(_refusal(model, first, error)) from error
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise InputError(f"The model returned {found}; needed are logits [batch, class].")
     rounding = 10 * torch.finfo(logits.dtype).eps
     sums_to_one = ((logits.sum(1) - 1).abs() < rounding).all() and (logits >= 0).all()
-    if sums_to_one and ((logits > 0) & (logits < 1)).any():  # a one-hot answer is let pass
+    if sums_to_one and ((logits > 0) & (logits < 1)).any():  # a one-hot output is accepted
         raise InputError(
             "The model returned probabilities: none is negative and they sum to 1. Losses and "
-            "attacks take logits; through probabilities gradients vanish. Leave the model's last "
-            "softmax out, or give their logarithm: lambda x: model(x).log()."
+            "attacks need logits; gradients vanish through probabilities. Remove the model's last "
+            "softmax, or give their logarithm: lambda x: model(x).log()."
         )
     return logits.shape[1]
 
 
 def _refusal(model: Classifier, images: Images, error: Exception) -> str:
-    """Why the model does not take the images, and a size of images that it does take."""
-    size = next((size for size in _SIZES if _takes(model, images, size)), None)
-    mend = (
-        "Give images [images, channel, height, width] such as it was trained on."
-        if size is None
-        else f"It takes {size} x {size}: resize them (on the command line --image-size {size})."
-    )
-    reason = f" ({text})" if (text := str(error).partition("\n")[0].rstrip(".")) else ""
+    """Say why the model does not take the images, and name a size that it takes."""
     _, channels, height, width = images.shape
+    mend = "Give images [images, channel, height, width] such as it was trained on."
+    for size in _SIZES:
+        with suppress(Exception), torch.no_grad():
+            logits = model(torch.zeros(1, channels, size, size, device=images.device))
+            if isinstance(logits, Tensor) and logits.ndim == 2:
+                way = f"resize them (on the command line --image-size {size})."
+                mend = f"It takes {size} x {size}: {way}"
+                break
+    reason = f" ({text})" if (text := str(error).partition("\n")[0].rstrip(".")) else ""
     found = f"images of {channels} x {height} x {width} pixels"
     return f"The model cannot take {found}{reason}. {mend}"
-
-
-@torch.no_grad()
-def _takes(model: Classifier, images: Images, size: int) -> bool:
-    try:
-        logits = model(torch.zeros(1, images.shape[1], size, size, device=images.device))
-    except Exception:
-        return False
-    return isinstance(logits, Tensor) and logits.ndim == 2

@@ -1,6 +1,5 @@
-"""Labelled images from wherever they lie: `load_images`, the one way in."""
+"""`load_images`: labelled images from any source."""
 
-from collections.abc import Callable
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -15,22 +14,13 @@ from freqreg.evaluation.inputs.cache import cache_folder, cached
 from freqreg.evaluation.inputs.decoding import decoded, first_of
 from freqreg.evaluation.inputs.labelled_images import LabelledImages, first_rows
 from freqreg.evaluation.inputs.progress import progress_bar
-from freqreg.evaluation.inputs.sources import (
-    base,
-    class_folders,
-    datasets_library,
-    parquet,
-    pixel_files,
-)
+from freqreg.evaluation.inputs.sources import base, class_folders, parquet, pixel_files, tables
 from freqreg.evaluation.inputs.streaming import StreamedPixels, fits
 from freqreg.evaluation.inputs.transforms import EvalTransform, PictureTransform
 from freqreg.evaluation.processes import main_first
 
-FOLDERS = (datasets_library.parts, pixel_files.parts, parquet.parts, class_folders.parts)
-FILES: dict[str, Callable[[Path], base.LazySource]] = {
-    pixel_files.SAFETENSORS: pixel_files.tensors,
-    ".mat": pixel_files.matlab,
-}
+FOLDERS = (tables.parts, pixel_files.parts, parquet.parts, class_folders.parts)
+FILES = {pixel_files.SAFETENSORS: pixel_files.tensors, ".mat": pixel_files.matlab}
 LAYOUTS = (
     "the hub's parquet files, a folder saved by datasets, the files that torchvision downloads, "
     "TinyImageNet's archive, images in folders CLASS/ or SPLIT/CLASS/, or a .safetensors file"
@@ -49,26 +39,27 @@ def load_images(
     label_column: str | None = None,
     cache_dir: str | Path | None = None,
 ) -> LabelledImages:
-    """Labelled images, as they are to be seen.
+    """Load labelled images, upright and in RGB.
 
-    They are decoded into memory where they fit (`fits`); else each pass decodes them anew.
+    They are decoded into memory if they fit (`fits`); otherwise each pass decodes them again.
 
     Args:
         source: a data set of the hub (owner/name), or a local copy: see `LAYOUTS`.
-        split: which part; the whole of a source that has no named parts. val, valid and
-            validation are the same.
-        config: which configuration, where a data set has several.
-        count: so many images, by the rule of `LabelledImages.first`; others are not decoded.
-        image_size: side to which images are resized, the middle cropped. None: as they are.
-        transform: how they are shown to a model, instead. Images of a .safetensors file that have
-            its size stay as they are.
+        split: name of the split, ignored if the source has none. val, valid and validation are
+            the same.
+        config: name of the configuration, if a data set has several.
+        count: number of images, chosen as by `LabelledImages.first`; no others are decoded.
+        image_size: side in pixels: the shorter side is resized, the middle cropped. None: images
+            stay as they are.
+        transform: a model's own transform, instead of `image_size`. Images of a .safetensors file
+            that have its size stay as they are.
         image_column: of a table; None: the only one.
         label_column: of a table. None: the only one, or of class labels that with most classes.
-        cache_dir: where decoded images are kept, unless `count` is given. None: $FREQREG_CACHE, or
+        cache_dir: folder of decoded images, unused if `count` is given. None: $FREQREG_CACHE, or
             freqreg in the user's cache.
 
     Raises:
-        ImagesError: there are no such images, they have no labels, or they have different sizes.
+        ImagesError: there are no such images, they have no labels, or their sizes differ.
         SettingError: both image_size and transform are given, or one is out of range.
     """
     given = {"count": count, "image_size": image_size}
@@ -106,27 +97,27 @@ def open_images(
     image_column: str | None = None,
     label_column: str | None = None,
 ) -> base.LazySource:
-    """The same images, not decoded yet."""
+    """Open the images of `load_images` without decoding them."""
     wanted = base.Wanted(config, image_column, label_column)
     parts = _parts(source, wanted)
     if parts is None:
-        return datasets_library.from_hub(str(source), split, wanted)
+        return tables.from_hub(str(source), split, wanted)
     return parts[base.chosen_split(parts, split, source)]()
 
 
 def split_names(source: str | Path, config: str | None = None) -> list[str]:
-    """The names of a data set's parts; none where it has no named parts.
+    """Return the names of a data set's splits; empty if it has none.
 
     Raises:
         ImagesError: there is no such data set.
     """
     parts = _parts(source, base.Wanted(config))
-    names = datasets_library.hub_splits(str(source), config) if parts is None else list(parts)
+    names = tables.hub_splits(str(source), config) if parts is None else list(parts)
     return sorted((name for name in names if name != base.UNNAMED), key=base.rank)
 
 
 def _parts(source: str | Path, wanted: base.Wanted) -> base.Parts | None:
-    """The splits of a local copy; None for the name of a data set on the hub."""
+    """Return the splits of a local copy; None for the name of a data set on the hub."""
     place = Path(source).expanduser()
     if place.is_dir():
         found = (kind(place, wanted) for kind in FOLDERS)

@@ -23,11 +23,11 @@ class LabelledImages(Dataset):
     `DataLoader(images, collate_fn=lambda batch: batch)` no Python runs per image.
 
     Args:
-        pixels: uint8 [images, channel, height, width]: in memory, or decoded as they are asked for.
+        pixels: uint8 [images, channel, height, width], in memory or decoded on access.
         labels: int64 [images], positions in `class_names`.
-        class_names: None where the source has no names.
-        index: int64 [images], place of each image in its source. Random numbers are keyed by
-            it. None: 0, 1, 2, ...
+        class_names: None if the source has no names.
+        index: int64 [images], each image's place in its source, which keys random numbers.
+            None: 0, 1, 2, ...
 
     Raises:
         InputError: the numbers of pixels, labels and places differ.
@@ -58,29 +58,29 @@ class LabelledImages(Dataset):
         return self.pixels[places], self.labels[places]
 
     def select(self, rows: Rows) -> "LabelledImages":
-        """The images at `rows`, in that order."""
+        """Return the images at `rows`, in that order."""
         rows, pixels = torch.as_tensor(rows), self.pixels
         chosen = pixels.at(rows) if isinstance(pixels, StreamedPixels) else pixels[rows]
         return replace(self, pixels=chosen, labels=self.labels[rows], index=self.index[rows])
 
     def batches(self, size: int, rows: Rows | None = None) -> Iterator["LabelledImages"]:
-        """The images, or those at `rows`, in memory, in order, `size` at a time."""
+        """Yield the images, or those at `rows`, in order and in memory, `size` at a time."""
         rows = torch.arange(len(self)) if rows is None else torch.as_tensor(rows)
         for pixels, some in zip(read(self.pixels, size, rows), rows.split(size), strict=True):
             yield replace(self, pixels=pixels, labels=self.labels[some], index=self.index[some])
 
     def first(self, count: int | None) -> "LabelledImages":
-        """`count` images by the rule of `first_rows`; all for None."""
+        """Return `count` images by the rule of `first_rows`; all for None."""
         if count is None or count >= len(self):
             return self
         return self.select(first_rows(self.labels, count))
 
 
 def first_rows(labels: Int64[Tensor, " images"], count: int | None) -> Int64[Tensor, " rows"]:
-    """The first `count` rows. Of images that lie class by class: as many at equal distances.
+    """Return the first `count` rows, or `count` equidistant rows if images are sorted by class.
 
-    Images lie class by class where neighbours share a class far more often than in random
-    order: there are at most half as many runs of one class as random order has on average.
+    Images count as sorted by class if they have at most half as many runs of one class as a random
+    order has on average.
 
     Args:
         labels: of all images.

@@ -11,15 +11,17 @@ from torch import Tensor, nn
 from freqreg.errors import FreqregError
 from freqreg.evaluation.inputs.transforms import PictureTransform
 
+Pixels = Float[Tensor, "batch channel height width"]
+
 
 class CheckpointError(FreqregError, ValueError):
-    """A model cannot be loaded: no such name, or files that are missing or do not fit."""
+    """A model cannot be loaded: its name is unknown, or files are missing or do not fit."""
 
 
 class Normalized(nn.Module):
-    """A model that takes images in [0, 1] and normalises them for the one inside.
+    """A model on images in [0, 1], which it normalises for the model inside.
 
-    The convention of RobustBench and torchattacks, and of everything in `freqreg.evaluation`.
+    RobustBench, torchattacks and all of `freqreg.evaluation` follow this convention.
 
     Args:
         model: takes `(images - mean) / std`.
@@ -35,10 +37,8 @@ class Normalized(nn.Module):
         self.mean = nn.Buffer(torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.std = nn.Buffer(torch.tensor(std).view(-1, 1, 1), persistent=False)
 
-    def forward(
-        self, x: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch classes"]:
-        """Logits of images in [0, 1]."""
+    def forward(self, x: Pixels) -> Float[Tensor, "batch classes"]:
+        """Return the logits of images in [0, 1]."""
         return self.model((x - self.mean) / self.std)
 
 
@@ -47,12 +47,12 @@ class LoadedModel:
     """A classifier and what is known of it.
 
     Args:
-        source: what it was loaded by.
+        source: the name or path that it was loaded from.
         model: maps floats in [0, 1] to logits; in eval mode.
         config: the run's config.json; for other models the network's name alone.
-        transform: how it is shown pictures, where known.
-        class_names: of its logits, in order, where known. One entry may hold several names,
-            parted by commas: "tench, Tinca tinca".
+        transform: the model's own transform of pictures, if known.
+        class_names: of the logits, in order, if known. An entry may hold several names, separated
+            by commas: "tench, Tinca tinca".
     """
 
     source: str
@@ -63,10 +63,10 @@ class LoadedModel:
 
     @property
     def method(self) -> str:
-        """How it was trained: the config's "method", else the source."""
+        """Training method: "method" of the config, or else the source."""
         return str(self.config.get("method", self.source))
 
     @property
     def seed(self) -> int | None:
-        """The seed of its training, where the config has one."""
+        """Seed of the training, if the config has one."""
         return self.config.get("seed")

@@ -1,4 +1,4 @@
-"""config.json beside a model's weights: what it may say, checked."""
+"""Checked content of the config.json beside a model's weights."""
 
 import difflib
 import json
@@ -13,8 +13,7 @@ from freqreg.evaluation.inputs.loaded_model import CheckpointError
 from freqreg.evaluation.inputs.transforms import CROP_MODES, INTERPOLATIONS, EvalTransform
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-RESULTS = "results.json"
-"""What a recipe leaves beside a model."""
+RESULTS = "results.json"  # written by recipes beside the model
 
 KEYS = (
     *("model", "kwargs", "pixels", "transform", "class_names", "method", "seed", "experiment"),
@@ -27,11 +26,7 @@ Values = float | list[float]
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The content of a folder's config.json.
-
-    Raises:
-        CheckpointError: there is none, or it is no JSON object.
-    """
+    """Read a folder's config.json; raise a CheckpointError if it is missing or no JSON object."""
     path = folder / CONFIG
     if not path.is_file():
         found = ", ".join(sorted(p.name for p in folder.glob("*"))[:8]) or "nothing"
@@ -44,21 +39,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise CheckpointError(f"{path} is no JSON: {error}. Was the run stopped early?") from error
     if not isinstance(config, dict):
-        raise CheckpointError(f'{path} does not say which network it is: "model" is missing.')
+        raise CheckpointError(f'{path} does not name a network: "model" is missing.')
     return config
 
 
 def require_run(config: Mapping[str, Any], path: Path) -> None:
-    """Raise where a run's config.json says what nobody would read, or of a wrong type.
-
-    Raises:
-        CheckpointError: unknown keys, a missing "model", or values of other types.
-    """
+    """Raise a CheckpointError for unknown keys, a missing "model", or values of wrong types."""
     _require_keys(config, KEYS, str(path))
     if not isinstance(config.get("model"), str):
-        raise CheckpointError(
-            f'{path} does not say which network it is: "model" is missing, or no name.'
-        )
+        raise CheckpointError(f'{path} does not name a network: "model" is missing, or no name.')
     if not isinstance(config.get("kwargs", {}), dict):
         raise CheckpointError(
             f'{path}: "kwargs" is {config["kwargs"]!r}; needed are arguments by name.'
@@ -67,31 +56,16 @@ def require_run(config: Mapping[str, Any], path: Path) -> None:
         raise CheckpointError(f'{path}: "seed" is {config["seed"]!r}; needed is a whole number.')
 
 
-def stated(
-    config: Mapping[str, Any], network: nn.Module, path: Path
-) -> tuple[tuple[Values, Values] | None, EvalTransform | None, tuple[str, ...] | None]:
-    """What config.json says of inputs and classes; None where it says nothing.
-
-    Mean and std come for pixels in [0, 1]. "pixels" may give those of pixels in [low, high], each
-    a number or one for each channel.
-
-    Args:
-        config: its content.
-        network: whose channels are counted.
-        path: of config.json, for errors.
-
-    Returns:
-        Mean and std of the inputs; how pictures are shown; the classes' names by logit.
-
-    Raises:
-        CheckpointError: something stands elsewhere, or cannot be meant.
-    """
-    return _normalisation(config, network, path), _transform(config, path), _names(config, path)
-
-
-def _normalisation(
+def normalisation(
     config: Mapping[str, Any], network: nn.Module, path: Path
 ) -> tuple[Values, Values] | None:
+    """Return mean and std of inputs in [0, 1], each per channel or for all; None if not stated.
+
+    The entry "pixels" may give them for inputs in [low, high] instead.
+
+    Raises:
+        CheckpointError: the entry is invalid, or does not fit the network's channels.
+    """
     pixels, where = config.get("pixels"), f'{path}: "pixels"'
     if pixels is None:
         return None
@@ -119,31 +93,30 @@ def _normalisation(
     return mean, std
 
 
-def _transform(config: Mapping[str, Any], path: Path) -> EvalTransform | None:
+def eval_transform(config: Mapping[str, Any], path: Path) -> EvalTransform | None:
+    """Return the transform of pictures, if it is stated; raise a CheckpointError if invalid."""
     stated = config.get("transform")
     if stated is None:
         return None
     try:
-        values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in stated.items()
-        }
-        transform = EvalTransform(**values)
-        is_size = len(transform.size) == 2 and all(type(n) is int and n > 0 for n in transform.size)
-        is_colour = len(transform.fill) == 3 and all(0 <= level <= 1 for level in transform.fill)
-        is_meant = is_size and is_colour and 0 < transform.crop_share <= 1
-        known = {"interpolation": INTERPOLATIONS, "crop_mode": CROP_MODES}
-        if is_meant and all(getattr(transform, name) in ways for name, ways in known.items()):
-            return transform
+        values: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in stated.items()}
+        found = EvalTransform(**values)
+        is_size = len(found.size) == 2 and all(type(n) is int and n > 0 for n in found.size)
+        is_colour = len(found.fill) == 3 and all(0 <= level <= 1 for level in found.fill)
+        is_known = found.interpolation in INTERPOLATIONS and found.crop_mode in CROP_MODES
+        if is_size and is_colour and is_known and 0 < found.crop_share <= 1:
+            return found
     except (AttributeError, TypeError, ValueError):
         pass
     raise CheckpointError(
-        f'{path}: "transform" is {stated!r}. Needed is {{"size": [height, width]}}, and if need be '
+        f'{path}: "transform" is {stated!r}. Needed is {{"size": [height, width]}}, and optionally '
         f'"crop_share" up to 1, "interpolation" ({", ".join(INTERPOLATIONS)}), "crop_mode" '
         f'({", ".join(CROP_MODES)}) and "fill".'
     )
 
 
-def _names(config: Mapping[str, Any], path: Path) -> tuple[str, ...] | None:
+def class_names(config: Mapping[str, Any], path: Path) -> tuple[str, ...] | None:
+    """Return the classes' names, if they are stated; raise a CheckpointError if invalid."""
     names = config.get("class_names")
     if names is None:
         return None
@@ -158,16 +131,17 @@ def _names(config: Mapping[str, Any], path: Path) -> tuple[str, ...] | None:
 
 
 def _require_keys(found: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
-    for unknown in (key for key in found if key not in known):
-        close = difflib.get_close_matches(unknown, known, n=1)
-        way_out = (
-            f"Did you mean {close[0]!r}?"
-            if close
-            else f"Take it out; known are {', '.join(known)}."
-        )
-        if any(word in unknown.lower() for word in ("mean", "std", "norm", "rescale")):
-            way_out = RIGHT_PLACE
-        raise CheckpointError(f"{where} has the unknown entry {unknown!r}. {way_out}")
+    unknown = next((key for key in found if key not in known), None)
+    if unknown is None:
+        return
+    close = difflib.get_close_matches(unknown, known, n=1)
+    if any(word in unknown.lower() for word in ("mean", "std", "norm", "rescale")):
+        way_out = RIGHT_PLACE
+    elif close:
+        way_out = f"Did you mean {close[0]!r}?"
+    else:
+        way_out = f"Take it out; known are {', '.join(known)}."
+    raise CheckpointError(f"{where} has the unknown entry {unknown!r}. {way_out}")
 
 
 def _numbers(value: Any, where: str, channels: int | None = None) -> list[float]:
@@ -178,6 +152,6 @@ def _numbers(value: Any, where: str, channels: int | None = None) -> list[float]
     if isinstance(value, list | tuple) and channels is not None and len(values) != channels:
         raise CheckpointError(
             f"{where} has {len(values)} numbers {value!r} for {channels} channels; needed is one "
-            "for each channel, or a single number that is no list."
+            "for each channel, or a single number outside of a list."
         )
     return list(values)

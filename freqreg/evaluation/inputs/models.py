@@ -1,4 +1,4 @@
-"""Classifiers by name, as callables on images in [0, 1], from wherever people have them."""
+"""`load_model`: classifiers on images in [0, 1] from any source."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,22 +6,9 @@ from typing import Any
 
 import torch
 
-from freqreg.evaluation.inputs import timm_models, transformers_models
-from freqreg.evaluation.inputs.checkpoints import (
-    load_weights,
-    read_checkpoint,
-    read_safetensors,
-    without_prefixes,
-)
+from freqreg.evaluation.inputs import checkpoints, model_config, timm_models, transformers_models
 from freqreg.evaluation.inputs.loaded_model import CheckpointError, LoadedModel, Normalized
-from freqreg.evaluation.inputs.model_config import (
-    CONFIG,
-    RESULTS,
-    WEIGHTS,
-    read_config,
-    require_run,
-    stated,
-)
+from freqreg.evaluation.inputs.model_config import CONFIG, RESULTS, WEIGHTS
 from freqreg.evaluation.inputs.networks import (
     NETWORKS,
     TIMM,
@@ -52,21 +39,21 @@ def load_model(
     ema: bool = False,
     device: torch.device | str = "cpu",
 ) -> LoadedModel:
-    """A classifier on images in [0, 1], in eval mode.
+    """Load a classifier on images in [0, 1], in eval mode.
 
     Args:
         source: "timm/NAME" for timm's pretrained weights; "hf-hub:OWNER/NAME" or
-            "local-dir:FOLDER" as timm takes them; the folder of a run, with `model.safetensors`
-            and `config.json`; a folder that transformers' `save_pretrained` left, image processor
-            included; a checkpoint of timm's train.py; or a file with a state dict
-            (.safetensors, .pth, .pt). Of a file, nothing but weights is read.
-        model: the network of such a file, as `build_network` takes it; None: the one that the
-            file names.
+            "local-dir:FOLDER" as in timm; the folder of a run, with `model.safetensors` and
+            `config.json`; a folder of transformers' `save_pretrained`, image processor included; a
+            checkpoint of timm's train.py; or a file with a state dict (.safetensors, .pth, .pt).
+            Only weights are read from a file.
+        model: the network of such a file, as in `build_network`; None: the one that the file
+            names.
         ema: take the averaged weights of a checkpoint.
         device: where to load it.
 
     Raises:
-        CheckpointError: there is no such model or the files are not so.
+        CheckpointError: there is no such model, or its files are invalid.
     """
     name, path = str(source), Path(source)
     if path.is_file():
@@ -85,7 +72,7 @@ def load_model(
 
 
 def _from_folder(folder: Path) -> LoadedModel:
-    config = read_config(folder)
+    config = model_config.read_config(folder)
     if "model_type" in config or "transformers_version" in config:
         return transformers_models.from_folder(folder, config)
     if "architecture" in config:
@@ -94,18 +81,18 @@ def _from_folder(folder: Path) -> LoadedModel:
 
 
 def _from_run(folder: Path, config: Mapping[str, Any]) -> LoadedModel:
-    path = folder / CONFIG
-    require_run(config, path)
+    path, weights = folder / CONFIG, folder / WEIGHTS
+    model_config.require_run(config, path)
     network: Any = build_network(config["model"], **config.get("kwargs", {}))
-    if not (folder / WEIGHTS).is_file():
-        raise CheckpointError(
-            f"There is no {folder / WEIGHTS}: the run has not ended. Resume it first."
-        )
-    load_weights(network, read_safetensors(folder / WEIGHTS), folder / WEIGHTS)
-    pixels, transform, names = stated(config, network, path)
+    if not weights.is_file():
+        raise CheckpointError(f"There is no {weights}: the run has not ended. Resume it first.")
+    checkpoints.load_weights(network, checkpoints.read_safetensors(weights), weights)
+    pixels = model_config.normalisation(config, network, path)
+    transform = model_config.eval_transform(config, path)
+    names = model_config.class_names(config, path)
     known = getattr(network, "pretrained_cfg", {}).get("num_classes")
     if "transform" not in config and known and known == network.num_classes:
-        # of timm; with other classes it was trained anew, on images of an unknown size
+        # A network of timm with other classes was trained again, on images of an unknown size.
         fill = {"mean": pixels[0]} if pixels else {}
         transform, _ = timm_models.transform_and_data(network, fill)
     shown = Normalized(network, *pixels) if pixels else network
@@ -113,22 +100,21 @@ def _from_run(folder: Path, config: Mapping[str, Any]) -> LoadedModel:
 
 
 def _from_file(path: Path, model: str | None, *, ema: bool) -> LoadedModel:
-    found = read_checkpoint(path, ema=ema)
-    if model is None and found.arch is None:
+    state, arch, args = checkpoints.read_checkpoint(path, ema=ema)
+    if model is None and arch is None:
         raise CheckpointError(
             f"{path} does not say which network it is of. Name it: --model timm/NAME, or one of "
             f"{', '.join(NETWORKS)} (in Python: load_model(path, model=...))."
         )
-    own = found.arch in NETWORKS
-    name = str(model or (found.arch if own else f"{TIMM}{str(found.arch).removeprefix(TIMM)}"))
+    name = str(model or (arch if arch in NETWORKS else f"{TIMM}{str(arch).removeprefix(TIMM)}"))
     is_timm = name.startswith(TIMM)
-    kwargs = timm_models.arguments(name, found.args) if is_timm else {}
+    kwargs = timm_models.arguments(name, args) if is_timm else {}
     network: Any = build_network(name, **kwargs)
-    state = without_prefixes(found.state, network, path)
+    state = checkpoints.without_prefixes(state, network, path)
     sizes = sizes_from(network, state)
     if not is_timm or sizes != {"num_classes": network.num_classes}:
         network = build_network(name, **(kwargs | sizes))
-    load_weights(network, state, path)
+    checkpoints.load_weights(network, state, path)
     if is_timm:
-        return timm_models.as_timm_shows(str(path), network, name, found.args)
+        return timm_models.as_timm_shows(str(path), network, name, args)
     return LoadedModel(str(path), network, {"model": name})

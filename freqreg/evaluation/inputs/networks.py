@@ -18,7 +18,7 @@ NETWORKS = {"preact_resnet18": PreActResNet18, "one_conv": OneConvNet, "enlarged
 
 
 def build_network(name: str, **kwargs: Any) -> nn.Module:
-    """A network with fresh weights.
+    """Build a network with fresh weights.
 
     Args:
         name: one of `NETWORKS`, or "timm/NAME".
@@ -36,31 +36,27 @@ def build_network(name: str, **kwargs: Any) -> nn.Module:
         raise CheckpointError(f"There is no network {name!r}; known are {known}.")
     try:
         return make(**kwargs)
-    except Exception as error:  # of many kinds, by what the network does with them
+    except Exception as error:  # its type depends on the network
         reason = str(error).rstrip(".") or repr(error)
         raise CheckpointError(f"{name} cannot be built with {kwargs}: {reason}.") from error
 
 
 def use_differentiable_attention(model: nn.Module) -> None:
-    """Let a network of timm compute attention by operations that have a second derivative."""
+    """Switch a network of timm to attention that has a second derivative."""
     for module in model.modules():
         if hasattr(module, "fused_attn"):
             module.fused_attn = False  # pyright: ignore[reportArgumentType]
 
 
 def timm_library(name: str) -> Any:
-    """The package timm, for the model `name`."""
+    """Import timm, which the model `name` needs."""
     with extra("timm", f"{name} needs timm"):
         import timm
     return timm
 
 
 def timm_name(name: str) -> str:
-    """What timm calls the network "timm/NAME".
-
-    Raises:
-        CheckpointError: timm has none of this name.
-    """
+    """Return timm's name of the network "timm/NAME"; raise a CheckpointError if it has none."""
     timm, bare = timm_library(name), name.removeprefix(TIMM)
     if not timm.is_model(bare):
         close = difflib.get_close_matches(bare, timm.list_models(), n=5)
@@ -70,11 +66,9 @@ def timm_name(name: str) -> str:
 
 
 def sizes_from(network: Any, state: Mapping[str, Tensor]) -> dict[str, int]:
-    """The arguments by which a network of this kind gets the shapes of these weights.
+    """Return the arguments that give this network the shapes of its weights in another size.
 
-    Args:
-        network: with its default sizes.
-        state: its weights, of any sizes; for those of another kind there are no arguments.
+    They are empty if the weights are another network's.
     """
     with suppress(KeyError, ValueError):
         if isinstance(network, PreActResNet18):

@@ -1,8 +1,9 @@
-"""Models and images by the names that a command line has for them."""
+"""Models and images as a command line names them."""
 
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,33 +16,25 @@ from freqreg.evaluation.inputs.transforms import PictureTransform
 
 
 def chosen_device(name: str | None) -> torch.device:
-    """The device of this name; None: the first GPU, or else the CPU.
-
-    Raises:
-        SettingError: there is none of this name.
-    """
+    """Return the device of this name or raise; None: the first GPU, or else the CPU."""
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for GPUs
+    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts it
         reason = str(error).splitlines()[0]
         raise SettingError(
             f"The device {name!r} cannot be used ({reason}). There are cpu and "
-            f"{torch.cuda.device_count()} GPUs; leave --device out to choose by itself."
+            f"{torch.cuda.device_count()} GPUs; leave --device out for the default."
         ) from error
 
 
 def load_models(
     sources: tuple[str, ...], device: str | None, *, network: str | None = None, ema: bool = False
 ) -> list[LoadedModel]:
-    """The models of a command line, on one device.
+    """Load the models of a command line to one device.
 
-    Args:
-        sources: as `load_model` takes them.
-        device: as `chosen_device` takes it.
-        network: of those that are files of weights; None: the one that each names.
-        ema: take the averaged weights of these files.
+    `network` and `ema` are those of the sources that are files of weights.
 
     Raises:
         CheckpointError: a network or averaged weights are asked for, and no source is a file.
@@ -63,12 +56,9 @@ def images_for(
     transform: PictureTransform | None = None,
     **which: str | None,
 ) -> LabelledImages:
-    """Images of the size that is asked for, else as the first model that says how is shown them.
+    """Load images of the given size, or else by the first transform that a model states.
 
-    Args:
-        models: of a command.
-        source: as of `load_images`, like count, image_size and transform.
-        which: split, config and columns, as of `load_images`.
+    Arguments are those of `load_images`, with split, config and columns in `which`.
     """
     given = {"images": count, "image_size": image_size}
     require_count(**{name: number for name, number in given.items() if number is not None})
@@ -76,18 +66,11 @@ def images_for(
         transform = next((model.transform for model in models if model.transform), None)
     path = Path(source).expanduser().absolute()
     state = (path, path.stat().st_mtime_ns) if path.exists() else None
-    return _images(state, source, count, image_size, transform, **which)
+    named = {name: value for name, value in which.items() if value is not None}
+    return _images(state, source, count=count, image_size=image_size, transform=transform, **named)
 
 
 @lru_cache(maxsize=2)
-def _images(
-    state: object,  # noqa: ARG001
-    source: str,
-    count: int | None,
-    size: int | None,
-    transform: PictureTransform | None,
-    **which: str | None,
-) -> LabelledImages:
-    """Decoded once for all models of a command, while the state of the source is the same."""
-    named = {name: value for name, value in which.items() if value is not None}
-    return load_images(source, count=count, image_size=size, transform=transform, **named)
+def _images(state: object, source: str, **arguments: Any) -> LabelledImages:  # noqa: ARG001
+    """Load images once for all models of a command, while the source is in the same `state`."""
+    return load_images(source, **arguments)

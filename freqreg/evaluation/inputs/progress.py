@@ -1,4 +1,4 @@
-"""Progress of long work, with the numbers as they stand."""
+"""Progress of long work, with intermediate results."""
 
 from tqdm.auto import tqdm
 
@@ -6,6 +6,6 @@ from freqreg.evaluation.processes import is_main
 
 
 def progress_bar(total: int, label: str, *, unit: str = "image") -> tqdm:
-    """A bar that is drawn in terminals only and vanishes when done; a context manager."""
+    """Draw a bar, in terminals only, that vanishes when done; a context manager."""
     off = None if is_main() else True
     return tqdm(total=total, desc=label, unit=unit, disable=off, leave=False, dynamic_ncols=True)

@@ -1,4 +1,4 @@
-"""Images that are decoded as they are asked for, where all of them would not fit into memory."""
+"""Images decoded on access, for sets that do not fit into memory."""
 
 import os
 from collections.abc import Iterator
@@ -16,34 +16,32 @@ from freqreg.evaluation.inputs.decoding import First, decoded, in_batches
 from freqreg.evaluation.inputs.sources.base import LazySource
 from freqreg.evaluation.inputs.transforms import PictureTransform
 
-SHARE = 8
-"""Decoded images may take the available memory divided by this."""
-MEMORY = Path("/proc/meminfo")
-GROUPS, LIMITS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
-"""Where Linux says what is available, and what limits a job or container."""
+SHARE = 8  # decoded images may take 1/8 of the available memory
+MEMORY = Path("/proc/meminfo")  # available memory on Linux
+GROUPS, LIMITS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")  # limits of a job or container
 
 Rows = Int64[Tensor, " rows"]
 Images = UInt8[Tensor, "_ channel height width"] | Float[Tensor, "_ channel height width"]
 
 
 class StreamedPixels(Unmade):
-    """uint8 pixels [images, channel, height, width], decoded anew each time that they are needed.
+    """uint8 pixels [images, channel, height, width], decoded at each access.
 
-    An index decodes those that it takes. Whatever else torch does with them decodes all of them:
-    take `LabelledImages.batches`, which decodes on all cores, a few batches ahead.
+    Indexing decodes the indexed images. Any other operation of torch decodes all of them, so
+    iterate by `LabelledImages.batches`, which decodes on all cores, a few batches ahead.
 
     Args:
-        source: of the images.
-        rows: of these.
-        transform: how they are shown to a model; None: as they are.
-        first: name and shape of the first; all have this shape.
+        source: the encoded images.
+        rows: places in `source`.
+        transform: applied to each picture; None: the pixels stay as they are.
+        first: name and shape of the first image; all have this shape.
     """
 
     @staticmethod
     def __new__(
         cls: type, source: LazySource, rows: Rows, transform: PictureTransform | None, first: First
     ) -> "StreamedPixels":
-        """Of the first's shape."""
+        """Create pixels of the first image's shape."""
         return Unmade.__new__(cls, (len(rows), *first[1]), torch.uint8)
 
     def __init__(
@@ -52,29 +50,29 @@ class StreamedPixels(Unmade):
         self._source, self._rows, self._transform, self._first = source, rows, transform, first
 
     def made(self) -> Tensor:
-        """All of them."""
+        """Decode all images."""
         return self[:]
 
     def __getitem__(self, rows: Any) -> Tensor:
         if rows is None or rows is ... or isinstance(rows, tuple):
             return self.made()[rows]
         chosen = self._rows[rows]
-        places = chosen.reshape(-1).tolist()
+        places = chosen.flatten().tolist()
         found = decoded(self._source, places, self._transform, first=self._first)
         return found.view(*chosen.shape, *self._first[1])
 
     def at(self, rows: Rows) -> "StreamedPixels":
-        """Those at `rows`, not decoded yet."""
+        """Select the images at `rows` without decoding them."""
         return StreamedPixels(self._source, self._rows[rows], self._transform, self._first)
 
     def in_batches(self, size: int) -> Iterator[Images]:
-        """All of them, `size` at a time, decoded ahead."""
+        """Yield all images, `size` at a time, decoded ahead."""
         batches = (some.tolist() for some in self._rows.split(size))
         return in_batches(self._source, batches, self._transform, self._first)
 
 
 def read(images: Images, size: int, rows: Rows | None = None) -> Iterator[Images]:
-    """The images, or those at `rows`, in order, `size` at a time; decoded ahead if need be."""
+    """Yield the images, or those at `rows`, in order, `size` at a time."""
     rows = torch.arange(len(images)) if rows is None else rows
     if isinstance(images, StreamedPixels):
         return images.at(rows).in_batches(size)
@@ -82,19 +80,15 @@ def read(images: Images, size: int, rows: Rows | None = None) -> Iterator[Images
 
 
 def fits(size: int) -> bool:
-    """Whether so many bytes may be held.
-
-    They may where they are at most an eighth of the memory that is available, which processes on
-    one machine have together.
-    """
+    """Whether `size` bytes are at most 1/8 of this process's share of the available memory."""
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return size * SHARE * processes <= available_memory()
 
 
 def available_memory() -> float:
-    """Bytes that the system can give, within the limit of the job or container."""
+    """Return the available bytes, within the limits of the job or container."""
     limits = [float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))]
-    with suppress(OSError, ValueError, IndexError):  # as elsewhere than on Linux
+    with suppress(OSError, ValueError, IndexError):  # not on Linux
         limits.append(1024.0 * int(MEMORY.read_text().partition("MemAvailable:")[2].split()[0]))
         for line in GROUPS.read_text().splitlines():
             _, controllers, group = line.split(":", 2)

@@ -1,4 +1,4 @@
-"""Models of timm: pretrained, exported, or trained by its train.py; shown images as timm does."""
+"""Models of timm, pretrained, exported or trained by its train.py, with timm's transform."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,10 +14,10 @@ LOCAL = "local-dir:"
 
 
 def pretrained(source: str) -> LoadedModel:
-    """A model with the weights that timm finds by this name.
+    """Load a model with the weights that timm finds by this name.
 
     Raises:
-        CheckpointError: there is no such model, or it is no classifier.
+        CheckpointError: there is no such model, or it is not a classifier.
     """
     timm = timm_library(source)
     registered = source.startswith(TIMM)
@@ -36,13 +36,13 @@ def pretrained(source: str) -> LoadedModel:
     if not network.num_classes:
         raise CheckpointError(
             f"{source} gives features, no classes: its weights come without a classifier. Train "
-            "one, or take a variant that has one (timm.list_pretrained())."
+            "one, or choose a variant that has one (timm.list_pretrained())."
         )
     return as_timm_shows(source, network, source, {}, known=registered)
 
 
 def arguments(name: str, args: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments by which timm's train.py, with these options, made the network."""
+    """Return the arguments with which timm's train.py builds the network for these options."""
     given = {"in_chans": args.get("in_chans"), "global_pool": args.get("gp")}
     if timm_library(name).get_pretrained_cfg(timm_name(name)).fixed_input_size:
         given["img_size"] = args.get("img_size")
@@ -53,7 +53,7 @@ def arguments(name: str, args: Mapping[str, Any]) -> dict[str, Any]:
 def as_timm_shows(
     source: str, network: Any, name: str, args: Mapping[str, Any], *, known: bool = False
 ) -> LoadedModel:
-    """Behind the normalisation and transform of timm; `known` are weights of timm's own."""
+    """Wrap a network in timm's normalisation and transform; `known` are timm's own weights."""
     transform, data = transform_and_data(network, args)
     normalized = Normalized(network, data["mean"], data["std"])
     names = _class_names(network, known=known)
@@ -63,11 +63,9 @@ def as_timm_shows(
 def transform_and_data(
     network: nn.Module, args: Mapping[str, Any]
 ) -> tuple[EvalTransform, dict[str, Any]]:
-    """How timm evaluates the network: its transform, and mean, std, ... behind it.
+    """Return timm's evaluation transform of the network, and the data config behind it.
 
-    Args:
-        network: of timm.
-        args: options of timm's train.py, which come before the network's own.
+    `args` are options of timm's train.py, which override the network's own.
     """
     from timm.data.config import resolve_model_data_config
 

@@ -1,4 +1,4 @@
-"""Folders that the `save_pretrained` of transformers left: a classifier and its image processor."""
+"""Folders of transformers' `save_pretrained`: a classifier and its image processor."""
 
 import logging
 from collections.abc import Mapping
@@ -13,55 +13,40 @@ from torch import Tensor, nn
 from freqreg._extras import extra
 from freqreg._image_processors import AffinePixels, affine_pixels
 from freqreg.errors import SettingError
-from freqreg.evaluation.inputs.loaded_model import CheckpointError, LoadedModel, Normalized
+from freqreg.evaluation.inputs.loaded_model import CheckpointError, LoadedModel, Normalized, Pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 SIDE = 64
-SAVE = "Save the one that it was trained with beside it: processor.save_pretrained(folder)."
+SAVE = "Save the one of its training in the same folder: processor.save_pretrained(folder)."
 
 logger = logging.getLogger(__name__)
 
 
 class Logits(nn.Module):
-    """The logits alone of a classifier of transformers that takes `pixel_values`."""
+    """The logits of a classifier of transformers; `order` lists the RGB channels that it takes."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, order: list[int]) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.order = model, order
 
-    def forward(
-        self, x: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch classes"]:
-        """Logits of normalised images."""
-        return self.model(pixel_values=x).logits
-
-
-class Reordered(nn.Module):
-    """RGB images with the channels in another order."""
-
-    def __init__(self, order: list[int]) -> None:
-        super().__init__()
-        self.order = order
-
-    def forward(
-        self, x: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch channel height width"]:
-        """The same images, channels reordered."""
-        return x[:, self.order]
+    def forward(self, x: Pixels) -> Float[Tensor, "batch classes"]:
+        """Return the logits of normalised RGB images."""
+        values = x if self.order == sorted(self.order) else x[:, self.order]
+        return self.model(pixel_values=values).logits
 
 
 @dataclass(frozen=True, eq=False)
 class ProcessorTransform:
-    """How an image processor shows a picture, as pixels of RGB before it normalises them."""
+    """An image processor without its normalisation, as a transform of pictures to RGB pixels."""
 
     processor: Any
     pixels: AffinePixels
     size: tuple[int, int]
 
     def __call__(self, picture: "Image") -> UInt8[Tensor, "channel height width"]:
-        """The picture as the model is shown it."""
+        """Return the picture as the model sees it."""
         (output,) = self.processor(images=picture, return_tensors="pt")["pixel_values"]
         order, mean, std = self.pixels
         shown = output.float() * std[:, None, None] + mean[:, None, None]
@@ -69,9 +54,9 @@ class ProcessorTransform:
 
 
 def from_folder(folder: Path, config: Mapping[str, Any]) -> LoadedModel:
-    """The classifier in a folder, shown images as its image processor does.
+    """Load the classifier in a folder, with its image processor's transform.
 
-    Attention is computed by operations that have a second derivative.
+    Its attention has a second derivative.
 
     Raises:
         CheckpointError: weights or image processor are missing or do not fit.
@@ -93,21 +78,16 @@ def from_folder(folder: Path, config: Mapping[str, Any]) -> LoadedModel:
         logger.warning(
             f"{folder}: the image processor normalises pixels in 0..255, as do_rescale is False."
         )
-    network = Normalized(Logits(model), pixels.mean.tolist(), pixels.std.tolist())
-    network = (
-        network if pixels.order == [0, 1, 2] else nn.Sequential(Reordered(pixels.order), network)
+    rgb = torch.tensor(pixels.order).argsort()
+    network = Normalized(
+        Logits(model, pixels.order), pixels.mean[rgb].tolist(), pixels.std[rgb].tolist()
     )
     named = {int(place): str(name) for place, name in model.config.id2label.items()}
     names = tuple(named.get(place, "") for place in range(model.config.num_labels))
     if all(name == f"LABEL_{place}" for place, name in named.items()):
-        names = None  # the numbers that transformers puts where there are no names
-    return LoadedModel(
-        str(folder),
-        network,
-        {"model": config.get("model_type")},
-        _transform(processor, pixels),
-        names,
-    )
+        names = None  # transformers' placeholders
+    about = {"model": config.get("model_type")}
+    return LoadedModel(str(folder), network, about, _transform(processor, pixels), names)
 
 
 def _classifier(folder: Path) -> Any:
@@ -121,7 +101,7 @@ def _classifier(folder: Path) -> Any:
             output_loading_info=True,
             local_files_only=True,
         )
-    except Exception as error:  # of many kinds, by what is damaged
+    except Exception as error:  # its type depends on the damage
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise CheckpointError(
             f"{folder} is of transformers, but no image classifier can be loaded from it: "
@@ -137,7 +117,7 @@ def _classifier(folder: Path) -> Any:
 
 
 def _transform(processor: Any, pixels: AffinePixels) -> ProcessorTransform | None:
-    """How pictures are shown; None where that leaves their size alone."""
+    """Return the processor as a transform; None if it leaves the size of pictures unchanged."""
     blanks = [torch.zeros(side, side, 3, dtype=torch.uint8).numpy() for side in (SIDE, 2 * SIDE)]
     outputs = (processor(images=blank, return_tensors="pt")["pixel_values"] for blank in blanks)
     sizes = {tuple(output.shape[-2:]) for output in outputs}

@@ -1,4 +1,4 @@
-"""How a model is shown a picture: resized and cropped as it was evaluated by its makers."""
+"""A model's own evaluation transform of pictures: resize and crop."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,15 +20,15 @@ INTERPOLATIONS, CROP_MODES = get_args(Interpolation), get_args(CropMode)
 
 @runtime_checkable
 class PictureTransform(Protocol):
-    """How a model is shown an RGB picture."""
+    """A transform of RGB pictures to a model's pixels."""
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of what it is shown."""
+        """Height and width of the result."""
         ...
 
     def __call__(self, picture: "Image") -> UInt8[Tensor, "channel height width"]:
-        """The picture as the model is shown it."""
+        """Return the picture as the model sees it."""
         ...
 
 
@@ -40,7 +40,7 @@ class EvalTransform:
         size: height and width of the result, in pixels.
         crop_share: side of the crop as a share of the resized picture.
         interpolation: of the resize.
-        crop_mode: "center": resize the shorter side, cut the middle. "squash": resize both sides.
+        crop_mode: "center": resize the shorter side, crop the middle. "squash": resize both sides.
             "border": resize the longer side, fill the rest.
         fill: colour of the border per channel, in [0, 1].
     """
@@ -52,7 +52,7 @@ class EvalTransform:
     fill: tuple[float, ...] = (0.5, 0.5, 0.5)
 
     def __call__(self, picture: "Image") -> UInt8[Tensor, "channel height width"]:
-        """The picture as the model is shown it."""
+        """Return the picture as the model sees it."""
         return torch.from_numpy(np.ascontiguousarray(self._steps(picture)))
 
     @cached_property
@@ -70,5 +70,4 @@ class EvalTransform:
 
 
 IMAGENET_C = EvalTransform((224, 224), crop_share=224 / 256, interpolation="bilinear")
-"""What pictures went through before ImageNet-C corrupted them: 256 pixels along the shorter side,
-of which it has the middle."""
+"""ImageNet-C's transform before the corruption: shorter side to 256 pixels, middle cropped."""

@@ -1,4 +1,4 @@
-"""Share of images that a classifier gets right."""
+"""Accuracy of a classifier."""
 
 from collections.abc import Iterable
 
@@ -30,21 +30,21 @@ def logits_of(
     batch_size: int = BATCH_SIZE,
     share: Share | None = None,
 ) -> Float[Tensor, "images classes"]:
-    """The classifier's logits, on its device.
+    """Compute the classifier's logits, on its device.
 
     Args:
-        model: maps floats in [0, 1] to logits; in eval mode, if it is a module.
+        model: maps floats in [0, 1] to logits; a module must be in eval mode.
         images: uint8, or floats in [0, 1], on any device.
-        labels: class numbers, checked against the number of logits.
+        labels: class numbers; they are checked against the number of logits.
         batch_size: images in one forward pass.
-        share: the rows that this process computes, for all; None: all of them.
+        share: this process's share of the images, where several compute the logits together.
 
     Raises:
-        InputError: the images, the labels or the model are not so.
+        InputError: images, labels or model are invalid.
     """
     examples, done = Examples.checked(model, images, labels), 0
     share = share or Share(len(examples))
-    logits = torch.empty(0)  # in one piece: small ones in between make the heap grow
+    logits = torch.empty(0)  # one allocation: small ones in between grow the heap
     with torch.no_grad(), progress_bar(len(share.rows), "logits") as bar:
         for batch in examples.batches(batch_size, share.rows):
             found = model(batch.x)
@@ -56,9 +56,9 @@ def logits_of(
 
 
 def predictions(logits: Float[Tensor, "images classes"]) -> Int64[Tensor, " images"]:
-    """The class of the largest logit; -1, which is wrong, where one is NaN or infinite.
+    """Return the class of the largest logit; -1, which counts as wrong, for NaN or infinity there.
 
-    Classes that are masked by -inf may be among others.
+    Other logits may be -inf, as in masked classes.
     """
     return torch.where(logits.amax(1).isfinite(), logits.argmax(1), -1)
 
@@ -66,16 +66,12 @@ def predictions(logits: Float[Tensor, "images classes"]) -> Int64[Tensor, " imag
 def share_right(
     logits: Float[Tensor, "images classes"], labels: Integer[Tensor, " images"]
 ) -> float:
-    """The share of the images that are classified as their labels say, from 0 to 1."""
+    """Return the share of correctly classified images, from 0 to 1."""
     return in_double(predictions(logits) == labels.to(logits.device)).mean().item()
 
 
 def require_answers(logits: Float[Tensor, "images classes"]) -> None:
-    """Raise where the logits of a clean image are no answer.
-
-    Raises:
-        InputError: some are NaN or infinite.
-    """
+    """Raise an `InputError` if the logits of some clean images are NaN or infinite."""
     if without := int((predictions(logits) < 0).sum()):
         raise _no_answer(without, len(logits), "clean images")
 
@@ -90,7 +86,7 @@ def _no_answer(without: int, images: int, what: str) -> InputError:
 def accuracy(
     model: Classifier, images: Images, labels: Labels, *, batch_size: int = BATCH_SIZE
 ) -> float:
-    """Share of the images that are classified as their labels say, from 0 to 1.
+    """Return the share of correctly classified images, from 0 to 1.
 
     Example:
         >>> share = accuracy(model.eval(), images, labels)
@@ -103,13 +99,13 @@ def accuracy(
 def accuracy_over(
     model: Classifier, batches: Iterable[tuple[Images, Labels]], *, total: int, label: str
 ) -> float:
-    """Share of images classified as their labels say, where batches come one at a time.
+    """Return the share of correctly classified images, with the images given batch by batch.
 
     Args:
-        model: maps floats in [0, 1] to logits; in eval mode, if it is a module.
-        batches: images, uint8 or floats in [0, 1], and their labels: of this process's share.
-        total: how many images there are.
-        label: what the images are of, for the progress bar.
+        model: maps floats in [0, 1] to logits; a module must be in eval mode.
+        batches: images, uint8 or floats in [0, 1], and labels: this process's share.
+        total: number of images in all processes.
+        label: name of the images, for the progress bar.
 
     Raises:
         InputError: the model answers images with NaN or infinite logits.

@@ -1,4 +1,4 @@
-"""How far a classifier's confidence can be trusted."""
+"""Calibration of a classifier's confidence."""
 
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
@@ -10,9 +10,9 @@ from freqreg._tensors import in_double
 def expected_calibration_error(
     logits: Float[Tensor, "images classes"], labels: Int64[Tensor, " images"], *, bins: int = 15
 ) -> float:
-    """Mean gap between confidence and accuracy over bins of equal width, from 0 to 1.
+    """Return the mean gap between confidence and accuracy over bins of equal width, in [0, 1].
 
-    Confidence is the largest softmax probability; bins weigh as many images as they hold.
+    Confidence is the largest softmax probability; each bin is weighted by its number of images.
 
     References: Guo et al., ICML 2017, arXiv:1706.04599, equation 3.
     """
@@ -26,6 +26,6 @@ def expected_calibration_error(
 def mean_cross_entropy(
     logits: Float[Tensor, "images classes"], labels: Int64[Tensor, " images"]
 ) -> float:
-    """The loss averaged over images, in nats."""
+    """Return the mean cross-entropy over images, in nats."""
     exact = in_double(logits)
     return F.cross_entropy(exact, labels.to(exact.device)).item()

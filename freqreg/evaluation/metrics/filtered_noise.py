@@ -1,4 +1,4 @@
-"""Random noise: filtered to a band of frequencies, or as large as an adversarial perturbation."""
+"""Random noise: within a band of frequencies, or of the size of an adversarial perturbation."""
 
 from typing import Literal
 
@@ -13,7 +13,7 @@ from freqreg.evaluation.inputs.examples import Images, Pixels, require_pixels, u
 Band = Literal["low", "high"]
 
 _WIDTH = 0.25
-"""Of a band, as a share of the frequencies from 0 to the highest."""
+"""Width of a band, as a share of the frequencies from 0 to the highest."""
 
 
 def band_noise(
@@ -24,16 +24,16 @@ def band_noise(
     seed: int = 0,
     index: Int64[Tensor, " images"] | None = None,
 ) -> Float[Tensor, "images channel height width"]:
-    """Images under Gaussian noise of low or of high frequencies, all of the same strength.
+    """Add Gaussian noise of low or of high frequencies to images, with equal strength for all.
 
     "low" keeps the centred square of frequencies up to a quarter of the highest along both axes,
-    the mean included; "high" keeps what lies outside the square of three quarters. The noise of
-    each image has the root mean square `rms` before the images are clipped to [0, 1].
+    with the mean; "high" keeps the frequencies outside the square of three quarters. The noise of
+    each image has the root mean square `rms`; then images are clipped to [0, 1].
 
     Args:
         images: uint8, or floats in [0, 1].
         band: "low" or "high".
-        rms: strength, in pixels of the range [0, 1].
+        rms: strength, in pixels of [0, 1].
         seed: the noise of an image is a function of (seed, band, index) alone.
         index: the images' places in their data set; None: 0, 1, 2, ...
 
@@ -44,7 +44,7 @@ def band_noise(
     require_positive(rms=rms)
     x, random = _prepared(images, f"{seed}/{band} noise", index)
     white = random.normal("noise", *x.shape[1:]).to(x.dtype)
-    rows, columns = (  # magnitudes of the transform's frequencies, the highest being 1
+    rows, columns = (  # absolute frequencies, the highest 1
         torch.fft.fftfreq(size, 1 / size, device=x.device).abs() / (size // 2)
         for size in x.shape[-2:]
     )
@@ -56,15 +56,11 @@ def band_noise(
 
 
 def sign_noise(
-    images: Images,
-    eps: float,
-    *,
-    seed: int = 0,
-    index: Int64[Tensor, " images"] | None = None,
+    images: Images, eps: float, *, seed: int = 0, index: Int64[Tensor, " images"] | None = None
 ) -> Float[Tensor, "images channel height width"]:
-    """Images with ±`eps` pixels on each value, the signs random: as large as an FGSM step.
+    """Add ±`eps` with random signs to each value of images: noise of the size of an FGSM step.
 
-    The noise of an image is a function of (seed, index) alone; images are clipped to [0, 1].
+    The noise of an image is a function of (seed, index) alone. Images are clipped to [0, 1].
     """
     require_positive(eps=eps)
     x, random = _prepared(images, f"{seed}/sign noise", index)
@@ -73,13 +69,9 @@ def sign_noise(
 
 
 def uniform_noise(
-    images: Images,
-    eps: float,
-    *,
-    seed: int = 0,
-    index: Int64[Tensor, " images"] | None = None,
+    images: Images, eps: float, *, seed: int = 0, index: Int64[Tensor, " images"] | None = None
 ) -> Float[Tensor, "images channel height width"]:
-    """Images at random places of the L∞ ball of `eps` pixels; else as `sign_noise`."""
+    """Add uniform noise from the L∞ ball of radius `eps` to images; else as `sign_noise`."""
     require_positive(eps=eps)
     x, random = _prepared(images, f"{seed}/uniform noise", index)
     return (x + random.uniform(-eps, eps, "noise", *x.shape[1:])).clamp(0, 1)

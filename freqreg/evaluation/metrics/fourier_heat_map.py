@@ -1,4 +1,4 @@
-"""Fourier heat map: how often a model errs under noise of each single frequency."""
+"""Fourier heat map: error rates of a model under noise of each single frequency."""
 
 import math
 from dataclasses import dataclass
@@ -40,24 +40,24 @@ def fourier_heat_map(
     batch_size: int = BATCH_SIZE,
     file: Path | None = None,
 ) -> Float64[Tensor, "height width"]:
-    """Error rate under each real Fourier basis vector, added to every image.
+    """Measure the error rate under each real Fourier basis vector, added to all images.
 
-    To every channel of every image, the basis vector is added with L2 norm `norm` and a random
-    sign; the sum is clipped to [0, 1]. The answer does not depend on `batch_size`.
+    The basis vector is added to each channel of each image with L2 norm `norm` and a random sign;
+    the sum is clipped to [0, 1]. The result does not depend on `batch_size`.
 
     Args:
         model: maps images in [0, 1] to logits; in eval mode.
         images: uint8, or floats in [0, 1].
         labels: their classes.
-        norm: L2 norm of the noise in each channel, in pixels of [0, 1]; the reference takes 4 at
+        norm: L2 norm of the noise in each channel, in pixels of [0, 1]; the reference uses 4 at
             32×32 and 15.7 at 224×224.
         seed: the signs are a function of (seed, frequency, image, channel) alone.
-        batch_size: images in one forward pass, of several frequencies where it has room.
-        file: keeps what is done, line by line; the same call begun again does the rest.
+        batch_size: images in one forward pass, of several frequencies where possible.
+        file: stores results line by line; the same call again continues from there.
 
     Returns:
-        Errors from 0 to 1, the constant (DC) at [height // 2, width // 2] and the map symmetric
-        about it.
+        Error rates from 0 to 1, with the constant (DC) at [height // 2, width // 2]. The map is
+        symmetric about it.
 
     Raises:
         InputError: images, labels and model do not fit each other, or `file` is of another map.
@@ -72,11 +72,11 @@ def fourier_heat_map(
     require_answers(logits)
     predicted = digest((logits.argmax(1),))
 
-    def begun() -> Journal:
+    def started() -> Journal:
         known = {"images": digest(read(images, batch_size)), "predicted": predicted}
         return Journal(file, {"norm": norm, "seed": seed} | known)
 
-    journal = from_main(begun)
+    journal = from_main(started)
     examples = Examples.checked(model, images, labels)
     todo = [at for at in half_plane(height, width) if _key(at) not in journal]
     together = max(1, batch_size * share.processes // len(examples))
@@ -100,14 +100,14 @@ def fourier_heat_map(
 
 
 def half_plane(height: int, width: int) -> list[Frequency]:
-    """One of each pair ±(row, column) of frequencies, whose real basis vector is the same."""
+    """Return one of each pair of frequencies ±(row, column), which share a real basis vector."""
     plane = product(range(height), range(width))
     return sorted({min(at, _opposite(at, height, width)) for at in plane})
 
 
 @dataclass(frozen=True)
 class BasisNoise:
-    """Noise of one spatial frequency: a real Fourier basis vector, its signs random."""
+    """Noise of one spatial frequency: a real Fourier basis vector with random signs."""
 
     height: int
     width: int
@@ -115,7 +115,7 @@ class BasisNoise:
     seed: int
 
     def basis(self, at: Frequency) -> Float32[Tensor, "height width"]:
-        """The cosine of this frequency, of L2 norm 1."""
+        """Return the cosine of this frequency, with L2 norm 1."""
         rows = torch.arange(self.height, dtype=torch.float64)[:, None] * (at[0] / self.height)
         columns = torch.arange(self.width, dtype=torch.float64) * (at[1] / self.width)
         wave = torch.cos(2 * math.pi * (rows + columns))
@@ -124,7 +124,7 @@ class BasisNoise:
     def add_to(
         self, x: Pixels, at: Frequency, index: Int64[Tensor, " batch"]
     ) -> Float[Tensor, "batch channel height width"]:
-        """The images under this noise; the signs belong to their places in the data set."""
+        """Add the noise; `index`, the images' places in the data set, keys the signs."""
         random = CounterRNG(f"{self.seed}/heat map {_key(at)}", index)
         signs = torch.where(random.uint16("signs", x.shape[1], 1, 1) < CELLS // 2, 1.0, -1.0)
         return (x + signs * (self.norm * self.basis(at).to(x.device))).clamp(0, 1)

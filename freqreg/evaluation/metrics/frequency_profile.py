@@ -1,4 +1,4 @@
-"""Frequency profiles of images and of a model's input gradients: spectra, log B_low, shares."""
+"""Frequency profiles of images and of input gradients: spectra, log B_low, shares of power."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -30,25 +30,24 @@ from freqreg.spectrum import magnitude_spectrum
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-ImageBatch = (
-    UInt8[Tensor, "_ channel height width"] | Float[Tensor, "_ channel height width"]
-)  # of any length
-LabelBatch = Integer[Tensor, " _"]
+ImageBatch = UInt8[Tensor, "_ channel height width"] | Float[Tensor, "_ channel height width"]
+Batches = Iterable[tuple[ImageBatch, Integer[Tensor, " _"]]]
+"""Images and labels, in batches of any size."""
 
 Point = Callable[[Pixels, Labels], Pixels]
-"""Moves a batch and its labels to where the gradient is taken."""
+"""Maps a batch and its labels to the points at which the gradient is computed."""
 
 
 @dataclass(frozen=True, eq=False)
 class FrequencyProfile:
-    """Mean magnitude spectra of images, or of gradients, over all of them and their channels.
+    """Mean magnitude spectra of images or of gradients, over images and channels.
 
     Args:
-        spectrum: what B_low looks at: waves along one diagonal (`magnitude_spectrum`).
-        flipped: the same of the images mirrored left to right: waves along the other diagonal.
-        shares: of power, by radius from 1 up (`radial_shares`).
-        images: how many the means are over.
-        size: pixels of their shorter side.
+        spectrum: magnitudes that B_low uses: waves along one diagonal (`magnitude_spectrum`).
+        flipped: magnitudes of the images mirrored left to right: waves along the other diagonal.
+        shares: shares of power at the radii 1, 2, ... (`radial_shares`).
+        images: number of images.
+        size: shorter side of the images, in pixels.
     """
 
     spectrum: Float64[Tensor, "rows columns"]
@@ -58,19 +57,19 @@ class FrequencyProfile:
     size: int
 
     def log_b_low(self, floor: Floor = RelativeFloor()) -> float:
-        """Low-frequency bias as the paper prints it: log B_low, of one quadrant."""
+        """Return the low-frequency bias that the paper prints: log B_low of one quadrant."""
         return log_low_frequency_bias(self.spectrum, floor=floor).item()
 
     def log_b_low_flipped(self, floor: Floor = RelativeFloor()) -> float:
-        """Log B_low of the mirrored images: the quadrant that the paper's does not see."""
+        """Return log B_low of the mirrored images: the quadrant that the paper leaves out."""
         return log_low_frequency_bias(self.flipped, floor=floor).item()
 
     def log_b_low_both(self, floor: Floor = RelativeFloor()) -> float:
-        """Log B_low of the mean of both quadrants, as `JaFR(quadrants=2)` has it."""
+        """Return log B_low of the mean of both quadrants, as in `JaFR(quadrants=2)`."""
         return log_low_frequency_bias((self.spectrum + self.flipped) / 2, floor=floor).item()
 
     def log_b_low_by_quadrant(self) -> dict[str, float]:
-        """All three, by the names that they have in files."""
+        """Return all three, by their names in files."""
         return {
             "one quadrant": self.log_b_low(),
             "flipped": self.log_b_low_flipped(),
@@ -78,7 +77,7 @@ class FrequencyProfile:
         }
 
     def share_by_band(self) -> dict[str, float]:
-        """The share of power at "low", "middle" and "high" radii, as `FourierSensitivity` has."""
+        """Return the share of power in `FourierSensitivity`'s bands "low", "middle" and "high"."""
         radii = {n: radii_within(band, len(self.shares), self.size) for n, band in BANDS.items()}
         return {
             name: self.shares[torch.tensor(within)].sum().item() for name, within in radii.items()
@@ -91,37 +90,37 @@ def image_profile(
     accelerator: "Accelerator | None" = None,
     share: Share | None = None,
 ) -> FrequencyProfile:
-    """Frequency profile of images, or of differences such as corrupted - clean.
+    """Compute the frequency profile of images, or of differences such as corrupted - clean.
 
-    One batch is in memory at a time; the result does not depend on how images are batched.
+    One batch is in memory at a time; the result does not depend on the batches' sizes.
 
     Example:
         >>> image_profile(images.split(500)).log_b_low()
 
     Args:
-        batches: uint8, taken as pixels in [0, 1], or floats, taken as they are.
-        accelerator: sums over its processes, each with its own share of the images. Let no image
-            be repeated to fill a share: `Accelerator(even_batches=False)`.
-        share: of the images, which the batches are, within `shared_evaluation`.
+        batches: uint8, used as pixels in [0, 1], or floats, used unchanged.
+        accelerator: sums over its processes, each with its own share of the images. No image may
+            be repeated to fill a share: use `Accelerator(even_batches=False)`.
+        share: this process's share of the images, within `shared_evaluation`.
     """
     return _profile(map(unit_range, batches), accelerator, share)
 
 
 def gradient_profile(
     model: Classifier,
-    batches: Iterable[tuple[ImageBatch, LabelBatch]],
+    batches: Batches,
     *,
     point: Point | None = None,
     accelerator: "Accelerator | None" = None,
     share: Share | None = None,
 ) -> FrequencyProfile:
-    """Frequency profile of a model's input gradients J, the paper's Figure 1 and Table 2.
+    """Compute the frequency profile of a model's input gradients J: the paper's Figure 1, Table 2.
 
     The published figures are of the first 1,000 test images at clean points, with true labels.
 
-    Units: J is of each example's own cross-entropy, per pixel in [0, 1], so that every image
-    counts alike however batches are cut. The paper's J, of the batch mean, is smaller by the
-    batch size; log B_low is the same, except under an absolute floor: there divide, as in
+    Units: J is the gradient of each example's own cross-entropy, per pixel in [0, 1], so that
+    images count equally whatever the batch size. The paper's J, of the batch mean, is smaller by
+    the batch size; log B_low is the same, except under an absolute floor: then divide, as in
     `log_low_frequency_bias(profile.spectrum / 1000, floor=AbsoluteFloor())`.
 
     Example:
@@ -131,22 +130,19 @@ def gradient_profile(
     Args:
         model: maps images in [0, 1] to logits; in eval mode.
         batches: images, uint8 or floats in [0, 1], and labels; moved to the model's device.
-        point: where to take the gradient: None for the images themselves; `random_points`,
-            `mixed_points` or any function of images and labels.
-        accelerator: as for `image_profile`.
-        share: likewise.
+        point: maps to the points at which J is computed: `random_points`, `mixed_points` or any
+            function of images and labels; None: the images themselves.
+        accelerator: as in `image_profile`.
+        share: as in `image_profile`.
     """
     require_eval_mode(model)
     return _profile(input_gradients(model, batches, point=point), accelerator, share)
 
 
 def input_gradients(
-    model: Classifier,
-    batches: Iterable[tuple[ImageBatch, LabelBatch]],
-    *,
-    point: Point | None = None,
+    model: Classifier, batches: Batches, *, point: Point | None = None
 ) -> Iterator[Pixels]:
-    """Input gradients of each example's cross-entropy, batch by batch; as `gradient_profile`."""
+    """Yield the input gradients of each example's cross-entropy; see `gradient_profile`."""
     for images, labels in batches:
         device = device_of(model, images)
         x, y = unit_range(sent(images, device)), sent(labels, device)
@@ -155,13 +151,13 @@ def input_gradients(
 
 
 def random_points(eps: float) -> Point:
-    """Uniform points of the L∞ ball of `eps` pixels, from torch's global generator."""
+    """Draw uniform points of the L∞ ball of `eps` pixels, from torch's global generator."""
     pixels = PixelSpace()
     return lambda x, _: pixels.project(x, x + pixels.noise(x, eps))
 
 
 def mixed_points(model: Classifier, mixer: Mixer) -> Point:
-    """What a mixer makes of each batch, e.g. adversarial points by `PGD(eps=8 / 255)`."""
+    """Apply a mixer to each batch, e.g. `PGD(eps=8 / 255)` for adversarial points."""
     return lambda x, y: mixer(x, lambda at: _gradient(model, at, y), PixelSpace())
 
 
@@ -179,15 +175,17 @@ def _profile(
         sums, size = _sums(images), min(images.shape[-2:])
         total = sums if total is None else [t + s for t, s in zip(total, sums, strict=True)]
     if total is None:
-        raise InputError("There was no batch to take the spectrum of. Was an iterator used twice?")
+        raise InputError(
+            "There was no batch, but a spectrum needs one. Was an iterator used twice?"
+        )
     if accelerator is not None:
         there = [values.to(accelerator.device) for values in total]
         total = [cast(Tensor, accelerator.reduce(values, reduction="sum")) for values in there]
     total = [values.cpu() if share is None else share.summed(values.cpu()) for values in total]
     if not all(values.isfinite().all() for values in total):
         raise InputError(
-            "The spectrum has NaN or infinite values: so have the images, or the model's input "
-            "gradients. Look for NaN among its weights."
+            "The spectrum has NaN or infinite values, which come from the images or from the "
+            "model's input gradients. Look for NaN among its weights."
         )
     spectra, count, shares, with_shares = total
     spectrum, flipped = spectra / count
@@ -195,10 +193,9 @@ def _profile(
 
 
 def _sums(images: Pixels) -> list[Tensor]:
-    """Spectra along both diagonals, how many images; shares by radius, how many have any."""
+    """Return sums of spectra and their number, and sums of shares and their number."""
     spectra = torch.stack([magnitude_spectrum(images), magnitude_spectrum(images.flip(-1))])
     shares, count = shares_and_count(images)
-    # Where no image has any, all batches weigh alike.
-    weight = in_double(count.clamp_min(1e-30))
+    weight = in_double(count.clamp_min(1e-30))  # if no image has shares, batches weigh alike
     of_spectra = torch.full_like(weight, len(images))
     return [in_double(spectra) * of_spectra, of_spectra, in_double(shares) * weight, weight]

@@ -1,4 +1,4 @@
-"""Batch norm statistics estimated anew."""
+"""New estimates of batch norm statistics."""
 
 from copy import deepcopy
 from typing import TypeVar
@@ -26,15 +26,15 @@ Model = TypeVar("Model", bound=nn.Module)
 
 @torch.no_grad()
 def recalibrated(model: Model, train_images: Images, *, batch_size: int = BATCH_SIZE) -> Model:
-    """A copy of the model whose batch norm statistics are those of `train_images`.
+    """Return a copy of the model with the batch norm statistics of `train_images`.
 
-    Adversarial training leaves statistics of perturbed images behind, with which clean and
-    corrupted ones may fare worse. The new ones are means over batches of equal weight.
+    Adversarial training leaves statistics of perturbed images, which may not suit clean and
+    corrupted images. The new statistics are means over batches, all weighted equally.
 
     Args:
-        model: in eval mode, as the copy is.
-        train_images: clean; uint8, or floats in [0, 1].
-        batch_size: images in a batch; a last one that is smaller is left out.
+        model: in eval mode; the copy is in eval mode too.
+        train_images: clean images; uint8, or floats in [0, 1].
+        batch_size: images in a batch; a smaller last batch is left out.
 
     Raises:
         InputError: the model has no batch norm, or there is no whole batch.
@@ -45,8 +45,8 @@ def recalibrated(model: Model, train_images: Images, *, batch_size: int = BATCH_
     share = Share.of(len(train_images) // batch_size)
     if not share.count:
         raise InputError(
-            f"There are {len(train_images)} images for batches of {batch_size}; at least one whole "
-            "batch is needed."
+            f"There are {len(train_images)} images for batches of {batch_size}, but at least one "
+            "whole batch is needed. Give more images."
         )
     norms, device = require_batch_norm(copy), device_of(copy, train_images)
     momenta = [norm.momentum for norm in norms]
@@ -67,15 +67,11 @@ def recalibrated(model: Model, train_images: Images, *, batch_size: int = BATCH_
 
 
 def require_batch_norm(model: nn.Module) -> list[BatchNorm]:
-    """The model's batch norms.
-
-    Raises:
-        InputError: there is none.
-    """
+    """Return the model's batch norms; raise an `InputError` if there are none."""
     norms = [part for part in model.modules() if isinstance(part, BatchNorm)]
     if not norms:
         raise InputError(
-            "The model has no batch norm, so it has no statistics to estimate anew: leave out the "
+            "The model has no batch norm, so it has no statistics to estimate. Leave out the "
             "scores recalibrated/..."
         )
     return norms

@@ -1,14 +1,16 @@
 """Figures from plain arrays. Each function returns a matplotlib `Figure` to show or save.
 
-Drawn off screen, without pyplot; readable in greyscale and with a colour-vision deficiency.
+Figures need neither a display nor pyplot. They are readable in greyscale and with a colour-vision
+deficiency.
 """
 
 from freqreg.evaluation.plots.robustness import robustness_figure, tradeoff_figure
-from freqreg.evaluation.plots.shares import draw_shares, shares_figure
 from freqreg.evaluation.plots.spectra import (
     GradientPanel,
+    draw_shares,
     gradient_figure,
     heat_map_figure,
+    shares_figure,
     spectra_figure,
 )
 from freqreg.evaluation.plots.style import png, svg

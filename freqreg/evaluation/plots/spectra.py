@@ -1,4 +1,4 @@
-"""Pictures of magnitude spectra, input gradients and Fourier heat maps."""
+"""Figures of frequencies: spectra, input gradients, heat maps and shares of power."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,39 +11,33 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from freqreg.evaluation.plots.style import MAP_COLOURS, grid
+from freqreg.evaluation.plots.style import MAP_COLOURS, grid, line_styles
+from freqreg.radial import BANDS
 
 _SPAN = 1e3
-"""Largest ratio of magnitudes that the colours tell apart."""
+"""Largest ratio of magnitudes on the colour scale."""
 
 
 @dataclass(frozen=True)
 class GradientPanel:
-    """A model's column in the figure of input gradients.
+    """A model's column in the figure of input gradients."""
 
-    Args:
-        name: of the model.
-        spectrum: mean magnitude spectrum [rows, columns], DC first.
-        log_b_low: its log B_low.
-        gradient: an example's input gradient [channel, height, width].
-    """
-
-    name: str
-    spectrum: ArrayLike
-    log_b_low: float
-    gradient: ArrayLike
+    name: str  # name of the model
+    spectrum: ArrayLike  # mean magnitude spectrum [rows, columns], DC first
+    log_b_low: float  # log B_low of the spectrum
+    gradient: ArrayLike  # input gradient of one example [channel, height, width]
 
 
 def gradient_figure(panels: Sequence[GradientPanel], *, image: ArrayLike | None = None) -> Figure:
-    """Models side by side: mean spectrum of J, log B_low, and J of one image (Table 2).
+    """Draw models side by side: mean spectrum of J, log B_low, and J of one image (Table 2).
 
     Spectra are divided by their means and share one logarithmic colour scale; DC is at the upper
-    left, as in the paper. J is the mean over channels, grey where it is zero.
+    left, as in the paper. J is the mean over channels; zero is grey.
 
     Args:
-        panels: one for each model.
-        image: what the examples are the gradients of [channel, height, width] in [0, 1]; shown
-            in a last column.
+        panels: one panel for each model.
+        image: the image [channel, height, width] in [0, 1] behind the gradients, drawn in a last
+            column.
     """
     figure, (above, below) = grid(2, len(panels) + (image is not None))
     spectra = [_relative(panel.spectrum) for panel in panels]
@@ -68,7 +62,7 @@ def gradient_figure(panels: Sequence[GradientPanel], *, image: ArrayLike | None 
 
 
 def spectra_figure(rows: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
-    """A grid of mean spectra, by row and column label: the paper's Figure 1.
+    """Draw a grid of mean spectra, by row and column label: the paper's Figure 1.
 
     Each spectrum is divided by its mean; all share one logarithmic colour scale.
 
@@ -98,7 +92,7 @@ def spectra_figure(rows: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
 
 
 def heat_map_figure(maps: Mapping[str, ArrayLike]) -> Figure:
-    """Fourier heat maps side by side on one colour scale, the constant in the middle.
+    """Draw Fourier heat maps side by side on one colour scale, with the constant in the middle.
 
     Args:
         maps: error rates [height, width] from 0 to 1, as from `fourier_heat_map`, by model.
@@ -107,7 +101,10 @@ def heat_map_figure(maps: Mapping[str, ArrayLike]) -> Figure:
     norm = Normalize(0, 100)
     for cell, (name, errors) in zip(line, maps.items(), strict=True):
         percent = 100 * np.asarray(errors)
-        cell.imshow(percent, norm=norm, cmap=MAP_COLOURS, extent=_centred(*percent.shape))
+        height, width = percent.shape
+        left, top = -(width // 2) - 0.5, -(height // 2) - 0.5  # frequency 0 is at 0
+        extent = (left, left + width, top + height, top)
+        cell.imshow(percent, norm=norm, cmap=MAP_COLOURS, extent=extent)
         cell.set_title(name, fontsize=10)
         cell.set_xlabel("horizontal frequency", fontsize=9)
     line[0].set_ylabel("vertical frequency", fontsize=9)
@@ -115,10 +112,36 @@ def heat_map_figure(maps: Mapping[str, ArrayLike]) -> Figure:
     return figure
 
 
-def _centred(height: int, width: int) -> tuple[float, float, float, float]:
-    """Edges of the picture (left, right, bottom, top) that put frequency 0 at 0."""
-    left, top = -(width // 2) - 0.5, -(height // 2) - 0.5
-    return left, left + width, top + height, top
+def shares_figure(curves: Mapping[str, ArrayLike], *, size: int) -> Figure:
+    """Draw the share of power against radius, with a line for each model and edges of the bands.
+
+    Args:
+        curves: shares in [0, 1] at the radii 1, 2, ..., as from `radial_shares`, by model.
+        size: shorter side of the images, in pixels.
+    """
+    figure, ((axes,),) = grid(1, 1, panel=(5.4, 3.6))
+    draw_shares(axes, curves, size=size)
+    return figure
+
+
+def draw_shares(axes: Axes, curves: Mapping[str, ArrayLike], *, size: int) -> None:
+    """Draw the curves of `shares_figure` on given axes."""
+    largest = 0
+    for (name, shares), style in zip(curves.items(), line_styles(), strict=False):
+        percent = 100 * np.asarray(shares, dtype=np.float64)
+        axes.plot(np.arange(1, len(percent) + 1), percent, label=name, markersize=4, **style)
+        largest = max(largest, len(percent))
+    for name, (low, high) in BANDS.items():
+        left, right = (min(edge * size / 2, largest) for edge in (low, high))
+        axes.axvline(left, color="0.6", linewidth=0.8)
+        above = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom"}
+        axes.text((left + right) / 2, 1.01, name, **above)
+    axes.set_xlim(0, largest + 0.5)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("radius (cycles per image)")
+    axes.set_ylabel("share of power (%)")
+    axes.grid(color="0.9", linewidth=0.6)
+    axes.legend(fontsize=8)
 
 
 def _draw_scale(figure: Figure, norm: Normalize, label: str, **where: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a report consists of, whatever it is written in."""
+"""Parts of a report, independent of its format."""
 
 import tomllib
 from dataclasses import dataclass
@@ -8,7 +8,10 @@ from typing import Any
 WORDS: dict[str, Any] = tomllib.loads(
     files("freqreg.evaluation.report").joinpath("words.toml").read_text(encoding="utf-8")
 )
-"""What a report says beside its numbers; line breaks in it do not count."""
+"""The report's texts; their line breaks have no meaning."""
+
+NOTES = {name: " ".join(text.split()) for name, text in WORDS["notes"].items()}
+"""Texts that stand beside numbers of several sections, or under conditions."""
 
 NOTHING = "–"
 
@@ -18,38 +21,38 @@ class TableCell:
     """A cell of a table."""
 
     text: str = NOTHING
-    aside: str = ""  # a remark, on the same line
-    below: str = ""  # smaller, on a second line
-    share: float | None = None  # from 0 to 1, drawn as a bar
-    mark: float | None = None  # from 0 to 1, a tick on the bar
-    is_strong: bool = False  # it is to strike the eye
+    aside: str = ""  # remark on the same line
+    below: str = ""  # small text on a second line
+    share: float | None = None  # length of a bar, from 0 to 1
+    mark: float | None = None  # place of a tick on the bar, from 0 to 1
+    is_strong: bool = False  # whether it is emphasized
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table; a row of a single cell heads those that follow."""
+    """A table; a row with a single cell is the heading of the rows that follow."""
 
-    head: tuple[str, ...]  # of each column; the first one names the rows
-    rows: tuple[tuple[TableCell, ...], ...]  # of as many cells, or of one
-    is_dense: bool = False  # set small, for much that is looked up rather than read
+    head: tuple[str, ...]  # heading of each column; the first column names the rows
+    rows: tuple[tuple[TableCell, ...], ...]  # each of as many cells, or of one
+    is_dense: bool = False  # whether its letters are small
 
 
 @dataclass(frozen=True)
 class Picture:
     """A figure as SVG."""
 
-    name: str  # of its file, without an ending
+    name: str  # name of its file, without the ending
     svg: bytes
-    alt: str  # what it shows, for those who cannot see it
+    alt: str  # text for readers who cannot see it
 
 
 Block = Table | Picture | str | tuple[str, ...]
-"""A text is a paragraph, a tuple of them a list."""
+"""A text is a paragraph, a tuple of texts a list."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A headed part of a chapter."""
+    """A part of a chapter, with a heading."""
 
     title: str
     blocks: tuple[Block, ...]
@@ -57,7 +60,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Chapter:
-    """All about one data set, or about the report itself."""
+    """A part of the report about one data set, or about all together."""
 
     title: str
     sections: tuple[Section, ...]

@@ -1,4 +1,4 @@
-"""Under what conditions numbers were measured, and what was not measured."""
+"""Conditions of measurements, and what was not measured."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,34 +10,34 @@ from pandas import DataFrame
 from freqreg.evaluation.benchmark.scores import SCORES
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.report.blocks import NOTHING, WORDS, Table, TableCell
-from freqreg.evaluation.report.groups import Group, first_portrayed, lacks_curve
+from freqreg.evaluation.report.groups import Group
 from freqreg.evaluation.report.numbers import ATTACKS, BIASES
 from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.results.records import Entry
 
 TITLES = {quantity.score: quantity.title for quantity in (*ATTACKS, BIASES[0])} | WORDS["scores"]
-"""Scores as people call them, where not by their names."""
+"""Titles of scores; other scores are called by their names."""
 
 _PUBLISHED = ("fgsm", "pgd", "pgd-max-loss", "cw", "autoattack", "log_b_low", "corruption")
-"""Scores that the paper has as well, from settings which are the defaults here."""
+"""Scores that the paper has too; its settings are the defaults of `EvaluationSettings`."""
 
 _NO_ACCURACIES = ("log_b_low", "fourier_sensitivity")
-"""Scores whose sampling error is not that of an accuracy."""
+"""Scores without the sampling error of an accuracy."""
 
 _PAPER = {
     name: value
     for name, value in asdict(EvaluationSettings()).items()
-    if name not in ("seed", "batch_size", "corruptions_from", "saved_as")  # it does not state them
+    if name not in ("seed", "batch_size", "corruptions_from", "saved_as")  # not stated
 }
 
 _DIGESTS = {name for score in SCORES.values() for name in score.digests}
-"""What is noted beside settings, for machines to compare."""
+"""Digests in records' settings, which are compared but not shown."""
 
 
 def condition_table(groups: Sequence[Group]) -> Table:
-    """Settings behind each score, the paper's where they differ, and how precise it can be.
+    """Return settings of each score, with the paper's where they differ, and its precision.
 
-    A score that runs have under different settings takes a row for each of these.
+    A score that runs have under different settings has a row for each of these.
     """
     rows: list[tuple[TableCell, ...]] = []
     for kind, alike in _entries(groups).groupby("kind", sort=False):
@@ -53,23 +53,23 @@ def condition_table(groups: Sequence[Group]) -> Table:
 
 
 def version_lines(groups: Sequence[Group]) -> tuple[str, ...]:
-    """The different sets of versions that numbers were measured with."""
+    """Return the different sets of versions that numbers were measured with."""
     return tuple(filter(None, _entries(groups)["versions"].unique()))
 
 
 def missing_lines(groups: Sequence[Group]) -> tuple[str, ...]:
-    """What runs lack, and which of the paper's methods were not run."""
+    """Name what runs lack, and the methods of the paper that were not run."""
     run = [group for group in groups if group.runs]
     lists = {what: _lacking(columns, run) for what, columns in WORDS["expected"].items()} | {
-        "spectra and pictures of J": [g.label for g in run if first_portrayed(g) is None],
-        "shares of power by radius": [g.label for g in run if lacks_curve(g)],
+        "spectra and pictures of J": [g.label for g in run if g.portrayed is None],
+        "shares of power by radius": [g.label for g in run if g.lacks_curve],
         "methods of the paper": [group.label for group in groups if not group.runs],
     }
     return tuple(f"{what}: {', '.join(names)}" for what, names in lists.items() if names)
 
 
 def _entries(groups: Sequence[Group]) -> DataFrame:
-    """A row for each score of each run."""
+    """Return a row for each score of each run."""
     found = [
         (
             group.label,
@@ -86,21 +86,18 @@ def _entries(groups: Sequence[Group]) -> DataFrame:
 
 
 def _settings_text(kind: str, entry: Entry) -> str:
-    texts = [
-        f"{name.replace('_', ' ')} {_value_text(name, value)}{_difference(kind, name, value)}"
-        for name, value in entry.settings.items()
-        if name not in _DIGESTS and (name, value) != ("saved_as", None)
-    ]
+    texts, paper = [], _PAPER if kind in _PUBLISHED else {}
+    for name, value in entry.settings.items():
+        if name not in _DIGESTS and (name, value) != ("saved_as", None):
+            text = f"{name.replace('_', ' ')} {_value_text(name, value)}"
+            if name in paper and not _is_same(value, paper[name]):
+                text += f" (paper {_value_text(name, paper[name])})"
+            texts.append(text)
     return ", ".join(texts) or NOTHING
 
 
-def _difference(kind: str, name: str, value: Any) -> str:
-    """The paper's setting, where it has one and that is another."""
-    if kind not in _PUBLISHED or name not in _PAPER:
-        return ""
-    paper = _PAPER[name]
-    is_same = isclose(value, paper) if isinstance(paper, float) else value == paper
-    return "" if is_same else f" (paper {_value_text(name, paper)})"
+def _is_same(value: Any, other: Any) -> bool:
+    return isclose(value, other) if isinstance(other, float) else value == other
 
 
 def _value_text(name: str, value: Any) -> str:
@@ -110,7 +107,7 @@ def _value_text(name: str, value: Any) -> str:
 
 
 def _images(entry: Entry, run: ReportedRun) -> float:
-    """How many a score is of; NaN if that is not known."""
+    """Return the number of images of a score; NaN if it is not known."""
     counts = [
         count
         for name, count in entry.settings.items()

@@ -1,35 +1,25 @@
-"""The figures of a report; None where nothing was measured that they could show."""
+"""Figures of a report; None if nothing was measured that they could show."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame, Series
 
-from freqreg.evaluation.plots import (
-    gradient_figure,
-    heat_map_figure,
-    robustness_figure,
-    shares_figure,
-    spectra_figure,
-    svg,
-    tradeoff_figure,
-)
-from freqreg.evaluation.report.blocks import Picture
-from freqreg.evaluation.report.groups import Group, first_portrayed, has_shares
+from freqreg.evaluation import plots
+from freqreg.evaluation.report.blocks import NOTES, Block, Picture
+from freqreg.evaluation.report.groups import Group
 from freqreg.evaluation.report.numbers import STANDARD
 from freqreg.evaluation.report.tradeoff import CATEGORIES, Comparison
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
-from freqreg.evaluation.results.records import ModelScores
 
 _PAGE, _TITLES = 13.0, 0.8
-"""Inches: width of the page, and room for titles that does not shrink with it."""
+"""Inches: width of the page, and height of titles, which does not shrink with it."""
 
 
 def spectra_picture(name: str, groups_by_title: Mapping[str, Sequence[Group]]) -> Picture | None:
-    """Figure 1: spectra of each data set's images, and of J of a model trained on them."""
+    """Draw Figure 1: spectra of each data set's images, and of J of a model trained on them."""
     standard = {
-        title: [found[1] for g in groups if g.method == STANDARD and (found := first_portrayed(g))]
+        title: [g.portrayed[1] for g in groups if g.method == STANDARD and g.portrayed]
         for title, groups in groups_by_title.items()
     }
     shown = {title: portraits[0] for title, portraits in standard.items() if portraits}
@@ -42,25 +32,25 @@ def spectra_picture(name: str, groups_by_title: Mapping[str, Sequence[Group]]) -
     if len(shown) == 1:  # side by side
         rows = {title: {row: rows[row][title] for row in rows} for title in shown}
     alt = "Mean magnitude spectra of images, and of the input gradients of standard training"
-    return Picture(name, svg(_fit(spectra_figure(rows))), alt)
+    return Picture(name, _svg(plots.spectra_figure(rows)), alt)
 
 
 def gradients_picture(name: str, groups: Sequence[Group]) -> Picture | None:
-    """Table 2: each method's spectrum of J, log B_low and J of one image."""
-    shown = [(group.label, *found) for group in groups if (found := first_portrayed(group))]
+    """Draw each method's spectrum of J, log B_low and J of one image, as in Table 2."""
+    shown = [(group.label, *group.portrayed) for group in groups if group.portrayed]
     if not shown:
         return None
     panels = [
         portrait.panel(label.replace(" + ", "\n+ "), run.record.value("log_b_low", "one quadrant"))
         for label, run, portrait in shown
     ]
-    figure = gradient_figure(panels, image=shown[0][-1].image)
+    figure = plots.gradient_figure(panels, image=shown[0][-1].image)
     alt = "Mean magnitude spectrum of the input gradients, and the gradient of one image, by method"
-    return Picture(name, svg(_fit(figure)), alt)
+    return Picture(name, _svg(figure), alt)
 
 
-def heat_map_pictures(name: str, groups: Sequence[Group]) -> Iterator[tuple[str, Picture]]:
-    """Errors by frequency of noise, a map for each method; by the conditions that maps share."""
+def heat_map_blocks(name: str, groups: Sequence[Group]) -> Iterator[Block]:
+    """Draw errors by frequency of noise: a figure, with a note, for maps of equal conditions."""
     by_conditions: dict[str, dict[str, list[list[float]]]] = {}
     for group in groups:
         found = next((run.heat_map for run in group.runs if run.heat_map is not None), None)
@@ -68,26 +58,25 @@ def heat_map_pictures(name: str, groups: Sequence[Group]) -> Iterator[tuple[str,
             by_conditions.setdefault(found.conditions, {})[group.label] = found.errors
     alt = "Error rate under noise of each single frequency, by method"
     for number, (conditions, maps) in enumerate(by_conditions.items(), start=1):
-        figure = _fit(heat_map_figure(maps))
-        yield conditions, Picture(f"{name}-{number}", svg(figure), alt)
+        yield NOTES["heat_maps"].format(conditions=conditions)
+        yield Picture(f"{name}-{number}", _svg(plots.heat_map_figure(maps)), alt)
 
 
 def shares_picture(name: str, groups: Sequence[Group]) -> Picture | None:
-    """Share of J's power against radius, a line for each method that has them as a score."""
-    found = {g.label: first_portrayed(g) for g in groups if has_shares(g)}
-    portraits = {label: portrayed[1] for label, portrayed in found.items() if portrayed}
+    """Draw the share of J's power against radius, for methods that have shares as a score."""
+    portraits = {g.label: g.portrayed[1] for g in groups if g.has_shares and g.portrayed}
     shown = {label: p.shares for label, p in portraits.items() if p.shares is not None}
     if not shown:
         return None
     size = min(min(portrait.image.shape[-2:]) for portrait in portraits.values())
     alt = "Share of the input gradients' power against radius of frequency, by method"
-    return Picture(name, svg(shares_figure(shown, size=size)), alt)
+    return Picture(name, plots.svg(plots.shares_figure(shown, size=size)), alt)
 
 
 def tradeoff_picture(name: str, comparison: Comparison) -> Picture:
-    """Change of accuracy against the corruptions' log B_low, beside the paper's."""
+    """Draw changes of accuracy against the corruptions' log B_low, beside the paper's."""
     names = list(comparison.changes.index)
-    figure = tradeoff_figure(
+    figure = plots.tradeoff_figure(
         names,
         [CORRUPTION_LOG_B_LOW[name] for name in names],
         _columns(comparison.changes),
@@ -95,35 +84,42 @@ def tradeoff_picture(name: str, comparison: Comparison) -> Picture:
         baseline=comparison.baseline,
     )
     alt = f"{comparison.method} minus {comparison.baseline} by the frequency of the corruption"
-    return Picture(name, svg(figure), alt)
+    return Picture(name, plots.svg(figure), alt)
 
 
 def robustness_picture(name: str, groups: Sequence[Group]) -> Picture | None:
-    """Accuracy and loss against ε."""
+    """Draw accuracy and loss against ε."""
     accuracy = curves(groups, "accuracy")
     if accuracy.empty:
         return None
     loss = curves(groups, "loss").reindex_like(accuracy)
     radii = list(accuracy.index)
-    figure = robustness_figure(radii, _columns(accuracy), loss=_columns(loss))
-    for axes in figure.axes:
-        _double_equally(axes, [255 * radius for radius in radii])
-    return Picture(name, svg(figure), "Accuracy and loss under PGD of growing radius, by method")
+    figure = plots.robustness_figure(radii, _columns(accuracy), loss=_columns(loss))
+    steps = [255 * radius for radius in radii]
+    for axes in figure.axes:  # each doubling of the radius has the same width
+        axes.set_xscale("symlog", base=2, linthresh=min(step for step in steps if step > 0))
+        axes.set_xticks(steps, [f"{step:.3g}" for step in steps])
+        axes.set_xticks([], minor=True)
+        axes.set_xlim(left=0)
+    alt = "Accuracy and loss under PGD of growing radius, by method"
+    return Picture(name, plots.svg(figure), alt)
 
 
 def curves(groups: Sequence[Group], part: str) -> DataFrame:
-    """Accuracy or loss (`part`) against ε: each group's mean over its seeds, by label.
+    """Return accuracy or loss (`part`) against ε: each group's mean over its seeds, by label.
 
-    A row for each radius in pixels of [0, 1], a column for each group that was attacked. A run
-    stops at the radius that leaves no accuracy; it has 0 at larger ones, which contain that. NaN
-    where a run of the group has no number.
+    The table has a row for each radius in pixels of [0, 1], and a column for each group that was
+    attacked. A run ends at the radius that leaves no accuracy; it has 0 at larger radii too. A
+    group has NaN where one of its runs has no number.
     """
-    found = {
-        (group.label, seed): Series(curve)
-        for group in groups
-        for seed, run in enumerate(group.runs)
-        if (curve := _curve_of(run.record, part))
-    }
+    start = f"{part} at "
+    found = {}
+    for group in groups:
+        for seed, run in enumerate(group.runs):
+            values = run.record.scores["curve"].values if "curve" in run.record.scores else {}
+            curve = {float(n[len(start) :]): v for n, v in values.items() if n.startswith(start)}
+            if curve:
+                found[group.label, seed] = Series(curve)
     by_run = DataFrame(found).sort_index()
     if part == "accuracy":
         last = by_run.ffill()
@@ -132,29 +128,13 @@ def curves(groups: Sequence[Group], part: str) -> DataFrame:
     return by_group.agg(lambda values: values.mean(skipna=False)).T
 
 
-def _curve_of(record: ModelScores, part: str) -> dict[float, float]:
-    """What the score "curve" has of a part ("accuracy" or "loss"), by radius."""
-    entry = record.scores.get("curve")
-    names = {} if entry is None else entry.values
-    start = f"{part} at "
-    return {float(n.removeprefix(start)): v for n, v in names.items() if n.startswith(start)}
-
-
 def _columns(frame: DataFrame) -> dict[str, Series]:
     return {str(name): values for name, values in frame.items()}
 
 
-def _double_equally(axes: Axes, radii: Sequence[float]) -> None:
-    """Give every doubling of the radius the same room, from 0 on."""
-    axes.set_xscale("symlog", base=2, linthresh=min(radius for radius in radii if radius > 0))
-    axes.set_xticks(radii, [f"{radius:.3g}" for radius in radii])
-    axes.set_xticks([], minor=True)
-    axes.set_xlim(left=0)
-
-
-def _fit(figure: Figure) -> Figure:
-    """Narrow a figure to the page; letters keep their size."""
+def _svg(figure: Figure) -> bytes:
+    """Return the figure as SVG, as narrow as the page; letters keep their size."""
     width, height = figure.get_size_inches()
     if width > _PAGE:
         figure.set_size_inches(_PAGE, height * _PAGE / width + _TITLES)
-    return figure
+    return plots.svg(figure)

@@ -1,4 +1,4 @@
-"""Runs that differ in nothing but their seeds, and what they have in common."""
+"""Groups of runs that differ in their seeds only."""
 
 import json
 from collections.abc import Sequence
@@ -18,14 +18,29 @@ from freqreg.evaluation.results.summary import incomparable
 class Group:
     """Runs of one method with the same settings."""
 
-    label: str  # the method, and where it has several groups what this one differs by
-    method: str  # how they were trained
-    runs: tuple[ReportedRun, ...]  # one for each seed; none where only the paper has the method
+    label: str  # the method, and the settings that differ from its other groups
+    method: str  # training method
+    runs: tuple[ReportedRun, ...]  # one for each seed; none if only the paper has the method
     numbers: DataFrame  # a row for each run, see `numbers`
+
+    @property
+    def portrayed(self) -> tuple[ReportedRun, Portrait] | None:
+        """The first run that has a portrait, and the portrait."""
+        return next(((run, run.portrait) for run in self.runs if run.portrait is not None), None)
+
+    @property
+    def has_shares(self) -> bool:
+        """Whether a run has shares of power by radius as a score."""
+        return bool(self.numbers[SHARES[0].title].count())
+
+    @property
+    def lacks_curve(self) -> bool:
+        """Whether runs have shares of power as a score, but the portrait has no curve of them."""
+        return self.has_shares and (self.portrayed is None or self.portrayed[1].shares is None)
 
 
 def grouped(runs: Sequence[ReportedRun]) -> list[Group]:
-    """The groups of runs on one data set, in the paper's order of methods."""
+    """Group runs on one data set, in the paper's order of methods."""
     parts = numbers(runs).groupby(["method", "training"], sort=False)
     found = [
         Group(str(method), str(method), tuple(runs[place] for place in rows.index), rows)
@@ -35,7 +50,7 @@ def grouped(runs: Sequence[ReportedRun]) -> list[Group]:
 
 
 def with_published(groups: Sequence[Group], dataset: str) -> list[Group]:
-    """The same, and an empty group for each other method that the paper has on this data set."""
+    """Add an empty group for each other method that the paper has on this data set."""
     run = {group.method for group in groups}
     others = [
         Group(title, method, (), groups[0].numbers.head(0))
@@ -46,10 +61,10 @@ def with_published(groups: Sequence[Group], dataset: str) -> list[Group]:
 
 
 def baseline_of(group: Group, groups: Sequence[Group]) -> Group | None:
-    """The group that a method is compared with: what it adds to, of the most similar settings.
+    """Return the group that a method is compared with, that of the most similar settings.
 
-    "fgsm+jafr" adds to "fgsm". None for standard training itself, or where it was not run on the
-    same images with the same settings.
+    "fgsm+jafr" is compared with "fgsm". The result is None for standard training itself, or if the
+    baseline was not run on the same images with the same settings.
     """
     wanted = group.method.rpartition("+")[0] or STANDARD
     others = [
@@ -62,28 +77,12 @@ def baseline_of(group: Group, groups: Sequence[Group]) -> Group | None:
     return max(others, key=lambda other: len(_settings(group) & _settings(other)), default=None)
 
 
-def first_portrayed(group: Group) -> tuple[ReportedRun, Portrait] | None:
-    """The group's first run that has a portrait, and the portrait."""
-    return next(((run, run.portrait) for run in group.runs if run.portrait is not None), None)
-
-
-def has_shares(group: Group) -> bool:
-    """Whether shares of power by radius were measured of one of its runs."""
-    return bool(group.numbers[SHARES[0].title].count())
-
-
-def lacks_curve(group: Group) -> bool:
-    """Whether shares of power were measured, and no portrait shown has them radius by radius."""
-    found = first_portrayed(group)
-    return has_shares(group) and (found is None or found[1].shares is None)
-
-
 def _settings(group: Group) -> set[tuple[str, str]]:
     return {(name, json.dumps(value)) for name, value in group.runs[0].training.items()}
 
 
 def _labelled(group: Group, groups: Sequence[Group]) -> Group:
-    """The group, called by its method and by the settings that others of the method differ in."""
+    """Label a group by its method, and by the settings that differ between the method's groups."""
     name = PurePath(group.method).name
     are_called_so = {other.method for other in groups if PurePath(other.method).name == name}
     title = METHODS.get(group.method, name if len(are_called_so) == 1 else group.method)

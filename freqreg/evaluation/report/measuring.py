@@ -1,4 +1,4 @@
-"""Portraits for a report that were not kept when its models were evaluated."""
+"""Measurement of portraits that a report needs and that are not stored yet."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,13 +11,13 @@ from freqreg.evaluation.inputs.examples import Examples, count_classes
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.opening import load_models
 from freqreg.evaluation.processes import from_main, is_main
-from freqreg.evaluation.report.groups import first_portrayed, grouped, lacks_curve
+from freqreg.evaluation.report.groups import grouped
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
 from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.results.digests import digest_of_images, digest_of_model
 
 IMAGES = 1000
-"""The first so many, as the paper's Table 2 has."""
+"""Number of images in the paper's Table 2."""
 
 Load = Callable[..., LabelledImages]
 
@@ -25,34 +25,25 @@ Load = Callable[..., LabelledImages]
 def with_portraits(
     runs: Sequence[ReportedRun], load: Load, *, network: str | None = None, ema: bool = False
 ) -> list[ReportedRun]:
-    """The runs on one data set, of which the first of each method and setting has a portrait.
+    """Return the runs, with a portrait of the first run of each method and setting.
 
-    Those that are missing are measured, and kept beside the runs' JSON files; so are those
-    without shares of power, where the runs have these as a score.
-
-    Args:
-        runs: of one data set.
-        load: gives so many of its test images, as the models are shown them.
-        network: of models that are files of weights; None: the one that each names.
-        ema: take the averaged weights of these files.
+    Missing portraits are measured and stored beside the runs' JSON files. So are portraits without
+    shares of power, if runs have these as a score. `load` loads test images in the form in which
+    given models take them; `network` and `ema` are those of `load_models`.
 
     Raises:
-        SettingError: the runs are of several data sets, or of other images or weights.
+        SettingError: the runs are on several data sets, or of other images or weights.
     """
     datasets = dict.fromkeys(run.dataset for run in runs)
     if len(datasets) > 1:
         raise SettingError(
             f"Images of one data set were given and runs on {', '.join(datasets)}. Name the runs "
-            "of one data set; portraits are kept, so the next report has those of all."
+            "of one data set. Portraits are stored, so the next report has those of all."
         )
     presets = {run.preset for run in runs}
     alike = ([run for run in runs if run.preset == preset] for preset in presets)
     groups = (group for members in alike for group in grouped(members))
-    wanted = {
-        id(group.runs[0])
-        for group in groups
-        if first_portrayed(group) is None or lacks_curve(group)
-    }
+    wanted = {id(g.runs[0]) for g in groups if g.portrayed is None or g.lacks_curve}
     return [
         _with_portrait(run, load, network=network, ema=ema) if id(run) in wanted else run
         for run in runs
@@ -70,8 +61,8 @@ def _with_portrait(run: ReportedRun, load: Load, **of_files: Any) -> ReportedRun
     found = load([loaded], count=run.record.about.get("images", IMAGES))
     if run.record.about.get("data") not in (None, from_main(lambda: digest_of_images(found))):
         raise SettingError(
-            f"{source} was evaluated on other images than --data and its options give. Give those "
-            "that freqreg evaluate was given, or leave out --data."
+            f"{source} was evaluated on other images than --data and its options name. Name those "
+            "of freqreg evaluate, or leave out --data."
         )
     found = found.first(IMAGES)
     labels = labels_for(loaded, found, count_classes(loaded.model, found.pixels))

@@ -1,4 +1,4 @@
-"""All numbers of runs in one table: a row for each run, a column for each quantity."""
+"""Numbers of runs in one table: a row for each run, a column for each quantity."""
 
 import json
 from collections.abc import Sequence
@@ -10,15 +10,9 @@ from pandas import DataFrame
 
 from freqreg.evaluation.corruptions.names import MAIN
 from freqreg.evaluation.report.runs import ReportedRun
+from freqreg.evaluation.results import summary
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW, RELATIVE_COST
 from freqreg.evaluation.results.records import Entry, ModelScores
-from freqreg.evaluation.results.summary import (
-    CORRUPTION,
-    corruption_accuracy,
-    has_collapsed,
-    incomparable,
-    summary,
-)
 from freqreg.radial import BANDS
 
 STANDARD = "standard"
@@ -28,12 +22,12 @@ STANDARD = "standard"
 class Quantity:
     """A number of a run."""
 
-    title: str  # heads its column or row, and is its column of `numbers`
-    score: str = ""  # that it is of; "" where it follows from others
-    part: str = "accuracy"  # of the score
+    title: str  # heading of its column or row, and its column of `numbers`
+    score: str = ""  # name of its score; "" if it follows from others
+    part: str = "accuracy"  # part of the score
     published: str = ""  # the paper's name for it, see `paper.published`
-    is_share: bool = True  # it is in percent of a whole, and drawn as a bar
-    digits: int = 2  # after the point
+    is_share: bool = True  # whether it is in percent, and drawn as a bar
+    digits: int = 2  # digits after the point
 
 
 ATTACKS = (
@@ -66,18 +60,22 @@ CORRUPTION_ROWS = {
     name: Quantity(name.replace("_", " "), published=f"corruption/{name}")
     for name in CORRUPTION_LOG_B_LOW
 }
-"""Accuracy under each corruption, mean over severities; from low frequencies to high."""
+"""Mean accuracy over severities, by corruption; from low frequencies to high."""
 ALL_19, MAIN_15 = Quantity("mean of all 19"), Quantity("mean of the main 15")
-MCE_19 = Quantity("mCE (19)", published="mCE", is_share=False)
-MCES = (Quantity("mCE", is_share=False), Quantity("mCE, unnormalised", is_share=False), MCE_19)
+MCES = (
+    Quantity("mCE", is_share=False),
+    Quantity("mCE, unnormalised", is_share=False),
+    Quantity("mCE (19)", published="mCE", is_share=False),
+)
 
 
 def numbers(runs: Sequence[ReportedRun]) -> DataFrame:
-    """Every quantity of runs on one data set; NaN where it was not measured.
+    """Return every quantity of runs on one data set; NaN where it was not measured.
 
-    Costs are relative to standard training, if that was run; so is mCE, if it was measured alike,
-    but for ImageNet's classes, which have AlexNet's. Besides: "method", "training"
-    (the same for runs that differ in their seeds alone), "collapsed" (0 or 1), and "curve" (1).
+    Costs are relative to standard training if that was run. So is mCE if standard training was
+    measured under the same conditions; for ImageNet's classes it is relative to AlexNet. Further
+    columns: "method", "training" (equal for runs that differ in their seeds only), "collapsed" (0
+    or 1), and "curve" (1).
     """
     found = DataFrame([_measured(run, runs) for run in runs], dtype=float).assign(
         method=[run.record.method for run in runs],
@@ -94,11 +92,11 @@ def numbers(runs: Sequence[ReportedRun]) -> DataFrame:
 
 
 def _standard(record: ModelScores, runs: Sequence[ReportedRun]) -> ModelScores | None:
-    """Standard training under corruptions, the mean of those seeds that were measured alike."""
+    """Return standard training under corruptions, mean over comparable seeds."""
     others = [run.record for run in runs if run.record.method == STANDARD]
-    alike = [other for other in others if not incomparable(record, other)]
+    alike = [other for other in others if not summary.incomparable(record, other)]
     scores: dict[str, Entry] = {}
-    for score in (f"{CORRUPTION}/{name}" for name in CORRUPTION_ROWS):
+    for score in (f"{summary.CORRUPTION}/{name}" for name in CORRUPTION_ROWS):
         known = [other.scores[score] for other in alike if score in other.scores]
         means = [fmean(entry.values.values()) for entry in known]
         scores |= {score: replace(known[0], values={"mean": fmean(means)})} if known else {}
@@ -108,10 +106,10 @@ def _standard(record: ModelScores, runs: Sequence[ReportedRun]) -> ModelScores |
 def _measured(run: ReportedRun, runs: Sequence[ReportedRun]) -> dict[str, float | bool | None]:
     record = run.record
     values = {q: record.value(q.score, q.part) for q in (*ATTACKS, *BIASES, *TRUST)}
-    values |= {q: corruption_accuracy(record, name) for name, q in CORRUPTION_ROWS.items()}
-    means = summary(record, _standard(record, runs))
+    values |= {q: summary.corruption_accuracy(record, n) for n, q in CORRUPTION_ROWS.items()}
+    means = summary.summary(record, _standard(record, runs))
     values |= {q: means.get(q.title) for q in MCES}
     shown = {q.title: 100 * v if v is not None and q.is_share else v for q, v in values.items()}
     curve = True if "curve" in record.scores else None
     others = {SECONDS.title: run.seconds_per_step, "curve": curve}
-    return shown | others | {"collapsed": has_collapsed(record)}
+    return shown | others | {"collapsed": summary.has_collapsed(record)}

@@ -1,16 +1,16 @@
-"""The report on evaluated models: one page of HTML, the same as Markdown, and its figures."""
+"""The report: one page of HTML, the same in Markdown, and figures."""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from freqreg._files import write_text
-from freqreg.evaluation.report.blocks import Block, Chapter, Page, Section
+from freqreg.evaluation.report.blocks import NOTES, Block, Chapter, Page, Section
 from freqreg.evaluation.report.figures import spectra_picture
 from freqreg.evaluation.report.groups import grouped
 from freqreg.evaluation.report.rendering import as_html, as_markdown, figures_of
 from freqreg.evaluation.report.runs import ReportedRun
-from freqreg.evaluation.report.sections import NOTES, chapter, chapter_title
+from freqreg.evaluation.report.sections import chapter, chapter_title
 from freqreg.evaluation.results.paper import DATASETS, ERRATA, SOURCE, tables_of
 
 TITLE = "Frequency bias and robustness"
@@ -18,9 +18,9 @@ HTML, MARKDOWN, FIGURES = "report.html", "report.md", "figures"
 
 
 def write_report(runs: Sequence[ReportedRun], folder: Path) -> Page:
-    """Write report.html, which needs no other file, report.md, and figures/ for the latter.
+    """Write report.html, which needs no other file, and report.md with its figures/.
 
-    The same runs give the same bytes. The folder is made where missing.
+    The same runs give the same bytes. The folder is created if missing.
     """
     page = build(runs)
     write_text(folder / HTML, as_html(page))
@@ -31,11 +31,14 @@ def write_report(runs: Sequence[ReportedRun], folder: Path) -> Page:
 
 
 def build(runs: Sequence[ReportedRun]) -> Page:
-    """The report: a chapter for each data set and preset, and one of what they share."""
+    """Return the report: a chapter for each data set and preset, and one about all together."""
     by_title: dict[str, list[ReportedRun]] = {}
     for run in runs:
         by_title.setdefault(chapter_title(run), []).append(run)
-    chapters = [chapter(_name(title), members) for title, members in by_title.items()]
+    chapters = [
+        chapter(re.sub(r"\W+", "-", title.lower()).strip("-"), members)
+        for title, members in by_title.items()
+    ]
     shared = [Section("The paper", _paper(runs))]
     picture = spectra_picture("spectra", {t: grouped(members) for t, members in by_title.items()})
     if picture is not None:
@@ -52,7 +55,7 @@ def _lead(runs: Sequence[ReportedRun]) -> tuple[str, ...]:
 
 
 def _paper(runs: Sequence[ReportedRun]) -> tuple[Block, ...]:
-    """What is to be known of the paper."""
+    """Return the source, apparent misprints, and tables without runs."""
     run = {run.dataset for run in runs}
     left = [
         f"Table {number} ({name})"
@@ -67,8 +70,3 @@ def _paper(runs: Sequence[ReportedRun]) -> tuple[Block, ...]:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _name(title: str) -> str:
-    """The title as a part of a file name."""
-    return re.sub(r"\W+", "-", title.lower()).strip("-")

@@ -1,4 +1,4 @@
-"""A model's picture in the paper's Table 2, kept in a file beside its record."""
+"""A model's column of the paper's Table 2, stored in a file beside its record."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,14 +21,13 @@ from freqreg.frequency_bias import log_low_frequency_bias
 
 @dataclass(frozen=True, eq=False)
 class Portrait:
-    """The frequencies of a model's input gradients J and of its images, and one J."""
+    """Spectra of a model's input gradients J and of its images, and J of one example."""
 
     spectrum: Float64[Tensor, "rows columns"]  # mean magnitude spectrum of J, DC first
-    images_spectrum: Float64[Tensor, "rows columns"]  # that of the images themselves
+    images_spectrum: Float64[Tensor, "rows columns"]  # mean magnitude spectrum of the images
     gradient: Float[Tensor, "channel height width"]  # J of the example
     image: Float[Tensor, "channel height width"]  # the example, in [0, 1]
-    # of J's power, by radius from 1 up; None in files of before they were kept
-    shares: Float64[Tensor, " radii"] | None = None
+    shares: Float64[Tensor, " radii"] | None = None  # shares of J's power; None in older files
 
     @classmethod
     def measure(
@@ -39,7 +38,7 @@ class Portrait:
         *,
         batch_size: int = 64,
     ) -> "Portrait":
-        """The portrait of a model in eval mode; the example is the first image."""
+        """Measure the portrait of a model in eval mode; the example is the first image."""
         share = Share.of(len(images))
         rows = share.rows.split(batch_size)
         (gradient,) = input_gradients(model, [(images[:1], labels[:1])])
@@ -53,24 +52,21 @@ class Portrait:
         )
 
     def panel(self, name: str, log_b_low: float | None = None) -> GradientPanel:
-        """Its column in a figure; None: the log B_low that its spectrum has."""
+        """Return its column in a figure, by default with the log B_low of its spectrum."""
         bias = log_low_frequency_bias(self.spectrum).item() if log_b_low is None else log_b_low
         return GradientPanel(name, self.spectrum, bias, self.gradient)
 
     def save(self, path: Path, *, of: ModelScores) -> None:
-        """Write it, with the digest of the weights that it is of."""
+        """Write the portrait, with the digest of the record's weights."""
         from safetensors.torch import save_file
 
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
-        tensors = {
-            name: tensor.contiguous() for name, tensor in found.items() if tensor is not None
-        }
+        tensors = {name: t.contiguous() for name, t in vars(self).items() if t is not None}
         with atomic_write(path) as beside:
             save_file(tensors, beside, {"weights": of.about.get("weights", "")})
 
     @classmethod
     def load(cls, path: Path, *, of: ModelScores) -> "Portrait | None":
-        """Read it; None where it was not kept, or is of other weights than the record."""
+        """Read a portrait; None if there is none, or it has other weights than the record."""
         from safetensors import safe_open
 
         if not path.is_file():
@@ -83,5 +79,5 @@ class Portrait:
 
 
 def portrait_file(record_file: Path) -> Path:
-    """Where the portrait of a model is kept: beside the JSON file with its scores."""
+    """Return the path of a model's portrait, beside the JSON file with its scores."""
     return record_file.with_suffix(".portrait.safetensors")

@@ -1,4 +1,4 @@
-"""The report as one page of HTML that needs nothing else, and as Markdown with files beside it."""
+"""The report as one self-contained page of HTML, and as Markdown with files of figures."""
 
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,24 +10,24 @@ from freqreg.evaluation.report.blocks import Page, Picture
 
 
 def as_html(page: Page) -> str:
-    """The page: no network, no script, no other file."""
+    """Return the page as HTML: no network, no script, no other file."""
     return _rendered("report.html.j2", page=page)
 
 
 def as_markdown(page: Page, *, figures: str) -> str:
-    """The page; `figures` is the folder of the pictures, as seen from its file."""
+    """Return the page as Markdown; `figures` is the relative path of its pictures' folder."""
     return _rendered("report.md.j2", page=page, figures=figures)
 
 
 def figures_of(page: Page) -> Iterator[Picture]:
-    """The pictures of a page, in order."""
+    """Yield the pictures of a page, in order."""
     for chapter in page.chapters:
         for section in chapter.sections:
             yield from (block for block in section.blocks if isinstance(block, Picture))
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of Markdown; bars in cells are broken, since whole ones part columns."""
+    """Return a table in Markdown; bars in cells become broken bars, as whole ones part columns."""
     lines = (head, ["---"] * len(head), *rows)
     broken = ([cell.replace("|", "¦") for cell in cells] for cells in lines)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in broken)

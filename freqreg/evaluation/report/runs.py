@@ -1,4 +1,4 @@
-"""What there is to report on: models, each with all that files say of it."""
+"""The models of a report, each with the contents of all its files."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,62 +11,59 @@ from freqreg.errors import SettingError
 from freqreg.evaluation.inputs.models import CONFIG, RESULTS
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
 from freqreg.evaluation.results import heat_maps
-from freqreg.evaluation.results.heat_maps import HeatMap
 from freqreg.evaluation.results.paper import DATASETS
 from freqreg.evaluation.results.records import Entry, ModelScores, RecordError, is_record
 
 
 @dataclass(frozen=True)
 class ReportedRun:
-    """A trained model and what was measured of it."""
+    """A trained model and its measurements."""
 
-    record: ModelScores  # its scores; of those in both files, the ones of `freqreg evaluate`
-    files: tuple[Path, ...]  # where they are from
-    # config.json of its run; empty where there is none
-    config: Mapping[str, Any] = field(default_factory=dict)
-    seconds_per_step: float | None = None  # of its training, where known
-    portrait: Portrait | None = None  # its spectrum and input gradient, where they were kept
-    # its errors by frequency of noise, where `freqreg profile` left them
-    heat_map: HeatMap | None = None
+    record: ModelScores  # its scores; `freqreg evaluate` overrides the recipe
+    files: tuple[Path, ...]  # the files of its scores
+    config: Mapping[str, Any] = field(default_factory=dict)  # config.json of its run, if any
+    seconds_per_step: float | None = None  # duration of a training step, if known
+    portrait: Portrait | None = None  # its spectrum and input gradient, if stored
+    heat_map: heat_maps.HeatMap | None = None  # its errors by frequency of noise, if measured
 
     @property
     def dataset(self) -> str:
-        """Name of the recipe, as in the paper's `DATASETS`; else what the test set is known by."""
+        """Name of the recipe, as in the paper's `DATASETS`; else the digest of the test set."""
         named = self.config.get("experiment")
         return str(named or f"test set {self.record.about.get('data', 'unknown')}")
 
     @property
     def preset(self) -> str:
-        """Of the recipe; empty where there is none."""
+        """Preset of the recipe; empty without a recipe."""
         return self.config.get("preset", "")
 
     @property
     def seed(self) -> int | None:
-        """Of the training."""
+        """Seed of the training."""
         return self.record.about.get("training_seed")
 
     @property
     def training(self) -> dict[str, Any]:
-        """How it was trained, but for method and seed."""
+        """Settings of the training, without method and seed."""
         network = {"model": self.config.get("model"), **self.config.get("kwargs", {})}
         return network | self.config.get("settings", {})
 
 
 def read_runs(places: Iterable[Path]) -> list[ReportedRun]:
-    """All models that files in these places tell of, each once.
+    """Read all models in these places, each once.
 
-    Places are JSON files, or folders with such at any depth: records of `freqreg evaluate`, and
-    results.json of recipes. To these models belong the heat maps in files that `freqreg profile`
-    left there. Other files are passed over.
+    Places are JSON files, or folders with JSON files at any depth: records of `freqreg evaluate`,
+    and results.json of recipes. Heat maps of `freqreg profile` in these places are added to their
+    models. Other files are ignored.
 
     Raises:
-        SettingError: a place does not exist, none has anything to report, or two files tell
-            different things of one model.
+        SettingError: a place does not exist, none has anything to report, or two files have
+            different contents for one model.
         RecordError: a file is cut off.
     """
     places = list(places)
     found: dict[Path, dict[Path, ModelScores]] = {}
-    maps: dict[Path, HeatMap] = {}
+    maps: dict[Path, heat_maps.HeatMap] = {}
     for path in _json_files(places):
         if path.name == heat_maps.FILE:
             maps |= {Path(each.model).resolve(): each for each in heat_maps.load(path)}
@@ -97,7 +94,7 @@ def _json_files(places: list[Path]) -> Iterator[Path]:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    """What a JSON file has by name: nothing where it is missing, or something else."""
+    """Return the object in a JSON file; empty if the file is missing or holds no object."""
     try:
         content = json.loads(path.read_text()) if path.is_file() else {}
     except ValueError as error:
@@ -106,9 +103,9 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def _run(
-    model: Path, evaluations: Mapping[Path, ModelScores], heat_map: HeatMap | None
+    model: Path, evaluations: Mapping[Path, ModelScores], heat_map: heat_maps.HeatMap | None
 ) -> ReportedRun:
-    """A model of several files: scores of `freqreg evaluate`, which know their images, win."""
+    """Join a model's files: scores of `freqreg evaluate`, which know their images, win."""
     for first, second in combinations(evaluations, 2):
         _require_agreement(evaluations, first, second)
     records: dict[Path, ModelScores] = dict(evaluations)
@@ -135,7 +132,7 @@ def _run(
 def _scores_of_a_recipe(
     model: Path, measures: Mapping[str, float], config: Mapping[str, Any], **_: Any
 ) -> ModelScores:
-    """A recipe's figures, with those of its settings that an evaluation has, too."""
+    """Convert a recipe's results to scores, with the settings that an evaluation would have."""
     settings = {**config["settings"], "eps": config["settings"]["eps_255"] / 255}
     pgd = "pgd-max-loss" if settings.get("attack_select") == "max-loss" else "pgd"
     attack = ("eps", "attack_steps", "attack_restarts", "attacked_images")

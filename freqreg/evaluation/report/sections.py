@@ -1,63 +1,55 @@
-"""What a report says of one data set, section by section; one without numbers is left out."""
+"""A report's chapter about one data set; sections without numbers are left out."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
-from freqreg.evaluation.report.blocks import WORDS, Block, Chapter, Picture, Section, Table
-from freqreg.evaluation.report.conditions import condition_table, missing_lines, version_lines
-from freqreg.evaluation.report.figures import (
-    gradients_picture,
-    heat_map_pictures,
-    robustness_picture,
-    shares_picture,
-    tradeoff_picture,
-)
-from freqreg.evaluation.report.groups import Group, grouped, has_shares, with_published
+from freqreg.evaluation.report import conditions, figures, tables
+from freqreg.evaluation.report.blocks import NOTES, WORDS, Block, Chapter, Picture, Section, Table
+from freqreg.evaluation.report.groups import grouped, with_published
 from freqreg.evaluation.report.numbers import STANDARD
 from freqreg.evaluation.report.runs import ReportedRun
-from freqreg.evaluation.report.tables import (
-    attack_table,
-    bias_table,
-    corruption_table,
-    seed_tables,
-    trust_table,
-)
 from freqreg.evaluation.report.tradeoff import comparisons, tradeoff_table
 from freqreg.evaluation.results.paper import DATASETS, published, tables_of
 
-NOTES = {name: " ".join(text.split()) for name, text in WORDS["notes"].items()}
-"""What is said beside the numbers, of several sections or under conditions."""
-
 
 def chapter(name: str, runs: Sequence[ReportedRun]) -> Chapter:
-    """All about the runs on one data set of one preset; `name` begins the names of figure files."""
+    """Return the chapter about runs with one data set and preset; `name` prefixes figure files."""
     dataset = runs[0].dataset
     own = grouped(runs)
     groups, compared = with_published(own, dataset), comparisons(own, dataset)
     tradeoffs = (
-        tradeoff_picture(f"{name}-tradeoff-{number}", comparison)
+        figures.tradeoff_picture(f"{name}-tradeoff-{number}", comparison)
         for number, comparison in enumerate(compared, start=1)
     )
+    lines = {
+        "Measured with:": conditions.version_lines(groups),
+        "Missing:": conditions.missing_lines(groups),
+    }
     blocks = {
-        "attacked": (*_warnings(dataset, runs[0].preset), attack_table(groups, dataset)),
+        "attacked": (*_warnings(dataset, runs[0].preset), tables.attack_table(groups, dataset)),
         "bias": (
-            gradients_picture(f"{name}-gradients", own),
-            *_heat_maps(f"{name}-heat-maps", own),
-            *_shares(f"{name}-shares", own),
-            bias_table(groups, dataset),
+            figures.gradients_picture(f"{name}-gradients", own),
+            *figures.heat_map_blocks(f"{name}-heat-maps", own),
+            *((NOTES["shares"],) if any(group.has_shares for group in own) else ()),
+            figures.shares_picture(f"{name}-shares", own),
+            tables.bias_table(groups, dataset),
         ),
-        "corrupted": (corruption_table(groups, dataset),),
+        "corrupted": (tables.corruption_table(groups, dataset),),
         "tradeoff": (*tradeoffs, tradeoff_table(compared)),
-        "robustness": (robustness_picture(f"{name}-robustness", own),),
-        "trust": (trust_table(groups, dataset),),
-        "seeds": seed_tables(own),
-        "conditions": (condition_table(own), *_footing(groups)),
+        "robustness": (figures.robustness_picture(f"{name}-robustness", own),),
+        "trust": (tables.trust_table(groups, dataset),),
+        "seeds": tables.seed_tables(own),
+        "conditions": (
+            conditions.condition_table(own),
+            *chain.from_iterable((title, texts) for title, texts in lines.items() if texts),
+        ),
     }
     sections = (_section(blocks[key], dataset, **about) for key, about in WORDS["sections"].items())
     return Chapter(chapter_title(runs[0]), tuple(s for s in sections if s is not None))
 
 
 def chapter_title(run: ReportedRun) -> str:
-    """The data set, and the preset where there is one."""
+    """Return the name of the data set, and of the preset if there is one."""
     title = DATASETS.get(run.dataset, run.dataset)
     return f"{title}, preset {run.preset}" if run.preset else title
 
@@ -70,25 +62,6 @@ def _warnings(dataset: str, preset: str) -> Iterator[str]:
         yield NOTES["costs"]
 
 
-def _heat_maps(name: str, groups: Sequence[Group]) -> Iterator[Block]:
-    for conditions, picture in heat_map_pictures(name, groups):
-        yield NOTES["heat_maps"].format(conditions=conditions)
-        yield picture
-
-
-def _shares(name: str, groups: Sequence[Group]) -> Iterator[Block | None]:
-    if any(map(has_shares, groups)):
-        yield NOTES["shares"]
-        yield shares_picture(name, groups)
-
-
-def _footing(groups: Sequence[Group]) -> Iterator[Block]:
-    lists = {"Measured with:": version_lines(groups), "Missing:": missing_lines(groups)}
-    for title, lines in lists.items():
-        if lines:
-            yield from (title, lines)
-
-
 def _section(
     blocks: Iterable[Block | None],
     dataset: str,
@@ -97,7 +70,7 @@ def _section(
     tables: Sequence[int] = (),
     note: str = "",
 ) -> Section | None:
-    """The section, with the numbers of the paper's tables; None where nothing has numbers."""
+    """Return the section, titled with the paper's tables; None if nothing has numbers."""
     told = [b for b in blocks if b is not None and not (isinstance(b, Table) and not b.rows)]
     if not any(isinstance(block, Table | Picture) for block in told):
         return None

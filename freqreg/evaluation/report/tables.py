@@ -1,52 +1,43 @@
-"""The tables of a report, in the layout of the paper's, whose numbers stand below ours."""
+"""Tables of a report, in the layout of the paper's, with the paper's numbers below ours."""
 
 from collections.abc import Callable, Sequence
 from math import isnan
 
+from freqreg.evaluation.report import numbers
 from freqreg.evaluation.report.blocks import NOTHING, Table, TableCell
 from freqreg.evaluation.report.groups import Group
-from freqreg.evaluation.report.numbers import (
-    ALL_19,
-    ATTACKS,
-    BIASES,
-    CORRUPTION_ROWS,
-    MAIN_15,
-    MCES,
-    RELATIVE,
-    SECONDS,
-    TRUST,
-    Quantity,
-)
-from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW, ERRATA, Published, published
+from freqreg.evaluation.report.numbers import CORRUPTION_ROWS, Quantity
+from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW, ERRATA, published
 from freqreg.evaluation.results.summary import BANDS
 
+_ATTACKS = (*numbers.ATTACKS, numbers.SECONDS, numbers.RELATIVE)
+_MEANS = (numbers.ALL_19, numbers.MAIN_15)
 _CORRUPTIONS = tuple(CORRUPTION_ROWS.values())
 IN_DOUBT = "†"
-"""After a figure of the paper that seems to be misprinted."""
+"""Mark of a figure of the paper that is apparently misprinted."""
 
 
 def attack_table(groups: Sequence[Group], dataset: str) -> Table:
-    """Tables 3 to 6: accuracy, clean and under attack, the cost of a step, and collapse."""
-    quantities = (*ATTACKS, SECONDS, RELATIVE)
-    return _by_method(quantities, groups, dataset, collapsed=_collapses)
+    """Return Tables 3 to 6: accuracy, clean and under attack, cost of a step, and collapse."""
+    return _by_method(_ATTACKS, groups, dataset, collapsed=_collapses)
 
 
 def bias_table(groups: Sequence[Group], dataset: str) -> Table:
-    """Table 2: low-frequency bias of the input gradients, of one quadrant and of others."""
-    return _by_method(BIASES, groups, dataset)
+    """Return Table 2: low-frequency bias of the input gradients, and shares of power."""
+    return _by_method(numbers.BIASES, groups, dataset)
 
 
 def trust_table(groups: Sequence[Group], dataset: str) -> Table:
-    """Calibration, and accuracy under noise; the paper has neither."""
-    return _by_method(TRUST, groups, dataset)
+    """Return calibration, and accuracy under noise; the paper has neither."""
+    return _by_method(numbers.TRUST, groups, dataset)
 
 
 def corruption_table(groups: Sequence[Group], dataset: str) -> Table:
-    """Table 1: a row for each corruption, from low frequencies to high; a column for a method."""
+    """Return Table 1: corruptions in rows, from low frequencies to high, and methods in columns."""
     if not measured(_CORRUPTIONS, groups):
         return Table((), ())
     columns = [group for group in groups if shown(_CORRUPTIONS, [group], dataset)]
-    above = shown((ATTACKS[0], *MCES, ALL_19, MAIN_15), columns, dataset)
+    above = shown((_ATTACKS[0], *numbers.MCES, *_MEANS), columns, dataset)
     rows = [(TableCell(q.title), *(cell(g, q, dataset) for g in columns)) for q in above]
     for band, names in BANDS.items():
         rows.append((TableCell(band),))
@@ -58,23 +49,19 @@ def corruption_table(groups: Sequence[Group], dataset: str) -> Table:
 
 
 def seed_tables(groups: Sequence[Group]) -> tuple[Table, ...]:
-    """Every number of every run: under attack, of the rest, and under each corruption."""
-    kinds = (
-        (*ATTACKS, SECONDS, RELATIVE),
-        (*BIASES, *TRUST, ALL_19, MAIN_15, *MCES),
-        _CORRUPTIONS,
-    )
-    found = [measured(quantities, groups) for quantities in kinds]
+    """Return every number of every run: under attack, the rest, and under each corruption."""
+    rest = (*numbers.BIASES, *numbers.TRUST, *_MEANS, *numbers.MCES)
+    found = [measured(quantities, groups) for quantities in (_ATTACKS, rest, _CORRUPTIONS)]
     return tuple(_by_run(quantities, groups) for quantities in found if quantities)
 
 
 def measured(quantities: Sequence[Quantity], groups: Sequence[Group]) -> list[Quantity]:
-    """Those that some run has."""
+    """Return the quantities that some run has."""
     return [q for q in quantities if any(group.numbers[q.title].count() for group in groups)]
 
 
 def shown(quantities: Sequence[Quantity], groups: Sequence[Group], dataset: str) -> list[Quantity]:
-    """Those that some run has, and those of the paper's that none of ours stands beside."""
+    """Return the quantities that some run has, and those of the paper without one of ours."""
     found = measured(quantities, groups)
     beside = {q.published: q for q in reversed([*found, *quantities])}
 
@@ -86,9 +73,9 @@ def shown(quantities: Sequence[Quantity], groups: Sequence[Group], dataset: str)
 
 
 def cell(group: Group, quantity: Quantity, dataset: str) -> TableCell:
-    """Mean ± standard deviation over a group's runs, the difference to the paper's, the paper's.
+    """Return mean ± standard deviation over runs, the difference to the paper's, and the paper's.
 
-    How many runs have the number is said unless all do.
+    If some runs lack the number, the cell says how many have it.
     """
     ours = group.numbers[quantity.title]
     gap = f" ({ours.count()} of {len(ours)})" if 0 < ours.count() < len(ours) else ""
@@ -97,18 +84,19 @@ def cell(group: Group, quantity: Quantity, dataset: str) -> TableCell:
     theirs = published(dataset, group.method, quantity.published)
     if theirs is None:
         return TableCell(text, share=share)
+    in_doubt = any(e.concerns(theirs, group.method, quantity.published) for e in ERRATA)
+    printed = f"paper {_with_std(theirs.mean, theirs.std, quantity.digits)}"
     return TableCell(
         text,
         aside=signed(ours.mean() - theirs.mean, quantity.digits) if ours.count() else "",
-        below=f"paper {_with_std(theirs.mean, theirs.std, quantity.digits)}"
-        + _doubt(theirs, quantity, group.method),
+        below=printed + (IN_DOUBT if in_doubt else ""),
         share=share,
         mark=_share(theirs.mean, quantity),
     )
 
 
 def number(value: float | None, digits: int, sign: str = "") -> str:
-    """A number with a true minus sign; None and NaN are `NOTHING`."""
+    """Format a number with a true minus sign; None and NaN give `NOTHING`."""
     if value is None or isnan(value):
         return NOTHING
     unsigned_zero = round(value, digits) + 0.0
@@ -116,7 +104,7 @@ def number(value: float | None, digits: int, sign: str = "") -> str:
 
 
 def signed(value: float | None, digits: int) -> str:
-    """A difference, with its sign."""
+    """Format a difference with its sign."""
     return number(value, digits, "+")
 
 
@@ -129,18 +117,13 @@ def _share(value: float, quantity: Quantity) -> float | None:
     return value / 100 if quantity.is_share and not isnan(value) else None
 
 
-def _doubt(figure: Published, quantity: Quantity, method: str) -> str:
-    doubted = any(erratum.concerns(figure, method, quantity.published) for erratum in ERRATA)
-    return IN_DOUBT if doubted else ""
-
-
 def _by_method(
     quantities: Sequence[Quantity],
     groups: Sequence[Group],
     dataset: str,
     **last: Callable[[Group], TableCell],
 ) -> Table:
-    """A row for each method that has any of these, a column for each."""
+    """Return a row for each method that has any of these, a column for each quantity."""
     columns = shown(quantities, groups, dataset) if measured(quantities, groups) else []
     cells = {group: [cell(group, column, dataset) for column in columns] for group in groups}
     rows = (
@@ -155,9 +138,9 @@ def _by_run(quantities: Sequence[Quantity], groups: Sequence[Group]) -> Table:
     rows: list[tuple[TableCell, ...]] = []
     for group in groups:
         rows.append((TableCell(group.label),))
-        for run, (_, numbers) in zip(group.runs, group.numbers.iterrows(), strict=True):
+        for run, (_, row) in zip(group.runs, group.numbers.iterrows(), strict=True):
             name = "a run" if run.seed is None else f"seed {run.seed}"
-            texts = (number(numbers[q.title], q.digits) for q in quantities)
+            texts = (number(row[q.title], q.digits) for q in quantities)
             rows.append((TableCell(name), *map(TableCell, texts)))
     return Table(("", *(q.title for q in quantities)), tuple(rows), is_dense=True)
 

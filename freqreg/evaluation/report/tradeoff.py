@@ -1,4 +1,4 @@
-"""What a method gains and loses under corruptions of low and of high frequencies."""
+"""Gains and losses of a method under corruptions of low and of high frequencies."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -21,17 +21,19 @@ PAPER = "the paper's"
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """A method and what it is compared with, both by their labels."""
+    """A method compared with its baseline.
 
-    method: str  # the label of one
-    baseline: str  # the label of the other
-    # accuracy minus the baseline's in points, of means over seeds: a row for each of at least two
-    # corruptions, a column for ours, and one for the paper's where it has them
+    `changes` are accuracies minus the baseline's in points, of means over seeds: a row for each of
+    at least two corruptions, a column for ours, and one for the paper's if it has them.
+    """
+
+    method: str  # label of the method
+    baseline: str  # label of the baseline
     changes: DataFrame
 
 
 def comparisons(groups: Sequence[Group], dataset: str) -> list[Comparison]:
-    """Each method that was run under corruptions with the method that it adds to."""
+    """Compare each method that was run under corruptions with its baseline."""
     found = []
     for group in groups:
         baseline = baseline_of(group, groups)
@@ -45,7 +47,7 @@ def comparisons(groups: Sequence[Group], dataset: str) -> list[Comparison]:
 
 
 def correlation(changes: Series, *, without: Iterable[str] = ()) -> float:
-    """Spearman's rank correlation of changes with the corruptions' own log B_low."""
+    """Return Spearman's rank correlation of changes with the corruptions' own log B_low."""
     kept = changes.dropna().drop(list(without), errors="ignore")
     return rank_correlation([CORRUPTION_LOG_B_LOW[name] for name in kept.index], kept)
 
@@ -61,7 +63,7 @@ _COLUMNS: dict[str, Callable[[Series], float]] = {
 
 
 def tradeoff_table(found: Sequence[Comparison]) -> Table:
-    """A row for each comparison: mean change by category, and rank correlations."""
+    """Return a row for each comparison: mean change by category, and rank correlations."""
     rows = [
         (
             TableCell(comparison.method, below=f"minus {comparison.baseline}"),

@@ -1,4 +1,4 @@
-"""What numbers may depend on beside code and settings: the device, and versions."""
+"""Device and versions, on which numbers may depend beside code and settings."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -10,17 +10,17 @@ _CPU_INFO = Path("/proc/cpuinfo")
 
 
 def processor() -> str:
-    """The processor's name where the system tells it."""
+    """Return the processor's name, or its architecture where the system gives no name."""
     lines = _CPU_INFO.read_text().splitlines() if _CPU_INFO.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
 
 
 def versions(device: torch.device) -> dict[str, str]:
-    """The device by its name, and versions of what numbers may depend on.
+    """Return the device's name and the versions that numbers may depend on.
 
-    On another processor, or with other instructions of the same one, as ATEN_CPU_CAPABILITY
-    chooses them, the same sums are rounded otherwise, and training carries that on.
+    Another processor, or other instructions of the same one (ATEN_CPU_CAPABILITY), rounds sums
+    differently, and training amplifies the difference.
     """
     found = {"device": _name(device), "python": platform.python_version()}
     for package in ("freqreg", "torch", "timm", "pyautoattack"):

@@ -1,4 +1,4 @@
-"""A file of results that grows line by line, so that killed work goes on where it stopped."""
+"""A file of results that grows line by line, so that interrupted work can continue."""
 
 import json
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from freqreg.evaluation.processes import is_main
 
 
 class Journal:
-    """Numbers by name, each kept on disk as soon as it is added.
+    """Numbers by name, each written to a file as soon as it is added.
 
     Args:
-        file: JSON lines, the first saying what the numbers are of; made where missing. A last
-            line cut off by a kill is dropped. None: nothing is kept.
-        about: what the numbers are of.
+        file: JSON lines, of which the first identifies the numbers; created if missing. A last line
+            cut off by a kill is dropped. None: nothing is stored.
+        about: what identifies the numbers.
 
     Raises:
         InputError: `file` is about something else.
@@ -44,7 +44,7 @@ class Journal:
         return self._numbers[name]
 
     def add(self, numbers: Mapping[str, float]) -> None:
-        """Note these as well."""
+        """Add numbers by name."""
         self._numbers |= numbers
         if self._file is not None and is_main():
             with self._file.open("a") as file:

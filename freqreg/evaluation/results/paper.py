@@ -1,7 +1,7 @@
-"""The paper's figures as data, by data set, method and score.
+"""The paper's figures, by data set, method and score.
 
-`paper_results.json` has Tables 1 to 6, with Table 2's numbers but not its pictures, and what seems
-to be misprinted. Accuracies are in percent there, as in the paper.
+`paper_results.json` has Tables 1 to 6 (of Table 2 the numbers, not the pictures) and apparent
+misprints. Accuracies are in percent, as in the paper.
 """
 
 import json
@@ -16,38 +16,38 @@ _CONTENT: dict[str, Any] = json.loads(
 SOURCE: str = _CONTENT["source"]
 
 DATASETS: dict[str, str] = _CONTENT["datasets"]
-"""The data sets of the paper, as people call them."""
+"""The usual names of the paper's data sets."""
 
 METHODS: dict[str, str] = _CONTENT["methods"]
-"""The recipes' methods as people call them, in the paper's order."""
+"""The usual names of the recipes' methods, in the paper's order."""
 
 RELATIVE_COST = "relative cost"
-"""Seconds of a training iteration over those of standard training."""
+"""Seconds of a training iteration divided by those of standard training."""
 
 CORRUPTION_LOG_B_LOW: dict[str, float] = _CONTENT["corruption_log_b_low"]
-"""Of CIFAR-10-C's corruptions, from low frequencies to high: Table 1, column B_low."""
+"""log B_low of CIFAR-10-C's corruptions, from low frequencies to high: Table 1, column B_low."""
 
 
 @dataclass(frozen=True)
 class Published:
     """A figure of the paper."""
 
-    table: int  # its number
+    table: int  # number of its table
     mean: float  # over seeds; accuracies and mCE in percent
     std: float | None = None  # over seeds, where printed
 
 
 @dataclass(frozen=True)
 class Erratum:
-    """What seems to be misprinted."""
+    """An apparent misprint."""
 
-    where: str  # in the paper
-    note: str  # what is wrong with it
-    score: str | None = None  # of the figures concerned, if they are figures
-    methods: tuple[str, ...] = ()  # whose
+    where: str  # place in the paper
+    note: str  # what is wrong
+    score: str | None = None  # score of the figures concerned, if there are figures
+    methods: tuple[str, ...] = ()  # methods of these figures
 
     def concerns(self, figure: Published, method: str, score: str) -> bool:
-        """Whether this figure is in doubt."""
+        """Return whether this figure is in doubt."""
         here = self.where == f"table {figure.table}" and self.score == score
         return here and method in self.methods
 
@@ -58,7 +58,7 @@ ERRATA = tuple(
 
 
 def published(dataset: str, method: str, score: str) -> Published | None:
-    """A figure of the paper, from the first table that has it; None where it prints none.
+    """Return a figure of the paper, from the first table that has it; None if none has.
 
     Args:
         dataset: one of `DATASETS`.
@@ -77,5 +77,5 @@ def published(dataset: str, method: str, score: str) -> Published | None:
 
 
 def tables_of(dataset: str) -> dict[int, str]:
-    """Numbers of the tables about a data set, and what they show."""
+    """Return the numbers of the tables about a data set, and what they show."""
     return {t["table"]: t["shows"] for t in _CONTENT["tables"] if t["dataset"] == dataset}

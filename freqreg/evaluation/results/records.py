@@ -1,7 +1,6 @@
-"""What was measured of a model: one JSON file for each, one tidy table over all."""
+"""Records of models' scores: one JSON file for each model, one tidy table for all."""
 
 import csv
-import io
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -10,11 +9,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from freqreg._files import write_text
+from freqreg._files import atomic_write, write_text
 from freqreg.errors import FreqregError
 
 Values = dict[str, float]
-"""Numbers by the part that they are of, e.g. {"accuracy": 0.93, "loss": 0.2}."""
+"""Numbers by part, e.g. {"accuracy": 0.93, "loss": 0.2}."""
 
 Row = tuple[Any, ...]
 
@@ -22,12 +21,12 @@ COLUMNS = ("model", "method", "training_seed", "seed", "score", "part", "value")
 
 
 class RecordError(FreqregError, ValueError):
-    """A file of results is cut off, something else, or of something else."""
+    """A file of results is cut off, is no such file, or is about something else."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One score: its numbers, and what produced them."""
+    """One score: its numbers, settings, versions and duration in seconds."""
 
     values: Values
     settings: Mapping[str, Any]
@@ -40,9 +39,9 @@ class ModelScores:
     """All scores of one model.
 
     Args:
-        about: which model (source, method, training seed, digest of its weights) and which
+        about: identifies the model (source, method, training seed, digest of its weights) and the
             images (number, digest).
-        scores: by name.
+        scores: entries by name of the score.
     """
 
     about: Mapping[str, Any]
@@ -50,29 +49,29 @@ class ModelScores:
 
     @property
     def model(self) -> str:
-        """What the model was loaded by."""
+        """Source of the model."""
         return self.about["model"]
 
     @property
     def method(self) -> str:
-        """How it was trained."""
+        """Training method of the model."""
         return self.about["method"]
 
     def value(self, score: str, part: str = "accuracy") -> float | None:
-        """One number, or None where it was not measured."""
+        """Return one number, or None if it was not measured."""
         entry = self.scores.get(score)
         return None if entry is None else entry.values.get(part)
 
     def has(self, score: str, settings: Mapping[str, Any]) -> bool:
-        """Whether the score was measured, with these settings."""
+        """Return whether the score was measured with these settings."""
         return score in self.scores and not differences(self.scores[score].settings, settings)
 
     def require(self, wanted: Mapping[str, Mapping[str, Any]], *, file: Path | None) -> None:
-        """Raise where scores were measured with other settings than `wanted`.
+        """Raise if scores were measured with other settings.
 
         Args:
             wanted: settings by score.
-            file: what the record is kept in.
+            file: the record's file.
 
         Raises:
             RecordError: some were.
@@ -82,16 +81,16 @@ class ModelScores:
             for name in sorted(wanted.keys() & self.scores)
             if not self.has(name, wanted[name])
         }
-        holds = f"{file} has {', '.join(different)} with other settings"
-        _require_same(holds, chain.from_iterable(different.values()))
+        found = f"{file} has {', '.join(different)} with other settings"
+        _require_same(found, chain.from_iterable(different.values()))
 
     def save(self, path: Path) -> None:
-        """Write it, so that a kill leaves the file as it was or as it shall be."""
+        """Write the record atomically."""
         write_text(path, json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "ModelScores":
-        """Read it.
+        """Read a record.
 
         Raises:
             RecordError: the file is not a record.
@@ -112,15 +111,15 @@ class ModelScores:
     def resumed(
         cls, path: Path, about: Mapping[str, Any], *, replace: bool = False
     ) -> "ModelScores":
-        """The record to go on with: what `path` holds, or a new one where there is no such file.
+        """Return the record in the file `path`, or a new one if there is no such file.
 
         Args:
-            path: of the file.
-            about: what the record shall be of.
-            replace: begin a new record where the file's is of something else.
+            path: path of the file.
+            about: what the record must be about.
+            replace: return a new record if the file's is about something else.
 
         Raises:
-            RecordError: it is, and `replace` is False.
+            RecordError: the file's record is about something else, and `replace` is False.
         """
         stored = cls.load(path) if path.exists() else cls(about)
         different = differences(stored.about, about)
@@ -130,7 +129,7 @@ class ModelScores:
         return stored
 
     def rows(self) -> list[Row]:
-        """Of the tidy table: one for each number."""
+        """Return the rows of the tidy table, one for each number."""
         return [
             row
             for score, entry in self.scores.items()
@@ -138,13 +137,13 @@ class ModelScores:
         ]
 
     def rows_of(self, score: str, values: Values, *, seed: int | None = None) -> list[Row]:
-        """Of the tidy table: one for each of these values of a score."""
+        """Return the rows of the tidy table for these values of a score."""
         known = (self.model, self.method, self.about["training_seed"], seed, score)
         return [(*known, part, value) for part, value in values.items()]
 
 
 def require_own_table(path: Path) -> None:
-    """Raise where a file is there that `save_table` has not written."""
+    """Raise a `RecordError` if `save_table` did not write the file that is there."""
     header = ",".join(COLUMNS)
     if path.exists() and not path.read_text(errors="replace").startswith(header):
         raise RecordError(
@@ -155,24 +154,21 @@ def require_own_table(path: Path) -> None:
 
 def save_table(path: Path, rows: Iterable[Row]) -> None:
     """Write the tidy table as CSV, with the header `COLUMNS`."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    with atomic_write(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows((COLUMNS, *rows))
 
 
 def load_all(folder: Path) -> list[ModelScores]:
-    """The records in a folder, by file name; other files may lie there as well.
+    """Return the records in a folder, sorted by file name; other files are ignored.
 
     Raises:
-        RecordError: a file begins as a record does, and is not a whole one.
+        RecordError: a file starts like a record, but is not complete.
     """
     return [ModelScores.load(path) for path in sorted(folder.glob("*.json")) if _holds_record(path)]
 
 
 def is_record(content: Any) -> bool:
-    """Whether what a JSON file holds tells scores of a model."""
+    """Return whether the content of a JSON file has scores of a model."""
     is_like = isinstance(content, dict) and {"about", "scores"} <= content.keys()
     about = content["about"] if is_like else None
     return isinstance(about, dict) and {"model", "method", "training_seed"} <= about.keys()
@@ -189,7 +185,7 @@ def _holds_record(path: Path) -> bool:
 def differences(
     found: Mapping[str, Any], wanted: Mapping[str, Any], *, between: str = ", now "
 ) -> list[str]:
-    """What differs: its name, what was found, and what is wanted."""
+    """Describe each difference: name, value found, value wanted."""
     return [
         f"{name}: {found.get(name)}{between}{wanted.get(name)}"
         for name in sorted({*found, *wanted})
@@ -197,11 +193,11 @@ def differences(
     ]
 
 
-def _require_same(holds: str, different: Iterable[str]) -> None:
+def _require_same(found: str, different: Iterable[str]) -> None:
     texts = dict.fromkeys(different)
     if texts:
         raise RecordError(
-            f"{holds} ({'; '.join(texts)}). Ask for the same, name another file (on the command "
-            "line --output-dir), or give replace=True (--replace) to measure these anew: what the "
-            "file has of them is then lost."
+            f"{found} ({'; '.join(texts)}). Ask for the same, name another file (on the command "
+            "line --output-dir), or give replace=True (--replace) to measure these anew and lose "
+            "the stored ones."
         )

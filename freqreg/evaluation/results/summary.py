@@ -1,4 +1,4 @@
-"""What follows from scores: means over corruptions, mCE, and collapse."""
+"""Summaries of scores: means over corruptions, mCE, and collapse."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -6,13 +6,7 @@ from statistics import fmean
 
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, MADE_HERE, MAIN
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
-from freqreg.evaluation.results.records import (
-    ModelScores,
-    RecordError,
-    Row,
-    Values,
-    differences,
-)
+from freqreg.evaluation.results.records import ModelScores, RecordError, Row, Values, differences
 
 BANDS = {
     "low frequencies": tuple(n for n, b in CORRUPTION_LOG_B_LOW.items() if b >= 10),
@@ -26,11 +20,12 @@ _OF_ALEXNET = (
     *(0.866816, 0.826572, 0.819324, 0.564592, 0.853204, 0.646056, 0.717840, 0.606500),
 )
 ALEXNET = dict(zip(MAIN, _OF_ALEXNET, strict=True))
-"""AlexNet's errors on ImageNet-C, means over severities, which its authors published as what mCE is
-relative to: github.com/hendrycks/robustness, issue 10."""
+"""AlexNet's errors on ImageNet-C, means over severities: the published baseline of mCE.
+
+Source: github.com/hendrycks/robustness, issue 10."""
 
 CLASSES_OF, IMAGENET = "classes_of", "ImageNet"
-"""What a record is said to be about where the model tells ImageNet's thousand classes apart."""
+"""Key and value in `about` of records whose model has ImageNet's thousand classes."""
 
 CORRUPTION = "corruption"
 RECALIBRATED = "recalibrated"
@@ -44,7 +39,7 @@ def catastrophic_overfitting(
     fgsm_share: float = 0.3,
     pgd_below: float | None = None,
 ) -> bool:
-    """Whether adversarial training collapsed: the model withstands FGSM, and PGD not nearly.
+    """Return whether adversarial training collapsed: the model withstands FGSM, but not PGD.
 
     A standard model, which withstands neither, has not collapsed.
 
@@ -52,14 +47,14 @@ def catastrophic_overfitting(
         clean: accuracy on clean images.
         fgsm: accuracy under FGSM.
         pgd: accuracy under PGD.
-        fgsm_share: FGSM leaves more than this share of the clean accuracy.
-        pgd_below: PGD leaves less than this accuracy; None: than a quarter of what FGSM leaves.
+        fgsm_share: FGSM must leave more than this share of the clean accuracy.
+        pgd_below: PGD must leave less than this accuracy; None: less than a quarter of FGSM's.
     """
     return fgsm > fgsm_share * clean and pgd < (0.25 * fgsm if pgd_below is None else pgd_below)
 
 
 def corruption_accuracy(record: ModelScores, name: str, *, kind: str = CORRUPTION) -> float | None:
-    """Accuracy under a corruption, mean over severities; None where it was not measured.
+    """Return the mean accuracy over a corruption's severities; None if it was not measured.
 
     `kind` is `CORRUPTION`, or `RECALIBRATED` for recalibrated batch norm statistics.
     """
@@ -70,7 +65,7 @@ def corruption_accuracy(record: ModelScores, name: str, *, kind: str = CORRUPTIO
 def mean_accuracy(
     record: ModelScores, names: Sequence[str] = CORRUPTIONS, *, kind: str = CORRUPTION
 ) -> float | None:
-    """Mean of `corruption_accuracy` over these corruptions; None where one is missing."""
+    """Return the mean of `corruption_accuracy` over corruptions; None if one is missing."""
     accuracies = [corruption_accuracy(record, name, kind=kind) for name in names]
     known = [accuracy for accuracy in accuracies if accuracy is not None]
     return fmean(known) if len(known) == len(names) else None
@@ -79,22 +74,23 @@ def mean_accuracy(
 def mean_corruption_error(
     record: ModelScores, baseline: ModelScores | None, names: Sequence[str] = MAIN
 ) -> float | None:
-    """mCE in percent: errors relative to the baseline's, mean over corruptions.
+    """Compute mCE in percent: errors relative to the baseline's, mean over corruptions.
 
-    100 is the baseline's own. ImageNet-C's mCE has AlexNet as its baseline and is over the main
-    fifteen; that of Chan et al., Table 1, has the standard model and is over all nineteen.
+    The baseline itself has 100. ImageNet-C's mCE has AlexNet as baseline and the main fifteen
+    corruptions; that of Chan et al., Table 1, has the standard model and all nineteen.
 
     Args:
-        record: of a model.
-        baseline: of another on the same images, with the same settings; None: AlexNet as published.
-        names: of the corruptions.
+        record: the model's record.
+        baseline: record of another model on the same images, with the same settings; None: AlexNet
+            as published.
+        names: names of the corruptions.
 
     Returns:
-        None where one of the corruptions was not measured.
+        mCE, or None if one of the corruptions was not measured.
 
     Raises:
-        RecordError: the records are of different images or settings; or, for AlexNet, not of
-            ImageNet's classes under ImageNet-C's conditions.
+        RecordError: the records are of different images or settings; or, for AlexNet, the model
+            does not have ImageNet's classes or was not measured under ImageNet-C's conditions.
 
     References: Hendrycks & Dietterich, ICLR 2019, arXiv:1903.12261, section 4.3.
     """
@@ -111,51 +107,52 @@ def mean_corruption_error(
     if len(ratios) != len(names):
         return None
     if reason := why_no_mce(record, baseline):
-        raise RecordError(f"{record.model} has no mCE: {reason}. Measure both alike.")
+        raise RecordError(
+            f"{record.model} has no mCE: {reason}. Measure both under the same conditions."
+        )
     return 100 * fmean(ratios)
 
 
 def incomparable(record: ModelScores, other: ModelScores) -> list[str]:
-    """In what the conditions of two records differ: images, and settings of corruptions."""
+    """Describe how conditions of two records differ: images, and settings of corruptions."""
     images = [{name: r.about.get(name) for name in ("images", "data")} for r in (record, other)]
     names = [f"{CORRUPTION}/{name}" for name in CORRUPTIONS]
-    pairs = [
-        (record.scores[name].settings, other.scores[name].settings)
-        for name in names
-        if name in record.scores and name in other.scores
-    ]
+    entries = [(record.scores.get(name), other.scores.get(name)) for name in names]
+    pairs = [(one.settings, two.settings) for one, two in entries if one and two]
     texts = [differences(*pair, between=" and ") for pair in (images, *pairs)]
     return list(dict.fromkeys(chain.from_iterable(texts)))
 
 
 def mce_baseline(record: ModelScores, baseline: ModelScores | None) -> ModelScores | None:
-    """What a record's mCE is relative to: AlexNet (None) where its classes are ImageNet's."""
+    """Return the baseline of a record's mCE: None (AlexNet) for ImageNet's classes."""
     return None if record.about.get(CLASSES_OF) == IMAGENET else baseline
 
 
 def why_no_mce(record: ModelScores, baseline: ModelScores | None) -> str:
-    """Why a record cannot have an mCE relative to the baseline, None for AlexNet; empty: it can."""
+    """Return why a record has no mCE relative to the baseline (None: AlexNet); empty if it has."""
     if baseline is not None:
         found = "; ".join(incomparable(record, baseline))
         return found and (
             f"it and {baseline.model} were measured under different conditions ({found})"
         )
     if record.about.get(CLASSES_OF) != IMAGENET:
-        return "AlexNet's errors are of ImageNet's 1000 classes, which these are not known to be"
+        return (
+            "AlexNet's errors are of ImageNet's 1000 classes, which the model is not known to have"
+        )
     used = [e.settings for n in MAIN if (e := record.scores.get(f"{CORRUPTION}/{n}"))]
     if all(s.get("saved_as") and s.get("corruptions_from") != MADE_HERE for s in used):
         return ""
     return (
-        "AlexNet's errors are of images corrupted at 224 pixels and saved as JPEG, "
-        "which these are not (--corrupted-size 224 --saved-as jpeg85 does so)"
+        "AlexNet's errors are of images corrupted at 224 pixels and saved as JPEG, unlike these "
+        "(use --corrupted-size 224 --saved-as jpeg85)"
     )
 
 
 def summary(record: ModelScores, baseline: ModelScores | None = None) -> Values:
-    """The headline numbers of a model that were measured; accuracies from 0 to 1.
+    """Return those headline numbers of a model that were measured; accuracies from 0 to 1.
 
-    mCE is relative to AlexNet's published errors where the classes are ImageNet's, to the baseline
-    else, and left out where the two cannot be compared; "mCE (19)" is relative to the baseline.
+    mCE is relative to AlexNet's published errors for ImageNet's classes, else to the baseline.
+    "mCE (19)" is relative to the baseline. Both are left out if conditions are not comparable.
     """
     mean = mean_accuracy(record, MAIN)
 
@@ -187,14 +184,14 @@ def summary(record: ModelScores, baseline: ModelScores | None = None) -> Values:
 
 
 def summary_rows(record: ModelScores, baseline: ModelScores | None = None) -> list[Row]:
-    """Rows of the tidy table for what follows from a record's scores: score "summary"."""
+    """Return the rows of the tidy table for the summary of a record: score "summary"."""
     verdict = has_collapsed(record)
     flag = {} if verdict is None else {"collapsed": float(verdict)}
     return record.rows_of("summary", summary(record, baseline) | flag)
 
 
 def has_collapsed(record: ModelScores) -> bool | None:
-    """`catastrophic_overfitting` of a record; None where a score is missing."""
+    """Return `catastrophic_overfitting` of a record; None if a score is missing."""
     clean, fgsm, pgd = (record.value(score) for score in ("clean", "fgsm", "pgd"))
     if clean is None or fgsm is None or pgd is None:
         return None

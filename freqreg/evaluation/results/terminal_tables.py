@@ -1,16 +1,14 @@
-"""Scores as tables in the terminal."""
+"""Tables of scores for the terminal."""
 
 from collections.abc import Hashable, Sequence
 from math import isnan
 from pathlib import PurePath
 
-try:
+from freqreg._extras import extra
+
+with extra("eval", "Tables need pandas and rich"):
     from pandas import DataFrame
     from rich.table import Table
-except ImportError as error:
-    raise ImportError(
-        f'Tables need pandas and rich ({error}). Install them with: pip install "freqreg[eval]"'
-    ) from error
 
 from freqreg.evaluation.results.records import ModelScores
 from freqreg.evaluation.results.summary import has_collapsed, summary
@@ -19,7 +17,7 @@ UNITLESS = ("log B_low", "mCE")
 
 
 def score_table(records: Sequence[ModelScores], baseline: ModelScores | None = None) -> Table:
-    """A column for each model, a row for each headline number; accuracies in percent."""
+    """Return a column for each model, a row for each headline number; accuracies in percent."""
     table = Table("", *(_heading(record) for record in records))
     for name, values in _numbers(records, baseline).items():
         table.add_row(str(name), *(_cell(name, value) for value in values))
@@ -29,9 +27,9 @@ def score_table(records: Sequence[ModelScores], baseline: ModelScores | None = N
 
 
 def seed_table(records: Sequence[ModelScores], baseline: ModelScores | None = None) -> Table | None:
-    """Mean ± standard deviation over training seeds, and every value, for each method.
+    """Return mean ± standard deviation over training seeds, and every value, for each method.
 
-    None where no method has several models.
+    The result is None if no method has several models.
     """
     table = Table("method", "", "mean ± std", "every seed")
     for method, numbers in _numbers(records, baseline).groupby(level=0, sort=False):
@@ -45,7 +43,7 @@ def seed_table(records: Sequence[ModelScores], baseline: ModelScores | None = No
 
 
 def _numbers(records: Sequence[ModelScores], baseline: ModelScores | None) -> DataFrame:
-    """A row for each model under its method's name, a column for each headline number."""
+    """Return a row for each model, named by its method, and a column for each headline number."""
     methods = [record.method for record in records]
     return DataFrame([summary(record, baseline) for record in records], index=methods)
 

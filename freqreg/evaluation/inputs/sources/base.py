@@ -1,9 +1,10 @@
-"""Labelled images where they lie, not yet decoded."""
+"""Labelled images before decoding."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,32 +14,30 @@ from torch import Tensor
 from freqreg.errors import InputError
 
 SPLITS = (("train", "training"), ("val", "valid", "validation", "dev"), ("test", "testing"))
-"""What a split is called; names in one row mean the same."""
-UNNAMED = ""
-"""The split of a source that has no splits."""
+"""Names of splits; those in one row are synonyms."""
+UNNAMED = ""  # the only split of a source without splits
 
-Content = bytes | Path | np.ndarray
-"""A file, encoded, or pixels [height, width, channel] of a source that holds these."""
+Content = bytes | Path | np.ndarray  # an encoded file, or pixels [height, width, channel]
 
 
 class ImagesError(InputError):
-    """Images are out of reach, damaged, or not labelled as is needed."""
+    """Images cannot be reached, are damaged, or lack suitable labels."""
 
 
 @dataclass(frozen=True, eq=False)
 class LazySource:
-    """Labelled images, indexable and not yet decoded.
+    """Labelled images, indexable and not decoded.
 
     Args:
         name: of the source, for messages.
         labels: of all images.
-        class_names: None where the source has no names.
-        read: yields a name and the content of each image at some rows.
-        fingerprint: another one after any change of the files. None: images are not cached.
-        prepared: the pixels were made for a model: where they have its size they stay as they are.
+        class_names: None if the source has no names.
+        read: yields name and content of each image at some rows.
+        fingerprint: changes whenever the files change. None: images are not cached.
+        prepared: the pixels were made for a model: if they have its size they stay as they are.
 
     Raises:
-        ImagesError: there is no image, or a label is none of the classes.
+        ImagesError: there are no images, or a label lies outside the classes.
     """
 
     name: str
@@ -60,13 +59,13 @@ class LazySource:
             )
 
     def select(self, rows: Sequence[int]) -> "LazySource":
-        """The images at `rows`, in that order."""
+        """Return the images at `rows`, in that order."""
         return replace(
             self, labels=self.labels[rows], read=lambda some: self.read([rows[n] for n in some])
         )
 
     def fetched(self, rows: Sequence[int]) -> "LazySource":
-        """The same, what they are decoded from in memory."""
+        """Return the images at `rows`, with their encoded content in memory."""
         held = [
             (name, content.read_bytes() if isinstance(content, Path) else content)
             for name, content in self.read(rows)
@@ -82,29 +81,29 @@ def held(
     *,
     prepared: bool = False,
 ) -> LazySource:
-    """A source of decoded images [images, height, width, channel]."""
+    """Make a source of decoded images [images, height, width, channel]."""
+    return LazySource(
+        name,
+        labels,
+        class_names,
+        lambda rows: ((f"{name}, row {row}", pixels[row]) for row in rows),
+        prepared=prepared,
+    )
 
-    def read(rows: Sequence[int]) -> Iterable[tuple[str, np.ndarray]]:
-        return ((f"{name}, row {row}", pixels[row]) for row in rows)
 
-    return LazySource(name, labels, class_names, read, prepared=prepared)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What of a source is wanted, beside the split; None: the only one."""
+class Wanted(NamedTuple):
+    """Configuration and columns that the user names; None: the only ones."""
 
     config: str | None = None
     image_column: str | None = None
     label_column: str | None = None
 
 
-Parts = Mapping[str, Callable[[], LazySource]]
-"""What opens each split of a source; only `UNNAMED` where it has no splits."""
+Parts = Mapping[str, Callable[[], LazySource]]  # functions that open the splits
 
 
 def chosen_split(names: Iterable[str], split: str, source: object) -> str:
-    """The one of `names` that means `split`; `UNNAMED` where that is the only one.
+    """Return the name among `names` that means `split`; `UNNAMED` if that is the only one.
 
     Raises:
         ImagesError: there is none, or several.
@@ -122,37 +121,33 @@ def chosen_split(names: Iterable[str], split: str, source: object) -> str:
 
 
 def is_split(name: str) -> bool:
-    """Whether a name, as a whole, is that of a split."""
+    """Whether the whole name is that of a split."""
     return rank(name) < len(SPLITS)
 
 
 def rank(name: str) -> int:
-    """The row of `SPLITS` that a name is in; behind the last for others."""
+    """Return the row of `SPLITS` with this name; their number if there is none."""
     return next((n for n, row in enumerate(SPLITS) if name.lower() in row), len(SPLITS))
 
 
 def numbered(names: Iterable[str], class_names: Sequence[str]) -> Int64[Tensor, " images"]:
-    """Each name's place in `class_names`."""
+    """Return each name's position in `class_names`."""
     places = {name: place for place, name in enumerate(class_names)}
     return torch.tensor([places[name] for name in names], dtype=torch.int64)
 
 
 def is_visible(name: str) -> bool:
-    """Whether a file or folder of this name is the user's, and not left by a system."""
+    """Whether the name is of a user's file or folder, not of a system's."""
     return not name.startswith(".") and name not in ("__MACOSX", "@eaDir", "__pycache__")
 
 
 def visible(folder: Path) -> list[Path]:
-    """Files and folders in `folder`, sorted by name, without hidden ones."""
+    """List files and folders in `folder`, sorted by name, without hidden ones."""
     return [folder / name for name in sorted(filter(is_visible, os.listdir(folder)))]
 
 
 def stamps(files: Iterable[Path]) -> tuple[str, ...]:
-    """Each file's path, size and time of last change.
-
-    Raises:
-        ImagesError: a file is missing.
-    """
+    """Return path, size and last change of each file; raise an ImagesError if one is missing."""
     try:
         states = [(file.absolute(), file.stat()) for file in files]
     except OSError as error:

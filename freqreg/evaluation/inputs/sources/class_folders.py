@@ -1,4 +1,4 @@
-"""Pictures in a folder for each class, with folders of splits around them or without."""
+"""Pictures in one folder per class, with or without folders of splits around these."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -11,19 +11,18 @@ ENDINGS = (
     *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
     *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
 )
-UNSORTED = "images"
-"""Where TinyImageNet's archive has pictures that are not sorted by class; empty, it is no class."""
+UNSORTED = "images"  # TinyImageNet's folder of unsorted pictures; if empty, it is no class
 ANNOTATIONS = "val_annotations.txt"
 
 
 def parts(folder: Path, _wanted: base.Wanted) -> base.Parts | None:
-    """The splits of a folder of class folders; None where it holds no picture.
+    """Return the splits of a folder of class folders; None if it holds no picture.
 
-    Classes are numbered by the sorted names of their folders in all splits. Only a folder's whole
-    name, outermost, makes it a split, and only if class folders lie in it.
+    The sorted names of the class folders of all splits number the classes. An outermost folder is
+    a split if its whole name is a split's and class folders lie in it.
 
     Raises:
-        ImagesError: it could be read in two ways, or has no class folders.
+        ImagesError: the layout is ambiguous, or has no class folders.
     """
     outer = [place for place in _folders(folder) if has_pictures(place)]
     splits = [place for place in outer if base.is_split(place.name) and _holds_classes(place)]
@@ -43,43 +42,39 @@ def parts(folder: Path, _wanted: base.Wanted) -> base.Parts | None:
         )
     if len(others) == 1 and _holds_classes(others[0]) and not next(_walked(others[0]))[1]:
         raise base.ImagesError(
-            f"The images of {folder} lie in {_names(others)} alone, in folders: one class, if "
-            f"these are none. Give {others[0]}."
+            f"The images of {folder} lie in {_names(others)} alone, in folders that look like "
+            f"the classes. Give {others[0]}."
         )
     beside = _folders(folder.absolute().parent) if base.is_split(folder.name) else []
-    siblings = [
-        other
-        for other in beside
-        if base.is_split(other.name) and _classes(other) & _classes(folder)
-    ]
-    classes = class_names([folder, *siblings])  # of other splits of the same classes too
+    siblings = [s for s in beside if base.is_split(s.name) and _classes(s) & _classes(folder)]
+    classes = class_names([folder, *siblings])
     return {base.UNNAMED: partial(source, folder, classes)} if outer else None
 
 
 def class_names(places: Sequence[Path]) -> tuple[str, ...]:
-    """The classes of some splits' folders, sorted."""
+    """Return the sorted classes of the folders of some splits."""
     return tuple(sorted(set().union(*map(_classes, places))))
 
 
 def source(place: Path, classes: tuple[str, ...] | None = None) -> base.LazySource:
-    """The pictures of a split, numbered by `classes`; None: by those that it has pictures of."""
+    """Open the pictures of a split, numbered by `classes`; None: by those that have pictures."""
     found = files_by_class(place)
-    classes = classes or tuple(sorted({name for _, name in found}))
-
-    def read(rows: Sequence[int]) -> Iterator[tuple[str, Path]]:
-        return ((str(found[row][0]), found[row][0]) for row in rows)
-
-    labels = base.numbered((name for _, name in found), classes)
+    files, names = [file for file, _ in found], [name for _, name in found]
+    classes = classes or tuple(sorted({*names}))
     return base.LazySource(
-        str(place), labels, classes, read, base.stamps(file for file, _ in found)
+        str(place),
+        base.numbered(names, classes),
+        classes,
+        lambda rows: ((str(files[row]), files[row]) for row in rows),
+        base.stamps(files),
     )
 
 
 def files_by_class(place: Path) -> list[tuple[Path, str]]:
-    """Each picture and its class; in torchvision's order or in that of a list of classes.
+    """List each picture and its class, in the order of torchvision or of a list of classes.
 
     Raises:
-        ImagesError: there is a list of classes, and pictures that are not in it.
+        ImagesError: a list of classes lacks some of the pictures.
     """
     annotated = _annotated(place)
     unknown = len({*_pictures(place / UNSORTED)} - {f for f, _ in annotated}) if annotated else 0
@@ -88,9 +83,7 @@ def files_by_class(place: Path) -> list[tuple[Path, str]]:
             f"{place / ANNOTATIONS} lists {len(annotated)} images; {unknown} others lie in "
             f"{place / UNSORTED}. Fetch the list again, or take them out."
         )
-    return annotated or [
-        (file, folder.name) for folder in _folders(place) for file in _pictures(folder)
-    ]
+    return annotated or [(file, at.name) for at in _folders(place) for file in _pictures(at)]
 
 
 def _classes(place: Path) -> set[str]:
@@ -104,7 +97,7 @@ def _holds_classes(place: Path) -> bool:
 
 
 def _annotated(place: Path) -> list[tuple[Path, str]]:
-    """Pictures that lie beside a list of their classes, as in TinyImageNet's val, and these."""
+    """Return pictures and their classes from a list beside them, as in TinyImageNet's val."""
     listed = place / ANNOTATIONS
     text = listed.read_text(errors="replace") if listed.is_file() else ""
     rows = [line.split("\t") for line in text.splitlines() if line.strip()]
@@ -127,7 +120,7 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def has_pictures(folder: Path) -> bool:
-    """Whether there is one, however deep."""
+    """Whether the folder holds a picture at any depth."""
     return any(names for _, names in _walked(folder))
 
 

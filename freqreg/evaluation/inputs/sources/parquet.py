@@ -1,4 +1,4 @@
-"""Parquet files as they lie on the hub: CONFIG/SPLIT-00000-of-00001.parquet."""
+"""Parquet files in the hub's layout: CONFIG/SPLIT-00000-of-00001.parquet."""
 
 import os
 import re
@@ -15,21 +15,21 @@ from typing import Any
 from freqreg.evaluation.inputs.sources import base
 from freqreg.evaluation.inputs.sources.tables import Table, parts_of
 
-Files = dict[str, list[Path]]
-"""By split."""
+Files = dict[str, list[Path]]  # by split
 ENDING, DEPTH = ".parquet", 4
 SHARD = re.compile(r"(.+?)-\d{5}-of-(\d{5})")
-WITHOUT_NAME = (".", "data", "default")
-"""Configurations of data sets that have one only."""
+WITHOUT_NAME = (".", "data", "default")  # the only configuration of a data set
 
 
 def parts(place: Path, wanted: base.Wanted) -> base.Parts | None:
-    """The splits of a folder with parquet files, or of one file; None where there are none."""
-    files = [place] if place.is_file() else list(_below(place, DEPTH))
+    """Return the splits of a folder with parquet files, or of one file; None without such files."""
+    if place.is_file():
+        return parts_of({base.UNNAMED: partial(_table, place, [place])}, wanted)
+    files = list(_below(place, DEPTH))
     if not files:
         return None
     configs = _declared(place, files) or _by_folder(place, files)
-    chosen = {base.UNNAMED: files} if place.is_file() else _config(configs, wanted.config, place)
+    chosen = _config(configs, wanted.config, place)
     return parts_of({split: partial(_table, place, held) for split, held in chosen.items()}, wanted)
 
 
@@ -53,10 +53,11 @@ def _config(configs: Mapping[str, Files], name: str | None, place: Path) -> File
 
 
 def _declared(place: Path, files: Sequence[Path]) -> dict[str, Files]:
-    """The configurations that the README of a repository declares."""
+    """Return the configurations that a repository's README declares."""
     from huggingface_hub import metadata_load
 
     card, found = place / "README.md", {}
+    names = {file: file.relative_to(place).as_posix() for file in files}
     if not card.is_file():
         return found
     with _named([card]):
@@ -64,11 +65,7 @@ def _declared(place: Path, files: Sequence[Path]) -> dict[str, Files]:
             for entry in _list(config.get("data_files") or []):
                 named = entry if isinstance(entry, dict) else {"path": entry}
                 patterns = [pattern.removeprefix("./") for pattern in _list(named["path"])]
-                held = [
-                    file
-                    for file in files
-                    if any(fnmatchcase(file.relative_to(place).as_posix(), p) for p in patterns)
-                ]
+                held = [f for f, own in names.items() if any(fnmatchcase(own, p) for p in patterns)]
                 splits = {named["split"]: held} if "split" in named else _by_split(held)
                 if held:
                     found.setdefault(config.get("config_name", "default"), {}).update(splits)
@@ -80,10 +77,10 @@ def _list(value: Any) -> list[Any]:
 
 
 def _by_folder(place: Path, files: Sequence[Path]) -> dict[str, Files]:
-    """Folders that hold the same splits are configurations."""
+    """Return folders that hold the same splits as configurations, or else all files as one."""
     configs: dict[str, Files] = {}
     for file in files:
-        folder = file.parent.relative_to(place) if place.is_dir() else Path()
+        folder = file.parent.relative_to(place)
         folder = folder.parent if base.is_split(folder.name) else folder
         for split in _by_split([file]):
             configs.setdefault(folder.as_posix(), {}).setdefault(split, []).append(file)

@@ -2,7 +2,8 @@
 
 import json
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,22 +16,25 @@ from safetensors import SafetensorError, safe_open
 from freqreg.evaluation.inputs.sources import base
 
 SAFETENSORS = ".safetensors"
-CIFAR = {"batches.meta": ("data_batch_*", "test_batch"), "meta": ("train", "test")}
-"""By the file of class names: the files of train and of test images."""
+CIFAR = (
+    *(("batches.meta", "train", "data_batch_*"), ("batches.meta", "test", "test_batch")),
+    *(("meta", "train", "train"), ("meta", "test", "test")),
+)
+"""The file of class names, the split, and its files, of CIFAR-10 and CIFAR-100."""
 MATLAB = "_32x32.mat"
 DIGITS = tuple("0123456789")
 HARMLESS = (
     *("numpy.ndarray", "numpy.dtype", "numpy._core.multiarray.scalar", "_codecs.encode"),
     *("numpy._core.multiarray._reconstruct", "numpy._core.numeric._frombuffer"),
 )
-"""All that a pickle of arrays calls."""
+"""Functions that a pickle of arrays calls; no others are allowed."""
 
 
 def parts(folder: Path, wanted: base.Wanted) -> base.Parts | None:
-    """The splits of a folder with CIFAR's pickles or SVHN's .mat files; None where it has neither.
+    """Return the splits of a folder with CIFAR's pickles or SVHN's .mat files; None without either.
 
     Raises:
-        ImagesError: it has files of several data sets.
+        ImagesError: the folder holds several data sets.
     """
     inside = base.visible(folder)
     digits = [file for file in inside if file.name.endswith(MATLAB)]
@@ -47,25 +51,23 @@ def parts(folder: Path, wanted: base.Wanted) -> base.Parts | None:
 
 
 def matlab(file: Path) -> base.LazySource:
-    """SVHN's cropped digits; the file has 10 for the digit 0."""
+    """Open SVHN's cropped digits; the file has 10 for the digit 0."""
     try:
         from scipy.io import loadmat
     except ImportError as error:
         raise ImportError(f"{file} needs scipy ({error}): pip install scipy") from error
-    try:
+    with _as_downloaded(file):
         content = loadmat(file)
         pixels = rearrange(content["X"], "h w c images -> images h w c")
         labels = torch.from_numpy(content["y"].reshape(len(pixels)).astype(np.int64)) % 10
-    except Exception as error:
-        raise _not_whole(file, error) from error
     return base.held(str(file), pixels, labels, DIGITS)
 
 
 def tensors(file: Path) -> base.LazySource:
-    """The images of a file with uint8 `pixels` and integer `labels`; `class_names` as metadata.
+    """Open a file with uint8 `pixels`, integer `labels` and, as metadata, `class_names`.
 
     Raises:
-        ImagesError: the file is not so.
+        ImagesError: the file is damaged or of another layout.
     """
     try:
         with safe_open(file, framework="pt") as content:
@@ -88,13 +90,10 @@ def tensors(file: Path) -> base.LazySource:
 
 def _cifar(folder: Path, wanted: base.Wanted) -> base.Parts:
     found: dict[str, Callable[[], base.LazySource]] = {}
-    for meta, patterns in CIFAR.items():
-        if not (folder / meta).is_file():
-            continue
-        for split, pattern in zip(("train", "test"), patterns, strict=True):
-            files = [file for file in base.visible(folder) if file.match(pattern)]
-            if files and all(file.is_file() for file in files):
-                found[split] = partial(_batches, folder / meta, files, wanted)
+    for meta, split, pattern in CIFAR:
+        files = [file for file in base.visible(folder) if file.match(pattern)]
+        if files and all(file.is_file() for file in (folder / meta, *files)):
+            found[split] = partial(_batches, folder / meta, files, wanted)
     return found
 
 
@@ -106,27 +105,21 @@ def _batches(meta: Path, files: Sequence[Path], wanted: base.Wanted) -> base.Laz
             f"{files[0]} is {declared}; {len(files)} are there. Copy the others too."
         )
     column = wanted.label_column or ("label" if "labels" in batches[0] else "fine_label")
-    try:
+    with _as_downloaded(files[0]):
         labels = [label for batch in batches for label in batch[f"{column}s"]]
         pixels = np.concatenate([batch["data"] for batch in batches])
         classes = tuple(map(str, names[f"{column}_names"]))
         images = rearrange(pixels, "images (c h w) -> images h w c", c=3, h=32)
         if len(labels) != len(images) or not all(isinstance(n, int | np.integer) for n in labels):
             raise ValueError(f"{len(images)} images need a whole number each as label")
-    except Exception as error:
-        raise _not_whole(files[0], error) from error
     return base.held(str(meta.parent), images, torch.tensor(labels, dtype=torch.int64), classes)
 
 
 class _Unpickler(pickle.Unpickler):
-    """Builds arrays, and runs nothing else."""
+    """Unpickler that builds arrays and runs nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """What a pickle may call.
-
-        Raises:
-            UnpicklingError: it would call something else.
-        """
+        """Return a harmless function; raise an UnpicklingError for any other."""
         module = module.replace("numpy.core", "numpy._core")
         if f"{module}.{name}" in HARMLESS:
             return super().find_class(module, name)
@@ -134,21 +127,22 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _unpickled(file: Path) -> Mapping[str, Any]:
-    try:
-        with file.open("rb") as content:
-            found = _Unpickler(content, encoding="latin1").load()
+    with _as_downloaded(file), file.open("rb") as content:
+        found = _Unpickler(content, encoding="latin1").load()
         if not isinstance(found, Mapping):
             raise TypeError(f"it holds a {type(found).__name__}, nothing by name")
         return found
+
+
+@contextmanager
+def _as_downloaded(file: Path) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:
-        raise _not_whole(file, error) from error
-
-
-def _not_whole(file: Path, error: Exception) -> base.ImagesError:
-    return base.ImagesError(
-        f"{file} ({file.stat().st_size} bytes) is not as torchvision downloads it: {error!r}. "
-        "Download it again."
-    )
+        raise base.ImagesError(
+            f"{file} ({file.stat().st_size} bytes) is not as torchvision downloads it: {error!r}. "
+            "Download it again."
+        ) from error
 
 
 def _unfit(file: Path, found: str) -> base.ImagesError:

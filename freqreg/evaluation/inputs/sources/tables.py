@@ -1,6 +1,10 @@
-"""Tables with a column of pictures and one of classes. `datasets` is slow to import."""
+"""Tables of pictures and classes: folders saved by `datasets`, and the hub's data sets.
+
+`datasets` is slow to import, so it is imported on use.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,36 +14,30 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from freqreg._extras import extra
 from freqreg.evaluation.inputs.sources import base
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 LABELS = ("label", "labels", "fine_label", "class", "target", "cls")
-"""Columns that are labels by their names, where no column says that it is one."""
+"""Columns that hold labels by their names, if no column has the type of labels."""
+STATE = "state.json"  # marks a split saved by `datasets`
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Rows of pictures and labels.
-
-    Args:
-        name: of the source.
-        features: what each column holds, by `datasets`.
-        column: all values of a column, by pyarrow.
-        cells: the values of a column at some rows.
-        fingerprint: as of `LazySource`.
-    """
+    """Rows of pictures and labels; name and fingerprint are those of a `LazySource`."""
 
     name: str
-    features: Mapping[str, Any]
-    column: Callable[[str], Any]
-    cells: Callable[[str, Sequence[int]], Iterable[Any]]
+    features: Mapping[str, Any]  # the type of each column, by `datasets`
+    column: Callable[[str], Any]  # all values of a column, by pyarrow
+    cells: Callable[[str, Sequence[int]], Iterable[Any]]  # the values of a column at some rows
     fingerprint: tuple[str, ...] | None
 
     @classmethod
     def of(cls, name: str, rows: "Dataset") -> "Table":
-        """A table of `datasets`, whatever its format is set to."""
+        """Make a table of a data set of `datasets`, in any format."""
 
         def cells(column: str, places: Sequence[int] | slice) -> Any:
             return rows.select_columns(column).with_format("arrow")[places][column]
@@ -56,12 +54,7 @@ class Table:
     def source(
         self, wanted: base.Wanted, every: Callable[[], Iterable["Table"]]
     ) -> base.LazySource:
-        """The pictures and labels.
-
-        Args:
-            wanted: names the columns.
-            every: the tables of all splits, over which classes given by name are numbered.
-        """
+        """Open the pictures and labels; text labels are numbered over the tables of all splits."""
         from datasets import ClassLabel, Image
 
         features = self.features.items()
@@ -110,13 +103,70 @@ class Table:
         return labels, tuple(names) if names else None
 
 
+def parts(folder: Path, wanted: base.Wanted) -> base.Parts | None:
+    """Return the splits of a folder of `save_to_disk`; None for any other folder."""
+
+    def table(place: Path) -> Table:
+        with _reached(place):
+            return Table.of(str(place), datasets_library().Dataset.load_from_disk(str(place)))
+
+    saved = [place for place in (folder, *base.visible(folder)) if (place / STATE).is_file()]
+    splits = {base.UNNAMED: folder} if folder in saved else {place.name: place for place in saved}
+    return parts_of({name: partial(table, place) for name, place in splits.items()}, wanted) or None
+
+
 def parts_of(tables: Mapping[str, Callable[[], Table]], wanted: base.Wanted) -> base.Parts:
-    """The splits of a data set, by what opens the table of each."""
+    """Return the splits of a data set, from functions that open the table of each."""
 
     def opened(split: str) -> base.LazySource:
         return tables[split]().source(wanted, lambda: (table() for table in tables.values()))
 
     return {split: partial(opened, split) for split in tables}
+
+
+def from_hub(name: str, split: str, wanted: base.Wanted) -> base.LazySource:
+    """Open a split of a data set on the hub.
+
+    Raises:
+        ImagesError: the data set cannot be reached, or has no such split.
+    """
+
+    def table(split: str) -> Table:
+        return Table.of(name, datasets_library().load_dataset(name, wanted.config, split=split))
+
+    with _reached(name):
+        try:
+            found = table(split)
+        except ValueError:
+            found = table(base.chosen_split(hub_splits(name, wanted.config), split, name))
+        return found.source(wanted, lambda: map(table, hub_splits(name, wanted.config)))
+
+
+def hub_splits(name: str, config: str | None) -> list[str]:
+    """Return the names of the splits of a data set on the hub."""
+    with _reached(name):
+        return datasets_library().get_dataset_split_names(name, config)
+
+
+@contextmanager
+def _reached(source: object) -> Iterator[None]:
+    try:
+        yield
+    except base.ImagesError:
+        raise
+    except (OSError, ValueError, IndexError) as error:  # IndexError: a table without rows
+        raise base.ImagesError(
+            f"There are no images at {source}: {error}. Give a complete local copy, or connect to "
+            "the Hugging Face hub (or to a mirror, with HF_ENDPOINT) and name the configuration "
+            "if the data set has several (on the command line --config)."
+        ) from error
+
+
+def datasets_library() -> Any:
+    """Import the package datasets."""
+    with extra("eval", "Reading images needs datasets"):
+        import datasets
+    return datasets
 
 
 def _content(cell: Any) -> bytes | Path:
@@ -125,5 +175,5 @@ def _content(cell: Any) -> bytes | Path:
 
 
 def _may_be_pictures(kind: Any) -> bool:
-    """Whether a column that does not say so can hold encoded pictures."""
+    """Whether a column without the type of images can hold encoded pictures."""
     return "bytes" in kind if isinstance(kind, dict) else "binary" in getattr(kind, "dtype", "")

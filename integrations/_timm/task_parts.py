@@ -1,4 +1,4 @@
-"""Criteria of timm's training scripts, as one loss per image."""
+"""Parts of a training task, changed during a step: its criterion, and a teacher."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from typing import Any
 
 from timm.loss.binary_cross_entropy import BinaryCrossEntropy
 from timm.loss.cross_entropy import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
-from timm.task import TrainingTask
+from timm.task import DistillationTeacher, TrainingTask
 from torch import Tensor, nn
 
 from freqreg.objective import Objective
@@ -17,9 +17,9 @@ Criterion = Callable[[Tensor, Tensor], Tensor]
 
 @contextmanager
 def losses_of_images(task: TrainingTask, objective: Objective) -> Iterator[None]:
-    """Meanwhile the task's criterion returns one loss per image, if the objective needs these.
+    """Let the task's criterion return one loss per image in this context, if these are needed.
 
-    Their mean is what it returned. A criterion that is not known stays as it is.
+    Their mean is the criterion's own loss. Unknown criteria stay as they are.
     """
     known = _per_image(getattr(task, "criterion", None))
     if known is None or all(r.needs == "gradients" for r in objective.regularizers):
@@ -46,3 +46,32 @@ def _per_image(criterion: Any) -> Criterion | None:
             return lambda output, target: of_classes(output, target).mean(1)
         case _:
             return None
+
+
+@contextmanager
+def answering_once(task: TrainingTask, images: Tensor) -> Iterator[None]:
+    """Let the task's teacher, if any, answer once in this context, at `images`.
+
+    At moved images its answers would move too. Finite differences would count this as a
+    dependence of the loss; backpropagation, stopped by no_grad, would not.
+    """
+    teacher = getattr(task, "teacher", None)
+    if not isinstance(teacher, DistillationTeacher):
+        yield
+        return
+    normalize_input, forward = teacher.normalize_input, teacher.forward
+    answers: dict[bool, Tensor] = {}
+
+    def normalize_clean(_: Tensor, *statistics: Tensor) -> Tensor:
+        return normalize_input(images, *statistics)
+
+    def answer(clean: Tensor, return_features: bool = False) -> Tensor:
+        if return_features not in answers:
+            answers[return_features] = forward(clean, return_features)
+        return answers[return_features]
+
+    vars(teacher).update(normalize_input=normalize_clean, forward=answer)
+    try:
+        yield
+    finally:
+        del vars(teacher)["normalize_input"], vars(teacher)["forward"]
