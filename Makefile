@@ -15,6 +15,7 @@ endif
 
 BOUNDS := $(VENV)-bounds$(TORCH)
 CORE_TESTS := $(wildcard tests/test_*.py) tests/_step tests/_double_backward
+NOT_QUICK := $(patsubst %,tests/test_%.py,allocator compile imports memory on_gpu packaging shapes torch_private)
 BOUNDED_TESTS := $(CORE_TESTS) tests/diagnostics tests/networks tests/integrations
 
 .NOTPARALLEL: # of a check the tests' summary is the last line
@@ -31,9 +32,9 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest $(PARALLEL)
 
-## make quick   test the core alone, in less than a minute
+## make quick   test what the core computes, in less than a minute
 quick: $(INSTALLED)
-	$(BIN)/python -m pytest $(PARALLEL) $(filter-out tests/test_packaging.py,$(CORE_TESTS))
+	$(BIN)/python -m pytest $(PARALLEL) $(filter-out $(NOT_QUICK),$(CORE_TESTS))
 
 ## make smoke   run every recipe on small data, CIFAR-10's with every method, in some minutes
 smoke: $(INSTALLED)

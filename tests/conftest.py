@@ -18,15 +18,21 @@ settings.load_profile("freqreg")
 LONG = {
     "fake_cuda",
     "test_accelerate_processes.py",
+    "test_cli.py",
+    "test_compile.py",
     "test_distributed.py",
     "test_lightning_processes.py",
+    "test_objective.py",
+    "test_page.py",
+    "test_pages.py",
     "test_processes.py",
     "test_reproduce_after_kill.py",
     "test_resume_after_kill.py",
+    "test_run.py",
     "test_timm_launcher.py",
     "test_transformers_processes.py",
 }
-"""Files and folders of a few tests that take long: begun last, one worker would wait for them."""
+"""Files and folders that take long: begun last, one worker would wait for the other."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
