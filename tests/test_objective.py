@@ -167,7 +167,7 @@ COUNTS: list[tuple[list[Regularizer], Mixer | None, int]] = [
 def assert_calls(objective: Objective, backward: Backward, calls: int) -> None:
     """In each step of a model but the first, where more verify the gradient and the step."""
     problem = Problem()
-    verifying = 5 if isinstance(objective.differentiation, FiniteDifference) else 2
+    verifying = 3 if isinstance(objective.differentiation, FiniteDifference) else 1
     for more in (verifying * any(r.weight for r in objective.regularizers), 0):
         run(lambda: backward(objective, problem), problem)
         assert problem.calls == calls + more
