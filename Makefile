@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 INSTALLED := $(VENV)/installed
 
 ifneq ($(shell command -v uv 2>/dev/null),)
@@ -13,11 +14,12 @@ INSTALL := $(BIN)/python -m pip install --quiet
 endif
 
 BOUNDS := $(VENV)-bounds$(TORCH)
-BOUNDED_TESTS := $(wildcard tests/test_*.py) tests/_step tests/_double_backward tests/diagnostics \
-	tests/networks tests/integrations
+CORE_TESTS := $(wildcard tests/test_*.py) tests/_step tests/_double_backward
+NOT_QUICK := $(patsubst %,tests/test_%.py,allocator compile imports memory on_gpu packaging shapes torch_private)
+BOUNDED_TESTS := $(CORE_TESTS) tests/diagnostics tests/networks tests/integrations
 
 .NOTPARALLEL: # of a check the tests' summary is the last line
-.PHONY: help demo smoke test lint types docs check lower-bounds clean
+.PHONY: help demo smoke test quick lint types docs check lower-bounds clean
 
 help:
 	@grep -hE '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
@@ -28,7 +30,11 @@ demo: $(INSTALLED)
 
 ## make test    run the test suite
 test: $(INSTALLED)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest $(PARALLEL)
+
+## make quick   test what the core computes, in less than a minute
+quick: $(INSTALLED)
+	$(BIN)/python -m pytest $(PARALLEL) $(filter-out $(NOT_QUICK),$(CORE_TESTS))
 
 ## make smoke   run every recipe on small data, CIFAR-10's with every method, in some minutes
 smoke: $(INSTALLED)
@@ -53,7 +59,7 @@ check: lint types docs smoke test
 ## make lower-bounds   run the tests of core and integrations with the lowest versions declared;
 ##                     TORCH=2.12.0 takes another torch
 lower-bounds: $(BOUNDS)/installed
-	$(BOUNDS)/bin/python -m pytest --numprocesses 2 --dist loadfile -W ignore::DeprecationWarning \
+	$(BOUNDS)/bin/python -m pytest $(PARALLEL) -W ignore::DeprecationWarning \
 		-W ignore::FutureWarning -W "ignore:The .grad attribute:UserWarning" \
 		$(BOUNDED_TESTS) # warnings of old packages about older ones, and of torch about itself
 

@@ -3,6 +3,8 @@
 import gc
 import sys
 from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
 
 import jaxtyping
 import pytest
@@ -12,6 +14,30 @@ from hypothesis import settings
 torch.set_num_threads(1)  # the tensors are small, and the tests run side by side
 settings.register_profile("freqreg", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("freqreg")
+
+LONG = {
+    "fake_cuda",
+    "test_accelerate_processes.py",
+    "test_cli.py",
+    "test_compile.py",
+    "test_distributed.py",
+    "test_lightning_processes.py",
+    "test_objective.py",
+    "test_page.py",
+    "test_pages.py",
+    "test_processes.py",
+    "test_reproduce_after_kill.py",
+    "test_resume_after_kill.py",
+    "test_run.py",
+    "test_timm_launcher.py",
+    "test_transformers_processes.py",
+}
+"""Files and folders that take long: begun last, one worker would wait for the other."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first."""
+    items.sort(key=lambda item: LONG.isdisjoint(item.path.parts))
 
 
 def pytest_collection_finish() -> None:
@@ -25,9 +51,15 @@ def seeded() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(scope="session")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("caches")
+    return (folder / str(number) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FREQREG_CACHE", str(tmp_path_factory.mktemp("cache")))
+def own_cache(caches: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FREQREG_CACHE", str(next(caches)))
 
 
 @pytest.fixture(autouse=True)

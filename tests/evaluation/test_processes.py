@@ -1,7 +1,6 @@
 """Two and three processes have the results of one: every score, profile and file."""
 
 import json
-import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,7 @@ from freqreg.evaluation.inputs.models import build_network
 from freqreg.evaluation.results.records import ModelScores
 from tests.evaluation import shared_work
 from tests.evaluation.shared_work import IMAGES, SETTINGS, Net
-
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload([shared_work.__name__])
+from tests.processes import fork
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +32,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     labels = Net(0).eval()(pixels / 255).argmax(1)
     save_file({"pixels": pixels, "labels": labels}, folder / "test.safetensors")
     several = [
-        FORKS.Process(target=shared_work.one_of, args=(count, rank, folder))
-        for count in (2, 3)
-        for rank in range(count)
+        fork(shared_work.one_of, count, rank, folder) for count in (2, 3) for rank in range(count)
     ]
-    for process in several:
-        process.start()
     found = shared_work.work(folder, folder / "1")
     (folder / "1" / "rank-0.json").write_text(json.dumps(found))
     for process in several:

@@ -1,14 +1,7 @@
-"""The trainer in two processes, in two acts on any number of nodes.
-
-    torchrun --nproc_per_node 2 -m tests.integrations.accelerate_processes FOLDER killed
-    torchrun --nproc_per_node 2 -m tests.integrations.accelerate_processes FOLDER resumed
-
-In the first, a run ends, and the same run anew is killed by a signal. In the second it goes on.
-"""
+"""The trainer in two processes, in two acts on any number of nodes."""
 
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +42,7 @@ class Augment:
 
 
 def killed(folder: Path) -> None:
+    """A run ends, and the same run anew is killed by a signal."""
     keep(trained(augment=Augment(), **RANDOM), folder / "uninterrupted.pt")
     fresh_state()
     doomed = Augment(kill_at=6)
@@ -56,6 +50,7 @@ def killed(folder: Path) -> None:
 
 
 def resumed(folder: Path) -> None:
+    """It goes on."""
     augment = Augment()
     again = trainer(augment=augment, output_dir=folder / "run", **RANDOM)
     again.train(resume=True)
@@ -63,15 +58,11 @@ def resumed(folder: Path) -> None:
     keep(again, folder / "resumed.pt")
     fresh_state()
     keep(trained(batch=4, **JOINED), folder / "joined.pt")
+    distributed.barrier()
+    distributed.destroy_process_group()
 
 
 def keep(trainer: Trainer, path: Path) -> None:
     if trainer.accelerator.is_main_process:
         saved = weights(trainer).items()
         torch.save({name.removeprefix("module."): value for name, value in saved}, path)
-
-
-if __name__ == "__main__":
-    {"killed": killed, "resumed": resumed}[sys.argv[2]](Path(sys.argv[1]))
-    distributed.barrier()
-    distributed.destroy_process_group()

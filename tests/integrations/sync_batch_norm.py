@@ -39,10 +39,14 @@ def step(differentiation: Differentiation) -> str:
     return f"{'finite' if finite else 'not finite'}, {count.item()} update of the statistics"
 
 
-if __name__ == "__main__":
+def main(path: Path) -> None:
     distributed.init_process_group("gloo")
     found = {d.__name__: step(d()) for d in TRIED}
     if distributed.get_rank() == 0:
-        Path(sys.argv[1]).write_text(json.dumps(found))
+        path.write_text(json.dumps(found))
     distributed.barrier()
     distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,20 +1,14 @@
 """Every cell of the distributed matrix is right or raises; its table is in the documentation."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from tests.integrations.distributed_cases import UNEQUAL
-from tests.integrations.distributed_matrix import DIFFERENTIATIONS, OBJECTIVES, WRAPPERS
+from tests.integrations.distributed_matrix import DIFFERENTIATIONS, OBJECTIVES, WRAPPERS, main
 from tests.integrations.distributed_table import PAGE, table
 from tests.integrations.timm_parts import TASKS
 from tests.integrations.timm_processes import WAYS
+from tests.processes import results_of
 
-ROOT = Path(__file__).parents[2]
 ONCE = "ELLE"  # a penalty on losses alone
 TWICE = {(n, s) for n in OBJECTIVES for s in DIFFERENTIATIONS if "double" in s and n != ONCE}
 REFUSED = {
@@ -34,16 +28,7 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float | str]:
-    path = tmp_path_factory.mktemp("distributed") / "results.json"
-    program = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
-        *("-m", "tests.integrations.distributed_matrix", str(path)),
-    ]
-    done = subprocess.run(
-        program, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(path.read_text())
+    return results_of(main, tmp_path_factory.mktemp("distributed"))
 
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)

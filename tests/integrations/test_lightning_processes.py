@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from tests.integrations.two_processes import results_of
+from tests.integrations.lightning_processes import main
+from tests.processes import results_of
 
 OBJECTIVES = ["JaFR", "FGSM + JaFR", "norm", "JaFR, differences"]
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("lightning")
-    return results_of("tests.integrations.lightning_processes", folder)
+    return results_of(main, tmp_path_factory.mktemp("lightning"))
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

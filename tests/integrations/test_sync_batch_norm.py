@@ -5,13 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.integrations.two_processes import results_of
-
-PROGRAM = "tests.integrations.sync_batch_norm"
+from tests.integrations.sync_batch_norm import main
+from tests.processes import results_of
 
 
 def test_exact_gradients_are_refused_before_it_runs(tmp_path: Path) -> None:
-    refusal = results_of(PROGRAM, tmp_path)["DoubleBackprop"]
+    refusal = results_of(main, tmp_path)["DoubleBackprop"]
     assert refusal.startswith("raises: The model has SyncBatchNorm")
     assert "differentiation=FiniteDifference()" in refusal
 
@@ -19,5 +18,5 @@ def test_exact_gradients_are_refused_before_it_runs(tmp_path: Path) -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_differences_go_through_it(tmp_path: Path) -> None:
-    found = results_of(PROGRAM, tmp_path)
+    found = results_of(main, tmp_path)
     assert found["FiniteDifference"] == "finite, 1 update of the statistics"

@@ -1,7 +1,6 @@
 """Training scripts that know nothing of freqreg, run by `python -m freqreg.integrations.timm`."""
 
-import os
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,10 @@ from freqreg.integrations.timm import regularize
 from tests.integrations import timm_distributed
 from tests.integrations.process_parts import difference
 from tests.integrations.timm_parts import write_images
+from tests.processes import in_processes
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # timm's readers
 
-ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).parent
 DISTRIBUTED = str(FOLDER / "timm_distributed.py")
 OPTIONS = ("--freqreg-jafr", "0.3", "--freqreg-sync")
@@ -37,6 +36,11 @@ def own_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
 def launched(weights: Path, *options: str) -> Weights:
     launcher.main([*options, DISTRIBUTED, str(weights)])
     return torch.load(weights)
+
+
+def as_program(*arguments: str) -> None:
+    sys.argv = ["timm", *arguments]
+    runpy.run_module("freqreg.integrations.timm", run_name="__main__", alter_sys=True)
 
 
 def assert_equal(found: Weights, expected: Weights) -> None:
@@ -74,14 +78,7 @@ def test_the_script_alone_trains_otherwise_and_is_itself_again(tmp_path: Path) -
 
 
 def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
-    program = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
-        *("-m", "freqreg.integrations.timm", *OPTIONS, DISTRIBUTED, str(tmp_path / "two.pt")),
-    ]
-    done = subprocess.run(
-        program, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    in_processes(2, as_program, *OPTIONS, DISTRIBUTED, str(tmp_path / "two.pt"))
     assert_equal(torch.load(tmp_path / "two.pt"), launched(tmp_path / "one.pt", *OPTIONS))
 
 

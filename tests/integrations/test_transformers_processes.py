@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.integrations.two_processes import results_of
+from tests.integrations.transformers_processes import main
+from tests.processes import results_of
 
 CASES = [
     "divides",
@@ -16,8 +17,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("transformers")
-    return results_of("tests.integrations.transformers_processes", folder)
+    return results_of(main, tmp_path_factory.mktemp("transformers"))
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -3,14 +3,10 @@
 `kill_and_resume.py` beside does the same with a real recipe on real data, by hand.
 """
 
-import multiprocessing
-import os
 import random
-import sys
 import time
 from pathlib import Path
 
-import pytest
 import torch
 from accelerate import Accelerator
 from recipe.results.files import Results
@@ -18,8 +14,7 @@ from recipe.training.best_model import BEST
 from recipe.training.run import perform
 from tiny_experiment import images, run
 
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["recipe.training.run", "recipe.results.files", "tiny_experiment"])
+from tests.processes import fork
 
 
 def train(folder: Path) -> None:
@@ -34,16 +29,14 @@ def train(folder: Path) -> None:
 
 
 def train_to_the_end(folder: Path) -> None:
-    process = FORKS.Process(target=train, args=(folder,))
-    process.start()
+    process = fork(train, folder)
     process.join()
     assert process.exitcode == 0
 
 
 def kill_past(step: int, folder: Path, *, delay: float) -> None:
     """Kill a run `delay` seconds after its checkpoint of optimizer step `step` or later."""
-    process = FORKS.Process(target=train, args=(folder,))
-    process.start()
+    process = fork(train, folder)
     while process.is_alive() and newest_step(folder) < step:
         time.sleep(0.001)
     process.join(delay)
@@ -56,10 +49,7 @@ def newest_step(folder: Path) -> int:
     return max((int(step) for step in found if step.isdigit()), default=0)
 
 
-def test_killed_runs_end_with_the_same_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # for what the server preloads
+def test_killed_runs_end_with_the_same_weights(tmp_path: Path) -> None:
     train_to_the_end(tmp_path / "whole")
     chance = random.Random(0)
     pieces = tmp_path / "pieces"

@@ -1,12 +1,10 @@
-import subprocess
-import sys
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from accelerate import Accelerator
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -21,6 +19,7 @@ from freqreg.evaluation.metrics.frequency_profile import (
     random_points,
 )
 from freqreg.networks import PreActResNet18
+from tests.processes import in_processes
 
 RNG = np.random.default_rng
 
@@ -208,30 +207,20 @@ def test_no_batches_is_an_error():
         image_profile([])
 
 
-ON_TWO_PROCESSES = """
-import sys, torch
-from accelerate import Accelerator
-from freqreg.evaluation.metrics.frequency_profile import image_profile
-accelerator = Accelerator(cpu=True)
-assert accelerator.num_processes == 2
-images = torch.load(sys.argv[1])
-own = images[:7] if accelerator.is_main_process else images[7:]
-profile = image_profile(own.split(3), accelerator=accelerator)
-assert profile.images == len(images)
-expected = image_profile([images])
-torch.testing.assert_close(profile.spectrum, expected.spectrum)
-torch.testing.assert_close(profile.flipped, expected.flipped)
-torch.testing.assert_close(profile.shares, expected.shares)
-"""
+def profiled_by_one_of_two(images: Tensor):
+    accelerator = Accelerator(cpu=True)
+    assert accelerator.num_processes == 2
+    own = images[:7] if accelerator.is_main_process else images[7:]
+    profile = image_profile(own.split(3), accelerator=accelerator)
+    assert profile.images == len(images)
+    expected = image_profile([images])
+    torch.testing.assert_close(profile.spectrum, expected.spectrum)
+    torch.testing.assert_close(profile.flipped, expected.flipped)
+    torch.testing.assert_close(profile.shares, expected.shares)
 
 
-def test_two_processes_with_unequal_shares(tmp_path: Path):
-    torch.save(torch.rand(10, 3, 8, 8, dtype=torch.float64), tmp_path / "images.pt")
-    script = tmp_path / "script.py"
-    script.write_text(ON_TWO_PROCESSES)
-    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run([*run, str(script), str(tmp_path / "images.pt")], capture_output=True)
-    assert done.returncode == 0, done.stderr.decode()
+def test_two_processes_with_unequal_shares():
+    in_processes(2, profiled_by_one_of_two, torch.rand(10, 3, 8, 8, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("mixer", [None, PGD(8 / 255, steps=2, start="zero")])

@@ -1,8 +1,5 @@
 """The best model of a run is chosen by PGD on train images, and choosing it leaves no trace."""
 
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ from torch import nn
 from freqreg.evaluation.attacks.pgd import PGDAttack
 from freqreg.evaluation.inputs.examples import unit_range
 from freqreg.evaluation.inputs.models import load_model
+from tests.processes import in_processes
 
 TRAIN, TEST = images(), images(10, seed=1)
 RESULTS = Path(__file__).parents[3] / "recipes" / "study" / "results"
@@ -144,15 +142,16 @@ def test_a_resumed_run_keeps_the_best_of_before(
     assert same(load_file(tmp_path / BEST / "model.safetensors"), given.seen[0])
 
 
+def one_of_two(folder: Path) -> None:
+    accelerator = Accelerator(cpu=True)
+    job = run(folder / "run", epochs=2, best_every=1, best_images=40)
+    results = perform(job, images(), images(10, seed=1), accelerator, resume=False)
+    results.save(folder / f"{accelerator.process_index}.json")
+
+
 def test_two_processes_agree_on_the_main_ones_best(tmp_path: Path) -> None:
     """Their batch norms have seen different images, so their own figures would differ."""
-    program = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
-        *(str(Path(__file__).parents[1] / "two_processes.py"), str(tmp_path)),
-    ]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    in_processes(2, one_of_two, tmp_path)
     best, others = (Results.load(tmp_path / f"{rank}.json").best for rank in range(2))
     assert best is not None
     assert best == others
