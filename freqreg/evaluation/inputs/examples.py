@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from freqreg._settings import require_count
 from freqreg._tensors import sent
 from freqreg.errors import InputError
+from freqreg.evaluation.inputs.labelled_images import class_numbers
 from freqreg.evaluation.inputs.streaming import read
 
 Classifier = Callable[[Tensor], Tensor]
@@ -69,8 +70,8 @@ class Examples:
         Raises:
             InputError: one of the arguments is invalid.
         """
-        classes = count_classes(model, images)
-        if labels.shape != (len(images),) or labels.is_floating_point():
+        classes, labels = count_classes(model, images), class_numbers(labels)
+        if labels.shape != (len(images),):
             raise InputError(
                 f"The labels have shape {tuple(labels.shape)} and dtype {labels.dtype}; needed is "
                 f"a class number for each of {len(images)} images."
@@ -86,7 +87,7 @@ class Examples:
             raise InputError(
                 f"index has {len(places)} places for {len(images)} images; give one for each."
             )
-        return cls(images, labels.long(), places, classes, device_of(model, images))
+        return cls(images, labels, places, classes, device_of(model, images))
 
     def __len__(self) -> int:
         return len(self.images)

@@ -86,7 +86,8 @@ def load_images(
         pixels = main_first(lambda: cached(key, len(rows), folder, pixels_now))
     else:
         pixels = pixels_now()
-    return LabelledImages(pixels, found.labels[rows], found.class_names, rows)
+    classes = len(found.class_names or ()) or int(found.labels.max()) + 1
+    return LabelledImages(pixels, found.labels[rows], found.class_names, rows, classes)
 
 
 def open_images(
