@@ -99,6 +99,8 @@ def open_images(
     label_column: str | None = None,
 ) -> base.LazySource:
     """Open the images of `load_images` without decoding them."""
+    if not isinstance(split, str):
+        raise SettingError(f"split is {split!r}; needed is a text. Name a split, such as 'test'.")
     wanted = base.Wanted(config, image_column, label_column)
     parts = _parts(source, wanted)
     if parts is None:

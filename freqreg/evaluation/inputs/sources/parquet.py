@@ -90,10 +90,13 @@ def _by_folder(place: Path, files: Sequence[Path]) -> dict[str, Files]:
 
 def _by_split(files: Sequence[Path]) -> Files:
     found: Files = {}
+    words = {file: base.split_within(file.stem) for file in files}
+    tells_apart = len({*filter(None, words.values())}) > 1  # a single one may be a word like others
     for file in files:
         shard = SHARD.match(file.stem)
         names = (re.sub(r"[-_.]?\d*$", "", file.stem), file.parent.name)
-        split = shard[1] if shard else next(filter(base.is_split, names), base.UNNAMED)
+        split = shard[1] if shard else next(filter(base.is_split, names), None)
+        split = split or (words[file] if tells_apart else None) or base.UNNAMED
         found.setdefault(split, []).append(file)
     return found
 
