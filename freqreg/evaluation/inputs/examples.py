@@ -133,6 +133,11 @@ def require_eval_mode(model: Classifier) -> None:
 
 def require_pixels(images: Images) -> None:
     """Raise an InputError unless `images` are a batch of uint8, or of finite floats in [0, 1]."""
+    if not isinstance(images, Tensor):
+        raise InputError(
+            f"The images are no tensor, but {type(images).__name__}. Convert them: "
+            "torch.from_numpy(images)."
+        )
     if images.ndim != 4 or not len(images):
         raise InputError(
             f"The images have shape {tuple(images.shape)}; needed is [images, channel, height, "
@@ -169,6 +174,11 @@ def count_classes(model: Classifier, images: Images) -> int:
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise InputError(f"The model returned {found}; needed are logits [batch, class].")
+    if not logits.is_floating_point() or len(logits) != len(first):
+        raise InputError(
+            f"The model returned {logits.dtype} {list(logits.shape)} for one image; needed are "
+            "floating point logits [1, class]. Return one row for each image."
+        )
     rounding = 10 * torch.finfo(logits.dtype).eps
     sums_to_one = ((logits.sum(1) - 1).abs() < rounding).all() and (logits >= 0).all()
     if sums_to_one and ((logits > 0) & (logits < 1)).any():  # a one-hot output is accepted
@@ -184,7 +194,11 @@ def _refusal(model: Classifier, images: Images, error: Exception) -> str:
     """Say why the model does not take the images, and name a size that it takes."""
     _, channels, height, width = images.shape
     mend = "Give images [images, channel, height, width] such as it was trained on."
+    if images.dtype not in (torch.uint8, torch.float32):
+        mend = f"The images have dtype {images.dtype}: give them the model's, such as x.float()."
     for size in _SIZES:
+        if height == width == size:
+            continue
         with suppress(Exception), torch.no_grad():
             logits = model(torch.zeros(1, channels, size, size, device=images.device))
             if isinstance(logits, Tensor) and logits.ndim == 2:
