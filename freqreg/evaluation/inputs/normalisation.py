@@ -14,7 +14,7 @@ RIGHT_PLACE = (
 Values = float | list[float]
 LOWEST_STD = 0.01  # images with less contrast are no photographs
 UNITS = (1.0, 1 / 255)  # a std that only states the unit of the inputs
-TOLERANCE = 1e-3  # of rounded numbers
+TOLERANCE, SLACK = 1e-3, 0.02  # of rounded numbers; of a std of 0.5 by convention
 
 
 def normalized(network: nn.Module, mean: Any, std: Any, where: str) -> Normalized:
@@ -58,7 +58,7 @@ def require_possible(mean: Sequence[float], std: Sequence[float], where: str) ->
         return
     channels = max(len(mean), len(std))
     pairs = zip(_repeated(mean, channels), _repeated(std, channels), strict=True)
-    if any(s > math.sqrt(max(m * (1 - m), 0)) + TOLERANCE or s < LOWEST_STD for m, s in pairs):
+    if any(s > math.sqrt(max(m * (1 - m), 0)) + SLACK or s < LOWEST_STD for m, s in pairs):
         raise CheckpointError(
             f"{where} comes to {found}, which no photographs have: a std must be at least "
             f"{LOWEST_STD} and at most sqrt(mean (1 - mean)). Are mean and std swapped? {mend}"
