@@ -451,3 +451,19 @@ def test_nothing_there(tmp_path: Path) -> None:
     table().select([]).to_parquet(tmp_path / "test.parquet")
     with pytest.raises(ImagesError, match="holds no image"):
         load_images(tmp_path / "test.parquet")
+
+
+@pytest.mark.parametrize("texts", [["cat", "dog", "cat"], ["cat", None, "cat"]])
+def test_categories_and_relative_paths_in_parquet(texts: list, tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    folders(tmp_path, {f"img/{n}.png": n for n in range(3)})
+    images = [{"bytes": None, "path": f"img/{n}.png"} for n in range(3)]
+    labels = pa.array(texts).dictionary_encode()
+    parquet.write_table(pa.table({"image": images, "label": labels}), tmp_path / "a.parquet")
+    if None in texts:
+        with pytest.raises(ImagesError, match="1 values missing"):
+            load_images(tmp_path / "a.parquet")
+    else:
+        assert levels(tmp_path / "a.parquet") == ([0, 1, 2], [0, 1, 0], ("cat", "dog"))
