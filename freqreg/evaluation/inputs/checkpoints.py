@@ -129,7 +129,7 @@ def _unpickled(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # its type depends on where the file ends
         text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-        reason = re.sub(r"\x1b\[[\d;]*m", "", text).split(" (1)")[0].split("Re-running")[0].strip()
+        reason = re.sub(r"\x1b\[[\d;]*m", "", text).partition(". ")[0].rstrip(".")
         raise CheckpointError(
             f"{path} cannot be read as weights alone ({reason}). It may be cut off, or hold "
             "pickled objects such as a whole model, which are never run here. Save the weights "
