@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,15 +54,18 @@ def read_checkpoint(path: Path, *, ema: bool = False) -> Checkpoint:
     state = averaged if ema else trained or (content if _is_state(content) else None)
     if state is None:
         what, key = ("averaged (EMA) weights", AVERAGED[0]) if ema else ("weights", WEIGHTS[0])
-        raise CheckpointError(
-            f"{path} has no {what}: it holds {', '.join(map(str, list(content)[:8]))}. Give a file "
-            f'with a state dict, alone or under "{key}".'
-        )
+        mend = f'Give a file with a state dict, alone or under "{key}".'
+        if averaged:
+            mend = "Take the averaged weights that it holds: --ema (in Python: ema=True)."
+        elif any(isinstance(value, Tensor) for value in content.values()):
+            mend = "Take out what is no tensor, or save weights alone: model.state_dict()."
+        raise CheckpointError(f"{path} has no {what}: it holds {_kinds(content)}. {mend}")
     if averaged and not ema:
         logger.warning(f"{path}: the trained weights are used; --ema takes the averaged ones.")
     arch, args = content.get("arch"), content.get("args")
-    options = vars(args) if isinstance(args, argparse.Namespace) else {}
-    return Checkpoint(state, arch if isinstance(arch, str) else None, options)
+    options = vars(args) if isinstance(args, argparse.Namespace) else args
+    is_named = isinstance(options, Mapping)
+    return Checkpoint(state, arch if isinstance(arch, str) else None, options if is_named else {})
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -82,6 +86,11 @@ def load_weights(network: nn.Module, state: State, path: Path) -> None:
     problems = {
         "missing": own.keys() - state.keys() - counts,
         "unknown": state.keys() - own.keys(),
+        "of integers or complex numbers": {
+            name
+            for name in own.keys() & state
+            if own[name].is_floating_point() and not state[name].is_floating_point()
+        },
         "of another shape": {n for n in own.keys() & state if own[n].shape != state[n].shape},
     }
     found = [
@@ -119,7 +128,8 @@ def _unpickled(path: Path) -> Any:
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # its type depends on where the file ends
-        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+        text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        reason = re.sub(r"\x1b\[[\d;]*m", "", text).partition(". ")[0].rstrip(".")
         raise CheckpointError(
             f"{path} cannot be read as weights alone ({reason}). It may be cut off, or hold "
             "pickled objects such as a whole model, which are never run here. Save the weights "
@@ -130,3 +140,9 @@ def _unpickled(path: Path) -> Any:
 def _is_state(value: Any) -> bool:
     values = value.values() if isinstance(value, Mapping) else ()
     return bool(values) and all(isinstance(tensor, Tensor) for tensor in values)
+
+
+def _kinds(content: Mapping[Any, Any]) -> str:
+    """Name a few entries, first those that are no tensors."""
+    keys = sorted(content, key=lambda key: isinstance(content[key], Tensor))
+    return ", ".join(map(str, keys[:8])) or "nothing"

@@ -1,10 +1,11 @@
 """Labels of images as classes of a model, matched by name."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
+from unicodedata import normalize
 
 import torch
 from jaxtyping import Int64
@@ -17,9 +18,17 @@ from freqreg.evaluation.inputs.loaded_model import LoadedModel
 PLACEHOLDER = re.compile(r"(?:(?:label|class)[\W_]*)?(\d+)", re.IGNORECASE)
 WNID = re.compile(r"n\d{8}")
 LEADING = re.compile(r"^(n\d{8}|\d+)[\W_]+")
+ZEROS = re.compile(r"(?<!\d)0+(?=\d)")  # "01" is the number 1
 IMAGENET_CLASSES = 1000
-SAME_ORDER = 0.95  # share of equal names in equal places that makes two lists the same
-Keys = tuple[list[str], list[str]]  # whole names of a class, and these with all synonyms
+SAME_ORDER = 0.95  # share of equal names in equal places that makes a list ImageNet's
+
+
+class Keys(NamedTuple):
+    """The names of a class, each a set of synonyms, as stated and without leading numbers."""
+
+    stated: list[frozenset[str]]
+    bare: list[frozenset[str]]
+    wnids: frozenset[str]
 
 
 def labels_for(
@@ -46,6 +55,12 @@ def labels_for(
             f"{model.source} has {len(own)} class names and {classes} logits. Give one for each."
         )
     if theirs is None:
+        if not _nameless(own) and images.classes != classes:
+            raise InputError(
+                f"The images have {images.classes} classes without names, {model.source} has "
+                f"{classes} ({_few(own or ())}): no class can be told by its place. Give the "
+                "images' class_names."
+            )
         return images.labels
     used = images.labels.unique().tolist()
     if used and not 0 <= used[0] <= used[-1] < len(theirs):
@@ -96,7 +111,7 @@ def _places(
     images_have_none = _nameless(theirs) and any(matched[label] is None for label in used)
     if model_has_no_names or images_have_none:
         return range(classes) if _in_order(theirs) else matched
-    is_one_list = in_place == found and found >= SAME_ORDER * len(theirs)
+    is_one_list = in_place == found and found >= SAME_ORDER * len(theirs) and _imagenet(classes)
     return range(classes) if is_one_list else matched
 
 
@@ -106,34 +121,81 @@ def _keys_of_model(own: Sequence[str] | None, classes: int) -> list[Keys]:
     if own is None or (_nameless(own) and imagenet):
         return imagenet
     stated = [_keys(name) for name in own]
-    alike = sum(bool({*a[1]} & {*b[1]}) for a, b in zip(stated, imagenet, strict=False))
+    both = list(zip(stated, imagenet, strict=False))
+    words = ([{*chain(*keys.stated, *keys.bare)} for keys in pair] for pair in both)
+    alike = sum(bool(a & b) for a, b in words)
     if not imagenet or alike < SAME_ORDER * classes:
         return stated
-    return [(a[0] + b[0], a[1] + b[1]) for a, b in zip(stated, imagenet, strict=True)]
+    return [Keys(a.stated + b.stated, a.bare + b.bare, a.wnids | b.wnids) for a, b in both]
 
 
 def _matched(names: Sequence[str], model: list[Keys]) -> list[int | None]:
-    """Return the unique class of each name: first among whole names, then among synonyms."""
-    levels = []
-    for level in (0, 1):
-        counts = Counter(key for keys in model for key in {*keys[level]})
-        places = {key: place for place, keys in enumerate(model) for key in keys[level]}
-        levels.append({key: place for key, place in places.items() if counts[key] == 1})
-    found = ([known[key] for known in levels for key in _keys(n)[1] if key in known] for n in names)
-    return [places[0] if places else None for places in found]
+    """Return the unique class of each name: by the same name, or else by a part of one.
+
+    A number is taken off one side only, and synonyms only where all of one side's are the other's:
+    "2 euro" is not "1 euro", and "apple, green" not "apple, red".
+    """
+    levels = [_Places([keys.stated for keys in model]), _Places([keys.bare for keys in model])]
+
+    def place(name: str) -> int | None:
+        keys = _keys(name)
+        sides = [(keys.stated, levels[0]), (keys.stated, levels[1]), (keys.bare, levels[0])]
+        for find in (_Places.equal, _Places.alike):
+            for texts, places in sides:
+                for synonyms in texts:
+                    found = find(places, synonyms)
+                    if keys.wnids:
+                        found = {n for n in found if not model[n].wnids - keys.wnids}
+                    if len(found) == 1:
+                        return found.pop()
+        return None
+
+    return [place(name) for name in names]
+
+
+class _Places:
+    """Places of classes by their synonyms."""
+
+    def __init__(self, classes: list[list[frozenset[str]]]) -> None:
+        self._whole: dict[frozenset[str], set[int]] = {}
+        self._with: dict[str, dict[frozenset[str], set[int]]] = {}
+        for place, names in enumerate(classes):
+            for synonyms in names:
+                places = self._whole.setdefault(synonyms, set())
+                places.add(place)
+                for word in synonyms:
+                    self._with.setdefault(word, {})[synonyms] = places
+
+    def equal(self, synonyms: frozenset[str]) -> set[int]:
+        """Return the classes with these synonyms."""
+        return set(self._whole.get(synonyms, ()))
+
+    def alike(self, synonyms: frozenset[str]) -> set[int]:
+        """Return the classes whose synonyms include these, or are some of them."""
+        near = (item for word in synonyms for item in self._with.get(word, {}).items())
+        found = (places for other, places in near if other <= synonyms or synonyms <= other)
+        return set().union(*found)
 
 
 def _keys(name: str) -> Keys:
     """Return the name with and without its number, its ImageNet identifier and that one's words."""
-    wnid = WNID.match(name)
-    texts = [*([wnid[0], _lemma(wnid[0])] if wnid else []), name, LEADING.sub("", name)]
-    whole = list(dict.fromkeys(filter(None, map(_plain, texts))))
-    parts = [_plain(part) for text in texts for part in text.split(",")]
-    return whole, list(dict.fromkeys([*whole, *filter(None, parts)]))
+    found = WNID.match(name)
+    identified = [found[0], _lemma(found[0])] if found else []
+    return Keys(
+        _synonyms([*identified, name]),
+        _synonyms([LEADING.sub("", name)]),
+        frozenset(identified[:1]),
+    )
+
+
+def _synonyms(texts: Sequence[str]) -> list[frozenset[str]]:
+    sets = (frozenset(filter(None, map(_plain, text.split(",")))) for text in texts)
+    return [synonyms for synonyms in dict.fromkeys(sets) if synonyms]
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"[\s_-]+", " ", text).strip().casefold()
+    text = re.sub(r"[\s_-]+", " ", normalize("NFC", text)).strip()
+    return ZEROS.sub("", text).casefold()
 
 
 def _nameless(names: Sequence[str] | None) -> bool:

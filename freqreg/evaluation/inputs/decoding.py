@@ -20,6 +20,7 @@ from freqreg.evaluation.inputs.transforms import PictureTransform
 
 PIECE = 32  # images that a thread decodes at a time
 BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # tags of TIFF, and a value
+BANDS, PLANES, SEPARATE, SAMPLE_FORMAT, SIGNED = 277, 284, 2, 339, 2
 First = tuple[str, tuple[int, ...]]  # name and shape of the first image; all need its shape
 
 
@@ -146,8 +147,21 @@ def _shown(
         yield name, np.asarray(transform(picture))
 
 
+def _require_readable(picture: Image.Image) -> None:
+    """Raise a ValueError for a TIFF whose numbers Pillow takes for others."""
+    tags = getattr(picture, "tag_v2", {})
+    bands, kinds = tags.get(BANDS, 1), tags.get(SAMPLE_FORMAT, (1,))
+    if SIGNED in kinds and tags.get(BITS, (8,))[0] < 16:
+        raise ValueError("its numbers are signed; save it as unsigned ones")
+    if bands > 4:
+        raise ValueError(f"it has {bands} bands; save the three that are shown as RGB")
+    if bands > 1 and tags.get(PLANES) == SEPARATE and tags.get(BITS, (8,))[0] > 8:
+        raise ValueError("its planes of 16 bits lie apart; save it with 8 bits, or as PNG")
+
+
 def _rgb(picture: Image.Image) -> Image.Image:
     mode = picture.mode
+    _require_readable(picture)
     if mode.startswith("I;16") or (mode == "I" and picture.format in ("PNG", "PPM")):
         # Scale 0..65535 to 0..255, rounded; show the transparent level as white.
         levels, tags = np.asarray(picture), getattr(picture, "tag_v2", {})

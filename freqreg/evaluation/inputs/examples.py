@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from freqreg._settings import require_count
 from freqreg._tensors import sent
 from freqreg.errors import InputError
+from freqreg.evaluation.inputs.labelled_images import class_numbers
 from freqreg.evaluation.inputs.streaming import read
 
 Classifier = Callable[[Tensor], Tensor]
@@ -69,8 +70,8 @@ class Examples:
         Raises:
             InputError: one of the arguments is invalid.
         """
-        classes = count_classes(model, images)
-        if labels.shape != (len(images),) or labels.is_floating_point():
+        classes, labels = count_classes(model, images), class_numbers(labels)
+        if labels.shape != (len(images),):
             raise InputError(
                 f"The labels have shape {tuple(labels.shape)} and dtype {labels.dtype}; needed is "
                 f"a class number for each of {len(images)} images."
@@ -86,7 +87,7 @@ class Examples:
             raise InputError(
                 f"index has {len(places)} places for {len(images)} images; give one for each."
             )
-        return cls(images, labels.long(), places, classes, device_of(model, images))
+        return cls(images, labels, places, classes, device_of(model, images))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -132,6 +133,11 @@ def require_eval_mode(model: Classifier) -> None:
 
 def require_pixels(images: Images) -> None:
     """Raise an InputError unless `images` are a batch of uint8, or of finite floats in [0, 1]."""
+    if not isinstance(images, Tensor):
+        raise InputError(
+            f"The images are no tensor, but {type(images).__name__}. Convert them: "
+            "torch.from_numpy(images)."
+        )
     if images.ndim != 4 or not len(images):
         raise InputError(
             f"The images have shape {tuple(images.shape)}; needed is [images, channel, height, "
@@ -168,6 +174,11 @@ def count_classes(model: Classifier, images: Images) -> int:
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise InputError(f"The model returned {found}; needed are logits [batch, class].")
+    if not logits.is_floating_point() or len(logits) != len(first):
+        raise InputError(
+            f"The model returned {logits.dtype} {list(logits.shape)} for one image; needed are "
+            "floating point logits [1, class]. Return one row for each image."
+        )
     rounding = 10 * torch.finfo(logits.dtype).eps
     sums_to_one = ((logits.sum(1) - 1).abs() < rounding).all() and (logits >= 0).all()
     if sums_to_one and ((logits > 0) & (logits < 1)).any():  # a one-hot output is accepted
@@ -183,7 +194,11 @@ def _refusal(model: Classifier, images: Images, error: Exception) -> str:
     """Say why the model does not take the images, and name a size that it takes."""
     _, channels, height, width = images.shape
     mend = "Give images [images, channel, height, width] such as it was trained on."
+    if images.dtype not in (torch.uint8, torch.float32):
+        mend = f"The images have dtype {images.dtype}: give them the model's, such as x.float()."
     for size in _SIZES:
+        if height == width == size:
+            continue
         with suppress(Exception), torch.no_grad():
             logits = model(torch.zeros(1, channels, size, size, device=images.device))
             if isinstance(logits, Tensor) and logits.ndim == 2:

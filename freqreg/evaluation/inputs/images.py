@@ -86,7 +86,8 @@ def load_images(
         pixels = main_first(lambda: cached(key, len(rows), folder, pixels_now))
     else:
         pixels = pixels_now()
-    return LabelledImages(pixels, found.labels[rows], found.class_names, rows)
+    classes = len(found.class_names or ()) or int(found.labels.max()) + 1
+    return LabelledImages(pixels, found.labels[rows], found.class_names, rows, classes)
 
 
 def open_images(
@@ -98,6 +99,8 @@ def open_images(
     label_column: str | None = None,
 ) -> base.LazySource:
     """Open the images of `load_images` without decoding them."""
+    if not isinstance(split, str):
+        raise SettingError(f"split is {split!r}; needed is a text. Name a split, such as 'test'.")
     wanted = base.Wanted(config, image_column, label_column)
     parts = _parts(source, wanted)
     if parts is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Int64, UInt8
@@ -24,23 +25,32 @@ class LabelledImages(Dataset):
 
     Args:
         pixels: uint8 [images, channel, height, width], in memory or decoded on access.
-        labels: int64 [images], positions in `class_names`.
+        labels: [images], positions in `class_names`, of any integer type; kept as int64.
         class_names: None if the source has no names.
         index: int64 [images], each image's place in its source, which keys random numbers.
             None: 0, 1, 2, ...
+        classes: number of classes of the source. None: that of the names, or of the labels.
 
     Raises:
-        InputError: the numbers of pixels, labels and places differ.
+        InputError: labels are no whole numbers, names no texts, or the numbers of pixels, labels
+            and places differ.
     """
 
     pixels: UInt8[Tensor, "images channel height width"]
     labels: Int64[Tensor, " images"]
     class_names: tuple[str, ...] | None = None
     index: Int64[Tensor, " images"] = None  # pyright: ignore[reportAssignmentType]
+    classes: int = None  # pyright: ignore[reportAssignmentType]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", class_numbers(self.labels))
+        if self.class_names is not None:
+            object.__setattr__(self, "class_names", _names(self.class_names))
         if self.index is None:
             object.__setattr__(self, "index", torch.arange(len(self.labels)))
+        if self.classes is None:
+            span = 1 + int(self.labels.max()) if len(self.labels) else 0
+            object.__setattr__(self, "classes", len(self.class_names or ()) or span)
         if not len(self.pixels) == len(self.labels) == len(self.index):
             raise InputError(
                 f"There are {len(self.pixels)} images, {len(self.labels)} labels and "
@@ -74,6 +84,36 @@ class LabelledImages(Dataset):
         if count is None or count >= len(self):
             return self
         return self.select(first_rows(self.labels, count))
+
+
+def class_numbers(labels: Any) -> Int64[Tensor, "*shape"]:
+    """Return integers of any type, a list or an array too, as int64.
+
+    Raises:
+        InputError: they are no whole numbers.
+    """
+    try:
+        found = torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"The labels are no tensor, but {type(labels).__name__} ({error}). Give one class "
+            "number for each image."
+        ) from error
+    if found.dtype == torch.bool or found.is_floating_point() or found.is_complex():
+        raise InputError(
+            f"The labels have dtype {found.dtype}; needed are whole numbers, one class for each "
+            "image. Convert them once you know that they are classes: labels.long()."
+        )
+    return found.long()
+
+
+def _names(names: Any) -> tuple[str, ...]:
+    if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
+        raise InputError(
+            f"class_names is {names!r:.80}; needed is a tuple of texts. Give each class its name, "
+            "in the order of the labels."
+        )
+    return tuple(names)
 
 
 def first_rows(labels: Int64[Tensor, " images"], count: int | None) -> Int64[Tensor, " rows"]:

@@ -70,3 +70,22 @@ class LoadedModel:
     def seed(self) -> int | None:
         """Seed of the training, if the config has one."""
         return self.config.get("seed")
+
+
+def names_in_order(names: Any, classes: int, where: str) -> tuple[str, ...]:
+    """Return class names in order, from a list, or from a mapping of the places 0, 1, ...
+
+    Raises:
+        CheckpointError: there is not exactly one text for each class.
+    """
+    pairs = names.items() if isinstance(names, Mapping) else ()
+    listed = enumerate(names) if isinstance(names, list | tuple) else pairs
+    by_place = {str(place): name for place, name in listed}
+    places = list(map(str, range(classes)))
+    texts = all(isinstance(name, str) for name in by_place.values())
+    if not texts or by_place.keys() != set(places):
+        raise CheckpointError(
+            f"{where} is {names!r:.120}; needed is one text for each of {classes} classes, as a "
+            f"list, or by the places 0 to {classes - 1}. Correct it, or take it out."
+        )
+    return tuple(by_place[place] for place in places)

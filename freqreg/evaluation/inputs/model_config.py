@@ -2,14 +2,13 @@
 
 import difflib
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
+from freqreg.errors import SettingError
 from freqreg.evaluation.inputs.loaded_model import CheckpointError
+from freqreg.evaluation.inputs.normalisation import RIGHT_PLACE, Values, numbers
 from freqreg.evaluation.inputs.transforms import CROP_MODES, INTERPOLATIONS, EvalTransform
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -19,10 +18,7 @@ KEYS = (
     *("model", "kwargs", "pixels", "transform", "class_names", "method", "seed", "experiment"),
     *("preset", "mixed_precision", "streamed", "settings", "sources", "versions", "step"),
 )
-RIGHT_PLACE = (
-    'Normalisation goes into "pixels": {"mean": [...], "std": [...]}, in units of pixels in [0, 1].'
-)
-Values = float | list[float]
+VALUES = ("mean", "std", "image_mean", "image_std", "pixels")
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -35,7 +31,7 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{WEIGHTS}, or timm/NAME or hf-hub:OWNER/NAME for a model of timm."
         )
     try:
-        config = json.loads(path.read_text("utf-8-sig"))
+        config = json.loads(path.read_text("utf-8-sig"), object_pairs_hook=_once)
     except ValueError as error:
         raise CheckpointError(f"{path} is no JSON: {error}. Was the run stopped early?") from error
     if not isinstance(config, dict):
@@ -56,41 +52,30 @@ def require_run(config: Mapping[str, Any], path: Path) -> None:
         raise CheckpointError(f'{path}: "seed" is {config["seed"]!r}; needed is a whole number.')
 
 
-def normalisation(
-    config: Mapping[str, Any], network: nn.Module, path: Path
-) -> tuple[Values, Values] | None:
+def normalisation(config: Mapping[str, Any], path: Path) -> tuple[Values, Values] | None:
     """Return mean and std of inputs in [0, 1], each per channel or for all; None if not stated.
 
     The entry "pixels" may give them for inputs in [low, high] instead.
 
     Raises:
-        CheckpointError: the entry is invalid, or does not fit the network's channels.
+        CheckpointError: the entry is invalid, or the values stand elsewhere.
     """
     pixels, where = config.get("pixels"), f'{path}: "pixels"'
     if pixels is None:
+        _require_no_values(config, path)
         return None
     if not isinstance(pixels, dict):
         raise CheckpointError(f"{where} is {pixels!r}. {RIGHT_PLACE}")
     _require_keys(pixels, ("mean", "std", "low", "high"), where)
     if ("mean" in pixels) != ("std" in pixels):
         raise CheckpointError(f"{where} has one of mean and std, but not the other. {RIGHT_PLACE}")
-    low, high = (_numbers(pixels.get(*bound), where) for bound in (("low", 0), ("high", 1)))
+    low, high = (numbers(pixels.get(*bound), where) for bound in (("low", 0), ("high", 1)))
     if len(low) != 1 or len(high) != 1 or high <= low:
         raise CheckpointError(f"{where} spans {low} to {high}; low must be a number below high.")
     if (low, high) == ([0], [1]) and "mean" not in pixels:
         return None
-    convolutions = (m.in_channels for m in network.modules() if isinstance(m, nn.Conv2d))
-    span, channels = high[0] - low[0], next(convolutions, None)
-    mean = [(m - low[0]) / span for m in _numbers(pixels.get("mean", 0), where, channels)]
-    std = [s / span for s in _numbers(pixels.get("std", 1), where, channels)]
-    if any(not 0 <= m <= 1 for m in mean) or any(not 0 < s <= 1 for s in std):
-        found = [[round(value, 4) for value in values] for values in (mean, std)]
-        raise CheckpointError(
-            f"{where} comes to mean {found[0]} and std {found[1]} for pixels in [0, 1]: a mean "
-            "must lie in [0, 1], a std above 0 and not above 1. If they are for pixels in 0..255, "
-            'divide them by 255, or add "low": 0, "high": 255.'
-        )
-    return mean, std
+    span, mean, std = high[0] - low[0], pixels.get("mean", 0), pixels.get("std", 1)
+    return _scaled(mean, low[0], span, where), _scaled(std, 0, span, where)
 
 
 def eval_transform(config: Mapping[str, Any], path: Path) -> EvalTransform | None:
@@ -100,19 +85,13 @@ def eval_transform(config: Mapping[str, Any], path: Path) -> EvalTransform | Non
         return None
     try:
         values: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in stated.items()}
-        found = EvalTransform(**values)
-        is_size = len(found.size) == 2 and all(type(n) is int and n > 0 for n in found.size)
-        is_colour = len(found.fill) == 3 and all(0 <= level <= 1 for level in found.fill)
-        is_known = found.interpolation in INTERPOLATIONS and found.crop_mode in CROP_MODES
-        if is_size and is_colour and is_known and 0 < found.crop_share <= 1:
-            return found
-    except (AttributeError, TypeError, ValueError):
-        pass
-    raise CheckpointError(
-        f'{path}: "transform" is {stated!r}. Needed is {{"size": [height, width]}}, and optionally '
-        f'"crop_share" up to 1, "interpolation" ({", ".join(INTERPOLATIONS)}), "crop_mode" '
-        f'({", ".join(CROP_MODES)}) and "fill".'
-    )
+        return EvalTransform(**values)
+    except (AttributeError, TypeError, SettingError) as error:
+        raise CheckpointError(
+            f'{path}: "transform" is {stated!r}. Needed is {{"size": [height, width]}}, and '
+            f'optionally "crop_share" up to 1, "interpolation" ({", ".join(INTERPOLATIONS)}), '
+            f'"crop_mode" ({", ".join(CROP_MODES)}) and "fill".'
+        ) from error
 
 
 def class_names(config: Mapping[str, Any], path: Path) -> tuple[str, ...] | None:
@@ -144,14 +123,24 @@ def _require_keys(found: Mapping[str, Any], known: tuple[str, ...], where: str) 
     raise CheckpointError(f"{where} has the unknown entry {unknown!r}. {way_out}")
 
 
-def _numbers(value: Any, where: str, channels: int | None = None) -> list[float]:
-    values = value if isinstance(value, list | tuple) else [value]
-    is_number = [isinstance(v, int | float) and not isinstance(v, bool) for v in values]
-    if not values or not all(is_number) or not all(map(math.isfinite, values)):
-        raise CheckpointError(f"{where} has {value!r}; needed are finite numbers. {RIGHT_PLACE}")
-    if isinstance(value, list | tuple) and channels is not None and len(values) != channels:
-        raise CheckpointError(
-            f"{where} has {len(values)} numbers {value!r} for {channels} channels; needed is one "
-            "for each channel, or a single number outside of a list."
-        )
-    return list(values)
+def _require_no_values(config: Mapping[str, Any], path: Path) -> None:
+    """Raise a CheckpointError if an entry holds mean and std where they are not obeyed."""
+    inside = [(key, entry) for key, entry in config.items() if isinstance(entry, dict)]
+    for key, entry in inside:
+        if found := next((name for name in entry if name in VALUES), None):
+            raise CheckpointError(f"{path} has {found!r} inside {key!r}. {RIGHT_PLACE}")
+
+
+def _scaled(value: Any, shift: float, span: float, where: str) -> Values:
+    values = [(number - shift) / span for number in numbers(value, where)]
+    return values if isinstance(value, list) else values[0]
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object; raise a ValueError if a key stands twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the entry {twice!r} stands twice, take one out")
+    return found

@@ -16,6 +16,7 @@ from freqreg.evaluation.inputs.networks import (
     sizes_from,
     use_differentiable_attention,
 )
+from freqreg.evaluation.inputs.normalisation import normalized
 
 __all__ = [
     "CONFIG",
@@ -76,7 +77,7 @@ def _from_folder(folder: Path) -> LoadedModel:
     if "model_type" in config or "transformers_version" in config:
         return transformers_models.from_folder(folder, config)
     if "architecture" in config:
-        return timm_models.pretrained(f"{timm_models.LOCAL}{folder}")
+        return timm_models.exported(folder, config)
     return _from_run(folder, config)
 
 
@@ -87,15 +88,15 @@ def _from_run(folder: Path, config: Mapping[str, Any]) -> LoadedModel:
     if not weights.is_file():
         raise CheckpointError(f"There is no {weights}: the run has not ended. Resume it first.")
     checkpoints.load_weights(network, checkpoints.read_safetensors(weights), weights)
-    pixels = model_config.normalisation(config, network, path)
+    pixels = model_config.normalisation(config, path)
+    shown = normalized(network, *pixels, f'{path}: "pixels"') if pixels else network
     transform = model_config.eval_transform(config, path)
     names = model_config.class_names(config, path)
     known = getattr(network, "pretrained_cfg", {}).get("num_classes")
     if "transform" not in config and known and known == network.num_classes:
         # A network of timm with other classes was trained again, on images of an unknown size.
-        fill = {"mean": pixels[0]} if pixels else {}
+        fill = {"mean": shown.mean.flatten().tolist()} if isinstance(shown, Normalized) else {}
         transform, _ = timm_models.transform_and_data(network, fill)
-    shown = Normalized(network, *pixels) if pixels else network
     return LoadedModel(str(folder), shown, config, transform, names)
 
 

@@ -1,12 +1,15 @@
 """Models of timm, pretrained, exported or trained by its train.py, with timm's transform."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from freqreg.evaluation.inputs.loaded_model import CheckpointError, LoadedModel, Normalized
+from freqreg.errors import SettingError
+from freqreg.evaluation.inputs.loaded_model import CheckpointError, LoadedModel, names_in_order
 from freqreg.evaluation.inputs.networks import TIMM, timm_library, timm_name
+from freqreg.evaluation.inputs.normalisation import normalized
 from freqreg.evaluation.inputs.transforms import EvalTransform
 
 SOURCES = (TIMM, "hf-hub:", "hf_hub:", "local-dir:")
@@ -41,6 +44,28 @@ def pretrained(source: str) -> LoadedModel:
     return as_timm_shows(source, network, source, {}, known=registered)
 
 
+def exported(folder: Path, config: Mapping[str, Any]) -> LoadedModel:
+    """Load the folder that timm's save_for_hf wrote.
+
+    Raises:
+        CheckpointError: it has no such model, or its config.json contradicts itself.
+    """
+    if misplaced := next((key for key in ("mean", "std", "crop_pct") if key in config), None):
+        raise CheckpointError(
+            f"{folder} has {misplaced!r} at the top of config.json, where timm does not read it. "
+            'Write it inside "pretrained_cfg".'
+        )
+    loaded = pretrained(f"{LOCAL}{folder}")
+    network: Any = loaded.model.model
+    stated = config.get("num_classes", network.num_classes)
+    if stated != network.num_classes:
+        raise CheckpointError(
+            f'{folder} states "num_classes" {stated}, and its weights have {network.num_classes} '
+            "classes. Correct config.json, or give the weights that belong to it."
+        )
+    return loaded
+
+
 def arguments(name: str, args: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments with which timm's train.py builds the network for these options."""
     given = {"in_chans": args.get("in_chans"), "global_pool": args.get("gp")}
@@ -54,10 +79,17 @@ def as_timm_shows(
     source: str, network: Any, name: str, args: Mapping[str, Any], *, known: bool = False
 ) -> LoadedModel:
     """Wrap a network in timm's normalisation and transform; `known` are timm's own weights."""
-    transform, data = transform_and_data(network, args)
-    normalized = Normalized(network, data["mean"], data["std"])
-    names = _class_names(network, known=known)
-    return LoadedModel(source, normalized, {"model": name}, transform, names)
+    names = _class_names(network, source, known=known)
+    try:
+        data = _data_config(network, args)
+        shown = normalized(network, data["mean"], data["std"], source)
+        transform = _transform(data)
+    except (SettingError, AssertionError, TypeError) as error:
+        raise CheckpointError(
+            f"{source} states no valid transform of pictures: {error} Correct its config.json, "
+            "or the args of the checkpoint."
+        ) from error
+    return LoadedModel(source, shown, {"model": name}, transform, names)
 
 
 def transform_and_data(
@@ -67,22 +99,27 @@ def transform_and_data(
 
     `args` are options of timm's train.py, which override the network's own.
     """
+    data = _data_config(network, args)
+    return _transform(data), data
+
+
+def _data_config(network: nn.Module, args: Mapping[str, Any]) -> dict[str, Any]:
     from timm.data.config import resolve_model_data_config
 
-    data = resolve_model_data_config(network, args=dict(args))
-    size, fill = tuple(data["input_size"][-2:]), tuple(data["mean"])
+    return resolve_model_data_config(network, args=dict(args))
+
+
+def _transform(data: Mapping[str, Any]) -> EvalTransform:
+    size, mean = tuple(data["input_size"][-2:]), tuple(data["mean"])
     way = data["crop_pct"], data["interpolation"], data["crop_mode"]
-    return EvalTransform(size, *way, fill), data
+    return EvalTransform(size, *way, mean if len(mean) == 3 else mean * 3)
 
 
-def _class_names(network: Any, *, known: bool) -> tuple[str, ...] | None:
+def _class_names(network: Any, source: str, *, known: bool) -> tuple[str, ...] | None:
     from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 
     config, classes = network.pretrained_cfg, network.num_classes
-    names = config.get("label_names")
-    if names:
-        pairs = names.items() if isinstance(names, Mapping) else enumerate(names)
-        by_place = {int(place): name for place, name in pairs}
-        return tuple(by_place.get(place, "") for place in range(classes))
+    if names := config.get("label_names"):
+        return names_in_order(names, classes, f"{source}: label_names")
     subset = infer_imagenet_subset(config) if known and config["num_classes"] == classes else None
     return tuple(ImageNetInfo(subset).label_names()) if subset else None

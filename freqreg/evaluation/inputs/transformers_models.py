@@ -13,7 +13,14 @@ from torch import Tensor, nn
 from freqreg._extras import extra
 from freqreg._image_processors import AffinePixels, affine_pixels
 from freqreg.errors import SettingError
-from freqreg.evaluation.inputs.loaded_model import CheckpointError, LoadedModel, Normalized, Pixels
+from freqreg.evaluation.inputs.loaded_model import (
+    CheckpointError,
+    LoadedModel,
+    Normalized,
+    Pixels,
+    names_in_order,
+)
+from freqreg.evaluation.inputs.normalisation import LOWEST_STD, normalized
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -74,18 +81,20 @@ def from_folder(folder: Path, config: Mapping[str, Any]) -> LoadedModel:
             f"{folder} has no image processor, which says how images are resized and normalised. "
             + SAVE
         ) from error
-    if pixels.std.max() < 0.01 and getattr(processor, "do_normalize", False):
+    is_scaled = pixels.std.max() >= LOWEST_STD or getattr(processor, "do_rescale", True)
+    if not is_scaled and getattr(processor, "do_normalize", False):
         logger.warning(
             f"{folder}: the image processor normalises pixels in 0..255, as do_rescale is False."
         )
     rgb = torch.tensor(pixels.order).argsort()
-    network = Normalized(
-        Logits(model, pixels.order), pixels.mean[rgb].tolist(), pixels.std[rgb].tolist()
-    )
-    named = {int(place): str(name) for place, name in model.config.id2label.items()}
-    names = tuple(named.get(place, "") for place in range(model.config.num_labels))
-    if all(name == f"LABEL_{place}" for place, name in named.items()):
-        names = None  # transformers' placeholders
+    values = pixels.mean[rgb].tolist(), pixels.std[rgb].tolist()
+    logits = Logits(model, pixels.order)
+    where = f"{folder}: the image processor"
+    network = normalized(logits, *values, where) if is_scaled else Normalized(logits, *values)
+    named = model.config.id2label
+    are_placeholders = all(name == f"LABEL_{place}" for place, name in named.items())
+    classes = model.config.num_labels
+    names = None if are_placeholders else names_in_order(named, classes, f"{folder}: id2label")
     about = {"model": config.get("model_type")}
     return LoadedModel(str(folder), network, about, _transform(processor, pixels), names)
 
@@ -98,6 +107,7 @@ def _classifier(folder: Path) -> Any:
             folder,
             attn_implementation="eager",
             dtype=torch.float32,
+            ignore_mismatched_sizes=True,  # refused below
             output_loading_info=True,
             local_files_only=True,
         )

@@ -43,6 +43,11 @@ def _labels(theirs, own, classes, labels=None) -> list[int]:
         "numbers on the model's side": (("cat", "dog"), ("0", "1"), 2, [0, 1]),
         "numbers on the images' side": (("0", "1"), ("cat", "dog"), 2, [0, 1]),
         "numbers on both": (("0", "1", "10", "2"), ("2", "10", "1", "0"), 4, [3, 2, 1, 0]),
+        "numbers with zeros": (("01", "02", "10"), ("1", "10", "2"), 3, [0, 2, 1]),
+        "all names of one are names of the other": (("Tinca tinca, tench", "pear"),
+                                                     ("pear", "tench, tinca tinca, doctor"), 2,
+                                                     [1, 0]),
+        "letters of two code points": (("cha\u0302teau",), ("ch\u00e2teau", "x"), 2, [0]),
         "numbers from one": (("1", "2", "3"), None, 3, [0, 1, 2]),
         "a thousand names that are no ImageNet's": (
             tuple(f"street {i}" for i in range(1000)), None, 1000, list(range(1000))),
@@ -70,6 +75,11 @@ def test_labels_go_by_name(theirs, own, classes, expected):
         "numbers with gaps": (("0", "217", "482"), None, 1000, "3 of "),
         "numbers in the order of texts": (("0", "1", "10", *DIGITS[2:]), None, 11, "10 before 2"),
         "other than the logits": (("cat", "dog"), ("cat", "dog"), 3, "2 class names and 3 logits"),
+        "other numbers": (("2 euro", "10 cent"), ("1 euro", "50 cent"), 2, "2 of .*: 2 euro"),
+        "other numbers, fewer": (("747 boeing",), ("737 boeing", "320 airbus"), 2, "1 of "),
+        "some synonyms in common": (("apple, green",), ("apple, red", "pear"), 2, "1 of "),
+        "19 of 20": ((*DIGITS[1:], *"abcdefghij", "whale"), (*DIGITS[1:], *"abcdefghij", "zebra"),
+                     20, "1 of .*: whale"),
         "half of them permuted": (("cat", "cow", "ship"), ("ship", "cat", "dog"), 3, ": cow"),
     }.values(),
 )  # fmt: skip
@@ -88,6 +98,13 @@ def test_images_without_names_keep_their_labels():
     images = LabelledImages(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), labels)
     model = LoadedModel("mine", nn.Identity(), {}, class_names=DIGITS)
     assert torch.equal(labels_for(model, images, 10), labels)
+
+
+def test_images_without_names_need_as_many_classes():
+    images = LabelledImages(torch.zeros(10, 3, 4, 4, dtype=torch.uint8), torch.arange(10))
+    model = LoadedModel("mine", nn.Identity(), {}, class_names=tuple(f"x{n}" for n in range(20)))
+    with pytest.raises(InputError, match=r"10 classes without names, mine has 20 \(x0"):
+        labels_for(model, images.select([0, 1]), 20)
 
 
 _IMAGENET = tuple(ImageNetInfo().label_names())

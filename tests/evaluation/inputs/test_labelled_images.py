@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from freqreg.errors import InputError
 from freqreg.evaluation.inputs.labelled_images import LabelledImages, first_rows
 
 
@@ -71,3 +73,35 @@ def test_the_first_of_a_shuffled_set_are_the_first():
     assert first_rows(labels, 256).tolist() == list(range(256))
     ordered = labels.sort().values
     assert ordered[first_rows(ordered, 256)].unique(return_counts=True)[1].min() >= 25
+
+
+def made(labels, names) -> LabelledImages:
+    """As users make them: the annotations are unchecked."""
+    found = object.__new__(LabelledImages)
+    pixels = torch.zeros(len(labels), 3, 2, 2, dtype=torch.uint8)
+    for name, value in {"pixels": pixels, "labels": labels, "class_names": names}.items():
+        object.__setattr__(found, name, value)
+    found.__post_init__()
+    return found
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
+def test_labels_of_any_integer_type(dtype):
+    for labels in (torch.tensor([2, 1, 1], dtype=dtype), [2, 1, 1], np.array([2, 1, 1])):
+        found = made(labels, ("a", "b", "c")).labels
+        assert (found.dtype, found.tolist()) == (torch.int64, [2, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "complaint"),
+    [
+        (torch.tensor([True, False]), None, "dtype torch.bool; needed are whole numbers"),
+        (torch.tensor([0.0, 1.0]), None, "dtype torch.float32; needed are whole numbers"),
+        (["a", "b"], None, "no tensor, but list"),
+        ([0, 1], {0: "a", 1: "b"}, "a tuple of texts"),
+        ([0, 1], (0, 1), "a tuple of texts"),
+    ],
+)
+def test_labels_and_names_of_other_types_are_refused(labels, names, complaint):
+    with pytest.raises(InputError, match=complaint):
+        made(labels, names)

@@ -69,6 +69,14 @@ def test_a_range_alone_and_one_number_for_all(tmp_path):
         ({"pixels": {"mean": [None] * 3, "std": STD}}, "needed are finite numbers"),
         ({"pixels": {"mean": [float("nan")] * 3, "std": STD}}, "needed are finite numbers"),
         ({"pixels": {"mean": True, "std": 1}}, "needed are finite numbers"),
+        ({"pixels": {"mean": STD, "std": [0.49, 0.48, 0.45]}}, "mean and std swapped"),
+        ({"pixels": {"mean": MEAN, "std": STD, "low": 0, "high": 255}}, "no photographs have"),
+        ({"pixels": {"mean": MEAN, "std": [s / 255 for s in STD]}}, "no photographs have"),
+        ({"pixels": {"mean": [m / 255 for m in MEAN], "std": STD}}, "no photographs have"),
+        ({"pixels": {"mean": MEAN, "std": 1e-6}}, "no photographs have"),
+        ({"settings": {"mean": MEAN, "std": STD}}, "'mean' inside 'settings'"),
+        ({"settings": {"pixels": {"mean": MEAN, "std": STD}}}, "'pixels' inside 'settings'"),
+        ({"sources": {"mean": MEAN}}, "'mean' inside 'sources'"),
         ({"pixels": {"low": 1, "high": 0}}, "low must be a number below high"),
         ({"methode": "jafr"}, "unknown entry 'methode'. Did you mean 'method'"),
         ({"notes": "x"}, "unknown entry 'notes'. Take it out; known are model, kwargs"),
@@ -103,6 +111,14 @@ def test_a_config_that_begins_with_a_mark_of_byte_order(tmp_path):
     path = tmp_path / "config.json"
     path.write_text(path.read_text(), "utf-8-sig")
     assert load_model(tmp_path).method == "jafr"
+
+
+def test_an_entry_that_stands_twice(tmp_path):
+    _saved(tmp_path, pixels={"mean": MEAN, "std": STD})
+    path = tmp_path / "config.json"
+    path.write_text(path.read_text()[:-1] + ', "pixels": {"mean": 0.5, "std": 0.5}}')
+    with pytest.raises(CheckpointError, match="'pixels' stands twice"):
+        load_model(tmp_path)
 
 
 def test_transform_and_class_names_are_read(tmp_path):

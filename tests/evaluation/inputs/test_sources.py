@@ -127,6 +127,35 @@ def test_a_folder_around_the_folder_of_classes_is_refused(inside: str, tmp_path:
     assert levels(tmp_path / "data", "train") == ([1, 1], [0, 1], ("a", "b"))
 
 
+@pytest.mark.parametrize(
+    "places",
+    [
+        "{s}_set/{c}", "seg_{s}/{c}", "{s}2017/{c}", "{c}/{s}", "{s}/{s}/{c}", "{s}/data/{c}",
+        "clean/{s}/{c} augmented/{s}/{c}",
+    ],
+)  # fmt: skip
+def test_splits_that_would_be_classes_are_refused(places: str, tmp_path: Path) -> None:
+    for place in places.split():
+        for split, name in ((s, c) for s in ("train", "test") for c in ("cat", "dog")):
+            folders(tmp_path, {f"{place.format(s=split, c=name)}/{split}.png": 1})
+    with pytest.raises(ImagesError, match=r"hold the same folders|alone, in folders"):
+        load_images(tmp_path)
+
+
+def test_links_that_lead_up_are_not_followed(tmp_path: Path) -> None:
+    folders(tmp_path, {"cat/0.png": 1, "dog/0.png": 2})
+    os.symlink(tmp_path / "cat", tmp_path / "cat" / "all")
+    os.symlink(tmp_path, tmp_path / "current")
+    assert levels(tmp_path) == ([1, 2], [0, 1], ("cat", "dog"))
+
+
+def test_pictures_without_an_ending_are_said(tmp_path: Path, caplog) -> None:
+    folders(tmp_path, {"cat/0.png": 1, "dog/0.png": 2, "dog/1": 3, "dog/2.png.1": 4})
+    (tmp_path / "dog" / "notes.txt").write_text("no picture")
+    assert levels(tmp_path) == ([1, 2], [0, 1], ("cat", "dog"))
+    assert "2 pictures have no ending" in caplog.text
+
+
 def test_linked_class_folders(tmp_path: Path) -> None:
     folders(tmp_path / "there", {"0.png": 7})
     (tmp_path / "set").mkdir()
@@ -186,6 +215,8 @@ def test_a_list_of_classes_that_is_not_whole_is_told(tmp_path: Path) -> None:
         (["train/0000.parquet", "test/0000.parquet"], "test train"),
         (["a/train.parquet", "b/test_0.parquet", ".cache/test_1.parquet"], "test train"),
         (["steam_train.parquet"], ""),
+        (["my_train.parquet", "my_test.parquet"], "test train"),
+        (["CIFAR-trainset.parquet", "CIFAR-testset.parquet"], "test train"),
     ],
 )  # fmt: skip
 def test_splits_of_parquet_files(places: list[str], splits: str, tmp_path: Path) -> None:
@@ -420,3 +451,19 @@ def test_nothing_there(tmp_path: Path) -> None:
     table().select([]).to_parquet(tmp_path / "test.parquet")
     with pytest.raises(ImagesError, match="holds no image"):
         load_images(tmp_path / "test.parquet")
+
+
+@pytest.mark.parametrize("texts", [["cat", "dog", "cat"], ["cat", None, "cat"]])
+def test_categories_and_relative_paths_in_parquet(texts: list, tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    folders(tmp_path, {f"img/{n}.png": n for n in range(3)})
+    images = [{"bytes": None, "path": f"img/{n}.png"} for n in range(3)]
+    labels = pa.array(texts).dictionary_encode()
+    parquet.write_table(pa.table({"image": images, "label": labels}), tmp_path / "a.parquet")
+    if None in texts:
+        with pytest.raises(ImagesError, match="1 values missing"):
+            load_images(tmp_path / "a.parquet")
+    else:
+        assert levels(tmp_path / "a.parquet") == ([0, 1, 2], [0, 1, 0], ("cat", "dog"))

@@ -1,5 +1,6 @@
 """timm's networks see what timm itself would show them, and know timm's classes."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,36 @@ def test_an_export_of_timm(exported, prefix):
     assert_close(loaded.model(x), network((x - 0.5) / 0.5))
     assert loaded.transform == transform_and_data(network, {})[0]
     assert loaded.class_names == ("cat", "dog", "ship")
+
+
+SWAPPED = {"mean": [0.229, 0.224, 0.225], "std": [0.485, 0.456, 0.406]}
+
+
+@pytest.mark.parametrize(
+    ("entry", "changes", "complaint"),
+    [
+        ("pretrained_cfg", SWAPPED, "mean and std swapped"),
+        ("pretrained_cfg", {"mean": [124] * 3, "std": [58] * 3}, "divide them by 255"),
+        ("pretrained_cfg", {"std": [0] * 3}, "a std above 0"),
+        ("pretrained_cfg", {"mean": "0.5"}, "finite numbers"),
+        ("pretrained_cfg", {"mean": [0.5] * 4, "std": [0.5] * 4}, "4 numbers .* 3 channels"),
+        ("pretrained_cfg", {"crop_pct": 95}, "crop_share is 95"),
+        ("pretrained_cfg", {"interpolation": "foo"}, "no valid transform of pictures.*foo"),
+        (None, {"mean": [0.1] * 3}, "'mean' at the top"),
+        (None, {"num_classes": 5}, 'states "num_classes" 5, and its weights have 3'),
+        (None, {"label_names": ["cat", "dog"]}, "one text for each of 3 classes"),
+        (None, {"label_names": list("abcd")}, "one text for each of 3 classes"),
+        (None, {"label_names": "cat"}, "one text for each of 3 classes"),
+        (None, {"label_names": {"n01": "cat"}}, "one text for each of 3 classes"),
+    ],
+)
+def test_an_export_that_cannot_be_meant(exported, entry, changes, complaint):
+    path = exported[1] / "config.json"
+    config = json.loads(path.read_text())
+    (config[entry] if entry else config).update(changes)
+    path.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=f"(?s){complaint}"):
+        load_model(exported[1])
 
 
 def test_timm_s_own_weights_are_of_imagenet(monkeypatch):

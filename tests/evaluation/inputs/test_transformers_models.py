@@ -65,6 +65,20 @@ def test_pixels_that_nobody_scaled_are_said(tmp_path, caplog):
     assert "do_rescale is False" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("mean", "std", "complaint"),
+    [
+        ([0.229, 0.224, 0.225], [0.485, 0.456, 0.406], "mean and std swapped"),
+        ([124.0, 116.0, 104.0], [58.0, 57.0, 57.0], "divide them by 255"),
+    ],
+)
+def test_a_normalisation_that_cannot_be_meant(tmp_path, mean, std, complaint):
+    small_vit().save_pretrained(tmp_path)
+    ViTImageProcessor(size=SQUARE, image_mean=mean, image_std=std).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match=complaint):
+        load_model(tmp_path)
+
+
 def _saved(folder, model):
     model.save_pretrained(folder)
     ViTImageProcessor(size=SQUARE).save_pretrained(folder)
@@ -121,6 +135,12 @@ def _of_other_classes(folder):
     (folder / "config.json").write_text(json.dumps(config | {"id2label": names}))
 
 
+def _with_names_from_one(folder):
+    config = json.loads((folder / "config.json").read_text())
+    names = {str(place + 1): f"class of {place}" for place in range(CLASSES)}
+    (folder / "config.json").write_text(json.dumps(config | {"id2label": names}))
+
+
 def _of_an_unknown_kind(folder):
     (folder / "config.json").write_text('{"model_type": "no such"}')
 
@@ -133,6 +153,7 @@ def _of_an_unknown_kind(folder):
         (_with_weights_cut_off, "no image classifier can be loaded"),
         (_without_classifier, r"no weights for 2 parts .*such as classifier.bias.*random"),
         (_of_other_classes, r"no weights for 2 parts|no image classifier"),
+        (_with_names_from_one, "id2label is .*needed is one text for each of 4 classes"),
         (_of_an_unknown_kind, "no image classifier can be loaded"),
     ],
 )

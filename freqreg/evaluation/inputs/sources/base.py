@@ -1,6 +1,7 @@
 """Labelled images before decoding."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -128,6 +129,13 @@ def is_split(name: str) -> bool:
 def rank(name: str) -> int:
     """Return the row of `SPLITS` with this name; their number if there is none."""
     return next((n for n, row in enumerate(SPLITS) if name.lower() in row), len(SPLITS))
+
+
+def split_within(name: str) -> str | None:
+    """Return the split of the only word in a name that is a split's: "train" for "my_trainset"."""
+    words = re.findall(r"[a-z]+", name.lower())
+    found = {short for word in words if is_split(short := word.removesuffix("set"))}
+    return min(found) if len({rank(word) for word in found}) == 1 else None
 
 
 def numbered(names: Iterable[str], class_names: Sequence[str]) -> Int64[Tensor, " images"]:

@@ -1,9 +1,14 @@
 """Pictures in one folder per class, with or without folders of splits around these."""
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
+
+from PIL import Image
 
 from freqreg.evaluation.inputs.sources import base
 
@@ -13,6 +18,8 @@ ENDINGS = (
 )
 UNSORTED = "images"  # TinyImageNet's folder of unsorted pictures; if empty, it is no class
 ANNOTATIONS = "val_annotations.txt"
+
+logger = logging.getLogger(__name__)
 
 
 def parts(folder: Path, _wanted: base.Wanted) -> base.Parts | None:
@@ -32,6 +39,8 @@ def parts(folder: Path, _wanted: base.Wanted) -> base.Parts | None:
             f"{folder} has the folders {_names(splits)}, of splits by their names, beside "
             f"{_names(others)}, which hold images too. Give the folder of one split."
         )
+    for place in splits or [folder]:
+        _require_classes(place)
     if splits:
         classes = class_names(splits)
         return {place.name: partial(source, place, classes) for place in splits}
@@ -40,15 +49,32 @@ def parts(folder: Path, _wanted: base.Wanted) -> base.Parts | None:
             f"Images of {folder} lie in {_names(outer)} without class folders: needed is "
             "SPLIT/CLASS/ or CLASS/."
         )
-    if len(others) == 1 and _holds_classes(others[0]) and not next(_walked(others[0]))[1]:
-        raise base.ImagesError(
-            f"The images of {folder} lie in {_names(others)} alone, in folders that look like "
-            f"the classes. Give {others[0]}."
-        )
     beside = _folders(folder.absolute().parent) if base.is_split(folder.name) else []
     siblings = [s for s in beside if base.is_split(s.name) and _classes(s) & _classes(folder)]
     classes = class_names([folder, *siblings])
     return {base.UNNAMED: partial(source, folder, classes)} if outer else None
+
+
+def _require_classes(place: Path) -> None:
+    """Raise an ImagesError if the folders in `place` seem to hold classes or splits themselves."""
+    outer = [] if _annotated(place) else [f for f in _folders(place) if has_pictures(f)]
+    if any(names for f in outer for _, names in islice(_walked(f), 1)):
+        return  # pictures of a class
+    inside = [{f.name for f in _folders(f) if has_pictures(f)} - {UNSORTED} for f in outer]
+    if len(outer) == 1 and inside[0]:
+        raise base.ImagesError(
+            f"The images of {place} lie in {outer[0].name} alone, in folders that look like "
+            f"the classes. Give {outer[0]}."
+        )
+    shared = set.intersection(*inside) if inside else set()
+    are_splits = all(base.split_within(f.name) for f in outer)
+    alike = len(shared) > 1 and all(names == shared for names in inside)
+    if alike or (shared and (are_splits or all(map(base.is_split, shared)))):
+        raise base.ImagesError(
+            f"{_names(outer[:3])} in {place} hold the same folders {', '.join(sorted(shared)[:3])}:"
+            " it is not clear which of them are the classes. Give a folder with one folder for "
+            "each class, with its images directly inside."
+        )
 
 
 def class_names(places: Sequence[Path]) -> tuple[str, ...]:
@@ -83,7 +109,15 @@ def files_by_class(place: Path) -> list[tuple[Path, str]]:
             f"{place / ANNOTATIONS} lists {len(annotated)} images; {unknown} others lie in "
             f"{place / UNSORTED}. Fetch the list again, or take them out."
         )
-    return annotated or [(file, at.name) for at in _folders(place) for file in _pictures(at)]
+    if annotated:
+        return annotated
+    others = [file for at in _folders(place) for file in _unnamed_pictures(at)]
+    if others:
+        logger.warning(
+            f"{place}: {len(others)} pictures have no ending of a picture, such as {others[0]}; "
+            "they are left out. Rename them."
+        )
+    return [(file, at.name) for at in _folders(place) for file in _pictures(at)]
 
 
 def _classes(place: Path) -> set[str]:
@@ -112,11 +146,20 @@ def _annotated(place: Path) -> list[tuple[Path, str]]:
 
 
 def _folders(place: Path) -> list[Path]:
-    return [path for path in base.visible(place) if path.is_dir()]
+    return [path for path in base.visible(place) if path.is_dir() and not _leads_up(path)]
 
 
 def _pictures(folder: Path) -> list[Path]:
     return [Path(root, name) for root, names in sorted(_walked(folder)) for name in sorted(names)]
+
+
+def _unnamed_pictures(folder: Path) -> Iterator[Path]:
+    """Yield the pictures whose names have no ending of a picture."""
+    for root, _ in _walked(folder):
+        for file in base.visible(Path(root)):
+            if not file.name.lower().endswith(ENDINGS) and file.is_file():
+                with suppress(Exception), Image.open(file):
+                    yield file
 
 
 def has_pictures(folder: Path) -> bool:
@@ -125,9 +168,21 @@ def has_pictures(folder: Path) -> bool:
 
 
 def _walked(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield each real folder at or below `folder` once, and the pictures in it."""
+    seen = set()
     for root, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = filter(base.is_visible, folders)
+        folders[:] = [f for f in folders if base.is_visible(f) and not _leads_up(Path(root, f))]
+        real = os.path.realpath(root)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         yield root, [n for n in names if base.is_visible(n) and n.lower().endswith(ENDINGS)]
+
+
+def _leads_up(path: Path) -> bool:
+    """Whether it is a link to a folder around it."""
+    return path.is_symlink() and path.parent.resolve().is_relative_to(path.resolve())
 
 
 def _names(places: Sequence[Path]) -> str:

@@ -78,22 +78,25 @@ def _list(value: Any) -> list[Any]:
 
 def _by_folder(place: Path, files: Sequence[Path]) -> dict[str, Files]:
     """Return folders that hold the same splits as configurations, or else all files as one."""
-    configs: dict[str, Files] = {}
+    held: Files = {}
     for file in files:
         folder = file.parent.relative_to(place)
         folder = folder.parent if base.is_split(folder.name) else folder
-        for split in _by_split([file]):
-            configs.setdefault(folder.as_posix(), {}).setdefault(split, []).append(file)
+        held.setdefault(folder.as_posix(), []).append(file)
+    configs = {folder: _by_split(inside) for folder, inside in held.items()}
     splits = [split for held in configs.values() for split in held]
     return configs if len(set(splits)) < len(splits) else {".": _by_split(files)}
 
 
 def _by_split(files: Sequence[Path]) -> Files:
     found: Files = {}
+    words = {file: base.split_within(file.stem) for file in files}
+    tells_apart = len({*filter(None, words.values())}) > 1  # a single one may be a word like others
     for file in files:
         shard = SHARD.match(file.stem)
         names = (re.sub(r"[-_.]?\d*$", "", file.stem), file.parent.name)
-        split = shard[1] if shard else next(filter(base.is_split, names), base.UNNAMED)
+        split = shard[1] if shard else next(filter(base.is_split, names), None)
+        split = split or (words[file] if tells_apart else None) or base.UNNAMED
         found.setdefault(split, []).append(file)
     return found
 
@@ -137,7 +140,8 @@ def _table(place: Path, paths: Sequence[Path]) -> Table:
             chunks = [chunk for file in files for chunk in file.read(columns=[name])[name].chunks]
             return chunked_array(chunks, schema.field(name).type)
 
-    return Table(str(place), Features.from_arrow_schema(schema), column, cells, base.stamps(paths))
+    features, stamps = Features.from_arrow_schema(schema), base.stamps(paths)
+    return Table(str(place), features, column, cells, stamps, paths[0].parent)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LABELS = ("label", "labels", "fine_label", "class", "target", "cls")
 """Columns that hold labels by their names, if no column has the type of labels."""
+TEXTS = ("string", "large_string", "string_view")  # pyarrow's types
 STATE = "state.json"  # marks a split saved by `datasets`
 
 
@@ -34,6 +35,7 @@ class Table:
     column: Callable[[str], Any]  # all values of a column, by pyarrow
     cells: Callable[[str, Sequence[int]], Iterable[Any]]  # the values of a column at some rows
     fingerprint: tuple[str, ...] | None
+    folder: Path = Path()  # of relative paths of pictures
 
     @classmethod
     def of(cls, name: str, rows: "Dataset") -> "Table":
@@ -70,7 +72,7 @@ class Table:
 
         def read(rows: Sequence[int]) -> Iterator[tuple[str, base.Content]]:
             for row, cell in zip(rows, self.cells(image, rows), strict=True):
-                yield f"{self.name}, row {row}", _content(cell)
+                yield f"{self.name}, row {row}", _content(cell, self.folder)
 
         fingerprint = self.fingerprint and (*self.fingerprint, image)
         return base.LazySource(self.name, labels, class_names, read, fingerprint)
@@ -90,8 +92,10 @@ class Table:
         from pyarrow import types
 
         column, names = self.column(name), getattr(self.features[name], "names", None)
-        if types.is_string(column.type) or types.is_large_string(column.type):
-            names = sorted({label for table in every() for label in table.column(name).to_pylist()})
+        values = column.type.value_type if types.is_dictionary(column.type) else column.type
+        if str(values) in TEXTS and not column.null_count:
+            texts = {text for table in every() for text in table.column(name).to_pylist()}
+            names = sorted(texts - {None})
             return base.numbered(column.to_pylist(), names), tuple(names)
         if column.null_count or not (types.is_integer(column.type) or not len(column)):
             raise base.ImagesError(
@@ -169,9 +173,9 @@ def datasets_library() -> Any:
     return datasets
 
 
-def _content(cell: Any) -> bytes | Path:
+def _content(cell: Any, folder: Path) -> bytes | Path:
     content = cell if isinstance(cell, dict) else {"bytes": cell}
-    return content["bytes"] or (Path(content["path"]) if content.get("path") else b"")
+    return content["bytes"] or (folder / content["path"] if content.get("path") else b"")
 
 
 def _may_be_pictures(kind: Any) -> bool:
