@@ -22,7 +22,6 @@ from freqreg.evaluation.corruptions.corruption import require_corruptible
 from freqreg.evaluation.corruptions.names import CORRUPTIONS
 from freqreg.evaluation.inputs.examples import Examples
 from freqreg.evaluation.metrics.recalibration import require_batch_norm
-from freqreg.evaluation.results.digests import digest_of_model
 
 Digests = Mapping[str, Callable[[EvaluationTask, EvaluationSettings], str | None]]
 
@@ -57,11 +56,6 @@ def _require_transfer(task: EvaluationTask) -> None:
         raise InputError(
             "The score transfer needs another model: give transfer_source (on the command line "
             "--transfer-from)."
-        )
-    if source is task.model or digest_of_model(source) == digest_of_model(task.model):
-        raise InputError(
-            "The source of the score transfer has the weights of the model itself. Give another "
-            "model (on the command line --transfer-from)."
         )
     classes = Examples.checked(source, test.pixels, test.labels).classes
     if classes != task.classes:

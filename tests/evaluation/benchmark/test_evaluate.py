@@ -433,9 +433,3 @@ def test_a_record_is_of_what_the_model_answers(task, tmp_path):
     evaluate(wrong, task.test, ["clean"], settings=SETTINGS, file=path)
     with pytest.raises(RecordError, match=r"answers: \w+, now \w+"):
         evaluate(right, task.test, ["clean"], settings=SETTINGS, file=path)
-
-
-def test_the_source_of_transfer_is_another_model(task):
-    same = dataclasses.replace(task, transfer_source=_Scaled(task.model, 0.0).eval())
-    with pytest.raises(InputError, match=r"the weights of the model itself. Give another"):
-        SCORES["transfer"].require(same)
