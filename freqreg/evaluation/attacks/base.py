@@ -35,8 +35,8 @@ class Attacked:
     Args:
         images: the adversarial images, on the device of the clean ones.
         correct: whether each is still classified as its label; on the CPU.
-        zero_gradient: whether a start's gradient was exactly zero, so that the attack could not
-            move; on the CPU.
+        zero_gradient: whether a start's gradient was exactly zero, or a gradient of a still correct
+            image NaN or infinite, so that the attack could not use it; on the CPU.
     """
 
     images: Float[Tensor, "images channel height width"]

@@ -19,10 +19,11 @@ from freqreg.mixers.base import Start, ascend
 from freqreg.pixels import UNIT_PIXELS
 
 AttackLoss = Literal["cross-entropy", "margin"]
-_AT_REST = (
-    "The gradient of {:.1%} of the images is exactly zero, so the attack on {} does not move them, "
-    "and its accuracy says little about robustness. Logits may be so large that the loss is "
-    "flat in single precision, or the model may mask its gradient. Measure {} as well."
+_UNUSABLE = (
+    "The gradient of {:.1%} of the images is exactly zero or not finite, so the attack on {} "
+    "cannot use it, and its accuracy says little about robustness. Logits may be so large that the "
+    "loss is flat in single precision, or the model may mask its gradient (a sqrt or log at 0 "
+    "gives NaN). Measure {} as well."
 )
 _BETTER = {
     "cross-entropy": "the margin loss (the score cw, PGDAttack(loss='margin')) and AutoAttack",
@@ -98,8 +99,8 @@ class PGDAttack(LinfAttack):
     def attacked(
         self, model: Classifier, examples: Examples, *, seed: int, batch_size: int
     ) -> Attacked:
-        """Attack checked examples; give an AttackWarning if gradients are exactly zero."""
-        zero = torch.zeros(len(examples), dtype=torch.bool)
+        """Attack checked examples; give an AttackWarning if gradients are zero or NaN."""
+        zero, not_finite = torch.zeros(2, len(examples), dtype=torch.bool)
 
         def perturb(batch: Batch, random: CounterRNG) -> Pixels:
             def losses(at: Pixels) -> Float[Tensor, " batch"]:
@@ -114,6 +115,7 @@ class PGDAttack(LinfAttack):
             for step in range(self.steps):
                 with torch.enable_grad():  # a sum keeps images independent of their batch
                     gradient = value_and_input_grad(lambda at: losses(at).sum(), point)[1]
+                not_finite[batch.rows] |= ~gradient.isfinite().flatten(1).all(1).cpu()
                 if step == 0:
                     at_rest = (gradient == 0).flatten(1).all(1)
                     if at_rest.any():  # except where the margin has reached its bound
@@ -134,8 +136,9 @@ class PGDAttack(LinfAttack):
             batch_size=batch_size,
             label=f"PGD-{self.steps} on {self.loss}",
         )
+        zero |= not_finite & attacked.correct  # a broken image may lie where the loss is infinite
         if zero.any():
-            told = _AT_REST.format(zero.double().mean(), self.loss, _BETTER[self.loss])
+            told = _UNUSABLE.format(zero.double().mean(), self.loss, _BETTER[self.loss])
             warnings.warn(told, AttackWarning, stacklevel=2)
         return replace(attacked, zero_gradient=zero)
 

@@ -23,7 +23,12 @@ from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
 from freqreg.evaluation.metrics.accuracy import logits_of, require_answers
 from freqreg.evaluation.processes import from_main, is_main
-from freqreg.evaluation.results.digests import digest, digest_of_images, digest_of_model
+from freqreg.evaluation.results.digests import (
+    digest,
+    digest_of_answers,
+    digest_of_images,
+    digest_of_model,
+)
 from freqreg.evaluation.results.environment import versions
 from freqreg.evaluation.results.records import Entry, ModelScores
 from freqreg.evaluation.results.summary import CLASSES_OF, IMAGENET
@@ -156,6 +161,8 @@ def _about(
         "method": loaded.method,
         "training_seed": loaded.seed,
         "weights": digest_of_model(loaded.model),
+        "answers": digest_of_answers(loaded.model, test),
+        "kwargs": loaded.config.get("kwargs"),
         "images": len(test),
         "data": digest_of_images(test),
         **({CLASSES_OF: IMAGENET} if are_of_imagenet(loaded, test, classes) else {}),

@@ -12,7 +12,7 @@ from freqreg.evaluation.inputs.examples import BATCH_SIZE
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.streaming import read
 from freqreg.evaluation.metrics.recalibration import recalibrated
-from freqreg.evaluation.results.digests import digest, digest_of_model
+from freqreg.evaluation.results.digests import digest, digest_of_answers, digest_of_model
 from freqreg.evaluation.results.records import Values
 
 
@@ -35,9 +35,11 @@ class EvaluationTask:
 
     @cached_property
     def transfer_weights(self) -> str | None:
-        """Digest of the weights of the transfer source."""
+        """Digest of the weights of the transfer source, and of its predictions."""
         source = self.transfer_source
-        return None if source is None else digest_of_model(source)
+        if source is None:
+            return None
+        return digest_of_model(source) + digest_of_answers(source, self.test)
 
     @cached_property
     def recalibrated_model(self) -> nn.Module:

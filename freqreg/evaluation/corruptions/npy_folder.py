@@ -48,11 +48,14 @@ def read_origin(folder: Path) -> dict[str, Any]:
     """Read the note of `write_npy_folder`; empty without one, an error if it is cut off."""
     path = folder / ORIGIN
     try:
-        return json.loads(path.read_text()) if path.exists() else {}
+        found = json.loads(path.read_text()) if path.exists() else {}
+        if not isinstance(found, dict):
+            raise ValueError(f"it holds a {type(found).__name__}")
+        return found
     except ValueError as error:
         raise CorruptedDataError(
-            f"{path} is no JSON ({error}), so the origin of {folder} is unknown. Name another "
-            "folder, or delete that one."
+            f"{path} is no JSON object ({error}), so the origin of {folder} is unknown. Name "
+            "another folder, or delete that one."
         ) from error
 
 

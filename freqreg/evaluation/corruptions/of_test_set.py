@@ -17,10 +17,11 @@ from freqreg.evaluation.corruptions.corrupted_data import (
     LabelledBatch,
 )
 from freqreg.evaluation.corruptions.names import SEVERITIES
+from freqreg.evaluation.inputs.class_names import places_among
 from freqreg.evaluation.inputs.decoding import decoded
 from freqreg.evaluation.inputs.examples import BATCH_SIZE
 from freqreg.evaluation.inputs.labelled_images import LabelledImages, first_rows
-from freqreg.evaluation.inputs.sources.base import LazySource, numbered
+from freqreg.evaluation.inputs.sources.base import LazySource
 from freqreg.evaluation.inputs.transforms import IMAGENET_C, EvalTransform, PictureTransform
 from freqreg.evaluation.processes import Share
 
@@ -130,16 +131,19 @@ class CorruptedTestSet:
         """Open images, with classes numbered as the test set's, unless no name is the same."""
         found = self.data.find(name, severity)
         own, names = found.class_names, self.clean.class_names
-        if not (own and names) or (len(own) == len(names) and not {*own} & {*names}):
+        if not (own and names):
             return found
-        unknown = [folder for folder in own if folder not in names]
+        places = places_among(own, names)
+        unknown = [folder for folder, place in zip(own, places, strict=True) if place is None]
+        if len(unknown) == len(own) == len(names):
+            return found
         if unknown:
             raise CorruptedDataError(
                 f"{found.name} has {len(own)} classes, of which {len(unknown)} are none of the "
                 f"test set's {len(names)} ({unknown[0]}; the test set has "
                 f"{', '.join(names[:3])}). Name the test set's own corrupted images."
             )
-        return replace(found, labels=numbered(own, names)[found.labels], class_names=names)
+        return replace(found, labels=torch.tensor(places)[found.labels], class_names=names)
 
     def _chosen(self, found: LazySource, what: str, count: int | None) -> tuple[Rows, Tensor]:
         own, wanted = found.labels, self.clean.labels.cpu()

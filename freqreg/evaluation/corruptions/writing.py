@@ -47,7 +47,7 @@ def write_npy_folder(
 
     Raises:
         CorruptedDataError: the folder was written from other images or labels, with another seed
-            or in another format.
+            or in another format, or holds .npy files of another program.
         InputError: images or labels are invalid.
         SettingError: a name is unknown.
     """
@@ -65,7 +65,13 @@ def write_npy_folder(
 def _begin(folder: Path, data: CorruptedOnTheFly) -> None:
     """Write labels and origin, or check that the origin is the same as before."""
     folder.mkdir(parents=True, exist_ok=True)
-    before, origin = read_origin(folder), data.origin
+    before = read_origin(folder)
+    if not before and (others := sorted(file.name for file in folder.glob("*.npy"))):
+        raise CorruptedDataError(
+            f"{folder} holds {others[0]}, which freqreg corrupt did not write: there is no "
+            f"{ORIGIN} beside it. Name another folder."
+        )
+    origin = data.origin
     if not before:
         write_text(folder / ORIGIN, json.dumps(origin, indent=2) + "\n")
     elif before != origin:

@@ -87,6 +87,15 @@ def labels_for(
     return torch.tensor([-1 if place is None else place for place in places])[images.labels]
 
 
+def places_among(names: Sequence[str], others: Sequence[str]) -> list[int | None]:
+    """Return the position of each name among others, equal or matched as in `labels_for`."""
+    matched = _matched(names, [_keys(other) for other in others])
+    return [
+        others.index(name) if name in others else place
+        for name, place in zip(names, matched, strict=True)
+    ]
+
+
 def are_of_imagenet(model: LoadedModel, images: LabelledImages, classes: int) -> bool:
     """Whether model and images have ImageNet's 1000 classes, judged by the names known."""
     theirs = images.class_names and [images.class_names[n] for n in images.labels.unique()]

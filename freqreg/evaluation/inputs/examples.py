@@ -185,7 +185,7 @@ def count_classes(model: Classifier, images: Images) -> int:
         raise InputError(
             "The model returned probabilities: none is negative and they sum to 1. Losses and "
             "attacks need logits; gradients vanish through probabilities. Remove the model's last "
-            "softmax, or give their logarithm: lambda x: model(x).log()."
+            "softmax, or end in log_softmax of the logits."
         )
     return logits.shape[1]
 

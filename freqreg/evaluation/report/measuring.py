@@ -14,7 +14,7 @@ from freqreg.evaluation.processes import from_main, is_main
 from freqreg.evaluation.report.groups import grouped
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
 from freqreg.evaluation.report.runs import ReportedRun
-from freqreg.evaluation.results.digests import digest_of_images, digest_of_model
+from freqreg.evaluation.results.digests import digest_of_answers, digest_of_images, digest_of_model
 
 IMAGES = 1000
 """Number of images in the paper's Table 2."""
@@ -63,6 +63,11 @@ def _with_portrait(run: ReportedRun, load: Load, **of_files: Any) -> ReportedRun
         raise SettingError(
             f"{source} was evaluated on other images than --data and its options name. Name those "
             "of freqreg evaluate, or leave out --data."
+        )
+    if run.record.about.get("answers") not in (None, digest_of_answers(loaded.model, found)):
+        raise SettingError(
+            f"{source} answers otherwise now than when it was evaluated. Evaluate it again (with "
+            "--replace), or leave out --data."
         )
     found = found.first(IMAGES)
     labels = labels_for(loaded, found, count_classes(loaded.model, found.pixels))

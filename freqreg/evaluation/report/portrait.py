@@ -57,16 +57,16 @@ class Portrait:
         return GradientPanel(name, self.spectrum, bias, self.gradient)
 
     def save(self, path: Path, *, of: ModelScores) -> None:
-        """Write the portrait, with the digest of the record's weights."""
+        """Write the portrait, with the digests of the record's model."""
         from safetensors.torch import save_file
 
         tensors = {name: t.contiguous() for name, t in vars(self).items() if t is not None}
         with atomic_write(path) as beside:
-            save_file(tensors, beside, {"weights": of.about.get("weights", "")})
+            save_file(tensors, beside, {"weights": _identity(of)})
 
     @classmethod
     def load(cls, path: Path, *, of: ModelScores) -> "Portrait | None":
-        """Read a portrait; None if there is none, or it has other weights than the record."""
+        """Read a portrait; None if there is none, or it is of another model than the record."""
         from safetensors import safe_open
 
         if not path.is_file():
@@ -75,7 +75,12 @@ class Portrait:
             kept = (file.metadata() or {}).get("weights", "")
             names = {field.name for field in fields(cls)} - ({"shares"} - {*file.keys()})
             tensors = {name: file.get_tensor(name) for name in names}
-        return cls(**tensors) if kept == of.about.get("weights", "") else None
+        return cls(**tensors) if _identity(of) == kept else None
+
+
+def _identity(record: ModelScores) -> str:
+    """Return the digests of the record's model."""
+    return record.about.get("weights", "") + record.about.get("answers", "")
 
 
 def portrait_file(record_file: Path) -> Path:

@@ -7,9 +7,13 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from freqreg.evaluation.inputs.examples import BATCH_SIZE
+from freqreg.evaluation.attacks.isolation import seeded
+from freqreg.evaluation.inputs.examples import BATCH_SIZE, device_of, unit_range
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.streaming import read
+
+_ANSWERED = 64
+"""Images on which `digest_of_answers` relies."""
 
 
 def digest(tensors: Iterable[Tensor]) -> str:
@@ -25,6 +29,19 @@ def digest_of_images(images: LabelledImages) -> str:
     in_order = torch.equal(images.index.cpu(), torch.arange(len(images)))
     beside = (images.labels, *([] if in_order else [images.index]))
     return digest(chain(read(images.pixels, BATCH_SIZE), beside))
+
+
+@torch.no_grad()
+def digest_of_answers(model: nn.Module, images: LabelledImages) -> str:
+    """Digest the classes that the model predicts for some of the images.
+
+    They depend on what no weights show, such as activations and numbers in the code.
+    """
+    pixels = images.first(_ANSWERED).pixels
+    device = device_of(model, pixels)
+    with seeded(0, device):
+        logits = model(unit_range(pixels[:].to(device)))
+    return digest((logits.argmax(1),))
 
 
 def digest_of_model(model: nn.Module) -> str:

@@ -191,8 +191,10 @@ def summary_rows(record: ModelScores, baseline: ModelScores | None = None) -> li
 
 
 def has_collapsed(record: ModelScores) -> bool | None:
-    """Return `catastrophic_overfitting` of a record; None if a score is missing."""
+    """Return `catastrophic_overfitting` of a record; None if a score is missing or radii differ."""
     clean, fgsm, pgd = (record.value(score) for score in ("clean", "fgsm", "pgd"))
     if clean is None or fgsm is None or pgd is None:
+        return None
+    if record.scores["fgsm"].settings.get("eps") != record.scores["pgd"].settings.get("eps"):
         return None
     return catastrophic_overfitting(clean=clean, fgsm=fgsm, pgd=pgd)

@@ -320,3 +320,18 @@ def test_a_margin_at_its_bound_is_not_a_hidden_gradient():
     assert attacked.accuracy == 0
     assert attacked.zero_gradient is not None
     assert not attacked.zero_gradient.any()
+
+
+@pytest.mark.parametrize("loss", ["cross-entropy", "margin"])
+def test_a_gradient_that_is_not_finite_counts_as_none(loss):
+    model = victim()
+    images, labels = examples_of(model)
+
+    def with_root(x: torch.Tensor) -> torch.Tensor:
+        return model(x) + (0 * x).sqrt().mean((1, 2, 3))[:, None]  # its derivative is NaN
+
+    with pytest.warns(AttackWarning, match=r"% of the images is exactly zero or not finite"):
+        attacked = dataclasses.replace(PGD, loss=loss).run(with_root, images, labels)
+    assert attacked.zero_gradient is not None
+    assert torch.equal(attacked.zero_gradient, attacked.correct)
+    assert attacked.accuracy > 0.9

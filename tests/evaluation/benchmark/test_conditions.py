@@ -362,6 +362,12 @@ def test_folders_of_classes_are_numbered_by_the_test_sets_names(tmp_path):
     assert _accuracy(knows, test, tmp_path) == pytest.approx(expected)
 
 
+def test_names_of_folders_match_in_any_case(tmp_path):
+    test = dataclasses.replace(_test(), class_names=("apple", "Banana", "a b", "d"))
+    _folders(tmp_path, test, ("Apple", "banana", "a_b", "D"))  # sorted otherwise
+    assert _accuracy(_Knows(test.pixels, test.labels).eval(), test, tmp_path) == 1.0
+
+
 def test_folders_with_other_names_go_by_position_if_there_are_as_many(tmp_path):
     test = dataclasses.replace(_test(), class_names=tuple("abcd"))
     _folders(tmp_path, test, ("n0", "n1", "n2", "n3"))

@@ -414,3 +414,22 @@ def test_the_paper_preset_is_the_papers():
     paper = PRESETS["paper"]
     assert (paper.attack_steps, paper.attack_restarts, paper.attacked_images) == (50, 10, None)
     assert (paper.fgsm_images, paper.profiled_images, paper.eps) == (1000, 1000, 8 / 255)
+
+
+class _Scaled(nn.Module):
+    """Its offset is no tensor, so no weights show it."""
+
+    def __init__(self, net: nn.Module, offset: float) -> None:
+        super().__init__()
+        self.net, self.offset = net, offset
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x - self.offset)
+
+
+def test_a_record_is_of_what_the_model_answers(task, tmp_path):
+    path = tmp_path / "a.json"
+    wrong, right = (_Scaled(task.model, offset).eval() for offset in (100.0, 0.0))
+    evaluate(wrong, task.test, ["clean"], settings=SETTINGS, file=path)
+    with pytest.raises(RecordError, match=r"answers: \w+, now \w+"):
+        evaluate(right, task.test, ["clean"], settings=SETTINGS, file=path)

@@ -120,3 +120,13 @@ def test_a_part_of_a_test_set_is_corrupted_as_it_is_in_the_whole(images, tmp_pat
 def test_many_classes_are_kept(images, tmp_path):
     write_npy_folder(tmp_path, images, LABELS * 100, names=NAMES[:1])
     assert torch.equal(open_corrupted(tmp_path).load("fog", 1)[1], LABELS * 100)
+
+
+def test_a_folder_of_another_program_is_refused(images, tmp_path):
+    np.save(tmp_path / "labels.npy", np.arange(60))
+    with pytest.raises(CorruptedDataError, match=r"did not write: there is no origin.json"):
+        write_npy_folder(tmp_path, images, LABELS, names=NAMES)
+    assert len(np.load(tmp_path / "labels.npy")) == 60
+    (tmp_path / "origin.json").write_text("[]")
+    with pytest.raises(CorruptedDataError, match=r"is no JSON object .it holds a list.*another"):
+        write_npy_folder(tmp_path, images, LABELS, names=NAMES)

@@ -176,6 +176,9 @@ def test_collapse_is_told_from_the_published_tables(clean, fgsm, pgd, expected):
 def test_a_collapse_needs_all_three_scores():
     assert has_collapsed(_record("fgsm", clean=0.85, fgsm=0.85)) is None
     assert has_collapsed(_record("fgsm", clean=0.85, fgsm=0.85, pgd=0.0)) is True
+    unlike = _record("fgsm", clean=0.85, fgsm=0.85, pgd=0.0)
+    unlike.scores["pgd"] = replace(unlike.scores["pgd"], settings={"eps": 16 / 255})
+    assert has_collapsed(unlike) is None
 
 
 def test_the_rows_of_the_table_have_the_summary_and_the_collapse():
