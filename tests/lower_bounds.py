@@ -9,10 +9,11 @@ from pathlib import Path
 
 EXTRAS = ("timm", "accelerate", "transformers", "lightning", "eval")
 """Those that the tests of core and integrations import."""
-TOOLS = ("beartype", "build", "hypothesis", "pytest", "pytest-xdist", "scipy", "setuptools")
+TOOLS = ("beartype", "build", "hypothesis", "pytest", "pytest-xdist", "scipy")
 """Of the tests and of torchattacks, at any version."""
 
-project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+content = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+project, builders = content["project"], content["build-system"]["requires"]
 of_extras = [each for extra in EXTRAS for each in project["optional-dependencies"][extra]]
 declared = [
     each for each in (*project["dependencies"], *of_extras) if not each.startswith("freqreg")
@@ -20,4 +21,4 @@ declared = [
 lowest = [each.replace(">=", "==") for each in declared]
 if sys.argv[1:]:
     lowest = [*sys.argv[1:], *(each for each in lowest if not each.startswith("torch=="))]
-print("\n".join(dict.fromkeys([*lowest, *TOOLS])))
+print("\n".join(dict.fromkeys([*lowest, *TOOLS, *builders])))

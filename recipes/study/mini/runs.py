@@ -35,11 +35,12 @@ LOW = ({"lambda_fourier": 0.1}, {"lambda_fourier": 0.2}, BAND, {**BAND, "penalty
 """Settings that favour low frequencies."""
 
 FAMILY: tuple[Kind, ...] = (
-    *(("zerograd", {}), ("multigrad", {}), ("fgsm+elle", {"lambda_elle": 5000.0})),
-    *(("fgsm+llr", {"lambda_llr": 1.0}), ("fgsm+cure", {"lambda_cure": 0.06})),
+    *(("zerograd", {}), ("multigrad", {}), ("fgsm+llr", {"lambda_llr": 1.0})),
+    *(("fgsm+elle", {"lambda_elle": size}) for size in (5000.0, 50_000.0)),
+    *(("fgsm+cure", {"lambda_cure": size}) for size in (0.06, 6.0)),
     ("gradnorm1", {"lambda_norm": 0.0627}),
 )
-"""The peers' ways through single-step training, each at its authors' weight for ε 16/255."""
+"""The peers' ways through single-step training, with their authors' and chosen weights."""
 
 MEASURED = (
     preset(penalty_every=1, penalty_share=1.0, best_every=0, noise_rms=0.1)

@@ -17,7 +17,7 @@ from tiny_experiment import EXPERIMENT, images
 from freqreg.errors import SettingError
 
 
-@pytest.mark.parametrize(("stage", "count"), [(1, 100), (2, 15), (3, 12), (4, 18), (5, 60)])
+@pytest.mark.parametrize(("stage", "count"), [(1, 100), (2, 15), (3, 12), (4, 18), (5, 80)])
 def test_stages_have_their_cells_seed_by_seed(stage: Stage, count: int) -> None:
     found = cells(stage)
     assert len({cell.name for cell in found}) == len(found) == count
