@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import timm
@@ -460,3 +461,54 @@ def test_half_precision_and_compiled_code_are_silent() -> None:
     objective = Objective([JaFR(), GradAlign()], differentiation=FiniteDifference())
     for loss in objective.losses(lambda z: F.cross_entropy(compiled(z), y), x, model=model):
         loss.backward()
+
+
+class CallsBackward(torch.autograd.Function):
+    """A backward that calls `backward` of what a closure holds."""
+
+    @staticmethod
+    def forward(ctx, x, run):
+        ctx.run = run
+        ctx.save_for_backward(x)
+        return run(x)
+
+    @staticmethod
+    def backward(ctx, grad):
+        x = ctx.saved_tensors[0].detach().requires_grad_()
+        with torch.enable_grad():
+            ctx.run(x).backward(grad)
+        return x.grad, None
+
+
+@pytest.mark.parametrize("held", ["bound method", "lambda", "partial", "object"])
+def test_a_backward_within_the_backward_is_refused_however_it_is_held(held: str) -> None:
+    block = nn.Conv2d(3, 3, 1)
+    run = {
+        "bound method": block.forward,
+        "lambda": lambda x: block(x),
+        "partial": partial(nn.Module.__call__, block),
+        "object": Runner(block),
+    }[held]
+    x = torch.rand(2, 3, 4, 4)
+    with pytest.raises(InputGradientError, match="backward\\(\\) in its own backward"):
+        Objective(mixer=FGSM())(lambda x: CallsBackward.apply(x, run).square().mean(), x)
+
+
+class Runner:
+    def __init__(self, block: nn.Module) -> None:
+        self.block = block
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.block(x)
+
+
+def test_a_forward_that_calls_backward_is_refused() -> None:
+    stem, head = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+
+    def loss_fn(images: Tensor) -> Tensor:
+        features = stem(images).mean((2, 3))
+        head(features.detach()).square().mean().backward()
+        return head(features).square().mean()
+
+    with pytest.raises(InputGradientError, match="A forward pass changed"):
+        Objective([JaFR()])(loss_fn, torch.rand(2, 3, 6, 6))

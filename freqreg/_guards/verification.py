@@ -3,6 +3,8 @@
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from types import CellType, FunctionType, MethodType, ModuleType
 
 import torch
 from torch import Tensor, nn
@@ -55,10 +57,8 @@ def watched_backward(
     found = list(nodes(loss))
     foreign = list(filter(is_foreign, found))
     watched = [] if model is None else list(model.parameters())
-    watched += [tensor for tensor in map(leaf, found) if isinstance(tensor, nn.Parameter)]
-    watched += [
-        p for node in foreign for p in _parameters_of(getattr(node, "__dict__", {}).values())
-    ]
+    watched += [tensor for tensor in map(leaf, found) if tensor is not None]
+    watched += leaves_in([getattr(node, "__dict__", {}) for node in foreign])
     before = [(parameter, _state(parameter)) for parameter in watched]
     cuts: list[bool] = []
 
@@ -123,13 +123,43 @@ def _state(parameter: Tensor) -> tuple[int, int]:
     return (0, 0) if grad is None else (id(grad), version(grad))
 
 
-def _parameters_of(values: Iterable[object]) -> Iterator[Tensor]:
-    """Yield the parameters of modules that a custom function has saved."""
-    for value in values:
-        if isinstance(value, nn.Module):
-            yield from value.parameters()
-        elif isinstance(value, list | tuple):
-            yield from _parameters_of(value)
+def leaves_in(held: Iterable[object], depth: int = 6) -> list[Tensor]:
+    """List the trained tensors that objects hold: in modules, containers, closures, attributes."""
+    found: list[Tensor] = []
+    seen: set[int] = set()
+    for _ in range(depth):
+        held = [value for value in held if id(value) not in seen and not isinstance(value, type)]
+        seen |= set(map(id, held))
+        for value in held:
+            of = value.parameters() if isinstance(value, nn.Module) else [value]
+            found += [t for t in of if isinstance(t, Tensor) and t.is_leaf and t.requires_grad]
+        held = [part for value in held for part in _parts(value)]
+    return found
+
+
+def _parts(value: object) -> Iterable[object]:
+    match value:
+        case nn.Module() | Tensor() | ModuleType() | str() | int() | float():
+            return ()
+        case dict():
+            return value.values()
+        case list() | tuple() | set():
+            return value
+        case FunctionType():
+            return [cell.cell_contents for cell in value.__closure__ or () if _is_filled(cell)]
+        case MethodType():
+            return (value.__self__, value.__func__)
+        case partial():
+            return (value.func, *value.args, *value.keywords.values())
+        case _:
+            return getattr(value, "__dict__", {}).values()
+
+
+def _is_filled(cell: CellType) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
 
 
 def warn_of_zero_gradients(grad: Tensor, mixer: object) -> None:
@@ -148,14 +178,24 @@ def warn_of_zero_gradients(grad: Tensor, mixer: object) -> None:
 def warn_of_foreign_gradient(loss: Tensor, grad: Tensor, probe: LossFn, x: Tensor) -> None:
     """Warn if the gradient at `x` is not the derivative of the loss.
 
-    The check takes two or four passes without a graph; see `slope_error`. It is left out in half
+    The check takes a pass without a graph, or more; see `slope_error`. It is left out in half
     precision, whose rounding would hide the difference, in compiled code and in several processes.
+
+    Raises:
+        InputGradientError: a forward pass changes the `.grad` of parameters.
     """
     if _cannot_be_measured(loss):
         return
+    before = [(tensor, _state(tensor)) for tensor in map(leaf, nodes(loss)) if tensor is not None]
     with warnings.catch_warnings():  # of hooks, if a compiled module runs uncompiled
         warnings.filterwarnings("ignore", "Using `torch.compile", UserWarning)
         error = slope_error(probe, x, loss, grad)
+    if any(_state(tensor) != state for tensor, state in before):
+        raise InputGradientError(
+            "A forward pass changed the .grad of parameters: loss_fn or the model calls "
+            "backward(). Each of freqreg's passes would add to the gradients. Call "
+            "torch.autograd.grad(...) there, or train that part outside of loss_fn."
+        )
     if error > SLOPE_TOLERANCE:
         where = shortened(labels(foreign_modules(probe, x))) or "an operation outside of modules"
         warnings.warn(

@@ -82,19 +82,22 @@ class _FrozenNorms:
     """
 
     def __init__(self) -> None:
-        self._hidden: list[tuple[NormBase, bool]] = []
+        self._hidden: dict[nn.Module, tuple[bool, dict[str, Tensor | None]]] = {}
         self._fresh: list[NormBase] = []
         self.weights: list[Tensor | None] = []
 
     def freeze(self, module: nn.Module) -> None:
-        """Hide the statistics of a norm that is called now."""
+        """Hide the statistics of a norm that is called now, unless it uses them in eval mode."""
         if _has_live_statistics(module):
             _refuse_checkpointing(module)
+        if not module.training and module in self._hidden:
+            self._show(module)
         self.hide_statistics(module)
 
     def note_call(self, norm: NormBase, *_: object) -> None:
         """Note the weight of a hidden norm that is called; a sharded one is gathered by then."""
         _refuse_checkpointing(norm)
+        self.freeze(norm)
         if not torch.compiler.is_compiling():
             self.weights.append(norm.weight)
 
@@ -103,15 +106,23 @@ class _FrozenNorms:
             self._fresh.append(module)
         if not _has_live_statistics(module):
             return
-        self._hidden.append((module, module.track_running_stats))
-        vars(module).update(dict.fromkeys(_STATISTICS))  # attributes precede buffers
-        module.track_running_stats = False  # SyncBatchNorm needs statistics if this is True
+        self._hidden[module] = module.track_running_stats, dict(module._buffers)
+        hidden: dict[str, Tensor | None] = dict.fromkeys(_STATISTICS)
+        if _computes_by_itself(module):
+            hidden = {name: getattr(module, name).clone() for name in _STATISTICS}
+        else:
+            module.track_running_stats = False  # SyncBatchNorm needs statistics if this is True
+        vars(module).update(hidden)  # attributes precede buffers
+
+    def _show(self, module: Any) -> None:
+        for name in _STATISTICS:
+            del vars(module)[name]
+        module.track_running_stats, buffers = self._hidden.pop(module)
+        module._buffers.update(buffers)  # a forward may assign new tensors to them
 
     def show_statistics(self) -> None:
-        for module, tracks in self._hidden:
-            for name in _STATISTICS:
-                del vars(module)[name]
-            module.track_running_stats = tracks
+        for module in list(self._hidden):
+            self._show(module)
         for module in self._fresh:  # lazy norms that this pass has initialised
             if not _is_uninitialised(module):
                 for name in _STATISTICS:  # the graph has saved the old tensors
@@ -198,6 +209,12 @@ def _differs(one: Tensor, other: Tensor) -> bool:
 def _has_live_statistics(module: nn.Module) -> TypeGuard[NormBase]:
     has_statistics = isinstance(module, NormBase) and module.running_mean is not None
     return has_statistics and module.training and not _is_uninitialised(module)
+
+
+def _computes_by_itself(norm: NormBase) -> bool:
+    """Return whether a user's forward may compute with the statistics, not only update them."""
+    known = type(norm).forward.__module__.startswith(("torch.", "timm."))
+    return not known and not torch.compiler.is_compiling()
 
 
 def _is_uninitialised(module: nn.Module) -> bool:

@@ -196,3 +196,60 @@ def test_models_of_other_threads_keep_their_statistics_live(x: Tensor) -> None:
 
     frozen_batch_norm(loss_fn, None)(x)
     assert other[1].num_batches_tracked == 1
+
+
+class AssignsStatistics(nn.BatchNorm2d):
+    """A norm with a forward of its own, as forums show it."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.training:
+            mean, var = input.mean((0, 2, 3)), input.var((0, 2, 3), unbiased=False)
+            with torch.no_grad():
+                self.running_mean = 0.1 * mean + 0.9 * self.running_mean
+                self.running_var = 0.1 * var + 0.9 * self.running_var
+        else:
+            mean, var = self.running_mean, self.running_var
+        return (input - mean[:, None, None]) / (var[:, None, None] + self.eps).sqrt()
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_norm_that_computes_by_itself_updates_in_the_main_pass_alone(
+    given: bool, x: Tensor
+) -> None:
+    def trained(norm: nn.BatchNorm2d) -> tuple[Tensor | None, Tensor | None]:
+        torch.manual_seed(0)
+        stem = nn.Conv2d(3, 4, 3)
+        model = nn.Sequential(stem, norm, nn.Flatten(), nn.Linear(144, 2))
+        objective = Objective([GradAlign(1.0)], FGSM())
+        seen = model if given else None
+        objective(lambda images: model(images).square().mean(), x, model=seen).backward()
+        return norm.running_mean, stem.weight.grad
+
+    own, torchs = AssignsStatistics(4, affine=False), nn.BatchNorm2d(4, affine=False)
+    for one, other in zip(trained(own), trained(torchs), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_norm_that_changes_to_eval_mode_in_a_pass_uses_its_statistics(
+    given: bool, x: Tensor
+) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    model(x)
+
+    def loss_fn(images: Tensor) -> Tensor:
+        answers = model.train()(images)
+        targets = model.eval()(images)
+        model.train()
+        return (answers - targets).square().mean()
+
+    frozen = frozen_batch_norm(loss_fn, model if given else None)
+    with torch.no_grad():
+        probe, mean = frozen(x), model[1].running_mean.clone()
+        again = frozen(x)
+    assert torch.equal(probe, again)
+    assert torch.equal(mean, model[1].running_mean)
+    targets = model.eval()(x)
+    expected = (model.train()(x) - targets).square().mean()
+    assert expected > 0.01
+    torch.testing.assert_close(probe, expected.detach())
