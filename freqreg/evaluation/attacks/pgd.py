@@ -112,10 +112,11 @@ class PGDAttack(LinfAttack):
             if self.start == "random":
                 noise = random.uniform(-1, 1, "start", *x.shape[1:]).to(x.dtype)
                 point = UNIT_PIXELS.project(x, x + noise * UNIT_PIXELS.scaled(self.eps, x))
+            spoiled = torch.zeros(len(x), dtype=torch.bool, device=x.device)
             for step in range(self.steps):
                 with torch.enable_grad():  # a sum keeps images independent of their batch
                     gradient = value_and_input_grad(lambda at: losses(at).sum(), point)[1]
-                not_finite[batch.rows] |= ~gradient.isfinite().flatten(1).all(1).cpu()
+                spoiled |= ~gradient.isfinite().flatten(1).all(1)
                 if step == 0:
                     at_rest = (gradient == 0).flatten(1).all(1)
                     if at_rest.any():  # except where the margin has reached its bound
@@ -123,6 +124,7 @@ class PGDAttack(LinfAttack):
                             at_rest &= losses(point) < self.confidence
                     zero[batch.rows] |= at_rest.cpu()
                 point = ascend(x, point, gradient, UNIT_PIXELS, step=self._step_size, eps=self.eps)
+            not_finite[batch.rows] |= spoiled.cpu()
             return point
 
         attacked = run_restarts(
