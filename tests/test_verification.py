@@ -473,10 +473,10 @@ class CallsBackward(torch.autograd.Function):
         return run(x)
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx, *grad_outputs):
         x = ctx.saved_tensors[0].detach().requires_grad_()
         with torch.enable_grad():
-            ctx.run(x).backward(grad)
+            ctx.run(x).backward(*grad_outputs)
         return x.grad, None
 
 

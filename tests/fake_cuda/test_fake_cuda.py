@@ -23,9 +23,7 @@ Audit = dict[str, dict[str, list[Events]]]
 AT_FIRST = {
     "copy: from the host at freqreg/_tensors.py:_made": "constants, once a device",
     "copy: from the host at freqreg/evaluation/corruptions/": "tables, once a device",
-    "copy: from the host at freqreg/evaluation/attacks/restarts.py:update": (
-        "at a restart's end"
-    ),
+    "copy: from the host at freqreg/evaluation/attacks/restarts.py:update": "at a restart's end",
     "copy: from the host at freqreg/integrations/accelerate.py:__init__": "the model",
     "wait: aten.nonzero.default at freqreg/evaluation/corruptions/linear_maps.py": "a table",
     "wait: aten._local_scalar_dense.default at freqreg/_double_backward/mode.py": "first use",
