@@ -49,6 +49,7 @@ class RegularizerCallback(Callback):
         self.objective = objective or Objective()
         self.images = images
         self._give_back: Callable[[], object] = _nothing
+        self._is_trained = False
 
     def add_regularizer(self, regularizer: Regularizer) -> "RegularizerCallback":
         """Minimise `regularizer` as well from the next step on."""
@@ -67,6 +68,27 @@ class RegularizerCallback(Callback):
             own = {"training_step": attributes.get("training_step", _ABSENT)}
             attributes["training_step"] = _RegularizedStep(self, trainer, pl_module)
             self._give_back = partial(_restore, attributes, own)
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: object
+    ) -> None:
+        """Check that the backward pass went through the objective.
+
+        Raises:
+            SettingError: another `training_step` has taken its place.
+        """
+        objective, is_trained = self.objective, self._is_trained
+        self._is_trained = False
+        if not is_trained and (objective.regularizers or objective.mixer is not None):
+            raise SettingError(
+                f"{type(pl_module).__name__} computed the step without the objective: its "
+                "training_step was replaced after the fit began. Choose between steps within one "
+                "training_step, which RegularizerCallback surrounds."
+            )
+
+    def note_backward(self, _: Tensor) -> None:
+        """Note that the objective is trained; a hook of its loss."""
+        self._is_trained = True
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Restore the module's own `training_step`."""
@@ -114,6 +136,7 @@ class _RegularizedStep:
             step=self._trainer.global_step,
             record=lambda name, value: self._module.log(f"freqreg/{name}", value),
         )
+        loss.register_hook(self._callback.note_backward)
         return _replaced(result, "loss", loss) if isinstance(result, Mapping) else loss
 
 

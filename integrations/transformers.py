@@ -70,8 +70,8 @@ class RegularizedTrainerMixin(_Base):
         processor = getattr(self, "processing_class", None)
         self.objective = _in_pixels_of(processor, objective or Objective())
         self._meter, self._loss_share = Meter(), LossShare(self)
-        self._was_asked = False
-        self.add_callback(_AskedBeforeTheFirstUpdate(self))
+        self._is_trained = False
+        self.add_callback(_TrainedInEachUpdate(self))
 
     def add_regularizer(self, regularizer: Regularizer) -> "RegularizedTrainerMixin":
         """Minimise `regularizer` as well from the next step on."""
@@ -103,7 +103,6 @@ class RegularizedTrainerMixin(_Base):
             return super().compute_loss(
                 model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch
             )
-        self._was_asked = True
         self._require_one_device()
         images = _images_of(inputs)
         share = self._share_of(model, inputs, num_items_in_batch)
@@ -122,7 +121,9 @@ class RegularizedTrainerMixin(_Base):
                 step=self.state.global_step,
                 record=self._meter,
             )
-        return (share.of(loss), outputs) if return_outputs else share.of(loss)
+        loss = share.of(loss)
+        loss.register_hook(self._note_backward)
+        return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Log as the Trainer does, with the records beside the training loss."""
@@ -152,17 +153,21 @@ class RegularizedTrainerMixin(_Base):
                 "CUDA_VISIBLE_DEVICES=0."
             )
 
-    def _require_asked(self) -> None:
+    def _note_backward(self, _: Tensor) -> None:
+        self._is_trained = True
+
+    def _require_trained(self) -> None:
         changes = self.objective.regularizers or self.objective.mixer is not None
-        if self._was_asked or not changes:
+        is_trained, self._is_trained = self._is_trained, False
+        if is_trained or not changes:
             return
         overrides = ", ".join(_overrides(self)) or "The Trainer"
         raise SettingError(
-            f"{overrides} computed the step without the objective: no penalty, no mixer. An "
-            "overriding compute_loss must call super().compute_loss(...), a training_step "
-            "self.compute_loss(...). To replace the Trainer's loss, override it in a class of "
-            "Trainer, here called Mine, and put the mixin before that: "
-            "class Regularized(RegularizedTrainerMixin, Mine)."
+            f"{overrides} computed the step without the objective: no penalty, no mixer. In each "
+            "step an overriding compute_loss must return the loss of super().compute_loss(...), or "
+            "one made of it, and a training_step must train self.compute_loss(...). To replace "
+            "the Trainer's loss, override it in a class of Trainer, here called Mine, and put the "
+            "mixin before that: class Regularized(RegularizedTrainerMixin, Mine)."
         )
 
 
@@ -170,14 +175,14 @@ class RegularizedTrainer(RegularizedTrainerMixin, Trainer):
     """The transformers Trainer with an `Objective`; see the mixin."""
 
 
-class _AskedBeforeTheFirstUpdate(TrainerCallback):
-    """Raise before the optimizer's first update if no micro-batch asked for the objective."""
+class _TrainedInEachUpdate(TrainerCallback):
+    """Raise before an update if no micro-batch's backward pass went through the objective."""
 
     def __init__(self, trainer: RegularizedTrainerMixin) -> None:
         self._trainer = trainer
 
     def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:
-        self._trainer._require_asked()
+        self._trainer._require_trained()
 
 
 def _overrides(trainer: RegularizedTrainerMixin) -> list[str]:

@@ -358,3 +358,19 @@ def test_a_regularizer_is_no_objective() -> None:
     given: Any = JaFR()
     with pytest.raises(SettingError, match="no Objective"):
         RegularizerCallback(given)
+
+
+def test_a_step_that_is_replaced_after_the_start_is_refused(tmp_path: Path) -> None:
+    class Switched(Classifier):
+        def on_train_epoch_start(self) -> None:
+            self.training_step = self.second
+
+        def second(self, batch: Any, batch_idx: int) -> Tensor:
+            return F.cross_entropy(self.net(batch[0]).logits, batch[1])
+
+    module = Switched()
+    before = {name: value.clone() for name, value in module.named_parameters()}
+    with pytest.raises(SettingError, match="its training_step was replaced"):
+        fit(tmp_path, module, RegularizerCallback(OBJECTIVES["JaFR"]))
+    assert all(torch.equal(before[name], value) for name, value in module.named_parameters())
+    fit(tmp_path, Switched(), RegularizerCallback(Objective()))

@@ -231,6 +231,24 @@ class PlainWeightedAnyhow(PlainInOrder):
         return Weighted.compute_loss(self, model, inputs, return_outputs)  # pyright: ignore[reportArgumentType]
 
 
+class OutputsAlone(InOrder):
+    """Takes the model's outputs from the mixin, and a loss of its own."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        labels = inputs["labels"]
+        super().compute_loss(model, inputs, return_outputs=True)
+        return weighted(model(inputs["pixel_values"]), labels)
+
+
+class AtFirst(InOrder):
+    """Asks for the objective in the first step alone."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, **kwargs):  # pyright: ignore[reportIncompatibleMethodOverride]
+        if self.state.global_step:
+            return Weighted.compute_loss(self, model, inputs, return_outputs)  # pyright: ignore[reportArgumentType]
+        return super().compute_loss(model, inputs, return_outputs, **kwargs)
+
+
 class OwnStep(InOrder):
     """A step of its own."""
 
@@ -248,7 +266,7 @@ class TestOverriddenLoss:
         return kind(model, arguments(folder), train_dataset=data, objective=objective)
 
     @pytest.mark.parametrize("objective", [OBJECTIVES["JaFR"], Objective(mixer=FGSM())], ids=str)
-    @pytest.mark.parametrize("kind", [Weighted, WeightedAnyhow, OwnStep])
+    @pytest.mark.parametrize("kind", [Weighted, WeightedAnyhow, OutputsAlone, OwnStep])
     def test_what_goes_around_the_objective_is_refused(
         self, kind: type, objective: Objective, tmp_path: Path
     ) -> None:
@@ -260,6 +278,14 @@ class TestOverriddenLoss:
         with pytest.raises(SettingError, match=rf"^{kind.__name__}\.{method} computed .*super\(\)"):
             run.train()
         assert_same(dict(run.model.named_parameters()), before, 0.0)
+
+    def test_each_update_needs_the_objective(self, tmp_path: Path) -> None:
+        data, objective = Pictures(8, torch.float64), OBJECTIVES["JaFR"]
+        settings = arguments(tmp_path, max_steps=2)
+        run = AtFirst(small_vit().double(), settings, train_dataset=data, objective=objective)
+        with pytest.raises(SettingError, match=r"^AtFirst\.compute_loss computed"):
+            run.train()
+        assert run.state.global_step == 1
 
     @pytest.mark.parametrize("kind", [Weighted, WeightedAnyhow, OwnStep])
     def test_without_objective_it_trains_and_with_one_it_evaluates(
