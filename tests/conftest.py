@@ -1,6 +1,7 @@
 """Fixtures and settings for every test."""
 
 import gc
+import logging
 import sys
 from collections.abc import Iterator
 from itertools import count
@@ -67,6 +68,18 @@ def nothing_compiled() -> None:
     """Without the graphs of other tests, after too many of which torch stops to compile."""
     if "torch._dynamo" in sys.modules:
         torch._dynamo.reset()
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """Remove the handlers that a command adds: their captured streams are closed afterwards."""
+    loggers = [logging.getLogger(name) for name in ("", "freqreg")]
+    before = [handler for logger in loggers for handler in logger.handlers]
+    yield
+    for logger in loggers:
+        for handler in list(logger.handlers):
+            if type(handler) is logging.StreamHandler and handler not in before:
+                logger.removeHandler(handler)
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ class _FrozenNorms:
     """
 
     def __init__(self) -> None:
-        self._hidden: dict[nn.Module, tuple[bool, dict[str, Tensor | None]]] = {}
+        self._hidden: dict[nn.Module, tuple[bool, dict[str, Tensor]]] = {}
         self._fresh: list[NormBase] = []
         self.weights: list[Tensor | None] = []
 
@@ -90,6 +90,9 @@ class _FrozenNorms:
         """Hide the statistics of a norm that is called now, unless it uses them in eval mode."""
         if _has_live_statistics(module):
             _refuse_checkpointing(module)
+        if torch.compiler.is_compiling():
+            self.hide_statistics(module)
+            return
         if not module.training and module in self._hidden:
             self._show(module)
         self.hide_statistics(module)
@@ -97,8 +100,8 @@ class _FrozenNorms:
     def note_call(self, norm: NormBase, *_: object) -> None:
         """Note the weight of a hidden norm that is called; a sharded one is gathered by then."""
         _refuse_checkpointing(norm)
-        self.freeze(norm)
         if not torch.compiler.is_compiling():
+            self.freeze(norm)
             self.weights.append(norm.weight)
 
     def hide_statistics(self, module: nn.Module) -> None:
@@ -106,19 +109,21 @@ class _FrozenNorms:
             self._fresh.append(module)
         if not _has_live_statistics(module):
             return
-        self._hidden[module] = module.track_running_stats, dict(module._buffers)
+        kept: dict[str, Tensor] = {}
         hidden: dict[str, Tensor | None] = dict.fromkeys(_STATISTICS)
         if _computes_by_itself(module):
-            hidden = {name: getattr(module, name).clone() for name in _STATISTICS}
-        else:
-            module.track_running_stats = False  # SyncBatchNorm needs statistics if this is True
+            kept = dict(module.named_buffers(recurse=False))
+            hidden = {name: kept[name].clone() for name in _STATISTICS}
+        self._hidden[module] = module.track_running_stats, kept
+        module.track_running_stats = bool(kept)  # SyncBatchNorm needs statistics if this is True
         vars(module).update(hidden)  # attributes precede buffers
 
     def _show(self, module: Any) -> None:
         for name in _STATISTICS:
             del vars(module)[name]
-        module.track_running_stats, buffers = self._hidden.pop(module)
-        module._buffers.update(buffers)  # a forward may assign new tensors to them
+        module.track_running_stats, kept = self._hidden.pop(module)
+        for name, buffer in kept.items():  # a forward may assign new tensors to them
+            setattr(module, name, buffer)
 
     def show_statistics(self) -> None:
         for module in list(self._hidden):
