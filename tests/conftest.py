@@ -73,7 +73,7 @@ def nothing_compiled() -> None:
 @pytest.fixture(autouse=True)
 def own_log() -> Iterator[None]:
     """Remove the handlers that a command adds: their captured streams are closed afterwards."""
-    loggers = [logging.getLogger(name) for name in ("", "freqreg")]
+    loggers = [logging.getLogger(name) for name in ("freqreg", "recipe")]
     before = [handler for logger in loggers for handler in logger.handlers]
     yield
     for logger in loggers:
