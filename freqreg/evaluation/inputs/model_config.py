@@ -9,7 +9,12 @@ from typing import Any
 from freqreg.errors import SettingError
 from freqreg.evaluation.inputs.loaded_model import CheckpointError
 from freqreg.evaluation.inputs.normalisation import RIGHT_PLACE, Values, numbers
-from freqreg.evaluation.inputs.transforms import CROP_MODES, INTERPOLATIONS, EvalTransform
+from freqreg.evaluation.inputs.transforms import (
+    CROP_MODES,
+    INTERPOLATIONS,
+    LARGEST_SHARE,
+    EvalTransform,
+)
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 RESULTS = "results.json"  # written by recipes beside the model
@@ -89,7 +94,8 @@ def eval_transform(config: Mapping[str, Any], path: Path) -> EvalTransform | Non
     except (AttributeError, TypeError, SettingError) as error:
         raise CheckpointError(
             f'{path}: "transform" is {stated!r}. Needed is {{"size": [height, width]}}, and '
-            f'optionally "crop_share" up to 1, "interpolation" ({", ".join(INTERPOLATIONS)}), '
+            f'optionally "crop_share" up to {LARGEST_SHARE}, '
+            f'"interpolation" ({", ".join(INTERPOLATIONS)}), '
             f'"crop_mode" ({", ".join(CROP_MODES)}) and "fill".'
         ) from error
 

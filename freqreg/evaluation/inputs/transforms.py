@@ -69,7 +69,8 @@ class EvalTransform:
         if wrong := next((name for name, fits in valid.items() if not fits), None):
             raise SettingError(
                 f"{wrong} is {getattr(self, wrong)!r}; needed are size (height, width) in pixels, "
-                f"crop_share up to 1, interpolation ({', '.join(INTERPOLATIONS)}), crop_mode "
+                f"crop_share up to {LARGEST_SHARE}, "
+                f"interpolation ({', '.join(INTERPOLATIONS)}), crop_mode "
                 f"({', '.join(CROP_MODES)}) and a fill of 3 levels in [0, 1]. Correct it."
             )
 
