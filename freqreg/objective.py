@@ -294,8 +294,8 @@ def require_images(x: Images) -> None:
             "x was made in torch.inference_mode, so autograd cannot use it. Give a copy that is "
             "made outside of it: objective(loss_fn, x.clone())."
         )
-    origins = filter(None, map(leaf, nodes(x)))
-    if any(isinstance(at, nn.Parameter) or at.shape[:1] != x.shape[:1] for at in origins):
+    leaves = [tensor for tensor in map(leaf, nodes(x)) if tensor is not None]
+    if any(isinstance(at, nn.Parameter) or at.ndim < 4 or len(at) < len(x) for at in leaves):
         raise InputError(
             "x was computed from parameters, which would receive no gradient from mixed images "
             "and penalties. Let loss_fn compute it, or detach it: objective(loss_fn, x.detach())."

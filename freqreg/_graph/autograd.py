@@ -48,7 +48,8 @@ def known(loss: Tensor, purpose: str, find: Callable[[], _Found]) -> _Found:
     parameter, route = _nearest_parameter(loss)
     if parameter is None:
         return find()
-    found: dict[tuple[str, ...], Any] = _KNOWN.setdefault(parameter, {})
+    found: dict[tuple[str, ...], Any] = _KNOWN.get(parameter) or {}
+    _KNOWN[parameter] = found
     key = (purpose, *route)
     if key not in found:
         found[key] = find()

@@ -15,7 +15,12 @@ from freqreg._graph.module_calls import (
     innermost,
     modules_where,
 )
-from freqreg._guards.model_compatibility import labels, shortened
+from freqreg._guards.model_compatibility import (
+    blocking_modules,
+    labels,
+    refuse_second_derivative,
+    shortened,
+)
 from freqreg._guards.verification import cannot_be_measured
 from freqreg._torch_private import is_foreign, tensors_of
 from freqreg.errors import SecondDerivativeError
@@ -30,13 +35,13 @@ def require_second_derivative(loss: Tensor, probe: LossFn, x: Tensor, hooked: bo
     with a difference so short that it crosses no kink.
 
     Args:
-        loss: the loss at `x`, of the graph whose parameters are cast.
+        loss: the loss at `x`.
         probe: the closure; it leaves no trace.
         x: the images.
         hooked: whether the pass registers hooks on tensors.
 
     Raises:
-        SecondDerivativeError: it is wrong.
+        SecondDerivativeError: it is wrong or missing.
     """
     if cannot_be_measured(loss) or not (hooked or any(map(is_foreign, nodes(loss)))):
         return
@@ -45,10 +50,13 @@ def require_second_derivative(loss: Tensor, probe: LossFn, x: Tensor, hooked: bo
         try:
             if not has_wrong_second_derivative(probe, point):
                 return
+            missing = bool(blocking_modules(probe, point))
             guilty = partial(modules_where, Call.has_wrong_second_derivative, probe)
             found = shortened(labels(innermost(guilty(point.requires_grad_()))))
         except (RuntimeError, TypeError, AttributeError):
             return
+    if missing:
+        refuse_second_derivative(probe, x)
     raise SecondDerivativeError(
         f"{found or 'An operation outside of all modules'}: the second derivative is wrong, so "
         "DoubleBackprop would train on a wrong gradient. The backward of a custom function uses "
