@@ -196,7 +196,7 @@ def has_wrong_second_derivative(loss_fn: LossFn, x: Tensor) -> bool:
         distance = share * span
         after, _ = weighted((start + distance * along).detach().requires_grad_())
         measured = (after - before).detach() / distance
-        rounding = 30 * torch.finfo(x.dtype).eps * size / distance
+        rounding = 3 * torch.finfo(x.dtype).eps * size / distance
         allowed = torch.maximum(rounding, 1e-3 * torch.maximum(measured.abs(), slope.abs()))
         if not (measured - slope).abs() > allowed:
             return False
