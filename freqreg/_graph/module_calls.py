@@ -86,7 +86,7 @@ class Call:
         given = self._first_input
         if given is None or not torch.is_grad_enabled():
             return False
-        return has_wrong_second_derivative(self._projected, given)
+        return has_wrong_second_derivative(self._projected, given, roundings=100)
 
     @property
     def _first_input(self) -> Tensor | None:
@@ -170,7 +170,7 @@ def slope_error(loss_fn: LossFn, x: Tensor, loss: Tensor, grad: Tensor) -> float
     return min(errors)
 
 
-def has_wrong_second_derivative(loss_fn: LossFn, x: Tensor) -> bool:
+def has_wrong_second_derivative(loss_fn: LossFn, x: Tensor, *, roundings: int = 3) -> bool:
     """Return whether the gradient changes other than autograd says, near `x` in double precision.
 
     `x` is shifted away from ties, such as zeros before ReLU. A difference so short that hardly any
@@ -196,7 +196,7 @@ def has_wrong_second_derivative(loss_fn: LossFn, x: Tensor) -> bool:
         distance = share * span
         after, _ = weighted((start + distance * along).detach().requires_grad_())
         measured = (after - before).detach() / distance
-        rounding = 3 * torch.finfo(x.dtype).eps * size / distance
+        rounding = roundings * torch.finfo(x.dtype).eps * size / distance
         allowed = torch.maximum(rounding, 1e-3 * torch.maximum(measured.abs(), slope.abs()))
         if not (measured - slope).abs() > allowed:
             return False
