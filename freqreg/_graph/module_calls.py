@@ -86,7 +86,7 @@ class Call:
         given = self._first_input
         if given is None or not torch.is_grad_enabled():
             return False
-        return has_wrong_second_derivative(self._projected, given, roundings=100)
+        return has_wrong_second_derivative(self._projected, given, roundings=30)
 
     @property
     def _first_input(self) -> Tensor | None:
