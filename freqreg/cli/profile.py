@@ -13,7 +13,7 @@ from torch import Tensor
 
 from freqreg._files import require_writable, write_text
 from freqreg._settings import require_count
-from freqreg.cli.profile_output import IMAGES, Profiles, as_json, curves, short_names, tables
+from freqreg.cli.profile_output import IMAGES, Profiles, as_json, curves, tables
 from freqreg.cli.shared import CheckpointOptions, DataOptions, file_name, pixel_radius
 from freqreg.errors import SettingError
 from freqreg.evaluation.attacks.pgd import PGDAttack
@@ -44,6 +44,7 @@ from freqreg.evaluation.plots import (
 from freqreg.evaluation.processes import Share, from_main, is_main
 from freqreg.evaluation.results import heat_maps
 from freqreg.evaluation.results.digests import digest_of_model
+from freqreg.evaluation.results.seeds import short_names
 
 Where = Literal["clean", "random", "adversarial"]
 Shown = dict[LoadedModel, LabelledImages]
@@ -165,7 +166,7 @@ class Profile(DataOptions, CheckpointOptions):
 
     def _draw(self, profiles: Profiles, shown: Shown, found: LabelledImages) -> None:
         rows: dict[str, dict[str, Tensor]] = {}
-        names = short_names(profiles)
+        names = short_names(source for _, source in profiles)
         for (of, source), profile in profiles.items():
             rows.setdefault(of, {})[names[source]] = profile.spectrum
         self._write("spectra.png", spectra_figure(rows))
@@ -181,14 +182,17 @@ class Profile(DataOptions, CheckpointOptions):
         where, first = self.points[0], found.select([0])
         first = replace(first, labels=self._labels(loaded, first))
         (gradient,) = input_gradients(loaded.model, self._points(where, loaded, [first]))
-        name, profile = short_names(profiles)[loaded.source], profiles[f"J, {where}", loaded.source]
+        name, profile = (
+            short_names(source for _, source in profiles)[loaded.source],
+            profiles[f"J, {where}", loaded.source],
+        )
         return GradientPanel(name, profile.spectrum, profile.log_b_low(), gradient[0].cpu())
 
     def _draw_heat_maps(self, profiles: Profiles, shown: Shown) -> None:
         maps = [self._heat_map(loaded, images) for loaded, images in shown.items()]
         if is_main():
             heat_maps.save(maps, self.output_dir)
-            names = short_names(profiles)
+            names = short_names(source for _, source in profiles)
             figure = heat_map_figure({names[each.model]: each.errors for each in maps})
             self._write("heat-maps.png", figure)
 

@@ -31,6 +31,7 @@ from freqreg.evaluation.results.digests import (
 )
 from freqreg.evaluation.results.environment import versions
 from freqreg.evaluation.results.records import Entry, ModelScores
+from freqreg.evaluation.results.seeds import training_settings
 from freqreg.evaluation.results.summary import CLASSES_OF, IMAGENET
 
 Report = Callable[[str, Entry], None]
@@ -160,6 +161,7 @@ def _about(
         "model": loaded.source,
         "method": loaded.method,
         "training_seed": loaded.seed,
+        "training": training_settings(loaded.config),
         "weights": digest_of_model(loaded.model),
         "answers": digest_of_answers(loaded.model, test),
         "kwargs": loaded.config.get("kwargs"),

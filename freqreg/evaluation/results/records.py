@@ -33,6 +33,11 @@ class Entry:
     versions: Mapping[str, str]
     seconds: float
 
+    def __post_init__(self) -> None:
+        require_numbers(self.values)
+        if not isinstance(self.settings, Mapping) or not isinstance(self.versions, Mapping):
+            raise TypeError("settings and versions need names")
+
 
 @dataclass(frozen=True)
 class ModelScores:
@@ -164,17 +169,27 @@ def load_all(folder: Path) -> list[ModelScores]:
     Raises:
         RecordError: a file starts like a record, but is not complete.
     """
-    return [ModelScores.load(path) for path in sorted(folder.glob("*.json")) if _holds_record(path)]
+    return [ModelScores.load(path) for path in sorted(folder.glob("*.json")) if holds_record(path)]
+
+
+def require_numbers(values: Any) -> None:
+    """Raise a TypeError unless these are numbers by name."""
+    numbers = values.values() if isinstance(values, Mapping) else [None]
+    if not all(isinstance(value, int | float) for value in numbers):
+        raise TypeError(f"{values!r:.60} are no numbers by name")
 
 
 def is_record(content: Any) -> bool:
     """Return whether the content of a JSON file has scores of a model."""
     is_like = isinstance(content, dict) and {"about", "scores"} <= content.keys()
     about = content["about"] if is_like else None
-    return isinstance(about, dict) and {"model", "method", "training_seed"} <= about.keys()
+    if not isinstance(about, dict) or "training_seed" not in about:
+        return False
+    return all(isinstance(about.get(name), str) for name in ("model", "method"))
 
 
-def _holds_record(path: Path) -> bool:
+def holds_record(path: Path) -> bool:
+    """Return whether a file has scores of a model, or begins so and is cut off."""
     text = path.read_text(errors="replace") if path.is_file() else ""
     try:
         return is_record(json.loads(text))

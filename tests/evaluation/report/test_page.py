@@ -104,6 +104,12 @@ def test_presets_are_apart_and_a_smaller_one_is_no_reproduction(tmp_path):
     assert [mini.title, paper.title] == ["CIFAR-10, preset mini", "CIFAR-10, preset paper"]
     assert "not of the paper's experiment" in str(mini.sections[0])
     assert "not of the paper's experiment" not in str(paper.sections[0])
+    run, *_ = (tmp_path / "runs").glob("*paper*")
+    config = json.loads((run / "config.json").read_text())
+    sources = {"epochs": "command line", "momentum": "paper"}
+    (run / "config.json").write_text(json.dumps(config | {"sources": sources}))
+    _, paper, _ = build(read_runs([tmp_path])).chapters
+    assert "preset paper, some with another epochs, not of the" in str(paper.sections[0])
 
 
 def test_the_page_needs_nothing_but_itself(runs, tmp_path):
