@@ -19,8 +19,7 @@ from freqreg.errors import SettingError
 from freqreg.evaluation.attacks.pgd import PGDAttack
 from freqreg.evaluation.corruptions.corruption import saved
 from freqreg.evaluation.corruptions.names import SavedAs
-from freqreg.evaluation.inputs.class_names import labels_for
-from freqreg.evaluation.inputs.examples import Examples, count_classes
+from freqreg.evaluation.inputs.class_names import examples_for
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
 from freqreg.evaluation.inputs.opening import load_models
@@ -143,8 +142,7 @@ class Profile(DataOptions, CheckpointOptions):
 
     def _labels(self, loaded: LoadedModel, found: LabelledImages) -> Tensor:
         if self.labels == "data":
-            labels = labels_for(loaded, found, count_classes(loaded.model, found.pixels))
-            return Examples.checked(loaded.model, found.pixels, labels).labels
+            return examples_for(loaded, found).labels
         nothing = torch.zeros_like(found.labels)
         size, share = self.batch_size, Share.of(len(found))
         logits = logits_of(loaded.model, found.pixels, nothing, batch_size=size, share=share)

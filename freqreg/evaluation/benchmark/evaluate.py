@@ -17,8 +17,8 @@ from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings, P
 from freqreg.evaluation.benchmark.task import EvaluationTask
 from freqreg.evaluation.corruptions.corrupted_data import CorruptedData
 from freqreg.evaluation.corruptions.of_test_set import CorruptedTestSet
-from freqreg.evaluation.inputs.class_names import are_of_imagenet, labels_for
-from freqreg.evaluation.inputs.examples import Examples, count_classes, device_of
+from freqreg.evaluation.inputs.class_names import are_of_imagenet, examples_for
+from freqreg.evaluation.inputs.examples import device_of
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
 from freqreg.evaluation.metrics.accuracy import logits_of, require_answers
@@ -99,17 +99,15 @@ def evaluate(
                 "out with given corrupted images, or let freqreg make them."
             )
         settings = changed(settings, corruptions_from=corrupted.source, saved_as=corrupted.saved_as)
-    classes = count_classes(loaded.model, test.pixels)
-    shown = changed(test, labels=labels_for(loaded, test, classes))
+    examples = examples_for(loaded, test)
+    shown, classes = changed(test, labels=examples.labels), examples.classes
     if isinstance(transfer_source, LoadedModel):
         settings = changed(settings, transfer_from=transfer_source.source)
-        of_source = count_classes(transfer_source.model, test.pixels)
-        if not torch.equal(labels_for(transfer_source, test, of_source), shown.labels):
+        if not torch.equal(examples_for(transfer_source, test).labels, shown.labels):
             raise InputError(
                 f"{transfer_source.source}, the source of the score transfer, has the model's "
                 "classes in another order. Choose a model with the same order."
             )
-    Examples.checked(loaded.model, shown.pixels, shown.labels, index=shown.index)
     require_answers(logits_of(loaded.model, shown.pixels[:1], shown.labels[:1]))
     task = EvaluationTask(
         loaded.model,

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain
 from typing import Any, NamedTuple
 from unicodedata import normalize
@@ -12,6 +12,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from freqreg.errors import InputError
+from freqreg.evaluation.inputs.examples import Examples
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.loaded_model import LoadedModel
 
@@ -29,6 +30,16 @@ class Keys(NamedTuple):
     stated: list[frozenset[str]]
     bare: list[frozenset[str]]
     wnids: frozenset[str]
+
+
+def examples_for(model: LoadedModel, images: LabelledImages) -> Examples:
+    """Check a model and images for it; the labels become positions in its logits.
+
+    Raises:
+        InputError: for what `Examples.checked` and `labels_for` refuse.
+    """
+    labels = partial(labels_for, model, images)
+    return Examples.checked(model.model, images.pixels, labels, index=images.index)
 
 
 def labels_for(
