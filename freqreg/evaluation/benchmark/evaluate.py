@@ -23,15 +23,9 @@ from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
 from freqreg.evaluation.metrics.accuracy import logits_of, require_answers
 from freqreg.evaluation.processes import from_main, is_main
-from freqreg.evaluation.results.digests import (
-    digest,
-    digest_of_answers,
-    digest_of_images,
-    digest_of_model,
-)
+from freqreg.evaluation.results.digests import digest, identity
 from freqreg.evaluation.results.environment import versions
 from freqreg.evaluation.results.records import Entry, ModelScores
-from freqreg.evaluation.results.seeds import training_settings
 from freqreg.evaluation.results.summary import CLASSES_OF, IMAGENET
 
 Report = Callable[[str, Entry], None]
@@ -156,15 +150,7 @@ def _about(
 ) -> dict[str, Any]:
     """Identify the model, its training and the test set; `shown` has the model's labels."""
     return {
-        "model": loaded.source,
-        "method": loaded.method,
-        "training_seed": loaded.seed,
-        "training": training_settings(loaded.config),
-        "weights": digest_of_model(loaded.model),
-        "answers": digest_of_answers(loaded.model, test),
-        "kwargs": loaded.config.get("kwargs"),
-        "images": len(test),
-        "data": digest_of_images(test),
+        **identity(loaded, test),
         **({CLASSES_OF: IMAGENET} if are_of_imagenet(loaded, test, classes) else {}),
         **({} if torch.equal(test.labels, shown.labels) else {"classes": digest((shown.labels,))}),
     }

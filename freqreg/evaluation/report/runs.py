@@ -81,7 +81,8 @@ def read_runs(places: Iterable[Path]) -> list[ReportedRun]:
     maps: dict[Path, heat_maps.HeatMap] = {}
     for path in _json_files(places):
         if path.name == heat_maps.FILE:
-            maps |= {_place(each.model, path, each.weights): each for each in heat_maps.load(path)}
+            for each in heat_maps.load(path):
+                maps[_place(each.model, path, each.about["weights"])] = each
         elif holds_record(path):
             record = ModelScores.load(path)
             place = _place(record.model, path, record.about.get("weights", ""))
@@ -188,7 +189,7 @@ def _run(
         finished.get("seconds_per_step"),
         tuple(n for n, source in sources.items() if source == _COMMAND_LINE),
         next((portrait for portrait in portraits if portrait is not None), None),
-        heat_map if heat_map and about.get("weights") in (None, heat_map.weights) else None,
+        heat_map if heat_map and heat_map.is_of(about) else None,
     )
 
 

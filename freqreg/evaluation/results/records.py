@@ -150,10 +150,11 @@ class ModelScores:
 def require_own_table(path: Path) -> None:
     """Raise a `RecordError` if `save_table` did not write the file that is there."""
     header = ",".join(COLUMNS)
-    if path.exists() and not path.read_text(errors="replace").startswith(header):
+    text = path.read_text(errors="replace") if path.is_file() else ""
+    if path.exists() and not text.startswith(header):
         raise RecordError(
             f"{path} is no table of scores: its first line is not {header}. Name another folder "
-            "(on the command line --output-dir), or move the file away."
+            "(on the command line --output-dir), or move it away."
         )
 
 

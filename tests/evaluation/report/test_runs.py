@@ -150,6 +150,31 @@ def test_other_files_are_passed_over(tmp_path):
     assert len(read_runs([tmp_path])) == 1
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"measures": []},
+        {"measures": {"clean": "high"}},
+        {"config": {"kwargs": None}},
+        {"config": [1]},
+        {"seconds_per_step": "fast"},
+    ],
+)
+def test_results_of_others_are_refused_in_a_sentence(tmp_path, change):
+    path = save_results(tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(RecordError, match="not as a recipe of freqreg writes it"):
+        read_runs([tmp_path])
+
+
+def test_results_with_empty_arguments_are_read(tmp_path):
+    path = save_results(tmp_path)
+    content = json.loads(path.read_text())
+    content["config"] |= {"kwargs": None, "sources": []}
+    path.write_text(json.dumps(content))
+    assert len(read_runs([tmp_path])) == 1
+
+
 def test_a_file_that_is_cut_off_is_named(tmp_path):
     path = save_run(tmp_path, "jafr", 0)
     path.write_text(path.read_text()[:-20])
