@@ -50,7 +50,7 @@ def labels_for(
     Names match regardless of case, spaces, underscores and hyphens. "tench, Tinca tinca" has two
     names. ImageNet's identifiers (n01440764) are names too; a model with as many classes as an
     ImageNet (1000, or a subset) knows them. If only one side has names and the numbers of classes
-    are equal, positions are used. Numbers ("7", "LABEL_7") are not names.
+    are equal, positions are used. Numbers ("7", "LABEL_7") are not names; they match numbers.
 
     Args:
         model: with the names of its classes, if known.
@@ -199,7 +199,8 @@ class _Places:
 
 def _keys(name: str) -> Keys:
     """Return the name with and without its number, its ImageNet identifier and that one's words."""
-    found = WNID.match(name)
+    found, number = WNID.match(name), PLACEHOLDER.fullmatch(name.strip())
+    name = number[1] if number else name
     identified = [found[0], _lemma(found[0])] if found else []
     return Keys(
         _synonyms([*identified, name]),
