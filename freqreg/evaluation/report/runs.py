@@ -124,19 +124,14 @@ def _named(record: ModelScores, place: Path) -> ModelScores:
     """Return the record with the model's place as its name, if it lies there."""
     if not place.exists():
         return record
-    method = str(place) if _lacks_method(record) else record.method
+    is_stated = record.method != record.model or "method" in _content(place / CONFIG)
+    method = record.method if is_stated else str(place)
     return replace(record, about={**record.about, "model": str(place), "method": method})
-
-
-def _lacks_method(record: ModelScores) -> bool:
-    """Whether the model's source stands for its method."""
-    return record.method == record.model and record.about["training_seed"] is None
 
 
 def _apart(runs: Sequence[ReportedRun]) -> list[ReportedRun]:
     """Name models without a method by the files of their scores, where one name is of several."""
-    records = [run.record for run in runs]
-    count = Counter(record.method for record in records if _lacks_method(record))
+    count = Counter(r.record.method for r in runs if r.record.method == r.record.model)
 
     def renamed(run: ReportedRun) -> ReportedRun:
         about = {**run.record.about, "method": str(run.files[0].resolve())}
@@ -236,8 +231,9 @@ def _scores_of_a_recipe(
 def _require_distinct(run: ReportedRun, other: ReportedRun) -> None:
     if is_copy(run.record, other.record):
         raise SettingError(
-            f"{run.files[0]} and {other.files[0]} are of one model: method, settings and weights, "
-            "or the seed, are the same. Name one of them."
+            f"{run.files[0]} and {other.files[0]} are of one run: they have the same method and "
+            "settings, and the same weights, or seed where the weights are unknown. Name one of "
+            "them."
         )
 
 

@@ -24,14 +24,14 @@ def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def entries(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return the entries of an object in a config.json; none if it is missing or no object."""
+    """Return the entries of an object in another; none if it is missing or no object."""
     found = config.get(name)
     return found if isinstance(found, dict) else {}
 
 
 def training_of(record: ModelScores) -> dict[str, Any]:
     """Return the settings of a model's training, without method and seed."""
-    return {**(record.about.get("kwargs") or {}), **record.about.get("training", {})}
+    return {**entries(record.about, "kwargs"), **entries(record.about, "training")}
 
 
 def seed_groups(records: Sequence[ModelScores]) -> list[list[int]]:

@@ -81,9 +81,10 @@ def test_a_run_named_by_a_relative_and_an_absolute_path_is_one(tmp_path, monkeyp
     name = str(Path(record.model).relative_to(tmp_path))
     _save_elsewhere(tmp_path / "again" / "r.json", record, model=name)
     assert len(read_runs([tmp_path])) == 1
-    for folder, model in (("evaluations", record.model), ("again", name)):  # without a method
+    (Path(name) / "config.json").write_text("{}")  # without a method
+    for folder, model in (("evaluations", record.model), ("again", name)):
         (path,) = (tmp_path / folder).glob("*.json")
-        _save_elsewhere(path, record, model=model, method=model, training_seed=None)
+        _save_elsewhere(path, record, model=model, method=model)
     (run,) = read_runs([tmp_path])
     assert len(run.files) == 2
 
@@ -91,7 +92,7 @@ def test_a_run_named_by_a_relative_and_an_absolute_path_is_one(tmp_path, monkeyp
 @pytest.mark.parametrize("there", [True, False])
 def test_runs_of_one_name_in_two_projects_are_told_apart(tmp_path, monkeypatch, there):
     for project in ("first", "second"):
-        about = {"model": "runs/m", "method": "runs/m", "training_seed": None, "weights": project}
+        about = {"model": "runs/m", "method": "runs/m", "training_seed": 0, "weights": project}
         record = ModelScores(about, {"clean": Entry({"accuracy": 0.5}, {}, {}, 0.0)})
         record.save(tmp_path / project / "evaluations" / "m.json")
         if there:
@@ -108,11 +109,11 @@ def test_runs_of_one_name_in_two_projects_are_told_apart(tmp_path, monkeypatch, 
 def test_a_copied_run_is_no_further_seed(tmp_path):
     save_results(tmp_path / "run", seed=3)
     save_results(tmp_path / "copy", seed=3)
-    with pytest.raises(SettingError, match=r"copy/results.json and .*are of one model.*Name one"):
+    with pytest.raises(SettingError, match=r"copy/results.json and .*are of one run.*Name one"):
         read_runs([tmp_path])
     record = ModelScores.load(save_run(tmp_path / "x", "jafr", 0))
     _save_elsewhere(tmp_path / "x" / "y.json", record, model="another", training_seed=1)
-    with pytest.raises(SettingError, match="are of one model"):
+    with pytest.raises(SettingError, match="are of one run"):
         read_runs([tmp_path / "x"])
 
 
@@ -191,10 +192,11 @@ def test_places_without_runs_are_an_error(tmp_path):
         read_runs([])
 
 
-def test_a_portrait_of_other_weights_is_not_shown(tmp_path):
+@pytest.mark.parametrize("name", ["weights", "answers", "kwargs", "data"])
+def test_a_portrait_of_another_model_or_images_is_not_shown(tmp_path, name):
     path = save_run(tmp_path, "jafr", 0, portrait=True)
     content = json.loads(path.read_text())
-    content["about"]["weights"] = "trained anew"
+    content["about"][name] = "another"
     path.write_text(json.dumps(content))
     assert Portrait.load(portrait_file(path), of=ModelScores.load(path)) is None
     assert read_runs([path])[0].portrait is None
