@@ -79,7 +79,9 @@ class Portrait:
 
 
 def _identity(record: ModelScores) -> str:
-    """Return what identifies the record's model and images."""
+    """Return what identifies the record's model and images; nothing for a recipe's results."""
+    if "weights" not in record.about:
+        return ""
     known = (record.about.get(name) for name in ("weights", "answers", "kwargs", "data"))
     return "".join(f"{each}" for each in known if each)
 

@@ -271,3 +271,13 @@ def test_settings_of_the_evaluation_stay_with_each_score(tmp_path):
     path = save_run(tmp_path, "jafr", 0, scores={"pgd": {"accuracy": 0.5}}, settings=few)
     (run,) = read_runs([path])
     assert run.record.scores["pgd"].settings["attacked_images"] == 10
+
+
+def test_a_portrait_of_a_recipe_s_run_is_found_again(tmp_path):
+    path = save_results(tmp_path)
+    content = json.loads(path.read_text())
+    content["config"] |= {"kwargs": {"num_classes": 10}}
+    path.write_text(json.dumps(content))
+    (run,) = read_runs([tmp_path])
+    portrait_of(0).save(portrait_file(path), of=run.record)
+    assert read_runs([tmp_path])[0].portrait is not None

@@ -44,7 +44,7 @@ def test_file_about_something_else_is_refused_and_left_alone(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "text", ["mine\n", "[1]\n[2]\n", "\xff\n", "{line}\n3\n", '{line}\n{{"x": "y"}}\n']
+    "text", ["mine", "mine\n", "[1]\n[2]\n", "\xff\n", "{line}\n3\n", '{line}\n{{"x": "y"}}\n']
 )
 def test_lines_of_others_are_refused_and_left_alone(tmp_path: Path, text: str):
     file = tmp_path / "journal.jsonl"
