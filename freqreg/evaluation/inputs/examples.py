@@ -197,7 +197,7 @@ def count_classes(model: Classifier, images: Images) -> int:
             f"The model returned {logits.dtype} {list(logits.shape)} for {count} images; needed "
             "are floating point logits [batch, class]. Return one row for each image."
         )
-    if not torch.equal(given, x):
+    if (given != x).any():
         raise InputError(
             "The model changes its images in place, so that the next pass would see others. Let "
             "it begin with a copy: x = x.clone()."
