@@ -88,7 +88,7 @@ def value_text(name: str, value: Any) -> str:
     """Write the value of a setting of the evaluation."""
     if name == "eps" and value is not None:
         return f"{255 * value:g}/255"
-    return "all" if value is None else f"{value}"
+    return "all" if value is None and name.endswith("_images") else f"{value}"
 
 
 def _are_alike(record: ModelScores, other: ModelScores) -> bool:
@@ -109,8 +109,13 @@ def _differing(record: ModelScores, other: ModelScores) -> dict[str, Any]:
 def _training_told(group: Group, alike: Sequence[Group]) -> list[str]:
     settings = [training_of(other[0]) for other in alike]
     names = dict.fromkeys(name for each in settings for name in each)
-    varied = [name for name in names if len({str(each.get(name)) for each in settings}) > 1]
-    told = [name for name in varied if name in settings[0]] or varied
+
+    def apart(names: Sequence[str]) -> int:
+        return len({str([each.get(name) for name in names]) for each in settings})
+
+    varied = [name for name in names if apart([name]) > 1]
+    common = [name for name in varied if name in settings[0]]
+    told = common if apart(common) == apart(varied) else varied
     return [f"{name} {training_of(group[0]).get(name)}" for name in told]
 
 

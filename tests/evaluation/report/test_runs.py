@@ -236,6 +236,17 @@ def test_groups_that_differ_in_what_one_lacks_and_models_of_one_name_are_told_ap
     ]
 
 
+def test_groups_that_differ_in_what_the_first_lacks_have_labels_of_their_own(tmp_path):
+    save_run(tmp_path, "jafr", 0, epochs=1)
+    save_run(tmp_path, "jafr", 0, epochs=30)
+    save_run(tmp_path, "jafr", 0, epochs=30, width=16)
+    assert {group.label for group in grouped(read_runs([tmp_path]))} == {
+        "JaFR, epochs 1, width None",
+        "JaFR, epochs 30, width None",
+        "JaFR, epochs 30, width 16",
+    }
+
+
 def test_groups_stand_in_the_paper_s_order_and_unknown_methods_last(tmp_path):
     for method in ("pgd", "mine", "fgsm+jafr", "standard"):
         save_run(tmp_path, method, 0)
