@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from freqreg._files import atomic_write, write_text
+from freqreg._settings import require_count, require_positive
 from freqreg.errors import FreqregError
 
 Values = dict[str, float]
@@ -37,6 +38,9 @@ class Entry:
         require_numbers(self.values)
         if not isinstance(self.settings, Mapping) or not isinstance(self.versions, Mapping):
             raise TypeError("settings and versions need names")
+        images = {n: v for n, v in self.settings.items() if n.endswith("_images") and v is not None}
+        require_count(**images)
+        require_positive(**{n: v for n, v in self.settings.items() if n == "eps"})
 
 
 @dataclass(frozen=True)
@@ -104,8 +108,13 @@ class ModelScores:
             content = json.loads(path.read_text())
             if not is_record(content):
                 raise ValueError("it does not say which model it is about")
-            scores = {name: Entry(**entry) for name, entry in content["scores"].items()}
-            return cls(content["about"], scores)
+            about = content["about"]
+            require_count(images=about.get("images", 1))
+            if not isinstance(about["training_seed"], int | None):
+                raise TypeError(f"the training seed is {about['training_seed']!r}")
+            if not isinstance(about.get("weights", ""), str):
+                raise TypeError(f"the digest of the weights is {about['weights']!r}")
+            return cls(about, {name: Entry(**entry) for name, entry in content["scores"].items()})
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RecordError(
                 f"{path} is not a record of an evaluation ({error!r}). Name another file for the "
