@@ -1,11 +1,13 @@
 """Files that are complete or absent."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from freqreg.errors import SettingError
+
+OWN = ".freqreg"  # file with the names of those that freqreg writes into its folder
 
 
 @contextmanager
@@ -38,3 +40,20 @@ def require_writable(folder: Path) -> None:
             f"Nothing can be written into {folder} ({reason}). Name a folder that belongs to you, "
             "on a disk with free space (on the command line: --output-dir)."
         ) from error
+
+
+def require_own(folder: Path, names: Iterable[str]) -> None:
+    """Create a folder for files of these names, and note them there.
+
+    Raises:
+        SettingError: nothing can be written, or another program wrote a file of such a name.
+    """
+    require_writable(folder)
+    own, names = folder / OWN, set(names)
+    noted = set(own.read_text().splitlines()) if own.is_file() else set()
+    if others := [name for name in sorted(names - noted) if (folder / name).exists()]:
+        raise SettingError(
+            f"{folder} holds {others[0]}, which freqreg did not write, and would overwrite. Name "
+            "another folder (on the command line: --output-dir), or move the file away."
+        )
+    write_text(own, "".join(f"{name}\n" for name in sorted(names | noted)))

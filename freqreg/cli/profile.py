@@ -11,16 +11,15 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from torch import Tensor
 
-from freqreg._files import require_writable, write_text
+from freqreg._files import require_own, write_text
 from freqreg._settings import require_count
-from freqreg.cli.profile_output import IMAGES, Profiles, as_json, curves, short_names, tables
+from freqreg.cli.profile_output import IMAGES, Profiles, as_json, curves, tables
 from freqreg.cli.shared import CheckpointOptions, DataOptions, file_name, pixel_radius
 from freqreg.errors import SettingError
 from freqreg.evaluation.attacks.pgd import PGDAttack
 from freqreg.evaluation.corruptions.corruption import saved
 from freqreg.evaluation.corruptions.names import SavedAs
-from freqreg.evaluation.inputs.class_names import labels_for
-from freqreg.evaluation.inputs.examples import Examples, count_classes
+from freqreg.evaluation.inputs.class_names import examples_for
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
 from freqreg.evaluation.inputs.opening import load_models
@@ -43,8 +42,11 @@ from freqreg.evaluation.plots import (
 )
 from freqreg.evaluation.processes import Share, from_main, is_main
 from freqreg.evaluation.results import heat_maps
-from freqreg.evaluation.results.digests import digest_of_model
+from freqreg.evaluation.results.digests import identity
+from freqreg.evaluation.results.seeds import short_names
 
+NUMBERS, SPECTRA, SHARES = "profile.json", "spectra.png", "shares.png"
+GRADIENTS, HEAT_MAPS = "gradients.png", "heat-maps.png"
 Where = Literal["clean", "random", "adversarial"]
 Shown = dict[LoadedModel, LabelledImages]
 """The images in the form in which each model takes them."""
@@ -102,20 +104,27 @@ class Profile(DataOptions, CheckpointOptions):
     def __call__(self) -> None:
         """Measure, print and draw."""
         require_count(batch_size=self.batch_size)
+        pixel_radius(self.eps_255)
         if self.heat_map and not self.models:
             raise SettingError("A heat map is of a model's errors: name a model.")
-        from_main(lambda: require_writable(self.output_dir))
+        from_main(lambda: require_own(self.output_dir, self._written()))
         models = load_models(self.models, self.device, network=self.model, ema=self.ema)
         found = self._images(models)
         shown = {loaded: self._images([loaded, *models]) for loaded in models}
         profiles = self.profiles(shown, found)
         if is_main():
             Console().print(*tables(profiles))
-            write_text(self.output_dir / "profile.json", as_json(profiles, self.saved_as))
+            write_text(self.output_dir / NUMBERS, as_json(profiles, self.saved_as))
             self._draw(profiles, shown, found)
         if self.heat_map:
             self._draw_heat_maps(profiles, shown)
         print(f"Figures and numbers are in {self.output_dir}.")
+
+    def _written(self) -> tuple[str, ...]:
+        """Return the names of the files, but of those that say what they are about."""
+        of_models = (GRADIENTS,) if self.models else ()
+        of_maps = (HEAT_MAPS, heat_maps.FILE) if self.heat_map else ()
+        return (NUMBERS, SPECTRA, SHARES, *of_models, *of_maps)
 
     def profiles(self, shown: Shown, found: LabelledImages) -> Profiles:
         """Profile the images `found`, and each model's J at each kind of points."""
@@ -142,8 +151,7 @@ class Profile(DataOptions, CheckpointOptions):
 
     def _labels(self, loaded: LoadedModel, found: LabelledImages) -> Tensor:
         if self.labels == "data":
-            labels = labels_for(loaded, found, count_classes(loaded.model, found.pixels))
-            return Examples.checked(loaded.model, found.pixels, labels).labels
+            return examples_for(loaded, found).labels
         nothing = torch.zeros_like(found.labels)
         size, share = self.batch_size, Share.of(len(found))
         logits = logits_of(loaded.model, found.pixels, nothing, batch_size=size, share=share)
@@ -165,15 +173,15 @@ class Profile(DataOptions, CheckpointOptions):
 
     def _draw(self, profiles: Profiles, shown: Shown, found: LabelledImages) -> None:
         rows: dict[str, dict[str, Tensor]] = {}
-        names = short_names(profiles)
+        names = short_names(source for _, source in profiles)
         for (of, source), profile in profiles.items():
             rows.setdefault(of, {})[names[source]] = profile.spectrum
-        self._write("spectra.png", spectra_figure(rows))
+        self._write(SPECTRA, spectra_figure(rows))
         size = min(found.pixels.shape[-2:])
-        self._write("shares.png", shares_figure(curves(profiles, names), size=size))
+        self._write(SHARES, shares_figure(curves(profiles, names), size=size))
         if shown:
             panels = [self._panel(loaded, profiles, images) for loaded, images in shown.items()]
-            self._write("gradients.png", gradient_figure(panels, image=found.pixels[0] / 255))
+            self._write(GRADIENTS, gradient_figure(panels, image=found.pixels[0] / 255))
 
     def _panel(
         self, loaded: LoadedModel, profiles: Profiles, found: LabelledImages
@@ -181,16 +189,19 @@ class Profile(DataOptions, CheckpointOptions):
         where, first = self.points[0], found.select([0])
         first = replace(first, labels=self._labels(loaded, first))
         (gradient,) = input_gradients(loaded.model, self._points(where, loaded, [first]))
-        name, profile = short_names(profiles)[loaded.source], profiles[f"J, {where}", loaded.source]
+        name, profile = (
+            short_names(source for _, source in profiles)[loaded.source],
+            profiles[f"J, {where}", loaded.source],
+        )
         return GradientPanel(name, profile.spectrum, profile.log_b_low(), gradient[0].cpu())
 
     def _draw_heat_maps(self, profiles: Profiles, shown: Shown) -> None:
         maps = [self._heat_map(loaded, images) for loaded, images in shown.items()]
         if is_main():
             heat_maps.save(maps, self.output_dir)
-            names = short_names(profiles)
+            names = short_names(source for _, source in profiles)
             figure = heat_map_figure({names[each.model]: each.errors for each in maps})
-            self._write("heat-maps.png", figure)
+            self._write(HEAT_MAPS, figure)
 
     def _heat_map(self, loaded: LoadedModel, found: LabelledImages) -> heat_maps.HeatMap:
         errors = fourier_heat_map(
@@ -203,10 +214,9 @@ class Profile(DataOptions, CheckpointOptions):
             file=self.output_dir / f"heat-map-{file_name(loaded.source)}.jsonl",
         )
         return heat_maps.HeatMap(
-            model=loaded.source,
-            weights=digest_of_model(loaded.model),
+            about=identity(loaded, found),
             data=self.data,
-            images=len(found),
+            labels=self.labels,
             norm=self.heat_map_norm,
             seed=self.seed,
             errors=errors.tolist(),

@@ -2,32 +2,19 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import PurePath
 
 from rich.table import Table
 from torch import Tensor
 
 from freqreg.evaluation.corruptions.names import SavedAs
 from freqreg.evaluation.metrics.frequency_profile import FrequencyProfile
+from freqreg.evaluation.results.seeds import short_names
 from freqreg.radial import BANDS
 
 Profiles = dict[tuple[str, str], FrequencyProfile]
 """Profiles by their kind (images, or J at some points) and by the source of the data or model."""
 
 IMAGES = "images"
-
-
-def short_names(profiles: Profiles) -> dict[str, str]:
-    """Return, for each source, the shortest end of its path that no other source has."""
-    parts = {source: PurePath(source).parts for _, source in profiles}
-
-    def name(source: str) -> str:
-        own, others = parts[source], [other for at, other in parts.items() if at != source]
-        ends = (own[-length:] for length in range(1, len(own)))
-        unique = (end for end in ends if all(o[-len(end) :] != end for o in others))
-        return str(PurePath(*next(unique, own)))
-
-    return {source: name(source) for source in parts}
 
 
 def curves(profiles: Profiles, names: Mapping[str, str]) -> dict[str, Tensor]:
@@ -44,7 +31,7 @@ def tables(profiles: Profiles) -> Iterator[Table]:
     """Yield a table of log B_low and one of shares of power by band."""
     biases = Table("log B_low of", "", "as in the paper", "flipped", "both quadrants")
     shares = Table("share of power (%) of", "", *(f"{name} radii" for name in BANDS))
-    names = short_names(profiles)
+    names = short_names(source for _, source in profiles)
     for (of, source), profile in profiles.items():
         found = profile.log_b_low_by_quadrant().values()
         biases.add_row(names[source], of, *(f"{bias:.2f}" for bias in found))

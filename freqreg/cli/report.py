@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from freqreg._files import require_writable
+from freqreg._files import require_own
 from freqreg.cli.shared import CheckpointOptions, DataOptions
 
 
@@ -38,10 +38,10 @@ class Report(DataOptions, CheckpointOptions):
         # pandas takes half a second to import: the other commands do not wait for it
         from freqreg.evaluation.processes import from_main, is_main
         from freqreg.evaluation.report.measuring import with_portraits
-        from freqreg.evaluation.report.page import HTML, MARKDOWN, write_report
+        from freqreg.evaluation.report.page import FIGURES, HTML, MARKDOWN, write_report
         from freqreg.evaluation.report.runs import read_runs
 
-        from_main(lambda: require_writable(self.output_dir))
+        from_main(lambda: require_own(self.output_dir, (HTML, MARKDOWN, FIGURES)))
         runs = from_main(lambda: read_runs(self.runs))
         if self.data is not None:
             runs = with_portraits(runs, self.load, network=self.model, ema=self.ema)

@@ -21,8 +21,14 @@ def pixel_radius(eps_255: float) -> float:
     """Convert a radius in steps of 1/255 to pixels of [0, 1].
 
     Raises:
-        SettingError: the radius is so small that it must be in pixels already.
+        SettingError: the radius is no part of the pixel range, or so small that it must be in
+            pixels already.
     """
+    if not 0 <= eps_255 <= 255:
+        raise SettingError(
+            f"eps_255 is {eps_255:g}; it counts steps of 1/255 of the pixel range, from 0 to 255. "
+            "The usual radius is 8."
+        )
     if 0 < eps_255 < 0.1:
         raise SettingError(
             f"eps_255 is {eps_255}, less than a tenth of a step of 1/255. It counts such steps: "

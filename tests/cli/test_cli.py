@@ -275,7 +275,7 @@ def test_profile_measures_heat_maps_and_goes_on_where_they_stopped(here):
     errors = {name: error for line in lines[1:] for name, error in json.loads(line).items()}
     assert errors["1,2"] == expected[3 + 1, 3 + 2]
     *_, kept = json.loads((here / "profiles" / "heat-maps.json").read_text())
-    assert (kept["model"], kept["images"], kept["norm"]) == ("b", 8, 1)
+    assert (kept["about"]["model"], kept["about"]["images"], kept["norm"]) == ("b", 8, 1)
     assert kept["errors"] == expected.tolist()
 
 
@@ -349,8 +349,11 @@ def test_profile_of_data_alone(here, capsys):
         (["evaluate", "nowhere", "--data", "test.safetensors"], r"There is no nowhere.config.json"),
         (["evaluate", "b", "--data", "other.safetensors"], "no images at other.safetensors"),
         (["evaluate", "b", "--data", "test.safetensors", "--scores", "x"], "There is no score 'x'"),
-        (["evaluate", "b", "--data", "test.safetensors", "--eps-255", "-1"], "eps is -0.0"),
+        (["evaluate", "b", "--data", "test.safetensors", "--eps-255", "-1"],
+         r"eps_255 is -1; .* from 0 to 255"),
         (["evaluate", "b", "--data", "test.safetensors", "--eps-255", "0.03"], r"give 7\.65"),
+        (["evaluate", "b", "--data", "test.safetensors", "--eps-255", "300"], "from 0 to 255"),
+        (["profile", "b", "--data", "test.safetensors", "--eps-255", "300"], "from 0 to 255"),
         (["evaluate", "b", "--data", "test.safetensors", "--images", "-5"], "images is -5"),
         (["evaluate", "b", "--data", "test.safetensors", "--device", "cuda:77"],
          "The device 'cuda:77' cannot be used"),
@@ -385,6 +388,31 @@ def test_profile_of_data_alone(here, capsys):
 def test_errors_are_one_line_that_says_what_to_do(here, arguments, complaint):
     with pytest.raises(SystemExit, match=complaint):
         main(arguments)
+
+
+FOREIGN = {
+    "report.md": (["report", "evaluations", "--output-dir", "."], "holds report.md, which"),
+    "shares.png": (["profile", "b", "--data", "test.safetensors", "--output-dir", "."],
+                   "holds shares.png, which"),
+    "heat-map-b.jsonl": (["profile", "b", "--data", "test.safetensors", "--image-size", "6",
+                          "--output-dir", ".", "--heat-map"], "holds other lines"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_files_of_others_are_left_alone(here, name):
+    arguments, complaint = FOREIGN[name]
+    (here / "evaluations").mkdir()
+    (here / name).write_text("mine")
+    with pytest.raises(SystemExit, match=complaint):
+        main(arguments)
+    assert (here / name).read_text() == "mine"
+
+
+def test_a_folder_in_place_of_the_table_is_refused(here):
+    (here / "evaluations" / "scores.csv").mkdir(parents=True)
+    with pytest.raises(SystemExit, match="no table of scores"):
+        main(["evaluate", "b", "--data", "test.safetensors"])
 
 
 def test_help_reads_like_documentation(capsys):

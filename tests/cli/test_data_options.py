@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from freqreg.cli import main
 from freqreg.cli.shared import DataOptions
 from freqreg.evaluation.attacks.base import AttackWarning
-from freqreg.evaluation.inputs.models import LoadedModel, build_network
+from freqreg.evaluation.inputs.models import LoadedModel, build_network, load_model
+from freqreg.evaluation.inputs.opening import images_for
 from freqreg.evaluation.inputs.transforms import EvalTransform
 from freqreg.evaluation.results.records import ModelScores
 from freqreg.networks import OneConvNet
@@ -62,6 +63,24 @@ def test_configurations_and_splits(here: Path, capsys) -> None:
     options = ["--split", "valid", "--output-dir", "c", "--corruptions", "contrast"]
     main(["corrupt", "--data", "tiny", *options])
     assert len(np.load(here / "c" / "contrast.npy")) == 5 * 20
+
+
+def test_grey_pictures_for_a_model_of_one_channel_and_the_other_way_round(here: Path) -> None:
+    model = OneConvNet(2, in_channels=1)
+    save_model(here / "grey", model, "one_conv", num_classes=2, in_channels=1)
+    level = np.random.default_rng(0).integers(0, 256, (20, 32, 32), dtype=np.uint8)
+    pixels, labels = torch.from_numpy(level)[:, None], torch.arange(20) // 10
+    for place, label in enumerate(labels.tolist()):
+        write(here / "pictures" / f"class{label}" / f"{place:02}.png", encoded(level[place]))
+    save_file({"pixels": pixels, "labels": labels}, here / "grey.safetensors")
+    found = [load_model(here / "grey"), load_model(here / "m")]
+    for data in ("pictures", "grey.safetensors"):
+        assert torch.equal(images_for(found[:1], data).pixels, pixels)
+        assert torch.equal(images_for(found[1:], data).pixels, pixels.expand(-1, 3, -1, -1))
+    colours = np.random.default_rng(1).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    write(here / "colours" / "class0" / "0.png", encoded(colours))
+    luma = torch.from_numpy(colours @ np.array([0.299, 0.587, 0.114])).round()
+    assert (images_for(found[:1], "colours").pixels[0, 0] - luma).abs().max() <= 1
 
 
 def test_a_constant_classifier_is_right_for_its_share_of_a_sorted_test_set(here: Path) -> None:

@@ -17,18 +17,13 @@ from freqreg.evaluation.benchmark.settings import PRESETS, EvaluationSettings, P
 from freqreg.evaluation.benchmark.task import EvaluationTask
 from freqreg.evaluation.corruptions.corrupted_data import CorruptedData
 from freqreg.evaluation.corruptions.of_test_set import CorruptedTestSet
-from freqreg.evaluation.inputs.class_names import are_of_imagenet, labels_for
-from freqreg.evaluation.inputs.examples import Examples, count_classes, device_of
+from freqreg.evaluation.inputs.class_names import are_of_imagenet, examples_for
+from freqreg.evaluation.inputs.examples import device_of
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel
 from freqreg.evaluation.metrics.accuracy import logits_of, require_answers
 from freqreg.evaluation.processes import from_main, is_main
-from freqreg.evaluation.results.digests import (
-    digest,
-    digest_of_answers,
-    digest_of_images,
-    digest_of_model,
-)
+from freqreg.evaluation.results.digests import digest, identity
 from freqreg.evaluation.results.environment import versions
 from freqreg.evaluation.results.records import Entry, ModelScores
 from freqreg.evaluation.results.summary import CLASSES_OF, IMAGENET
@@ -98,17 +93,15 @@ def evaluate(
                 "out with given corrupted images, or let freqreg make them."
             )
         settings = changed(settings, corruptions_from=corrupted.source, saved_as=corrupted.saved_as)
-    classes = count_classes(loaded.model, test.pixels)
-    shown = changed(test, labels=labels_for(loaded, test, classes))
+    examples = examples_for(loaded, test)
+    shown, classes = changed(test, labels=examples.labels), examples.classes
     if isinstance(transfer_source, LoadedModel):
         settings = changed(settings, transfer_from=transfer_source.source)
-        of_source = count_classes(transfer_source.model, test.pixels)
-        if not torch.equal(labels_for(transfer_source, test, of_source), shown.labels):
+        if not torch.equal(examples_for(transfer_source, test).labels, shown.labels):
             raise InputError(
                 f"{transfer_source.source}, the source of the score transfer, has the model's "
                 "classes in another order. Choose a model with the same order."
             )
-    Examples.checked(loaded.model, shown.pixels, shown.labels, index=shown.index)
     require_answers(logits_of(loaded.model, shown.pixels[:1], shown.labels[:1]))
     task = EvaluationTask(
         loaded.model,
@@ -157,14 +150,7 @@ def _about(
 ) -> dict[str, Any]:
     """Identify the model, its training and the test set; `shown` has the model's labels."""
     return {
-        "model": loaded.source,
-        "method": loaded.method,
-        "training_seed": loaded.seed,
-        "weights": digest_of_model(loaded.model),
-        "answers": digest_of_answers(loaded.model, test),
-        "kwargs": loaded.config.get("kwargs"),
-        "images": len(test),
-        "data": digest_of_images(test),
+        **identity(loaded, test),
         **({CLASSES_OF: IMAGENET} if are_of_imagenet(loaded, test, classes) else {}),
         **({} if torch.equal(test.labels, shown.labels) else {"classes": digest((shown.labels,))}),
     }

@@ -5,6 +5,7 @@ from typing import Literal
 
 from freqreg._settings import require_choice, require_count, require_positive
 from freqreg.evaluation.corruptions.names import MADE_HERE, SavedAs
+from freqreg.pixels import UNIT_PIXELS
 
 Preset = Literal["paper", "mini", "smoke"]
 
@@ -55,6 +56,7 @@ class EvaluationSettings:
 
     def __post_init__(self) -> None:
         require_positive(eps=self.eps, noise_rms=self.noise_rms)
+        UNIT_PIXELS.require_radius(self.eps)
         require_choice(SavedAs, saved_as=self.saved_as)
         counts = {name: v for name, v in vars(self).items() if name.endswith(_COUNTS)}
         require_count(**{name: count for name, count in counts.items() if count is not None})

@@ -88,7 +88,10 @@ def _mapped(path: Path) -> np.ndarray:
             "CIFAR-10-C there, or write it with freqreg corrupt."
         )
     try:
-        return np.load(path, mmap_mode="r")
+        found = np.load(path, mmap_mode="r")
+        if not isinstance(found, np.ndarray):
+            raise ValueError("it is a .npz archive of several arrays")
+        return found
     except (ValueError, EOFError, OSError) as error:
         raise CorruptedDataError(
             f"{path} ({path.stat().st_size} bytes) is not a whole .npy file: {error}. It is empty, "

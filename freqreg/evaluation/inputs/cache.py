@@ -19,7 +19,7 @@ from freqreg.evaluation.processes import is_main
 
 FOLDER = "FREQREG_CACHE"  # environment variable that names the folder
 MOST_BYTES = 2 * 10**9  # limit of a file: 12,000 images of 224 × 224 pixels
-VERSION = "3"  # of the decoding; a change makes older files unused
+VERSION = "4"  # of the decoding; a change makes older files unused
 
 Pixels = UInt8[Tensor, "images channel height width"]
 

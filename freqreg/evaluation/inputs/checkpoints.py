@@ -91,6 +91,11 @@ def load_weights(network: nn.Module, state: State, path: Path) -> None:
             for name in own.keys() & state
             if own[name].is_floating_point() and not state[name].is_floating_point()
         },
+        "sparse or without values": {
+            name
+            for name in own.keys() & state
+            if state[name].is_meta or state[name].layout != torch.strided
+        },
         "of another shape": {n for n in own.keys() & state if own[n].shape != state[n].shape},
     }
     found = [
@@ -138,8 +143,8 @@ def _unpickled(path: Path) -> Any:
 
 
 def _is_state(value: Any) -> bool:
-    values = value.values() if isinstance(value, Mapping) else ()
-    return bool(values) and all(isinstance(tensor, Tensor) for tensor in values)
+    pairs = value.items() if isinstance(value, Mapping) else ()
+    return bool(pairs) and all(isinstance(n, str) and isinstance(t, Tensor) for n, t in pairs)
 
 
 def _kinds(content: Mapping[Any, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain
 from typing import Any, NamedTuple
 from unicodedata import normalize
@@ -12,6 +12,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from freqreg.errors import InputError
+from freqreg.evaluation.inputs.examples import Examples
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.loaded_model import LoadedModel
 
@@ -31,6 +32,16 @@ class Keys(NamedTuple):
     wnids: frozenset[str]
 
 
+def examples_for(model: LoadedModel, images: LabelledImages) -> Examples:
+    """Check a model and images for it; the labels become positions in its logits.
+
+    Raises:
+        InputError: for what `Examples.checked` and `labels_for` refuse.
+    """
+    labels = partial(labels_for, model, images)
+    return Examples.checked(model.model, images.pixels, labels, index=images.index)
+
+
 def labels_for(
     model: LoadedModel, images: LabelledImages, classes: int
 ) -> Int64[Tensor, " images"]:
@@ -39,7 +50,7 @@ def labels_for(
     Names match regardless of case, spaces, underscores and hyphens. "tench, Tinca tinca" has two
     names. ImageNet's identifiers (n01440764) are names too; a model with as many classes as an
     ImageNet (1000, or a subset) knows them. If only one side has names and the numbers of classes
-    are equal, positions are used. Numbers ("7", "LABEL_7") are not names.
+    are equal, positions are used. Numbers ("7", "LABEL_7") are not names; they match numbers.
 
     Args:
         model: with the names of its classes, if known.
@@ -188,7 +199,8 @@ class _Places:
 
 def _keys(name: str) -> Keys:
     """Return the name with and without its number, its ImageNet identifier and that one's words."""
-    found = WNID.match(name)
+    found, number = WNID.match(name), PLACEHOLDER.fullmatch(name.strip())
+    name = number[1] if number else name
     identified = [found[0], _lemma(found[0])] if found else []
     return Keys(
         _synonyms([*identified, name]),

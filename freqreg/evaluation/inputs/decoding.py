@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from freqreg.evaluation.inputs.transforms import PictureTransform
 
 PIECE = 32  # images that a thread decodes at a time
 BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # tags of TIFF, and a value
+PNG_DEPTH = 24  # place of the byte with the bits of a level
 BANDS, PLANES, SEPARATE, SAMPLE_FORMAT, SIGNED = 277, 284, 2, 339, 2
 First = tuple[str, tuple[int, ...]]  # name and shape of the first image; all need its shape
 
@@ -38,6 +40,8 @@ def decode(name: str, encoded: bytes | Path) -> Image.Image:
         content = encoded if isinstance(encoded, bytes) else encoded.read_bytes()
         picture = Image.open(io.BytesIO(content))
         picture.load()
+        if picture.format == "PNG":
+            _scale_transparency(picture, content)
         with suppress(Exception):  # unreadable metadata must not hide the picture
             ImageOps.exif_transpose(picture, in_place=True)
         return _rgb(picture)
@@ -135,7 +139,7 @@ def _shown(
         picture = content if isinstance(content, np.ndarray) else decode(name, content)
         shape = picture.shape[:2] if isinstance(picture, np.ndarray) else None
         if transform is None or (source.prepared and shape == transform.size):
-            yield name, np.array(picture).transpose(2, 0, 1)
+            yield name, _in_channels(np.array(picture).transpose(2, 0, 1), source.channels)
             continue
         if isinstance(picture, np.ndarray):
             if picture.shape[2] not in (1, 3):
@@ -144,7 +148,27 @@ def _shown(
                     "Store the images at the size that is needed."
                 )
             picture = Image.fromarray(picture.squeeze(2) if picture.shape[2] == 1 else picture)
-        yield name, np.asarray(transform(picture))
+        yield name, _in_channels(np.asarray(transform(picture)), source.channels)
+
+
+def _in_channels(image: np.ndarray, channels: int | None) -> np.ndarray:
+    """Return an image [channel, height, width] in grey or in RGB, if it is the other."""
+    if (len(image), channels) == (3, 1):
+        return np.array(Image.fromarray(image.transpose(1, 2, 0)).convert("L"))[None]
+    return image.repeat(3, axis=0) if (len(image), channels) == (1, 3) else image
+
+
+def _scale_transparency(picture: Image.Image, content: bytes) -> None:
+    """Hide the transparent colour of a PNG whose pixels Pillow brings to 8 bits."""
+    depth, stated = content[PNG_DEPTH], picture.info.get("transparency")
+    if isinstance(stated, int) and picture.mode == "L":
+        picture.info["transparency"] = stated * 255 // (2**depth - 1)
+    elif isinstance(stated, tuple) and depth == 16:
+        lower: Any = Image.open(io.BytesIO(content))  # the bytes that Pillow drops
+        lower.tile = [(*lower.tile[0][:3], "RGB;16L")]
+        levels = 256 * np.asarray(picture).astype(int) + np.asarray(lower)
+        shown = (levels != stated).any(2)
+        picture.putalpha(Image.fromarray(255 * shown.astype(np.uint8)))
 
 
 def _require_readable(picture: Image.Image) -> None:

@@ -1,5 +1,6 @@
 """Labelled images as evaluations take them: checked once, then read batch by batch."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from jaxtyping import Float, Int64, Integer, UInt8
 from torch import Tensor, nn
 
 from freqreg._settings import require_count
-from freqreg._tensors import sent
+from freqreg._tensors import in_double, sent
 from freqreg.errors import InputError
 from freqreg.evaluation.inputs.labelled_images import class_numbers
 from freqreg.evaluation.inputs.streaming import read
@@ -22,6 +23,8 @@ Pixels = Float[Tensor, "batch channel height width"]
 Labels = Integer[Tensor, " images"]
 
 BATCH_SIZE = 256
+_ASKED = 16  # images on which `count_classes` relies
+_ROUNDING = 5e-3  # of sums of probabilities that were rounded to bfloat16
 _SIZES = (32, 224, 64, 96, 128, 160, 192, 256, 288, 299, 336, 384, 448, 512, 28, 16)
 """Usual image sizes of models, the most common first."""
 
@@ -58,19 +61,21 @@ class Examples:
         cls,
         model: Classifier,
         images: Images,
-        labels: Labels,
+        labels: Labels | Callable[[int], Labels],
         *,
         index: Int64[Tensor, " images"] | None = None,
     ) -> "Examples":
-        """Check model, images and labels by a forward pass of the first image.
+        """Check model, images and labels by a forward pass of some images.
 
-        A module must be in eval mode, images uint8 or floats in [0, 1], labels in 0 .. classes - 1.
-        `index` has each image's place in its data set; None: 0, 1, 2, ...
+        A module must be in eval mode, images uint8 or floats in [0, 1], labels in 0 .. classes - 1,
+        or a function from the number of classes to labels. `index` has each image's place in its
+        data set; None: 0, 1, 2, ...
 
         Raises:
             InputError: one of the arguments is invalid.
         """
-        classes, labels = count_classes(model, images), class_numbers(labels)
+        classes = count_classes(model, images)
+        labels = class_numbers(labels(classes) if callable(labels) else labels)
         if labels.shape != (len(images),):
             raise InputError(
                 f"The labels have shape {tuple(labels.shape)} and dtype {labels.dtype}; needed is "
@@ -162,32 +167,64 @@ def require_pixels(images: Images) -> None:
 
 
 def count_classes(model: Classifier, images: Images) -> int:
-    """Return the number of logits; raise an InputError for what `Examples.checked` refuses."""
+    """Return the number of logits, by a forward pass of some images.
+
+    Raises:
+        InputError: for what `Examples.checked` refuses.
+
+    Warns:
+        UserWarning: the answers may be outputs of a sigmoid.
+    """
     require_eval_mode(model)
     require_pixels(images)
-    first = images[:1].to(device_of(model, images))
+    count = min(len(images), _ASKED)
+    some = images[torch.arange(count, device=images.device) * len(images) // count]
+    x = unit_range(some.to(device_of(model, images)))
+    given = x.clone()
     try:
         with torch.no_grad():
-            logits = model(unit_range(first))
+            logits = model(given)
     except Exception as error:
-        raise InputError(_refusal(model, first, error)) from error
+        raise InputError(_refusal(model, some.to(x.device), error)) from error
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise InputError(f"The model returned {found}; needed are logits [batch, class].")
-    if not logits.is_floating_point() or len(logits) != len(first):
         raise InputError(
-            f"The model returned {logits.dtype} {list(logits.shape)} for one image; needed are "
-            "floating point logits [1, class]. Return one row for each image."
+            f"The model returned {found}; needed are logits [batch, class]. Wrap it in a module "
+            "that returns these alone."
         )
-    rounding = 10 * torch.finfo(logits.dtype).eps
-    sums_to_one = ((logits.sum(1) - 1).abs() < rounding).all() and (logits >= 0).all()
-    if sums_to_one and ((logits > 0) & (logits < 1)).any():  # a one-hot output is accepted
+    if not logits.is_floating_point() or len(logits) != count:
         raise InputError(
-            "The model returned probabilities: none is negative and they sum to 1. Losses and "
-            "attacks need logits; gradients vanish through probabilities. Remove the model's last "
-            "softmax, or end in log_softmax of the logits."
+            f"The model returned {logits.dtype} {list(logits.shape)} for {count} images; needed "
+            "are floating point logits [batch, class]. Return one row for each image."
         )
+    if (given != x).any():
+        raise InputError(
+            "The model changes its images in place, so that the next pass would see others. Let "
+            "it begin with a copy: x = x.clone()."
+        )
+    _require_logits(logits)
     return logits.shape[1]
+
+
+def _require_logits(logits: Float[Tensor, "batch classes"]) -> None:
+    """Raise an InputError for probabilities; one-hot answers are accepted."""
+    values = in_double(logits)
+    if (values < 0).any() or logits.shape[1] < 2:
+        return
+    for whole, what in ((1, "1"), (100, "100: they are in percent")):
+        off = (values.sum(1) / whole - 1).abs().max()
+        if off < _ROUNDING and ((values > 0) & (values < whole)).any():
+            raise InputError(
+                f"The model returned probabilities: none is negative and they sum to {what}. "
+                "Losses and attacks need logits; gradients vanish through probabilities. Remove "
+                "the model's last softmax, or end in log_softmax of the logits."
+            )
+    if (values <= 1).all() and (values != values[0]).any() and ((values > 0) & (values < 1)).any():
+        warnings.warn(
+            "All of the model's answers lie between 0 and 1, so they may be outputs of a sigmoid. "
+            "Losses and attacks need logits: remove the sigmoid if there is one.",
+            stacklevel=4,
+        )
 
 
 def _refusal(model: Classifier, images: Images, error: Exception) -> str:

@@ -1,5 +1,6 @@
 """`load_images`: labelled images from any source."""
 
+from dataclasses import replace
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -35,6 +36,7 @@ def load_images(
     count: int | None = None,
     image_size: int | None = None,
     transform: PictureTransform | None = None,
+    channels: int | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
     cache_dir: str | Path | None = None,
@@ -53,6 +55,7 @@ def load_images(
             stay as they are.
         transform: a model's own transform, instead of `image_size`. Images of a .safetensors file
             that have its size stay as they are.
+        channels: 1 shows RGB as grey, 3 shows grey as RGB; None leaves images as they are.
         image_column: of a table; None: the only one.
         label_column: of a table. None: the only one, or of class labels that with most classes.
         cache_dir: folder of decoded images, unused if `count` is given. None: $FREQREG_CACHE, or
@@ -71,6 +74,7 @@ def load_images(
     found = open_images(
         source, split, config=config, image_column=image_column, label_column=label_column
     )
+    found = replace(found, channels=channels)
     rows = first_rows(found.labels, count)
 
     def pixels_now() -> UInt8[Tensor, "images channel height width"]:
@@ -81,7 +85,7 @@ def load_images(
             return decoded(found, rows.tolist(), transform, bar.update, first=first)
 
     if count is None and found.fingerprint is not None:
-        key = (*found.fingerprint, repr(transform))
+        key = (*found.fingerprint, repr(transform), repr(channels))
         folder = Path(cache_dir or cache_folder())
         pixels = main_first(lambda: cached(key, len(rows), folder, pixels_now))
     else:

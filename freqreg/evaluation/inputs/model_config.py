@@ -49,10 +49,11 @@ def require_run(config: Mapping[str, Any], path: Path) -> None:
     _require_keys(config, KEYS, str(path))
     if not isinstance(config.get("model"), str):
         raise CheckpointError(f'{path} does not name a network: "model" is missing, or no name.')
-    if not isinstance(config.get("kwargs", {}), dict):
-        raise CheckpointError(
-            f'{path}: "kwargs" is {config["kwargs"]!r}; needed are arguments by name.'
-        )
+    for name, what in (("kwargs", "arguments"), ("settings", "settings")):
+        if not isinstance(config.get(name, {}), dict):
+            raise CheckpointError(
+                f'{path}: "{name}" is {config[name]!r:.80}; needed are {what} by name.'
+            )
     if config.get("seed") is not None and type(config["seed"]) is not int:
         raise CheckpointError(f'{path}: "seed" is {config["seed"]!r}; needed is a whole number.')
 

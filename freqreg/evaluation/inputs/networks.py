@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from freqreg._extras import extra
-from freqreg.evaluation.inputs.loaded_model import CheckpointError
+from freqreg.evaluation.inputs.loaded_model import CheckpointError, Normalized
 from freqreg.networks import Enlarged, OneConvNet, PreActResNet18
 
 TIMM = "timm/"
@@ -63,6 +63,16 @@ def timm_name(name: str) -> str:
         near = close or timm.list_models(f"*{bare}*")[:5] or ["see timm.list_models()"]
         raise CheckpointError(f"timm has no model {bare!r}. Close to it: {', '.join(near)}.")
     return bare
+
+
+def channels_of(network: Any) -> int | None:
+    """Return the number of channels that a network takes; None if it is of an unknown kind."""
+    while isinstance(network, Normalized | Enlarged):
+        network = network.model if isinstance(network, Normalized) else network.network
+    own = {PreActResNet18: "stem", OneConvNet: "conv"}.get(type(network))
+    first = own or getattr(network, "pretrained_cfg", {}).get("first_conv")
+    with suppress(AttributeError):  # timm names several first layers, or another kind of layer
+        return network.get_submodule(first).in_channels if first else None
 
 
 def sizes_from(network: Any, state: Mapping[str, Tensor]) -> dict[str, int]:

@@ -12,6 +12,7 @@ from freqreg.errors import SettingError
 from freqreg.evaluation.inputs.images import load_images
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel, load_model
+from freqreg.evaluation.inputs.networks import channels_of
 from freqreg.evaluation.inputs.transforms import PictureTransform
 
 
@@ -58,6 +59,7 @@ def images_for(
 ) -> LabelledImages:
     """Load images of the given size, or else by the first transform that a model states.
 
+    Grey and RGB images become the other, if the first model whose channels are known takes these.
     Arguments are those of `load_images`, with split, config and columns in `which`.
     """
     given = {"images": count, "image_size": image_size}
@@ -66,8 +68,10 @@ def images_for(
         transform = next((model.transform for model in models if model.transform), None)
     path = Path(source).expanduser().absolute()
     state = (path, path.stat().st_mtime_ns) if path.exists() else None
+    known = filter(None, (channels_of(model.model) for model in models))
     named = {name: value for name, value in which.items() if value is not None}
-    return _images(state, source, count=count, image_size=image_size, transform=transform, **named)
+    shown = {"image_size": image_size, "transform": transform, "channels": next(known, None)}
+    return _images(state, source, count=count, **shown, **named)
 
 
 @lru_cache(maxsize=2)

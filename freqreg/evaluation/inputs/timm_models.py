@@ -8,6 +8,7 @@ from torch import nn
 
 from freqreg.errors import SettingError
 from freqreg.evaluation.inputs.loaded_model import CheckpointError, LoadedModel, names_in_order
+from freqreg.evaluation.inputs.model_config import CONFIG, read_config
 from freqreg.evaluation.inputs.networks import TIMM, timm_library, timm_name
 from freqreg.evaluation.inputs.normalisation import normalized
 from freqreg.evaluation.inputs.transforms import EvalTransform
@@ -25,6 +26,8 @@ def pretrained(source: str) -> LoadedModel:
     timm = timm_library(source)
     registered = source.startswith(TIMM)
     name = timm_name(source) if registered else source
+    if source.startswith(LOCAL):
+        _require_size(Path(source.removeprefix(LOCAL)))
     try:
         network = timm.create_model(name, pretrained=True)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, AssertionError) as error:
@@ -34,7 +37,8 @@ def pretrained(source: str) -> LoadedModel:
             else "Connect to the network once, or point HF_HOME to a cache that has them."
         )
         raise CheckpointError(
-            f"The weights of {source} cannot be fetched: {str(error).rstrip('.')}. {way_out}"
+            f"The weights of {source} cannot be fetched: {str(error).rstrip('.') or repr(error)}. "
+            + way_out
         ) from error
     if not network.num_classes:
         raise CheckpointError(
@@ -42,6 +46,20 @@ def pretrained(source: str) -> LoadedModel:
             "one, or choose a variant that has one (timm.list_pretrained())."
         )
     return as_timm_shows(source, network, source, {}, known=registered)
+
+
+def _require_size(folder: Path) -> None:
+    """Raise a CheckpointError unless an "input_size" in config.json has three numbers."""
+    stated = read_config(folder).get("pretrained_cfg") if (folder / CONFIG).is_file() else None
+    size = (
+        stated["input_size"] if isinstance(stated, dict) and "input_size" in stated else [3, 1, 1]
+    )
+    numbers = size if isinstance(size, list) else []
+    if len(numbers) != 3 or not all(type(n) is int and n > 0 for n in numbers):
+        raise CheckpointError(
+            f'{folder} states the "input_size" {size!r} in config.json; needed are three whole '
+            "numbers: [channels, height, width]."
+        )
 
 
 def exported(folder: Path, config: Mapping[str, Any]) -> LoadedModel:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float, Float32, Float64, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from freqreg._settings import require_positive
 from freqreg._tensors import in_double
@@ -24,7 +24,7 @@ from freqreg.evaluation.inputs.progress import progress_bar
 from freqreg.evaluation.inputs.streaming import read
 from freqreg.evaluation.metrics.accuracy import logits_of, predictions, require_answers
 from freqreg.evaluation.processes import Share, from_main
-from freqreg.evaluation.results.digests import digest
+from freqreg.evaluation.results.digests import digest, digest_of_model
 from freqreg.evaluation.results.journal import Journal
 
 Frequency = tuple[int, int]
@@ -67,17 +67,19 @@ def fourier_heat_map(
     require_positive(norm=norm)
     height, width = images.shape[-2:]
     noise = BasisNoise(height, width, norm, seed)
-    share = Share.of(len(images))
+    share, examples = Share.of(len(images)), Examples.checked(model, images, labels)
     logits = logits_of(model, images, labels, batch_size=batch_size, share=share)
     require_answers(logits)
     predicted = digest((logits.argmax(1),))
 
     def started() -> Journal:
         known = {"images": digest(read(images, batch_size)), "predicted": predicted}
+        if isinstance(model, nn.Module):
+            known["weights"] = digest_of_model(model)
+        known["labels"] = digest((examples.labels,))
         return Journal(file, {"norm": norm, "seed": seed} | known)
 
     journal = from_main(started)
-    examples = Examples.checked(model, images, labels)
     todo = [at for at in half_plane(height, width) if _key(at) not in journal]
     together = max(1, batch_size * share.processes // len(examples))
     with progress_bar(len(todo), "Fourier heat map", unit="frequency") as bar:

@@ -13,6 +13,7 @@ from freqreg._tensors import in_double, sent
 from freqreg.errors import InputError
 from freqreg.evaluation.inputs.examples import (
     Classifier,
+    Examples,
     Labels,
     Pixels,
     device_of,
@@ -142,8 +143,13 @@ def gradient_profile(
 def input_gradients(
     model: Classifier, batches: Batches, *, point: Point | None = None
 ) -> Iterator[Pixels]:
-    """Yield the input gradients of each example's cross-entropy; see `gradient_profile`."""
-    for images, labels in batches:
+    """Yield the input gradients of each example's cross-entropy; see `gradient_profile`.
+
+    Model, images and labels of the first batch are checked as by `Examples.checked`.
+    """
+    for number, (images, labels) in enumerate(batches):
+        if not number:
+            Examples.checked(model, images, labels)
         device = device_of(model, images)
         x, y = unit_range(sent(images, device)), sent(labels, device)
         where = x if point is None else point(x, y)

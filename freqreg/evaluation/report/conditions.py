@@ -7,13 +7,13 @@ from typing import Any
 
 from pandas import DataFrame
 
-from freqreg.evaluation.benchmark.scores import SCORES
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.report.blocks import NOTHING, WORDS, Table, TableCell
 from freqreg.evaluation.report.groups import Group
 from freqreg.evaluation.report.numbers import ATTACKS, BIASES
 from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.results.records import Entry
+from freqreg.evaluation.results.seeds import DIGESTS, value_text
 
 TITLES = {quantity.score: quantity.title for quantity in (*ATTACKS, BIASES[0])} | WORDS["scores"]
 """Titles of scores; other scores are called by their names."""
@@ -29,9 +29,6 @@ _PAPER = {
     for name, value in asdict(EvaluationSettings()).items()
     if name not in ("seed", "batch_size", "corruptions_from", "saved_as")  # not stated
 }
-
-_DIGESTS = {name for score in SCORES.values() for name in score.digests}
-"""Digests in records' settings, which are compared but not shown."""
 
 
 def condition_table(groups: Sequence[Group]) -> Table:
@@ -88,22 +85,16 @@ def _entries(groups: Sequence[Group]) -> DataFrame:
 def _settings_text(kind: str, entry: Entry) -> str:
     texts, paper = [], _PAPER if kind in _PUBLISHED else {}
     for name, value in entry.settings.items():
-        if name not in _DIGESTS and (name, value) != ("saved_as", None):
-            text = f"{name.replace('_', ' ')} {_value_text(name, value)}"
+        if name not in DIGESTS and (name, value) != ("saved_as", None):
+            text = f"{name.replace('_', ' ')} {value_text(name, value)}"
             if name in paper and not _is_same(value, paper[name]):
-                text += f" (paper {_value_text(name, paper[name])})"
+                text += f" (paper {value_text(name, paper[name])})"
             texts.append(text)
     return ", ".join(texts) or NOTHING
 
 
 def _is_same(value: Any, other: Any) -> bool:
     return isclose(value, other) if isinstance(other, float) else value == other
-
-
-def _value_text(name: str, value: Any) -> str:
-    if name == "eps":
-        return f"{255 * value:g}/255"
-    return "all" if value is None else f"{value}"
 
 
 def _images(entry: Entry, run: ReportedRun) -> float:

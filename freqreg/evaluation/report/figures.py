@@ -51,13 +51,14 @@ def gradients_picture(name: str, groups: Sequence[Group]) -> Picture | None:
 
 def heat_map_blocks(name: str, groups: Sequence[Group]) -> Iterator[Block]:
     """Draw errors by frequency of noise: a figure, with a note, for maps of equal conditions."""
-    by_conditions: dict[str, dict[str, list[list[float]]]] = {}
+    by_conditions: dict[tuple[str, str], dict[str, list[list[float]]]] = {}
     for group in groups:
         found = next((run.heat_map for run in group.runs if run.heat_map is not None), None)
         if found is not None:
-            by_conditions.setdefault(found.conditions, {})[group.label] = found.errors
+            equal = found.conditions, found.about["data"]
+            by_conditions.setdefault(equal, {})[group.label] = found.errors
     alt = "Error rate under noise of each single frequency, by method"
-    for number, (conditions, maps) in enumerate(by_conditions.items(), start=1):
+    for number, ((conditions, _), maps) in enumerate(by_conditions.items(), start=1):
         yield NOTES["heat_maps"].format(conditions=conditions)
         yield Picture(f"{name}-{number}", _svg(plots.heat_map_figure(maps)), alt)
 

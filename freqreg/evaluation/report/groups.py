@@ -1,22 +1,21 @@
 """Groups of runs that differ in their seeds only."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import PurePath
+from dataclasses import dataclass
 
 from pandas import DataFrame
 
-from freqreg.evaluation.report.numbers import SHARES, STANDARD, numbers
+from freqreg.evaluation.report.numbers import SHARES, STANDARD, numbers, shared_settings
 from freqreg.evaluation.report.portrait import Portrait
 from freqreg.evaluation.report.runs import ReportedRun
 from freqreg.evaluation.results.paper import METHODS, published
+from freqreg.evaluation.results.seeds import labels, seed_groups
 from freqreg.evaluation.results.summary import incomparable
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Runs of one method with the same settings."""
+    """Runs of one method with the same settings, of training and of evaluation."""
 
     label: str  # the method, and the settings that differ from its other groups
     method: str  # training method
@@ -41,12 +40,14 @@ class Group:
 
 def grouped(runs: Sequence[ReportedRun]) -> list[Group]:
     """Group runs on one data set, in the paper's order of methods."""
-    parts = numbers(runs).groupby(["method", "training"], sort=False)
-    found = [
-        Group(str(method), str(method), tuple(runs[place] for place in rows.index), rows)
-        for (method, _), rows in parts
-    ]
-    return sorted((_labelled(group, found) for group in found), key=_place)
+    found = [[runs[place] for place in places] for places in seed_groups([r.record for r in runs])]
+    titles = labels([[run.record for run in group] for group in found], METHODS)
+    rows, start = numbers([run for group in found for run in group]), 0
+    groups = []
+    for group, title in zip(found, titles, strict=True):
+        own = rows[start : (start := start + len(group))]
+        groups.append(Group(title, group[0].record.method, tuple(group), own))
+    return sorted(groups, key=_place)
 
 
 def with_published(groups: Sequence[Group], dataset: str) -> list[Group]:
@@ -74,24 +75,9 @@ def baseline_of(group: Group, groups: Sequence[Group]) -> Group | None:
         and other is not group
         and not incomparable(group.runs[0].record, other.runs[0].record)
     ]
-    return max(others, key=lambda other: len(_settings(group) & _settings(other)), default=None)
-
-
-def _settings(group: Group) -> set[tuple[str, str]]:
-    return {(name, json.dumps(value)) for name, value in group.runs[0].training.items()}
-
-
-def _labelled(group: Group, groups: Sequence[Group]) -> Group:
-    """Label a group by its method, and by the settings that differ between the method's groups."""
-    name = PurePath(group.method).name
-    are_called_so = {other.method for other in groups if PurePath(other.method).name == name}
-    title = METHODS.get(group.method, name if len(are_called_so) == 1 else group.method)
-    alike = [other.runs[0].training for other in groups if other.method == group.method]
-    names = dict.fromkeys(name for settings in alike for name in settings)
-    varied = [name for name in names if len({str(settings.get(name)) for settings in alike}) > 1]
-    told = [name for name in varied if name in alike[0]] or varied
-    values = (f"{name} {group.runs[0].training.get(name)}" for name in told)
-    return replace(group, label=", ".join((title, *values)))
+    return max(
+        others, key=lambda other: shared_settings(group.runs[0], other.runs[0]), default=None
+    )
 
 
 def _place(group: Group) -> tuple[int, str]:

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from freqreg.errors import SettingError
-from freqreg.evaluation.inputs.class_names import labels_for
-from freqreg.evaluation.inputs.examples import Examples, count_classes
+from freqreg.evaluation.inputs.class_names import examples_for
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.opening import load_models
 from freqreg.evaluation.processes import from_main, is_main
@@ -70,9 +69,7 @@ def _with_portrait(run: ReportedRun, load: Load, **of_files: Any) -> ReportedRun
             "--replace), or leave out --data."
         )
     found = found.first(IMAGES)
-    labels = labels_for(loaded, found, count_classes(loaded.model, found.pixels))
-    examples = Examples.checked(loaded.model, found.pixels, labels)
-    portrait = Portrait.measure(loaded.model, found.pixels, examples.labels)
+    portrait = Portrait.measure(loaded.model, found.pixels, examples_for(loaded, found).labels)
     if is_main():
         portrait.save(portrait_file(run.files[0]), of=run.record)
     return replace(run, portrait=portrait)

@@ -1,6 +1,5 @@
 """Numbers of runs in one table: a row for each run, a column for each quantity."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import nan
@@ -72,18 +71,11 @@ MCES = (
 def numbers(runs: Sequence[ReportedRun]) -> DataFrame:
     """Return every quantity of runs on one data set; NaN where it was not measured.
 
-    Costs are relative to standard training if that was run. So is mCE if standard training was
-    measured under the same conditions; for ImageNet's classes it is relative to AlexNet. Further
-    columns: "method", "training" (equal for runs that differ in their seeds only), "collapsed" (0
-    or 1), and "curve" (1).
+    Costs are relative to standard training if that was run, with the most similar settings. So is
+    mCE if standard training was measured under the same conditions; for ImageNet's classes it is
+    relative to AlexNet. Further columns: "collapsed" (0 or 1), and "curve" (1).
     """
-    found = DataFrame([_measured(run, runs) for run in runs], dtype=float).assign(
-        method=[run.record.method for run in runs],
-        training=[json.dumps(run.training, sort_keys=True) for run in runs],
-    )
-    standard, seconds = found[found["method"] == STANDARD], found[SECONDS.title]
-    plain = standard.groupby("training", sort=False)[SECONDS.title].mean().dropna()
-    found[RELATIVE.title] = seconds / next(iter(plain), nan)
+    found = DataFrame([_measured(run, runs) for run in runs], dtype=float)
     titles = {name: quantity.title for name, quantity in CORRUPTION_ROWS.items()}
     errors = 100 - found[[*titles.values()]]
     for quantity, names in ((ALL_19, titles), (MAIN_15, MAIN)):
@@ -91,10 +83,23 @@ def numbers(runs: Sequence[ReportedRun]) -> DataFrame:
     return found
 
 
-def _standard(record: ModelScores, runs: Sequence[ReportedRun]) -> ModelScores | None:
+def shared_settings(run: ReportedRun, other: ReportedRun) -> int:
+    """Return the number of settings of the training that two runs share."""
+    theirs = other.training
+    return sum(n in theirs and value == theirs[n] for n, value in run.training.items())
+
+
+def _standard(run: ReportedRun, runs: Sequence[ReportedRun]) -> list[ReportedRun]:
+    """Return those of standard training among runs whose settings are the most similar."""
+    others = [other for other in runs if other.record.method == STANDARD]
+    nearest = max(others, key=lambda other: shared_settings(run, other), default=run)
+    return [other for other in others if other.training == nearest.training]
+
+
+def _standard_scores(run: ReportedRun, runs: Sequence[ReportedRun]) -> ModelScores | None:
     """Return standard training under corruptions, mean over comparable seeds."""
-    others = [run.record for run in runs if run.record.method == STANDARD]
-    alike = [other for other in others if not summary.incomparable(record, other)]
+    comparable = [other for other in runs if not summary.incomparable(run.record, other.record)]
+    alike = [other.record for other in _standard(run, comparable)]
     scores: dict[str, Entry] = {}
     for score in (f"{summary.CORRUPTION}/{name}" for name in CORRUPTION_ROWS):
         known = [other.scores[score] for other in alike if score in other.scores]
@@ -103,13 +108,20 @@ def _standard(record: ModelScores, runs: Sequence[ReportedRun]) -> ModelScores |
     return ModelScores(alike[0].about, scores) if alike else None
 
 
+def _relative_cost(run: ReportedRun, runs: Sequence[ReportedRun]) -> float:
+    timed = [other for other in runs if other.seconds_per_step is not None]
+    costs = [other.seconds_per_step or nan for other in _standard(run, timed)]
+    return (run.seconds_per_step or nan) / fmean(costs) if costs else nan
+
+
 def _measured(run: ReportedRun, runs: Sequence[ReportedRun]) -> dict[str, float | bool | None]:
     record = run.record
     values = {q: record.value(q.score, q.part) for q in (*ATTACKS, *BIASES, *TRUST)}
     values |= {q: summary.corruption_accuracy(record, n) for n, q in CORRUPTION_ROWS.items()}
-    means = summary.summary(record, _standard(record, runs))
+    means = summary.summary(record, _standard_scores(run, runs))
     values |= {q: means.get(q.title) for q in MCES}
     shown = {q.title: 100 * v if v is not None and q.is_share else v for q, v in values.items()}
     curve = True if "curve" in record.scores else None
-    others = {SECONDS.title: run.seconds_per_step, "curve": curve}
+    costs = {SECONDS.title: run.seconds_per_step, RELATIVE.title: _relative_cost(run, runs)}
+    others = {**costs, "curve": curve}
     return shown | others | {"collapsed": summary.has_collapsed(record)}

@@ -57,7 +57,7 @@ class Portrait:
         return GradientPanel(name, self.spectrum, bias, self.gradient)
 
     def save(self, path: Path, *, of: ModelScores) -> None:
-        """Write the portrait, with the digests of the record's model."""
+        """Write the portrait, with what identifies the record's model and images."""
         from safetensors.torch import save_file
 
         tensors = {name: t.contiguous() for name, t in vars(self).items() if t is not None}
@@ -66,7 +66,7 @@ class Portrait:
 
     @classmethod
     def load(cls, path: Path, *, of: ModelScores) -> "Portrait | None":
-        """Read a portrait; None if there is none, or it is of another model than the record."""
+        """Read a portrait; None if there is none, or the record is of another model or images."""
         from safetensors import safe_open
 
         if not path.is_file():
@@ -79,8 +79,11 @@ class Portrait:
 
 
 def _identity(record: ModelScores) -> str:
-    """Return the digests of the record's model."""
-    return record.about.get("weights", "") + record.about.get("answers", "")
+    """Return what identifies the record's model and images; nothing for a recipe's results."""
+    if "weights" not in record.about:
+        return ""
+    known = (record.about.get(name) for name in ("weights", "answers", "kwargs", "data"))
+    return "".join(f"{each}" for each in known if each)
 
 
 def portrait_file(record_file: Path) -> Path:

@@ -26,7 +26,7 @@ def chapter(name: str, runs: Sequence[ReportedRun]) -> Chapter:
         "Missing:": conditions.missing_lines(groups),
     }
     blocks = {
-        "attacked": (*_warnings(dataset, runs[0].preset), tables.attack_table(groups, dataset)),
+        "attacked": (*_warnings(dataset, runs), tables.attack_table(groups, dataset)),
         "bias": (
             figures.gradients_picture(f"{name}-gradients", own),
             *figures.heat_map_blocks(f"{name}-heat-maps", own),
@@ -54,9 +54,12 @@ def chapter_title(run: ReportedRun) -> str:
     return f"{title}, preset {run.preset}" if run.preset else title
 
 
-def _warnings(dataset: str, preset: str) -> Iterator[str]:
-    if dataset in DATASETS and preset not in ("", "paper"):
-        yield NOTES["smaller"].format(preset=preset)
+def _warnings(dataset: str, runs: Sequence[ReportedRun]) -> Iterator[str]:
+    preset = runs[0].preset
+    changed = dict.fromkeys(name for run in runs for name in run.changed)
+    if dataset in DATASETS and (preset not in ("", "paper") or changed):
+        others = f", some with another {', '.join(changed)}" if changed else ""
+        yield NOTES["smaller"].format(preset=preset + others)
     yield NOTES["collapsed"]
     if published(dataset, STANDARD, "seconds") is not None:
         yield NOTES["costs"]

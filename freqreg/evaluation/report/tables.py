@@ -1,8 +1,9 @@
 """Tables of a report, in the layout of the paper's, with the paper's numbers below ours."""
 
 from collections.abc import Callable, Sequence
-from math import isnan
+from math import isclose, isnan
 
+from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.report import numbers
 from freqreg.evaluation.report.blocks import NOTHING, Table, TableCell
 from freqreg.evaluation.report.groups import Group
@@ -75,14 +76,15 @@ def shown(quantities: Sequence[Quantity], groups: Sequence[Group], dataset: str)
 def cell(group: Group, quantity: Quantity, dataset: str) -> TableCell:
     """Return mean ± standard deviation over runs, the difference to the paper's, and the paper's.
 
-    If some runs lack the number, the cell says how many have it.
+    Attacks of another radius have no figure of the paper beside them. If some runs lack the number,
+    the cell says how many have it.
     """
     ours = group.numbers[quantity.title]
     gap = f" ({ours.count()} of {len(ours)})" if 0 < ours.count() < len(ours) else ""
     text = _with_std(ours.mean(), ours.std(), quantity.digits) + gap
     share = _share(ours.mean(), quantity)
     theirs = published(dataset, group.method, quantity.published)
-    if theirs is None:
+    if theirs is None or not _has_the_paper_s_radius(group, quantity):
         return TableCell(text, share=share)
     in_doubt = any(e.concerns(theirs, group.method, quantity.published) for e in ERRATA)
     printed = f"paper {_with_std(theirs.mean, theirs.std, quantity.digits)}"
@@ -93,6 +95,12 @@ def cell(group: Group, quantity: Quantity, dataset: str) -> TableCell:
         share=share,
         mark=_share(theirs.mean, quantity),
     )
+
+
+def _has_the_paper_s_radius(group: Group, quantity: Quantity) -> bool:
+    entries = (run.record.scores.get(quantity.score) for run in group.runs)
+    radii = [entry.settings["eps"] for entry in entries if entry and "eps" in entry.settings]
+    return all(isclose(radius, EvaluationSettings().eps) for radius in radii)
 
 
 def number(value: float | None, digits: int, sign: str = "") -> str:

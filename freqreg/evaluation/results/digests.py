@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,9 @@ from torch import Tensor, nn
 from freqreg.evaluation.attacks.isolation import seeded
 from freqreg.evaluation.inputs.examples import BATCH_SIZE, device_of, unit_range
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
+from freqreg.evaluation.inputs.models import LoadedModel
 from freqreg.evaluation.inputs.streaming import read
+from freqreg.evaluation.results.seeds import training_settings
 
 _ANSWERED = 64
 """Images on which `digest_of_answers` relies."""
@@ -42,6 +45,21 @@ def digest_of_answers(model: nn.Module, images: LabelledImages) -> str:
     with seeded(0, device):
         logits = model(unit_range(pixels[:].to(device)))
     return digest((logits.argmax(1),))
+
+
+def identity(loaded: LoadedModel, images: LabelledImages) -> dict[str, Any]:
+    """Identify a model, its training and the images, with the labels of their source."""
+    return {
+        "model": loaded.source,
+        "method": loaded.method,
+        "training_seed": loaded.seed,
+        "training": training_settings(loaded.config),
+        "weights": digest_of_model(loaded.model),
+        "answers": digest_of_answers(loaded.model, images),
+        "kwargs": loaded.config.get("kwargs"),
+        "images": len(images),
+        "data": digest_of_images(images),
+    }
 
 
 def digest_of_model(model: nn.Module) -> str:

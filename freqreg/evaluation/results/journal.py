@@ -8,6 +8,7 @@ from typing import Any
 from freqreg._files import write_text
 from freqreg.errors import InputError
 from freqreg.evaluation.processes import is_main
+from freqreg.evaluation.results.records import require_numbers
 
 
 class Journal:
@@ -19,22 +20,33 @@ class Journal:
         about: what identifies the numbers.
 
     Raises:
-        InputError: `file` is about something else.
+        InputError: `file` is about something else, or of another program.
     """
 
     def __init__(self, file: Path | None, about: Mapping[str, Any]) -> None:
         self._file, self._numbers = file, {}
         if file is None:
             return
-        whole = file.read_text().split("\n")[:-1] if file.exists() else []
-        header, *lines = whole or [json.dumps(about)]
-        if json.loads(header) != about:
+        try:
+            *whole, cut = file.read_text().split("\n") if file.exists() else [""]
+            header, *lines = whole or [json.dumps(about)]
+            if not whole and not header.startswith(cut):
+                raise ValueError("it does not begin as they do")
+            found, *numbers = map(json.loads, (header, *lines))
+            for each in numbers:
+                require_numbers(each)
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(
+                f"{file} holds other lines than freqreg writes ({error}). Name another folder or "
+                "file, or delete it."
+            ) from error
+        if found != about:
             raise InputError(
                 f"{file} is about {header}, not {json.dumps(about)}: other data, settings or "
                 "another model. Name another file, or delete it."
             )
-        for line in lines:
-            self._numbers |= json.loads(line)
+        for each in numbers:
+            self._numbers |= each
         write_text(file, "".join(f"{line}\n" for line in (header, *lines)))
 
     def __contains__(self, name: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from freqreg._files import atomic_write, write_text
+from freqreg._settings import require_count, require_positive
 from freqreg.errors import FreqregError
 
 Values = dict[str, float]
@@ -32,6 +33,14 @@ class Entry:
     settings: Mapping[str, Any]
     versions: Mapping[str, str]
     seconds: float
+
+    def __post_init__(self) -> None:
+        require_numbers(self.values)
+        if not isinstance(self.settings, Mapping) or not isinstance(self.versions, Mapping):
+            raise TypeError("settings and versions need names")
+        images = {n: v for n, v in self.settings.items() if n.endswith("_images") and v is not None}
+        require_count(**images)
+        require_positive(**{n: v for n, v in self.settings.items() if n == "eps"})
 
 
 @dataclass(frozen=True)
@@ -99,8 +108,13 @@ class ModelScores:
             content = json.loads(path.read_text())
             if not is_record(content):
                 raise ValueError("it does not say which model it is about")
-            scores = {name: Entry(**entry) for name, entry in content["scores"].items()}
-            return cls(content["about"], scores)
+            about = content["about"]
+            require_count(images=about.get("images", 1))
+            if not isinstance(about["training_seed"], int | None):
+                raise TypeError(f"the training seed is {about['training_seed']!r}")
+            if not isinstance(about.get("weights", ""), str):
+                raise TypeError(f"the digest of the weights is {about['weights']!r}")
+            return cls(about, {name: Entry(**entry) for name, entry in content["scores"].items()})
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RecordError(
                 f"{path} is not a record of an evaluation ({error!r}). Name another file for the "
@@ -145,10 +159,11 @@ class ModelScores:
 def require_own_table(path: Path) -> None:
     """Raise a `RecordError` if `save_table` did not write the file that is there."""
     header = ",".join(COLUMNS)
-    if path.exists() and not path.read_text(errors="replace").startswith(header):
+    text = path.read_text(errors="replace") if path.is_file() else ""
+    if path.exists() and not text.startswith(header):
         raise RecordError(
             f"{path} is no table of scores: its first line is not {header}. Name another folder "
-            "(on the command line --output-dir), or move the file away."
+            "(on the command line --output-dir), or move it away."
         )
 
 
@@ -164,17 +179,27 @@ def load_all(folder: Path) -> list[ModelScores]:
     Raises:
         RecordError: a file starts like a record, but is not complete.
     """
-    return [ModelScores.load(path) for path in sorted(folder.glob("*.json")) if _holds_record(path)]
+    return [ModelScores.load(path) for path in sorted(folder.glob("*.json")) if holds_record(path)]
+
+
+def require_numbers(values: Any) -> None:
+    """Raise a TypeError unless these are numbers by name."""
+    numbers = values.values() if isinstance(values, Mapping) else [None]
+    if not all(isinstance(value, int | float) for value in numbers):
+        raise TypeError(f"{values!r:.60} are no numbers by name")
 
 
 def is_record(content: Any) -> bool:
     """Return whether the content of a JSON file has scores of a model."""
     is_like = isinstance(content, dict) and {"about", "scores"} <= content.keys()
     about = content["about"] if is_like else None
-    return isinstance(about, dict) and {"model", "method", "training_seed"} <= about.keys()
+    if not isinstance(about, dict) or "training_seed" not in about:
+        return False
+    return all(isinstance(about.get(name), str) for name in ("model", "method"))
 
 
-def _holds_record(path: Path) -> bool:
+def holds_record(path: Path) -> bool:
+    """Return whether a file has scores of a model, or begins so and is cut off."""
     text = path.read_text(errors="replace") if path.is_file() else ""
     try:
         return is_record(json.loads(text))

@@ -1,8 +1,9 @@
 """Summaries of scores: means over corruptions, mCE, and collapse."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from statistics import fmean
+from typing import Any
 
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, MADE_HERE, MAIN
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
@@ -115,12 +116,21 @@ def mean_corruption_error(
 
 def incomparable(record: ModelScores, other: ModelScores) -> list[str]:
     """Describe how conditions of two records differ: images, and settings of corruptions."""
-    images = [{name: r.about.get(name) for name in ("images", "data")} for r in (record, other)]
     names = [f"{CORRUPTION}/{name}" for name in CORRUPTIONS]
-    entries = [(record.scores.get(name), other.scores.get(name)) for name in names]
-    pairs = [(one.settings, two.settings) for one, two in entries if one and two]
-    texts = [differences(*pair, between=" and ") for pair in (images, *pairs)]
+    pairs = conditions_of_both(record, other, names)
+    texts = [differences(*pair, between=" and ") for pair in pairs]
     return list(dict.fromkeys(chain.from_iterable(texts)))
+
+
+def conditions_of_both(
+    record: ModelScores, other: ModelScores, scores: Iterable[str]
+) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Return both records' images, and their settings of each of these scores that both have."""
+    own, theirs = (
+        {name: each.about.get(name) for name in ("images", "data")} for each in (record, other)
+    )
+    entries = [(record.scores.get(name), other.scores.get(name)) for name in scores]
+    return [(own, theirs), *((one.settings, two.settings) for one, two in entries if one and two)]
 
 
 def mce_baseline(record: ModelScores, baseline: ModelScores | None) -> ModelScores | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Hashable, Sequence
 from math import isnan
-from pathlib import PurePath
 
 from freqreg._extras import extra
 
@@ -11,6 +10,7 @@ with extra("eval", "Tables need pandas and rich"):
     from rich.table import Table
 
 from freqreg.evaluation.results.records import ModelScores
+from freqreg.evaluation.results.seeds import is_copy, labels, seed_groups
 from freqreg.evaluation.results.summary import has_collapsed, summary
 
 UNITLESS = ("log B_low", "mCE")
@@ -18,8 +18,9 @@ UNITLESS = ("log B_low", "mCE")
 
 def score_table(records: Sequence[ModelScores], baseline: ModelScores | None = None) -> Table:
     """Return a column for each model, a row for each headline number; accuracies in percent."""
-    table = Table("", *(_heading(record) for record in records))
-    for name, values in _numbers(records, baseline).items():
+    table = Table("", *_headings(records))
+    numbers = DataFrame([summary(record, baseline) for record in records])
+    for name, values in numbers.items():
         table.add_row(str(name), *(_cell(name, value) for value in values))
     verdicts = [has_collapsed(record) for record in records]
     table.add_row("collapsed", *("" if v is None else "yes" if v else "no" for v in verdicts))
@@ -29,30 +30,39 @@ def score_table(records: Sequence[ModelScores], baseline: ModelScores | None = N
 def seed_table(records: Sequence[ModelScores], baseline: ModelScores | None = None) -> Table | None:
     """Return mean ± standard deviation over training seeds, and every value, for each method.
 
-    The result is None if no method has several models.
+    Models whose settings differ in more than the seed are apart, and a copy of a model does not
+    count. The result is None if no method has several models.
     """
     table = Table("method", "", "mean ± std", "every seed")
-    for method, numbers in _numbers(records, baseline).groupby(level=0, sort=False):
+    for label, places in _labelled(records):
+        distinct: list[ModelScores] = []
+        for record in (records[place] for place in places):
+            if not any(is_copy(record, other) for other in distinct):
+                distinct.append(record)
+        numbers = DataFrame([summary(record, baseline) for record in distinct])
         if numbers.count().max() > 1:
-            for name, values in numbers.dropna(axis=1, how="all").items():
+            for name, values in numbers.items():
                 spread = f"{_cell(name, values.mean())} ± {_cell(name, values.std())}"
                 every = (_cell(name, value) for value in values.dropna())
-                table.add_row(str(method), str(name), spread, "  ".join(every))
+                table.add_row(label, str(name), spread, "  ".join(every))
             table.add_section()
     return table if table.row_count else None
 
 
-def _numbers(records: Sequence[ModelScores], baseline: ModelScores | None) -> DataFrame:
-    """Return a row for each model, named by its method, and a column for each headline number."""
-    methods = [record.method for record in records]
-    return DataFrame([summary(record, baseline) for record in records], index=methods)
+def _labelled(records: Sequence[ModelScores]) -> list[tuple[str, list[int]]]:
+    """Return a label, and the places, of each group of models that differ in their seeds alone."""
+    groups = seed_groups(records)
+    names = labels([[records[place] for place in group] for group in groups], {})
+    return list(zip(names, groups, strict=True))
 
 
-def _heading(record: ModelScores) -> str:
-    seed = record.about["training_seed"]
-    if record.method != record.model:
-        return record.method if seed is None else f"{record.method}\nseed {seed}"
-    return PurePath(record.model).name
+def _headings(records: Sequence[ModelScores]) -> list[str]:
+    label_of = {place: label for label, places in _labelled(records) for place in places}
+    seeds = [record.about["training_seed"] for record in records]
+    return [
+        label_of[place] + ("" if seed is None else f"\nseed {seed}")
+        for place, seed in enumerate(seeds)
+    ]
 
 
 def _cell(name: Hashable, value: float) -> str:

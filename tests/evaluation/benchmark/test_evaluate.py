@@ -250,7 +250,8 @@ QUICK = ["clean", "fgsm", "corruption/contrast"]
 
 
 def _loaded(task: EvaluationTask) -> LoadedModel:
-    return LoadedModel("runs/a", task.model, {"method": "jafr", "seed": 2})
+    config = {"method": "jafr", "seed": 2, "settings": {"epochs": 30}}
+    return LoadedModel("runs/a", task.model, config)
 
 
 def _evaluate(task: EvaluationTask, scores, settings=SETTINGS, **how: Any) -> ModelScores:
@@ -265,6 +266,7 @@ def test_an_evaluation_is_kept_with_what_produced_it(task, tmp_path):
     assert ModelScores.load(path) == record
     assert told == list(record.scores) == QUICK
     assert record.about["training_seed"] == 2
+    assert record.about["training"] == {"epochs": 30}
     assert record.about["images"] == 40
     entry = record.scores["fgsm"]
     assert entry.settings == {"eps": 0.01, "fgsm_images": 30}

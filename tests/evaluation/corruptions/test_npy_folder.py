@@ -62,6 +62,13 @@ def test_other_contents_are_refused(array, message, folder):
         NpyFolder(folder).load("fog", 1)
 
 
+def test_a_renamed_archive_is_refused(folder):
+    np.savez(folder / "fog.npz", np.zeros((20, 32, 32, 3), np.uint8))
+    (folder / "fog.npz").rename(folder / "fog.npy")
+    with pytest.raises(CorruptedDataError, match=r"it is a \.npz archive"):
+        NpyFolder(folder).load("fog", 1)
+
+
 def test_labels_must_be_integers(folder):
     np.save(folder / "labels.npy", np.zeros((20, 2)))
     with pytest.raises(CorruptedDataError, match="not a row of integers"):

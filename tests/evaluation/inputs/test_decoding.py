@@ -119,6 +119,26 @@ def test_a_transparent_level_of_sixteen_bits_is_white() -> None:
     assert np.array_equal(levels(encoded), expected)
 
 
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_a_transparent_level_of_few_bits_is_white(depth: int) -> None:
+    values = np.arange(8)[None] % 2**depth
+    bits = "".join(f"{value:0{depth}b}" for value in values[0])
+    packed = bytes(int(bits[start : start + 8], 2) for start in range(0, len(bits), 8))
+    expected = three(np.where(values == 1, 255, values * (255 // (2**depth - 1))))
+    encoded = png(0, depth, b"\0" + packed, 8, (b"tRNS", struct.pack(">H", 1)))
+    assert np.array_equal(levels(encoded), expected)
+
+
+def test_a_transparent_colour_of_sixteen_bits_is_white() -> None:
+    deep = RNG.integers(0, 65536, (6, 5, 3), dtype=np.uint16)
+    deep[0, :2], deep[0, 1, 2] = deep[2, 3], deep[2, 3, 2] ^ 1
+    plain = levels(png(2, 16, rows_of(deep.astype(">u2")), 5))
+    chosen = (b"tRNS", struct.pack(">HHH", *deep[2, 3]))
+    expected = plain.copy()
+    expected[2, 3] = expected[0, 0] = 255
+    assert np.array_equal(levels(png(2, 16, rows_of(deep.astype(">u2")), 5, chosen)), expected)
+
+
 def test_tiffs_whose_zero_is_white_and_of_twelve_bits() -> None:
     scaled = three(np.rint(DEEP / 257))
     inverted = saved(Image.fromarray(DEEP), "TIFF", tiffinfo={262: 0})

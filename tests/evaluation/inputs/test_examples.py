@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from freqreg.errors import InputError
 from freqreg.evaluation.attacks.pgd import FGSMAttack, PGDAttack
+from freqreg.evaluation.inputs.examples import count_classes
 from freqreg.evaluation.metrics.accuracy import accuracy, logits_of, predictions
 from tests.evaluation.victims import SIDE, examples_of, victim
 
@@ -75,9 +76,71 @@ def test_probabilities_are_refused(scale, dtype):
     assert accuracy(lambda x: model(x).log_softmax(1), **given) == accuracy(model, **given)
 
 
-def test_a_constant_answer_is_no_probability():
-    answer = torch.eye(10)[0]
-    assert accuracy(lambda x: answer.expand(len(x), 10), **_images()) == 0.25
+def _saturated_on_the_first(x):
+    rows = torch.full((len(x), 10), 0.1)
+    rows[0] = torch.eye(10)[0]
+    return rows
+
+
+PROBABILITIES = {
+    "float16": (lambda p: p.half(), r"sum to 1\."),
+    "bfloat16": (lambda p: p.bfloat16(), r"sum to 1\."),
+    "rounded and converted": (lambda p: p.half().float(), r"sum to 1\."),
+    "percent": (lambda p: 100 * p, "in percent"),
+    "one-hot on the first image": (_saturated_on_the_first, r"sum to 1\."),
+}
+
+
+@pytest.mark.parametrize("kind", PROBABILITIES)
+def test_probabilities_of_any_kind_are_refused(kind):
+    change, complaint = PROBABILITIES[kind]
+    images = torch.rand(64, 3, SIDE, SIDE)
+    model = victim(torch.float32)
+    with pytest.raises(InputError, match=complaint):
+        count_classes(lambda x: change((3 * model(x)).softmax(1)), images)
+
+
+def test_outputs_of_a_sigmoid_are_told():
+    model = victim(torch.float32)
+    with pytest.warns(UserWarning, match="outputs of a sigmoid"):
+        count_classes(lambda x: model(x).sigmoid(), torch.rand(4, 3, SIDE, SIDE))
+
+
+LOGITS = {
+    "one class": lambda z: z[:, :1].sigmoid(),
+    "no negative ones": lambda z: 3 * z.relu(),
+    "cosines": lambda z: (10 * z).cos(),
+    "zeros": lambda z: 0 * z,
+    "one-hot": lambda z: torch.eye(10)[z.argmax(1)],
+    "a constant": lambda z: torch.eye(10)[0].expand(len(z), 10),
+}
+
+
+@pytest.mark.parametrize("kind", LOGITS)
+def test_logits_of_any_kind_are_accepted(kind):
+    model = victim(torch.float32)
+    images = torch.rand(16, 3, SIDE, SIDE)
+    assert count_classes(lambda x: LOGITS[kind](model(x)), images) in (1, 10)
+
+
+ODD = {
+    "a row for all": (lambda z, _: z.mean(0, keepdim=True), r"\[1, 10\] for 4 images"),
+    "too many rows": (lambda z, _: torch.cat([z, z]), r"\[8, 10\] for 4 images"),
+    "a tuple": (lambda z, _: (z, z), "returned tuple; needed"),
+    "a dict": (lambda z, _: {"logits": z}, "returned dict; needed"),
+    "images in place": (lambda z, x: (x.sub_(0.5), z)[1], "changes its images in place"),
+}
+
+
+@pytest.mark.parametrize("evaluate", EVALUATIONS, ids=["clean", "fgsm", "pgd"])
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_answers_are_refused(evaluate, kind, unchecked_shapes):
+    change, complaint = ODD[kind]
+    model, given = victim(torch.float32), _images()
+    before = given["images"].clone()
+    with pytest.raises(InputError, match=complaint):
+        evaluate(lambda x: change(model(x), x), **given)
+    assert torch.equal(given["images"], before)
 
 
 def test_a_size_that_the_model_asserts_is_named_in_one_line():

@@ -82,6 +82,7 @@ def test_a_range_alone_and_one_number_for_all(tmp_path):
         ({"notes": "x"}, "unknown entry 'notes'. Take it out; known are model, kwargs"),
         ({"model": 3}, '"model" is missing, or no name'),
         ({"kwargs": [4]}, r"arguments by name"),
+        ({"settings": [4]}, r"settings by name"),
         ({"seed": "0"}, "\"seed\" is '0'; needed is a whole number"),
         ({"kwargs": {"classes": 4}}, r"one_conv cannot be built with \{'classes': 4\}"),
         ({"class_names": "abcd"}, '"class_names" is no list of texts'),

@@ -107,6 +107,8 @@ SWAPPED = {"mean": [0.229, 0.224, 0.225], "std": [0.485, 0.456, 0.406]}
         ("pretrained_cfg", {"mean": "0.5"}, "finite numbers"),
         ("pretrained_cfg", {"mean": [0.5] * 4, "std": [0.5] * 4}, "4 numbers .* 3 channels"),
         ("pretrained_cfg", {"crop_pct": 95}, "crop_share is 95"),
+        ("pretrained_cfg", {"input_size": [32, 32]}, "three whole numbers: .channels, height"),
+        ("pretrained_cfg", {"input_size": None}, "three whole numbers"),
         ("pretrained_cfg", {"interpolation": "foo"}, "no valid transform of pictures.*foo"),
         (None, {"mean": [0.1] * 3}, "'mean' at the top"),
         (None, {"num_classes": 5}, 'states "num_classes" 5, and its weights have 3'),

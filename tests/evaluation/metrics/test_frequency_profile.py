@@ -235,3 +235,10 @@ def test_profiles_leave_inference_mode_as_they_leave_no_grad(mixer):
         for batch in ((images, labels), made_there):
             assert gradient_profile(model, [batch], point=point).log_b_low() == expected
     assert gradient_profile(model, [made_there], point=point).log_b_low() == expected
+
+
+def test_probabilities_have_no_profile():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 10), nn.Softmax(1)).eval()
+    images, labels = torch.rand(4, 3, 8, 8), torch.arange(4)
+    with pytest.raises(InputError, match="returned probabilities"):
+        gradient_profile(model, [(images, labels)])

@@ -14,6 +14,7 @@ from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW, published
 from freqreg.evaluation.results.records import Entry, ModelScores
+from freqreg.evaluation.results.seeds import training_settings
 
 PAPER = EvaluationSettings()
 VERSIONS = {"device": "cpu", "torch": "2.14"}
@@ -46,6 +47,7 @@ def save_run(
     }
     (run / "config.json").write_text(json.dumps(config))
     about = {"model": str(run), "method": method, "training_seed": seed}
+    about |= {"training": training_settings(config), "kwargs": config["kwargs"]}
     record = ModelScores(about | {"weights": run.name, "images": 10_000, "data": dataset})
     for name, values in (scores or {"clean": {"accuracy": 0.9}}).items():
         record.scores[name] = Entry(values, SCORES[name].settings(settings), VERSIONS, 1.0)

@@ -26,6 +26,8 @@ from freqreg.evaluation.report.page import build, write_report
 from freqreg.evaluation.report.portrait import portrait_file
 from freqreg.evaluation.report.rendering import as_html, as_markdown, figures_of
 from freqreg.evaluation.report.runs import read_runs
+from freqreg.evaluation.results.heat_maps import HeatMap
+from freqreg.evaluation.results.records import RecordError
 from tests.evaluation.report.reported import save_run, scores_of_the_paper, without_shares
 
 VOID = {"meta", "img", "br"}
@@ -104,6 +106,12 @@ def test_presets_are_apart_and_a_smaller_one_is_no_reproduction(tmp_path):
     assert [mini.title, paper.title] == ["CIFAR-10, preset mini", "CIFAR-10, preset paper"]
     assert "not of the paper's experiment" in str(mini.sections[0])
     assert "not of the paper's experiment" not in str(paper.sections[0])
+    run, *_ = (tmp_path / "runs").glob("*paper*")
+    config = json.loads((run / "config.json").read_text())
+    sources = {"epochs": "command line", "momentum": "paper"}
+    (run / "config.json").write_text(json.dumps(config | {"sources": sources}))
+    _, paper, _ = build(read_runs([tmp_path])).chapters
+    assert "preset paper, some with another epochs, not of the" in str(paper.sections[0])
 
 
 def test_the_page_needs_nothing_but_itself(runs, tmp_path):
@@ -265,11 +273,29 @@ def test_heat_maps_that_profile_left_stand_in_the_report(evaluated):
 def test_heat_maps_of_other_noise_do_not_stand_on_one_scale(evaluated):
     profile("--output-dir", "weak", "--heat-map-norm", "1")
     entries = json.loads((evaluated / "weak" / "heat-maps.json").read_text())
-    entries[0] |= {"norm": 2.0}
+    entries[0]["about"] |= {"data": "others"}
     (evaluated / "weak" / "heat-maps.json").write_text(json.dumps(entries))
     first, second = heat_maps("weak").values()
     assert ("<!-- standard -->" in first, "<!-- JaFR -->" in first) == (True, False)
     assert ("<!-- standard -->" in second, "<!-- JaFR -->" in second) == (False, True)
+
+
+@pytest.mark.parametrize("change", [{"weights": "x"}, {"kwargs": {"width": 8}}, {"answers": "x"}])
+def test_a_heat_map_is_of_a_model_with_its_weights_arguments_and_answers(change):
+    about = {"weights": "w", "kwargs": {"width": 4}, "answers": "a", "data": "d", "images": 3}
+    found = HeatMap({**about, "model": "m"}, "d", "data", 4.0, 0, [[0.5]])
+    assert found.is_of(about)
+    assert found.is_of({})
+    assert not found.is_of({**about, **change})
+    assert found.is_of({**about, **change, "data": "others"}) == ("answers" in change)
+
+
+@pytest.mark.parametrize("content", ["[1]", "{", "{}x", '[{"norm": 1}]', '{"model": "m"}'])
+def test_heat_maps_of_others_are_refused(tmp_path, content):
+    save_run(tmp_path, "jafr", 0)
+    (tmp_path / "heat-maps.json").write_text(content)
+    with pytest.raises(RecordError, match="no heat maps as freqreg profile writes them"):
+        read_runs([tmp_path])
 
 
 def test_heat_maps_of_other_weights_are_left_out(evaluated):

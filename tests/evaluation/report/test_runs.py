@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,14 +9,16 @@ from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.report.groups import baseline_of, grouped, with_published
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
 from freqreg.evaluation.report.runs import read_runs
-from freqreg.evaluation.results.records import ModelScores, RecordError
+from freqreg.evaluation.results.records import Entry, ModelScores, RecordError
 from tests.evaluation.report.reported import portrait_of, save_results, save_run, without_shares
 
 
 def test_a_record_is_read_with_what_its_run_folder_says(tmp_path):
     path = save_run(tmp_path, "jafr", 3, preset="mini", portrait=True, lambda_freq=0.01)
     (run,) = read_runs([tmp_path / "evaluations"])
-    assert run.record == ModelScores.load(path)
+    stored = ModelScores.load(path)
+    assert run.record.scores == stored.scores
+    assert run.record.about.items() >= stored.about.items()
     assert (run.dataset, run.preset, run.seed) == ("cifar10", "mini", 3)
     assert run.training["lambda_freq"] == 0.01
     assert run.portrait is not None
@@ -68,8 +71,77 @@ def test_two_evaluations_of_a_model_that_differ_are_refused(tmp_path):
     assert len(read_runs([path, path])) == 1
 
 
+def _save_elsewhere(path, record, **about):
+    ModelScores({**record.about, **about}, record.scores).save(path)
+
+
+def test_a_run_named_by_a_relative_and_an_absolute_path_is_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    record = ModelScores.load(save_run(tmp_path, "jafr", 0))
+    name = str(Path(record.model).relative_to(tmp_path))
+    _save_elsewhere(tmp_path / "again" / "r.json", record, model=name)
+    assert len(read_runs([tmp_path])) == 1
+    (Path(name) / "config.json").write_text("{}")  # without a method
+    for folder, model in (("evaluations", record.model), ("again", name)):
+        (path,) = (tmp_path / folder).glob("*.json")
+        _save_elsewhere(path, record, model=model, method=model)
+    (run,) = read_runs([tmp_path])
+    assert len(run.files) == 2
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_runs_of_one_name_in_two_projects_are_told_apart(tmp_path, monkeypatch, there):
+    for project in ("first", "second"):
+        about = {"model": "runs/m", "method": "runs/m", "training_seed": 0, "weights": project}
+        record = ModelScores(about, {"clean": Entry({"accuracy": 0.5}, {}, {}, 0.0)})
+        record.save(tmp_path / project / "evaluations" / "m.json")
+        if there:
+            (tmp_path / project / "runs" / "m").mkdir(parents=True)
+            (tmp_path / project / "runs" / "m" / "config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path / "first")
+    runs = read_runs([Path("evaluations"), tmp_path / "second" / "evaluations"])
+    assert len(runs) == 2
+    found = [group.label for group in grouped(runs)]
+    place = "runs/m" if there else "evaluations/m.json"
+    assert found == [f"first/{place}", f"second/{place}"]
+
+
+def test_a_copied_run_is_no_further_seed(tmp_path):
+    save_results(tmp_path / "run", seed=3)
+    save_results(tmp_path / "copy", seed=3)
+    with pytest.raises(SettingError, match=r"copy/results.json and .*are of one run.*Name one"):
+        read_runs([tmp_path])
+    record = ModelScores.load(save_run(tmp_path / "x", "jafr", 0))
+    _save_elsewhere(tmp_path / "x" / "y.json", record, model="another", training_seed=1)
+    with pytest.raises(SettingError, match="are of one run"):
+        read_runs([tmp_path / "x"])
+
+
+def test_runs_with_other_settings_are_no_further_seed(tmp_path):
+    few = EvaluationSettings(attack_steps=20)
+    save_run(tmp_path, "jafr", 0)
+    save_run(tmp_path, "jafr", 1, scores={"clean": {"accuracy": 0.9}, "pgd": {"accuracy": 0.5}})
+    path = save_run(tmp_path, "jafr", 2, scores={"pgd": {"accuracy": 0.5}}, settings=few)
+    record = ModelScores.load(path)
+    about = {"model": "elsewhere", "weights": "w"}
+    about |= {"training": {**record.about["training"], "epochs": 1}}
+    _save_elsewhere(tmp_path / "evaluations" / "x.json", record, **about)
+    about |= {"weights": "v", "images": 100}
+    _save_elsewhere(tmp_path / "evaluations" / "y.json", record, **about)
+    groups = {group.label: len(group.runs) for group in grouped(read_runs([tmp_path]))}
+    assert groups == {
+        "JaFR, epochs None, attack steps 50": 2,
+        "JaFR, epochs None, attack steps 20": 1,
+        "JaFR, epochs 1, images 10000": 1,
+        "JaFR, epochs 1, images 100": 1,
+    }
+
+
 def test_other_files_are_passed_over(tmp_path):
     save_run(tmp_path, "jafr", 0)
+    (tmp_path / "lines.json").write_text('{"a": 1}\n{"a": 2}\n')
+    (tmp_path / "results.json").write_text("[1, 2]")
+    (tmp_path / "bytes.json").write_bytes(b"\xff\xfe{")
     (tmp_path / "list.json").write_text("[1, 2]")
     (tmp_path / "profile.json").write_text('{"spectrum": []}')
     (tmp_path / "other.json").write_text('{"about": {}, "scores": [3]}')
@@ -79,10 +151,35 @@ def test_other_files_are_passed_over(tmp_path):
     assert len(read_runs([tmp_path])) == 1
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"measures": []},
+        {"measures": {"clean": "high"}},
+        {"config": {"kwargs": None}},
+        {"config": [1]},
+        {"seconds_per_step": "fast"},
+    ],
+)
+def test_results_of_others_are_refused_in_a_sentence(tmp_path, change):
+    path = save_results(tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(RecordError, match="not as a recipe of freqreg writes it"):
+        read_runs([tmp_path])
+
+
+def test_results_with_empty_arguments_are_read(tmp_path):
+    path = save_results(tmp_path)
+    content = json.loads(path.read_text())
+    content["config"] |= {"kwargs": None, "sources": []}
+    path.write_text(json.dumps(content))
+    assert len(read_runs([tmp_path])) == 1
+
+
 def test_a_file_that_is_cut_off_is_named(tmp_path):
     path = save_run(tmp_path, "jafr", 0)
     path.write_text(path.read_text()[:-20])
-    with pytest.raises(RecordError, match=f"{path.name} is no JSON"):
+    with pytest.raises(RecordError, match=f"{path.name} is not a record"):
         read_runs([tmp_path / "evaluations"])
 
 
@@ -95,10 +192,11 @@ def test_places_without_runs_are_an_error(tmp_path):
         read_runs([])
 
 
-def test_a_portrait_of_other_weights_is_not_shown(tmp_path):
+@pytest.mark.parametrize("name", ["weights", "answers", "kwargs", "data"])
+def test_a_portrait_of_another_model_or_images_is_not_shown(tmp_path, name):
     path = save_run(tmp_path, "jafr", 0, portrait=True)
     content = json.loads(path.read_text())
-    content["about"]["weights"] = "trained anew"
+    content["about"][name] = "another"
     path.write_text(json.dumps(content))
     assert Portrait.load(portrait_file(path), of=ModelScores.load(path)) is None
     assert read_runs([path])[0].portrait is None
@@ -138,6 +236,17 @@ def test_groups_that_differ_in_what_one_lacks_and_models_of_one_name_are_told_ap
     ]
 
 
+def test_groups_that_differ_in_what_the_first_lacks_have_labels_of_their_own(tmp_path):
+    save_run(tmp_path, "jafr", 0, epochs=1)
+    save_run(tmp_path, "jafr", 0, epochs=30)
+    save_run(tmp_path, "jafr", 0, epochs=30, width=16)
+    assert {group.label for group in grouped(read_runs([tmp_path]))} == {
+        "JaFR, epochs 1, width None",
+        "JaFR, epochs 30, width None",
+        "JaFR, epochs 30, width 16",
+    }
+
+
 def test_groups_stand_in_the_paper_s_order_and_unknown_methods_last(tmp_path):
     for method in ("pgd", "mine", "fgsm+jafr", "standard"):
         save_run(tmp_path, method, 0)
@@ -173,3 +282,13 @@ def test_settings_of_the_evaluation_stay_with_each_score(tmp_path):
     path = save_run(tmp_path, "jafr", 0, scores={"pgd": {"accuracy": 0.5}}, settings=few)
     (run,) = read_runs([path])
     assert run.record.scores["pgd"].settings["attacked_images"] == 10
+
+
+def test_a_portrait_of_a_recipe_s_run_is_found_again(tmp_path):
+    path = save_results(tmp_path)
+    content = json.loads(path.read_text())
+    content["config"] |= {"kwargs": {"num_classes": 10}}
+    path.write_text(json.dumps(content))
+    (run,) = read_runs([tmp_path])
+    portrait_of(0).save(portrait_file(path), of=run.record)
+    assert read_runs([tmp_path])[0].portrait is not None

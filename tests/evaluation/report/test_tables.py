@@ -59,6 +59,24 @@ def test_a_single_run_has_no_deviation_and_a_gap_is_told(tmp_path):
     assert cell(group, PGD, "photos").text == "10.00 (1 of 2)"
 
 
+def test_attacks_of_another_radius_are_not_set_beside_the_paper_s(tmp_path):
+    scores = {"clean": {"accuracy": 0.9}, "pgd": {"accuracy": 0.5}}
+    save_run(tmp_path, "pgd", 0, scores=scores, settings=EvaluationSettings(eps=4 / 255))
+    (group,) = groups_in(tmp_path)
+    assert cell(group, CLEAN, "cifar10").below
+    assert cell(group, PGD, "cifar10") == TableCell("50.00", share=0.5)
+
+
+def test_standard_training_of_the_nearest_settings_is_what_numbers_are_relative_to(tmp_path):
+    for method, off in (("standard", 0.0), ("jafr", 0.01)):
+        scores = scores_of_the_paper(method, off=off)
+        save_run(tmp_path, method, 0, scores=scores, epochs=30)
+        save_run(tmp_path, method, 1, scores=scores_of_the_paper("fgsm"), epochs=1)
+    by_label = {group.label: group.numbers["mCE (19)"].item() for group in groups_in(tmp_path)}
+    assert by_label["standard, epochs 30"] == pytest.approx(100)
+    assert by_label["JaFR, epochs 1"] == pytest.approx(100)
+
+
 def test_figures_in_doubt_are_marked(tmp_path):
     save_run(tmp_path, "pgd", 0, scores=scores_of_the_paper("pgd"))
     groups = groups_in(tmp_path, published=True)

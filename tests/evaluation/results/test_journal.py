@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,18 @@ def test_file_about_something_else_is_refused_and_left_alone(tmp_path: Path):
     with pytest.raises(InputError, match="Name another file, or delete it"):
         Journal(file, {**ABOUT, "seed": 2})
     assert Journal(file, ABOUT)["x"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "text", ["mine", "mine\n", "[1]\n[2]\n", "\xff\n", "{line}\n3\n", '{line}\n{{"x": "y"}}\n']
+)
+def test_lines_of_others_are_refused_and_left_alone(tmp_path: Path, text: str):
+    file = tmp_path / "journal.jsonl"
+    written = text.format(line=json.dumps(ABOUT)).encode("latin1")
+    file.write_bytes(written)
+    with pytest.raises(InputError, match="other lines than freqreg writes"):
+        Journal(file, ABOUT)
+    assert file.read_bytes() == written
 
 
 def test_without_a_file_numbers_are_kept_in_memory():

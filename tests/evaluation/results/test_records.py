@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,9 @@ def _record(**about: object) -> ModelScores:
         "pgd": Entry({"accuracy": 0.25}, {"eps": 0.03, "seed": 7, "images": None}, {}, 9.0),
     }
     return ModelScores(ABOUT | about, scores)
+
+
+CLEAN = asdict(_record().scores["clean"])
 
 
 def test_a_record_survives_being_written(tmp_path):
@@ -121,6 +125,20 @@ def test_other_files_of_a_folder_are_left_alone(tmp_path):
         '{"about": {}',
         json.dumps({"about": ABOUT, "scores": {"a": {"x": 1}}}),
         '{\n "about": {"mod',
+        json.dumps({"about": ABOUT | {"images": "many"}, "scores": {}}),
+        json.dumps({"about": ABOUT | {"weights": None}, "scores": {}}),
+        json.dumps({"about": ABOUT | {"training_seed": "x"}, "scores": {}}),
+        *(
+            json.dumps(
+                {"about": ABOUT, "scores": {"a": asdict(_record().scores["clean"]) | change}}
+            )
+            for change in (
+                {"values": {"accuracy": None}},
+                {"settings": {"eps": None}},
+                {"settings": {"fgsm_images": -1}},
+                {"versions": []},
+            )
+        ),
     ],
 )
 def test_a_damaged_record_is_refused(tmp_path, content):

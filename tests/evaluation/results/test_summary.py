@@ -16,7 +16,7 @@ from freqreg.evaluation.results.summary import (
     summary,
     summary_rows,
 )
-from freqreg.evaluation.results.terminal_tables import seed_table
+from freqreg.evaluation.results.terminal_tables import score_table, seed_table
 
 # Table 1 of the paper, in the order of CORRUPTION_LOG_B_LOW: accuracies under the corruptions
 TABLE_1 = {
@@ -38,7 +38,10 @@ def _entry(**values: float) -> Entry:
 def _record(method: str, **scores: float) -> ModelScores:
     """With the corruptions of Table 1, spread over severities."""
     about = {"model": f"runs/{method}", "method": method, "training_seed": 0}
-    record = ModelScores(about, {name: _entry(accuracy=value) for name, value in scores.items()})
+    record = ModelScores(
+        about | {"weights": f"{scores}"},
+        {name: _entry(accuracy=value) for name, value in scores.items()},
+    )
     accuracies = map(float, TABLE_1[method].split())
     for name, percent in zip(CORRUPTION_LOG_B_LOW, accuracies, strict=True):
         severities = {str(s): percent / 100 + (3 - s) / 100 for s in range(1, 6)}
@@ -227,6 +230,21 @@ def test_every_seed_stays_visible_beside_mean_and_deviation():
     assert set(method) == {"jafr"}
     assert (name[0], spread[0], every[0]) == ("clean", "93.00 ± 3.61", "90.00  92.00  97.00")
     assert seed_table(records[2:]) is None
+
+
+def test_seeds_are_of_equal_settings_and_of_distinct_weights():
+    first, second = (_record("jafr", clean=value) for value in (0.90, 0.92))
+    long = ModelScores({**second.about, "training": {"epochs": 30}}, second.scores)
+    few = replace(second.scores["clean"], settings={"amp": True})
+    other = ModelScores(second.about, second.scores | {"clean": few})
+    assert seed_table([first, long]) is None
+    assert seed_table([first, other]) is None
+    assert seed_table([first, replace(first)]) is None
+    table = seed_table([first, second, long])
+    assert table is not None
+    assert set(table.columns[0].cells) == {"jafr, epochs None"}
+    headings = [column.header for column in score_table([first, long]).columns]
+    assert headings[1:] == ["jafr, epochs None\nseed 0", "jafr, epochs 30\nseed 0"]
 
 
 def test_a_number_that_one_seed_lacks_is_of_the_others():

@@ -36,6 +36,7 @@ class LazySource:
         read: yields name and content of each image at some rows.
         fingerprint: changes whenever the files change. None: images are not cached.
         prepared: the pixels were made for a model: if they have its size they stay as they are.
+        channels: 1 shows RGB as grey, 3 shows grey as RGB; None shows images as they are.
 
     Raises:
         ImagesError: there are no images, or a label lies outside the classes.
@@ -47,6 +48,7 @@ class LazySource:
     read: Callable[[Sequence[int]], Iterable[tuple[str, Content]]]
     fingerprint: tuple[str, ...] | None = None
     prepared: bool = False
+    channels: int | None = None
 
     def __post_init__(self) -> None:
         if not len(self.labels):
