@@ -109,7 +109,7 @@ def costs(
 def sizes(network: str, *, toy: bool) -> step_cost.Settings:
     """What a GPU trains: the paper's batch, or ImageNet's images."""
     if toy:
-        return step_cost.Settings(width=4, batch_size=4, image_size=32, rounds=1)
+        return step_cost.Settings(width=4, batch_size=4, image_size=64, rounds=1)
     if network == "preact":
         return step_cost.Settings(width=64, batch_size=128, image_size=32, rounds=9)
     return step_cost.Settings(batch_size=64, image_size=224, rounds=5)

@@ -93,7 +93,7 @@ def costs(
     name: str, memory_format: str, precision: str, settings: Settings
 ) -> list[dict[str, Any]]:
     """A row for each candidate."""
-    chosen = {n: c for n, c in candidates(settings).items() if runs_in(precision, n)}
+    chosen = {n: c for n, c in candidates(settings).items() if runs_in(name, precision, n)}
     variants: set[Variant] = {candidate.variant for candidate in chosen.values()}
     trainings = {v: training(name, v, memory_format, precision, settings) for v in variants}
     flops = {n: flops_of(trainings[c.variant], c) for n, c in chosen.items()}
