@@ -167,6 +167,11 @@ def version(tensor: Tensor) -> int:
     return getattr(tensor, "_version", 0)
 
 
+def tensors_of(module: nn.Module) -> tuple[dict[str, Tensor | None], dict[str, Tensor | None]]:
+    """Return a module's own dictionaries of parameters and buffers; empty if torch renamed them."""
+    return getattr(module, "_parameters", {}), getattr(module, "_buffers", {})
+
+
 def storage_of(tensor: Tensor) -> int:
     """Return an identity of its memory, also on the meta device; its address if torch lacks it."""
     storage = tensor.untyped_storage()

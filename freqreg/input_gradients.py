@@ -98,14 +98,20 @@ def input_grad(
     *,
     create_graph: bool = False,
     retain_graph: bool = False,
+    guarded: bool = True,
 ) -> Float[Tensor, "batch *dims"]:
-    """Compute the gradient of a loss with respect to its input `x`."""
+    """Compute the gradient of a loss with respect to its input `x`.
+
+    `guarded` scales the loss in the backward pass against underflow in half precision. Without
+    it, hooks and functions that clip gradients see those of training.
+    """
     if loss.requires_grad:
+        scale = _UNDERFLOW_GUARD if guarded else 1.0
         try:
             (grad,) = torch.autograd.grad(
                 loss,
                 x,
-                torch.full_like(loss, _UNDERFLOW_GUARD),
+                torch.full_like(loss, scale),
                 create_graph=create_graph,
                 retain_graph=create_graph or retain_graph,
                 allow_unused=True,
@@ -115,7 +121,7 @@ def input_grad(
                 error.add_note(_FABRIC_USAGE)
             raise
         if grad is not None:
-            return at_least_single(grad) / _UNDERFLOW_GUARD
+            return at_least_single(grad) / scale
     raise InputGradientError(
         "The loss does not depend on x. loss_fn must use its argument, as in "
         "`lambda x: criterion(model(x), y)`, outside torch.no_grad()."

@@ -284,17 +284,18 @@ def require_images(x: Images) -> None:
             f"x is a {type(x).__name__}; it must be a tensor of images. Let loss_fn take only the "
             "images, and close over everything else (masks, patch sizes, targets)."
         )
-    if x.ndim != 4 or not x.is_floating_point():
+    if x.ndim != 4 or not x.is_floating_point() or not x.numel():
         raise InputError(
             f"x has shape {tuple(x.shape)} and dtype {x.dtype}; it must be float images "
-            "[batch, channel, height, width]. Convert uint8 by images.float() / 255."
+            "[batch, channel, height, width], at least one. Convert uint8 by images.float() / 255."
         )
     if x.is_inference():
         raise InputError(
             "x was made in torch.inference_mode, so autograd cannot use it. Give a copy that is "
             "made outside of it: objective(loss_fn, x.clone())."
         )
-    if any(isinstance(leaf(node), nn.Parameter) for node in nodes(x)):
+    leaves = [tensor for tensor in map(leaf, nodes(x)) if tensor is not None]
+    if any(isinstance(at, nn.Parameter) or at.ndim < 4 or len(at) < len(x) for at in leaves):
         raise InputError(
             "x was computed from parameters, which would receive no gradient from mixed images "
             "and penalties. Let loss_fn compute it, or detach it: objective(loss_fn, x.detach())."

@@ -101,7 +101,9 @@ class PixelSpace:
 
         Raises:
             InputError: more than a quarter of the values lies outside, as of undeclared normalised
-                images or of pixels in [0, 255]; or images declared as normalised are plain pixels.
+                images or of pixels in [0, 255]; images declared as normalised are plain pixels; or
+                all values span less than a hundredth of the range, as of pixels in [0, 1] where
+                [0, 255] is declared.
         """
         lows, highs = self._bounds(x)
         slack = 0.01 * (highs - lows)
@@ -121,6 +123,13 @@ class PixelSpace:
                 f"The inputs span {span}, as pixels do, but {self} declares them as normalised. "
                 "If the model or loss_fn normalises them, leave pixels= out; if nothing does, "
                 "normalise them."
+            )
+
+        if 0 < most - least < 0.01 * (high - low):
+            raise InputError(
+                f"The inputs span {span}, less than a hundredth of the pixel range "
+                f"[{low:.3g}, {high:.3g}] of {self}. Declare the range that the images have, or "
+                "scale them to it."
             )
 
     def _bounds(self, x: Images) -> tuple[Tensor, Tensor]:

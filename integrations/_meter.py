@@ -11,11 +11,13 @@ class Meter:
     """Means of scalars since the last reading; only reading waits for the device."""
 
     def __init__(self) -> None:
+        self.is_used = False
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
     def __call__(self, name: str, value: Tensor) -> None:
         """Add a detached scalar; `Objective` calls `record` with this signature."""
+        self.is_used = True
         self._sums[name] = self._sums[name] + value if name in self._sums else value.float()
         self._counts[name] = self._counts.get(name, 0) + 1
 

@@ -153,7 +153,8 @@ class Trainer:
 
         Raises:
             FileExistsError: `output_dir` holds checkpoints and `resume` is False.
-            SettingError: the checkpoint belongs to a run with other steps.
+            SettingError: the checkpoint belongs to a run with other steps; or an override of
+                `losses` leaves the objective out.
             InputError: the loader does not yield pairs.
             FloatingPointError: a recorded value is not finite, found at its next reading.
         """
@@ -248,10 +249,20 @@ class Trainer:
         with self.accelerator.accumulate(self.model):
             for loss in self.losses(x, y):
                 self.accelerator.backward(loss)
+            self._require_objective()
             if self.max_grad_norm is not None and self.accelerator.sync_gradients:
                 self.accelerator.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
             self.optimizer.step()
             self.optimizer.zero_grad()
+
+    def _require_objective(self) -> None:
+        objective = self.objective_at(self.progress.step)
+        if (objective.regularizers or objective.mixer) and not self.record.is_used:
+            raise SettingError(
+                f"{type(self).__name__}.losses has not minimised {objective}: nothing was "
+                "recorded. Let it yield objective_at(self.progress.step)(self.loss_of(y), x, "
+                "model=self.model, step=self.progress.step, record=self.record)."
+            )
 
     def _augmented(self, x: Tensor) -> Tensor:
         if x.dtype == torch.uint8:

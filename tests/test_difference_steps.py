@@ -1,6 +1,8 @@
 """The step that finite differences take where none is given."""
 
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -9,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from freqreg import (
+    DoubleBackprop,
     Every,
     FiniteDifference,
     FourierSensitivity,
@@ -18,8 +21,11 @@ from freqreg import (
     Objective,
     PixelSpace,
 )
+from freqreg.differentiation import Differentiation
+from freqreg.errors import CoarseStepWarning
 from freqreg.networks import PreActResNet18
 from freqreg.regularizers import Regularizer
+from tests.verification.models import batch, net
 
 
 @cache
@@ -79,3 +85,30 @@ def test_it_is_the_shortest_that_one_asks_for_in_pixel_ranges(
 
 def test_schedules_keep_that_of_their_regularizer() -> None:
     assert Every(JaFR(), 2).difference_step == JaFR().difference_step
+
+
+@pytest.mark.parametrize("scheme", ["central", "one-sided"])
+def test_a_coarse_step_is_named_with_one_that_does(scheme) -> None:
+    (x, y), model = batch(), net(nn.SiLU())
+
+    def loss_fn(images: Tensor) -> Tensor:
+        return F.cross_entropy(model(torch.sin(20 * images)), y)
+
+    def gradient(differentiation: Differentiation) -> Tensor:
+        model.zero_grad()
+        Objective([JaFR()], differentiation=differentiation).penalties(loss_fn, x).backward()
+        return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    coarse = FiniteDifference(step=0.1, scheme=scheme)
+    exact = gradient(DoubleBackprop())
+    with pytest.warns(CoarseStepWarning) as warned:
+        found = gradient(coarse)
+    assert (found - exact).norm() > 0.05 * exact.norm()
+    for _ in range(3):  # the first advice is rough where the step is far too long
+        advised = float(str(warned[0].message).split("FiniteDifference(step=")[1].rstrip(")."))
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            found = gradient(replace(coarse, step=advised))
+        if not warned:
+            break
+    assert (found - exact).norm() < 0.05 * exact.norm()

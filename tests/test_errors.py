@@ -152,6 +152,8 @@ def test_images_that_are_changed_in_place(
         (torch.zeros(4, 3, 8, 8, dtype=torch.uint8), "torch.uint8"),
         (torch.zeros(3, 8, 8), r"\(3, 8, 8\)"),
         (torch.zeros(4, 3, 8, 8, dtype=torch.complex64), "complex64"),
+        (torch.zeros(0, 3, 8, 8), "at least one"),
+        (torch.zeros(4, 3, 8, 8) + torch.zeros(1, 3, 8, 8, requires_grad=True), "parameters"),
         ({"patches": torch.zeros(4, 16, 48)}, "dict"),
     ],
 )
@@ -335,7 +337,7 @@ def test_steps_beyond_the_pixel_range(
     with pytest.raises(SettingError, match=complaint):
         objective(cross_entropy(model, y), x)
     wider = replace(objective, pixels=PixelSpace(high=255))
-    wider(cross_entropy(model, y), x).backward()
+    wider(cross_entropy(model, y), 255 * x).backward()
 
 
 @pytest.mark.parametrize("schedule", [Every, Warmup])

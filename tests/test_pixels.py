@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from freqreg import FGSM, NFGSM, PGD, Mix, PixelSpace
+from freqreg import FGSM, NFGSM, PGD, Mix, Objective, PixelSpace
 from freqreg.errors import InputError
 from freqreg.mixers import Mixer
 
@@ -153,3 +153,11 @@ def test_undeclared_normalisation_is_refused_and_erased_pixels_are_not() -> None
 def test_mean_and_std_may_be_tensors_and_stay_hashable() -> None:
     space = PixelSpace(torch.tensor([0.5, 0.25]), std=[0.5, 0.2])
     assert hash(space) == hash(PixelSpace((0.5, 0.25), (0.5, 0.2)))
+
+
+def test_a_declared_range_of_other_images_is_refused() -> None:
+    x = torch.rand(4, 3, 8, 8)
+    with pytest.raises(InputError, match="hundredth of the pixel range"):
+        Objective((), FGSM(eps=8), pixels=PixelSpace(high=255))(torch.sum, x)
+    PixelSpace(high=255).require_inputs(255 * x)
+    PixelSpace().require_inputs(torch.zeros_like(x))

@@ -14,11 +14,13 @@ from freqreg._torch_private import leaf
 class InputPass:
     """A pass from its input `x`, a leaf of the graph.
 
-    `takes_gradient` is True while only the gradient of `x` is computed, with a graph.
+    `takes_gradient` is True while only the gradient of `x` is computed, with a graph; `has_hooks`
+    is True if the pass has registered hooks on tensors.
     """
 
     x: Tensor
     takes_gradient: bool = False
+    has_hooks: bool = False
 
     def computes(self, *values: Tensor | None) -> bool:
         """Return whether any of the values is `x`, or was computed from it."""

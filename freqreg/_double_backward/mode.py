@@ -21,10 +21,10 @@ from freqreg.input_gradients import LossFn
 class FastDoubleBackward(TorchFunctionMode):
     """A context in which convolutions, batch norms and ReLU are cheap to differentiate twice.
 
-    It also adds hardsigmoid's missing second derivative. Values, first derivatives and running
-    statistics are torch's own. Calls that the formulas do not cover go to torch unchanged. So do
-    calls inside transforms of torch.func, and inside activation checkpointing, which may
-    recompute them outside this context.
+    It also adds hardsigmoid's missing second derivative, and notes hooks on tensors. Values, first
+    derivatives and running statistics are torch's own. Calls that the formulas do not cover go to
+    torch unchanged. So do calls inside transforms of torch.func, and inside activation
+    checkpointing, which may recompute them outside this context.
 
     Args:
         of: the pass that runs in this context.
@@ -32,6 +32,7 @@ class FastDoubleBackward(TorchFunctionMode):
 
     def __init__(self, of: InputPass) -> None:
         super().__init__()
+        self._pass = of
         self._replaced: dict[Callable[..., Any], Callable[..., Any]] = {
             F.batch_norm: partial(batch_norm, of=of),
             F.hardsigmoid: hardsigmoid,
@@ -50,6 +51,7 @@ class FastDoubleBackward(TorchFunctionMode):
         """Replace known functions; pass all others through."""
         if not torch.compiler.is_compiling() and func in self._replaced and _is_plain():
             func = self._replaced[func]
+        self._pass.has_hooks |= func is Tensor.register_hook
         return func(*args, **(kwargs or {}))
 
 

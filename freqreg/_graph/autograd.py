@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -10,7 +11,9 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from freqreg._torch_private import leaf
 
-_EXAMINED = WeakTensorKeyDictionary()
+_Found = TypeVar("_Found")
+
+_KNOWN = WeakTensorKeyDictionary()
 
 
 def nodes(root: Tensor | Iterable[Node], *, beyond: Collection[Node | None] = ()) -> Iterator[Node]:
@@ -29,22 +32,34 @@ def nodes(root: Tensor | Iterable[Node], *, beyond: Collection[Node | None] = ()
 def at_first_use(loss: Tensor, purpose: str, examine: Callable[[], object]) -> None:
     """Call `examine` unless a loss of the model has passed it for this purpose before.
 
+    If `examine` raises, or returns False since it cannot tell, the next call examines again.
+    """
+    if is_first_use(loss, purpose) and examine() is not False:
+        known(loss, purpose, lambda: None)
+
+
+def known(loss: Tensor, purpose: str, find: Callable[[], _Found]) -> _Found:
+    """Return what `find` returned at the first loss of the model, for this purpose.
+
     The parameter nearest to the loss, and the nodes that lead there, identify the model (wrappers
     and compiled regions add nodes). So later steps need not walk the whole graph. Nothing is kept
-    alive. If `examine` raises, the next call examines again.
+    alive.
     """
-    if not is_first_use(loss, purpose):
-        return
-    examine()
     parameter, route = _nearest_parameter(loss)
-    if parameter is not None:
-        _EXAMINED[parameter] = (_EXAMINED.get(parameter) or set()) | {(purpose, *route)}
+    if parameter is None:
+        return find()
+    found: dict[tuple[str, ...], Any] = _KNOWN.get(parameter) or {}
+    _KNOWN[parameter] = found
+    key = (purpose, *route)
+    if key not in found:
+        found[key] = find()
+    return found[key]
 
 
 def is_first_use(loss: Tensor, purpose: str) -> bool:
     """Return whether no loss of the model has passed an examination for this purpose."""
     parameter, route = _nearest_parameter(loss)
-    return parameter is None or (purpose, *route) not in (_EXAMINED.get(parameter) or ())
+    return parameter is None or (purpose, *route) not in (_KNOWN.get(parameter) or ())
 
 
 def is_recognised(loss: Tensor) -> bool:
@@ -66,9 +81,9 @@ def _nearest_parameter(loss: Tensor) -> tuple[Tensor | None, list[str]]:
 @contextmanager
 def unseen_models() -> Iterator[None]:
     """Treat every model in this context as new, and forget it afterwards."""
-    global _EXAMINED
-    kept, _EXAMINED = _EXAMINED, WeakTensorKeyDictionary()
+    global _KNOWN
+    kept, _KNOWN = _KNOWN, WeakTensorKeyDictionary()
     try:
         yield
     finally:
-        _EXAMINED = kept
+        _KNOWN = kept

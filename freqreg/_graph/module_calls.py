@@ -69,25 +69,40 @@ class Call:
 
     def has_foreign_gradient(self) -> bool:
         """Return whether its outputs change along its first input other than by their gradient."""
-        given = next((x for x in self.inputs if x.requires_grad and x.is_floating_point()), None)
+        given = self._first_input
         if given is None or not torch.is_grad_enabled():
             return False
-
-        def projected(x: Tensor) -> Tensor:
-            """Sum the outputs with fixed random weights, with `x` in place of the input."""
-            replaced = partial(tree_map, lambda value: x if value is given else value)
-            with torch.random.fork_rng():
-                torch.manual_seed(0)
-                output = self.module.forward(*replaced(self.arguments), **replaced(self.keywords))
-                outputs = [y for y in _tensors(output) if y.is_floating_point()]
-                return torch.stack([(y * torch.randn_like(y)).sum() for y in outputs]).sum()
-
         start = given.detach().requires_grad_()
-        slope = projected(start)
+        slope = self._projected(start)
         if not slope.requires_grad:
             return False
         (grad,) = torch.autograd.grad(slope, start, allow_unused=True)
-        return grad is not None and slope_error(projected, start, slope, grad) > SLOPE_TOLERANCE
+        return grad is not None and (
+            slope_error(self._projected, start, slope, grad) > SLOPE_TOLERANCE
+        )
+
+    def has_wrong_second_derivative(self) -> bool:
+        """Return whether its gradient changes along its first input other than autograd says."""
+        given = self._first_input
+        if given is None or not torch.is_grad_enabled():
+            return False
+        return has_wrong_second_derivative(self._projected, given, roundings=100)
+
+    @property
+    def _first_input(self) -> Tensor | None:
+        """Its first input that has a gradient."""
+        inputs = (x for x in self.inputs if x.requires_grad and x.is_floating_point())
+        return next(inputs, None)
+
+    def _projected(self, x: Tensor) -> Tensor:
+        """Sum the outputs with fixed random weights, with `x` in place of the first input."""
+        given, x = self._first_input, x.clone()  # the module may work in place
+        replaced = partial(tree_map, lambda value: x if value is given else value)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            output = self.module.forward(*replaced(self.arguments), **replaced(self.keywords))
+            outputs = [y for y in _tensors(output) if y.is_floating_point()]
+            return torch.stack([(y * torch.randn_like(y)).sum() for y in outputs]).sum()
 
     def ends_in(self, names: set[str]) -> bool:
         """Return whether its last operation is among these."""
@@ -153,6 +168,39 @@ def slope_error(loss_fn: LossFn, x: Tensor, loss: Tensor, grad: Tensor) -> float
         if not errors[-1] > SLOPE_TOLERANCE:
             break
     return min(errors)
+
+
+def has_wrong_second_derivative(loss_fn: LossFn, x: Tensor, *, roundings: int = 3) -> bool:
+    """Return whether the gradient changes other than autograd says, near `x` in double precision.
+
+    `x` is shifted away from ties, such as zeros before ReLU. A difference so short that hardly any
+    kink is crossed decides, unless a shorter one agrees. Two random projections make numbers to
+    compare: the Jacobian of a gradient need not be symmetric, as behind a reversed gradient.
+    """
+    generator = torch.Generator().manual_seed(0)
+    shift, along, weights = torch.randn((3, *x.shape), generator=generator).to(x)
+    span = (x.amax() - x.amin()).detach()
+    span = torch.where(span > 0, span, 1.0)
+
+    def weighted(at: Tensor, *, create_graph: bool = False) -> tuple[Tensor, Tensor]:
+        (grad,) = torch.autograd.grad(loss_fn(at).mean(), at, create_graph=create_graph)
+        return (grad * weights).sum(), (grad * weights).abs().sum().detach()
+
+    start = (x.detach() + 1e-3 * span * shift).requires_grad_()
+    before, size = weighted(start, create_graph=True)
+    slope = before.new_zeros(())
+    if before.requires_grad:
+        (second,) = torch.autograd.grad(before, start, allow_unused=True)
+        slope = slope if second is None else (second * along).sum()
+    for share in (1e-9, 1e-10):
+        distance = share * span
+        after, _ = weighted((start + distance * along).detach().requires_grad_())
+        measured = (after - before).detach() / distance
+        rounding = roundings * torch.finfo(x.dtype).eps * size / distance
+        allowed = torch.maximum(rounding, 1e-3 * torch.maximum(measured.abs(), slope.abs()))
+        if not (measured - slope).abs() > allowed:
+            return False
+    return True
 
 
 def _value(loss_fn: LossFn, x: Tensor) -> Tensor:

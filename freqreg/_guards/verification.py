@@ -98,7 +98,7 @@ def require_reached(
     reached = set(map(leaf, nodes(penalty)))
     before = map(leaf, nodes(filter(is_foreign, nodes(loss))))
     missed = [p for p in before if isinstance(p, nn.Parameter) and p not in reached]
-    if not missed or _cannot_be_measured(loss):
+    if not missed or cannot_be_measured(loss):
         return
     kept = [parameter.detach().clone() for parameter in missed]
     random = torch.Generator().manual_seed(0)
@@ -162,21 +162,21 @@ def _is_filled(cell: CellType) -> bool:
         return False
 
 
-def warn_of_zero_gradients(grad: Tensor, mixer: object) -> None:
-    """Warn if many images have a gradient of zero."""
+def warn_of_zero_gradients(grad: Tensor, effect: str) -> None:
+    """Warn if many images have a gradient of zero; `effect` says what follows."""
     share = 1 - grad.flatten(1).any(1).float().mean().item()
     if share > _LARGE_SHARE:
         warnings.warn(
-            f"{share:.0%} of the images have a gradient of exactly zero, so {mixer} leaves them "
-            "unchanged. If the loss underflows on large logits, divide the logits by a "
-            "temperature in loss_fn, or give the mixer a margin loss.",
+            f"{share:.0%} of the images have a gradient of exactly zero, so {effect}. If the loss "
+            "underflows on large logits, divide the logits by a temperature in loss_fn, or give "
+            "the mixer a margin loss.",
             ZeroGradientWarning,
             stacklevel=2,
         )
 
 
-def warn_of_foreign_gradient(loss: Tensor, grad: Tensor, probe: LossFn, x: Tensor) -> None:
-    """Warn if the gradient at `x` is not the derivative of the loss.
+def warn_of_foreign_gradient(loss: Tensor, grad: Tensor, probe: LossFn, x: Tensor) -> bool:
+    """Warn if the gradient at `x` is not the derivative of the loss; return whether it warned.
 
     The check takes a pass without a graph, or more; see `slope_error`. It is left out in half
     precision, whose rounding would hide the difference, in compiled code and in several processes.
@@ -184,8 +184,8 @@ def warn_of_foreign_gradient(loss: Tensor, grad: Tensor, probe: LossFn, x: Tenso
     Raises:
         InputGradientError: a forward pass changes the `.grad` of parameters.
     """
-    if _cannot_be_measured(loss):
-        return
+    if cannot_be_measured(loss):
+        return False
     before = [(tensor, _state(tensor)) for tensor in map(leaf, nodes(loss)) if tensor is not None]
     with warnings.catch_warnings():  # of hooks, if a compiled module runs uncompiled
         warnings.filterwarnings("ignore", "Using `torch.compile", UserWarning)
@@ -208,6 +208,7 @@ def warn_of_foreign_gradient(loss: Tensor, grad: Tensor, probe: LossFn, x: Tenso
             ForeignGradientWarning,
             stacklevel=2,
         )
+    return error > SLOPE_TOLERANCE
 
 
 def warn_of_coarse_step(
@@ -220,7 +221,7 @@ def warn_of_coarse_step(
     images, `input_grad_at` gives it at a share of the step. The check is left out if rounding or
     kinks dominate, in compiled code and in several processes.
     """
-    if _cannot_be_measured(loss) or {node.name() for node in nodes(loss)} & KINKED:
+    if cannot_be_measured(loss) or {node.name() for node in nodes(loss)} & KINKED:
         return
     ahead, halfway = input_grad_at(1.0) - start, input_grad_at(0.5) - start
     if 2 * (ahead - 2 * halfway).norm() < _COARSE * halfway.norm():
@@ -241,7 +242,7 @@ def warn_of_coarse_step(
         )
 
 
-def _cannot_be_measured(loss: Tensor) -> bool:
+def cannot_be_measured(loss: Tensor) -> bool:
     """Return whether to skip a check, because of rounding, its cost, or repetition in each step."""
     unfit = any(is_compiled(node) or in_half_precision(node) for node in nodes(loss))
     return unfit or in_several_processes() or not is_recognised(loss)

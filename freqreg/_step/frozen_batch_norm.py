@@ -136,7 +136,9 @@ class _FrozenNorms:
 
 
 class _LiveState:
-    """Values of the buffers of modules that no pass has been checked for yet.
+    """Values of the state of modules that no pass has been checked for yet.
+
+    State is a buffer, a parameter that is not trained, or a tensor that is an attribute.
 
     Versions would not do: `F.batch_norm` does not raise those of buffers that a module gives it.
     """
@@ -147,17 +149,20 @@ class _LiveState:
         self._noted: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {}
 
     def note(self, module: nn.Module) -> None:
-        """Save the buffers of a module at its first pass in train mode."""
+        """Save the state of a module at its first pass in train mode."""
         if module.training and module not in self._watched and not _is_uninitialised(module):
-            buffers = module.buffers(recurse=_hides_calls(module))
-            dense = (b for b in buffers if b.layout is torch.strided and not b.is_meta)
-            self._noted[module] = [(b, b.detach().clone()) for b in dense]
+            recurse = _hides_calls(module)
+            frozen = (p for p in module.parameters(recurse) if not p.requires_grad)
+            held = (v for k, v in vars(module).items() if k not in _STATISTICS)
+            state = (*module.buffers(recurse), *frozen, *(v for v in held if isinstance(v, Tensor)))
+            dense = (t for t in state if t.layout is torch.strided and not t.is_meta)
+            self._noted[module] = [(t, t.detach().clone()) for t in dense]
 
     def put_back(self) -> None:
         """Do nothing: the pass has worked on the buffers themselves."""
 
     def require_unchanged(self) -> None:
-        """Warn if the pass has changed a buffer."""
+        """Warn if the pass has changed some of it in place."""
         self._watched.update(self._noted)
         for module, buffers in self._noted.items():
             if any(_differs(buffer, before) for buffer, before in buffers):

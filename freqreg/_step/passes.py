@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from freqreg._double_backward.input_pass import InputPass
 from freqreg._double_backward.mode import FastDoubleBackward
+from freqreg._graph.autograd import known, nodes
 from freqreg._guards.distributed_wrappers import Wrappers
 from freqreg._guards.verification import watched_backward
 from freqreg._step.frozen_batch_norm import frozen_batch_norm
+from freqreg._torch_private import in_half_precision, is_compiled, version
 from freqreg.errors import InputGradientError
 from freqreg.input_gradients import AuxLossFn, LossFn, input_grad, mean_and_losses
 from freqreg.regularizers.base import Point
@@ -118,6 +120,7 @@ class Passes:
     trains: bool  # whether there is a main pass; without one, `aux` comes from the first probe
     verify: bool  # whether a model's first backward passes are watched
     aux: Any = None
+    has_hooks: bool = False  # whether a pass that is differentiated twice has hooks on tensors
     _replay: Replay | None = None
 
     def __post_init__(self) -> None:
@@ -148,7 +151,7 @@ class Passes:
         """Compute loss and gradient of such a probe."""
         x = x.detach().requires_grad_()
         loss, each = mean_and_losses(self.measured, x)
-        return Point(x, loss, each, input_grad(loss, x))
+        return Point(x, loss, each, input_grad(loss, x, guarded=_may_underflow(loss)))
 
     @property
     def measures(self) -> bool:
@@ -172,8 +175,10 @@ class Passes:
         with FastDoubleBackward(inputs) if twice else nullcontext():
             loss, each = mean_and_losses(run, inputs.x)
             watch = watched_backward(loss, self.probe, x, self.model, twice=twice)
+            take = partial(input_grad, loss, inputs.x, guarded=_may_underflow(loss))
             with watch if self.verify else nullcontext(), inputs.taking_gradient(twice):
-                grad = input_grad(loss, inputs.x, create_graph=twice, retain_graph=retain_graph)
+                grad = take(create_graph=twice, retain_graph=retain_graph)
+        self.has_hooks |= inputs.has_hooks
         return Point(x, loss, each, grad)
 
     def take_aux(self) -> Any:
@@ -182,8 +187,14 @@ class Passes:
         return aux
 
     def _run(self, x: Tensor, twice: bool) -> Tensor:
+        before = version(x)
         with self.wrappers.watching(twice=twice):
             loss: Any = self.loss_fn(x)
+        if version(x) != before:
+            raise InputGradientError(
+                "loss_fn changed the images in place, so each pass would see other images. Begin "
+                "it with images = images.clone()."
+            )
         if self.has_aux:
             if not (isinstance(loss, tuple) and len(loss) == 2):
                 raise InputGradientError(
@@ -200,6 +211,15 @@ class Passes:
         if self._replay is None:
             self._replay = Replay(RandomState.now(devices_in_use(x, self.model)))
         return self._replay
+
+
+def _may_underflow(loss: Tensor) -> bool:
+    """Return whether a pass used half precision, or compiled code, which may hide it."""
+
+    def found() -> bool:
+        return any(in_half_precision(node) or is_compiled(node) for node in nodes(loss))
+
+    return known(loss, "half precision", found)
 
 
 def devices_in_use(x: Tensor, model: nn.Module | None) -> frozenset[torch.device]:

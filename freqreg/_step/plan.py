@@ -171,7 +171,7 @@ class Step:
             nonlocal health
             found = clean() if point is self.x else self.passes.gradient(point)
             grad = found.gradient.detach()
-            zeros = partial(warn_of_zero_gradients, grad, mixer)
+            zeros = partial(warn_of_zero_gradients, grad, f"{mixer} leaves them unchanged")
             at_first_use(found.loss, f"gradients of {mixer}", zeros)
             health = health * (1 + (grad * 0).sum())
             return _finite(grad)

@@ -1,7 +1,7 @@
 """Interface of differentiations: they turn penalties into losses."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial, reduce
 from itertools import chain
 
@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from freqreg._graph.autograd import at_first_use
+from freqreg._graph.autograd import at_first_use, is_first_use
 from freqreg._guards.model_compatibility import require_parameters
-from freqreg._guards.verification import warn_of_foreign_gradient
+from freqreg._guards.verification import warn_of_foreign_gradient, warn_of_zero_gradients
 from freqreg._step.plan import Part, Step, Term, graphs
 from freqreg.regularizers.base import Images, Point
 
@@ -77,12 +77,28 @@ class Differentiation(ABC):
         """Raise, at a model's first step, if a term cannot be differentiated this way."""
         require_parameters(value, tuple(use.x for use in term.uses))
 
-    def _warn_of_gradient(self, step: Step, found: Point) -> None:
-        """Warn, at a model's first step, if the gradient is not the derivative of the loss."""
+    def _verify_gradient(
+        self, step: Step, found: Point, further: Callable[[], object] = lambda: None
+    ) -> None:
+        """Warn, at a model's first step, if the gradient is not the derivative of the loss.
+
+        If it is, `further` examines how it can be differentiated. A gradient of zero tells
+        nothing, as with a new head of zeros; the next step examines again, and warns if it stays.
+        """
+        loss, grad = found.loss, found.gradient.detach()
+
+        def examine() -> bool:
+            if grad.any():
+                if not warn_of_foreign_gradient(loss, grad, step.passes.measured, found.x):
+                    further()
+                return True
+            if not is_first_use(loss, "gradient of zero"):
+                warn_of_zero_gradients(grad, "no penalty has an effect")
+            at_first_use(loss, "gradient of zero", lambda: None)
+            return False
+
         if step.passes.measures:
-            grad, probe = found.gradient.detach(), step.passes.measured
-            check = partial(warn_of_foreign_gradient, found.loss, grad, probe, found.x)
-            at_first_use(found.loss, "gradient of the loss", check)
+            at_first_use(loss, f"gradient of the loss, {type(self).__name__}", examine)
 
     def _require_joint_backward(self, step: Step, parts: Iterable[Part]) -> None:
         """Raise if a wrapper cannot reduce one `backward` through `parts`, or the whole step."""

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from jaxtyping import Float
 from torch import Tensor
 
 from freqreg._double_backward.mode import lean
 from freqreg._guards.model_compatibility import require_second_derivatives
+from freqreg._guards.second_derivative import require_second_derivative
 from freqreg._guards.verification import require_reached
 from freqreg._step.plan import Step, Term
 from freqreg.differentiation.base import Differentiation
@@ -32,7 +34,9 @@ class DoubleBackprop(Differentiation):
         twice, kept = any(use.gradient for use in uses), any(use.losses for use in uses)
         found = step.passes.gradient(x, live=live, twice=twice, retain_graph=kept)
         if any(use.gradient for use in step.uses_of(x)):
-            self._warn_of_gradient(step, found)
+            measured, hooked = step.passes.measured, step.passes.has_hooks
+            second = partial(require_second_derivative, found.loss, measured, found.x, hooked)
+            self._verify_gradient(step, found, second)
         return found
 
     def _examine(self, step: Step, term: Term, loss: Tensor, value: Tensor) -> None:

@@ -161,7 +161,7 @@ class FiniteDifference(Differentiation):
         )
         sloped = [(at, v) for at, v in zip(points, slopes, strict=True) if v is not None]
         directions = [_Direction.of(at, slope, step.pixels) for at, slope in sloped]
-        self._warn_of_gradient(step, points[0])
+        self._verify_gradient(step, points[0])
         if step.passes.measures and directions:
             self._warn_of_step(step, sloped[0][0], directions[0])
         of_losses = any(use.losses for term in sloping for use in term.uses)

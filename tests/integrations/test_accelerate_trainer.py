@@ -133,6 +133,16 @@ def test_a_subclass_sets_the_objective_of_each_step(monkeypatch: pytest.MonkeyPa
     assert_identical(weights(trained()), weights(scheduled))
 
 
+def test_a_subclass_that_leaves_the_objective_out_is_refused() -> None:
+    class Plain(Trainer):
+        def losses(self, x: Tensor, y: Tensor) -> list[Tensor]:
+            return [self.loss_of(y)(x)]
+
+    ours = Plain(linear_net(), torch.optim.SGD(linear_net().parameters()), DataLoader(data()), 1)
+    with pytest.raises(SettingError, match=r"Plain\.losses has not minimised"):
+        ours.add_regularizer(JaFR(1000.0)).train()
+
+
 def test_a_subclass_acts_after_each_optimizer_step(monkeypatch: pytest.MonkeyPatch) -> None:
     met: list[tuple[int, int]] = []
     monkeypatch.setattr(
