@@ -16,7 +16,10 @@ from unittest.mock import patch
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
-    ["lightning.pytorch", "timm.task", "transformers.trainer", "recipe.training.run"]
+    [
+        *("lightning.pytorch", "timm.task", "transformers.trainer", "recipe.training.run"),
+        *("freqreg.cli.profile", "freqreg.evaluation.report.page", "pyautoattack"),
+    ]
 )
 Program = Callable[..., object]
 

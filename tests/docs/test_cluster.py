@@ -3,8 +3,8 @@
 import json
 import os
 import re
+import runpy
 import shlex
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,15 +15,18 @@ import torch
 from accelerate.commands.config.config_args import load_config_from_file
 from PIL import Image
 from safetensors.torch import save_file
+from torch.distributed.run import main
 
 from freqreg.evaluation import evaluate, load_images, load_model
 from freqreg.evaluation.benchmark.settings import PRESETS
 from freqreg.evaluation.inputs.models import build_network
 from freqreg.evaluation.results.records import ModelScores
 from tests.docs.blocks import ROOT
+from tests.processes import ended, fork, free_port
 
 PAGE = (ROOT / "docs" / "on-a-cluster.md").read_text()
 KWARGS = {"num_classes": 4, "image_size": 16}
+VARIABLES = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
 def block(heading: str, number: int = 0) -> str:
@@ -46,35 +49,31 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def torchrun(folder: Path, output: Path, arguments: list[str]) -> None:
+    os.chdir(folder)
+    os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT), sys.stdout.fileno())
+    main(arguments)
+
+
 def test_two_nodes_have_the_scores_of_one_process(folder, monkeypatch):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     here = {
-        "torchrun": f"{sys.executable} -m torch.distributed.run",
         "node0": "127.0.0.1",
-        "29500": str(port),
+        "29500": str(free_port()),
         "nproc_per_node 8": "nproc_per_node 1",
         "timm/resnet50 --data imagenet": "model --data pictures --preset smoke "
         "--device cpu --scores clean noise",
     }
-    commands = block("Several nodes")
+    commands = block("Several nodes").replace("torchrun ", "")
     for there, local in here.items():
         assert there in commands
         commands = commands.replace(there, local)
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    outputs = [folder / f"{node}.txt" for node in range(2)]
     nodes = [
-        subprocess.Popen(
-            shlex.split(command),
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for command in commands.splitlines()
+        fork(torchrun, folder, output, shlex.split(command), variables=VARIABLES)
+        for command, output in zip(commands.splitlines(), outputs, strict=True)
     ]
-    printed = [node.communicate(timeout=100)[0] for node in nodes]
-    assert [node.returncode for node in nodes] == [0, 0]
+    assert ended(nodes) == [0, 0]
+    printed = [output.read_text() for output in outputs]
     assert "accuracy" in printed[0]
     assert not printed[1]
     monkeypatch.chdir(folder)
@@ -99,11 +98,13 @@ def test_a_task_of_the_array_runs_its_own_line(tmp_path):
     assert done.stdout == "of two\n"
 
 
-def test_the_printed_commands_are_one_a_line():
+def test_the_printed_commands_are_one_a_line(monkeypatch, capsys):
     command = block("Many runs: a SLURM array").splitlines()[0].partition(" >")[0]
-    program = [sys.executable, *shlex.split(command)[1:]]
-    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=True)
-    lines = done.stdout.splitlines()
+    python, *arguments = shlex.split(command)
+    assert python == "python"
+    monkeypatch.setattr(sys, "argv", arguments)
+    runpy.run_path(str(ROOT / arguments[0]), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
     assert len(lines) % 3 == 0
     assert all("--resume" in shlex.split(line) for line in lines)
 

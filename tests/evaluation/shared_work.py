@@ -35,6 +35,12 @@ SETTINGS = EvaluationSettings(
     recalibration_images=None,
 )
 STORED = "corruption/fog"
+MEASURED = [
+    name
+    for name in SCORES
+    if not name.startswith("recalibrated/") or name.endswith(("fog", "jpeg_compression"))
+]
+"""All but recalibrated models under the other corruptions, under which models are measured."""
 
 
 class Net(nn.Module):
@@ -66,7 +72,7 @@ def work(folder: Path, own: Path) -> dict[str, Any]:
         record = evaluate(
             net,
             test,
-            SCORES,
+            MEASURED,
             settings=SETTINGS,
             file=own / "scores.json",
             transfer_source=source,

@@ -1,22 +1,12 @@
 """What `freqreg.evaluation` exports, and what it says without its extra."""
 
-import subprocess
-import sys
+from importlib import import_module
 
 import pytest
 
 from freqreg import evaluation
 from tests.docs.blocks import ROOT
-
-WITHOUT = """
-import sys
-sys.modules["{package}"] = None
-import freqreg
-try:
-    import freqreg.evaluation
-except ImportError as error:
-    print(error)
-"""
+from tests.fresh_imports import imported_anew
 
 
 @pytest.mark.parametrize("name", evaluation.__all__)
@@ -28,6 +18,8 @@ def test_a_public_name_is_in_the_reference(name: str) -> None:
 
 @pytest.mark.parametrize("package", ["tqdm", "PIL", "numpy"])
 def test_a_missing_package_is_an_error_that_names_the_extra(package: str) -> None:
-    code = [sys.executable, "-c", WITHOUT.format(package=package)]
-    done = subprocess.run(code, capture_output=True, text=True, check=True)
-    assert 'pip install "freqreg[eval]"' in done.stdout
+    with (
+        imported_anew("freqreg.evaluation", missing=package),
+        pytest.raises(ImportError, match=r'pip install "freqreg\[eval\]"'),
+    ):
+        import_module("freqreg.evaluation")

@@ -130,7 +130,7 @@ def compiled_graphs() -> int:
     """Graphs after three steps."""
     from torch._dynamo.testing import CompileCounterWithBackend
 
-    counter = CompileCounterWithBackend("aot_eager")
+    counter = CompileCounterWithBackend("eager")
     compiled = torch.compile(model(), backend=counter, fullgraph=True)
     net = DistributedDataParallel(cast(nn.Module, compiled))
     x, y = local_batch()

@@ -2,8 +2,7 @@
 
 # pyright: reportPrivateImportUsage=false, reportArgumentType=false
 
-import subprocess
-import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from freqreg.errors import (
     SettingError,
 )
 from freqreg.integrations.timm import regularize
+from tests.fresh_imports import imported_anew
 from tests.integrations.timm_parts import batch, grads_of, network, task_of, write_images
 
 pytestmark = [
@@ -140,7 +140,8 @@ def test_normalised_images_of_a_model_that_does_not_say_how() -> None:
 
 @pytest.mark.parametrize("missing", ["timm", "timm.task"])
 def test_without_its_package_it_names_the_extra(missing: str) -> None:
-    program = f"import sys; sys.modules[{missing!r}] = None; import freqreg.integrations.timm"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert 'pip install --upgrade "freqreg[timm]"' in done.stderr
+    with (
+        imported_anew("freqreg.integrations.timm", missing=missing),
+        pytest.raises(ImportError, match=r'pip install --upgrade "freqreg\[timm\]"'),
+    ):
+        import_module("freqreg.integrations.timm")

@@ -2,11 +2,12 @@
 
 import json
 import os
+import runpy
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from recipe.data_sets import CIFAR10
@@ -14,23 +15,29 @@ from recipe.settings.overrides import suffix
 from recipe.tasks import LOCK, LOG
 from schema_true import write_parquet
 
+from tests.processes import fork
+
 RECIPES = Path(__file__).parents[2] / "recipes"
 EPOCHS = 60
 SMALL = ("model=one_conv", f"epochs={EPOCHS}", "batch_size=8", "attack_steps=1")
 
 
-def reproduce(folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, str(RECIPES / "reproduce.py"), "--seeds=1", "--preset=smoke"]
-    command += ["--jobs=1", f"--data-dir={folder / 'data'}", f"--output-dir={folder / 'runs'}"]
-    command += ["--methods", "standard", "fgsm", "--set", *SMALL]
+def reproduce(folder: Path) -> None:
+    sys.argv = ["reproduce.py", "--seeds=1", "--preset=smoke", "--jobs=1"]
+    sys.argv += [f"--data-dir={folder / 'data'}", f"--output-dir={folder / 'runs'}"]
+    sys.argv += ["--methods", "standard", "fgsm", "--set", *SMALL]
+    runpy.run_path(str(RECIPES / "reproduce.py"), run_name="__main__")
+
+
+def started(folder: Path) -> BaseProcess:
     variables = {"XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=os.environ | variables)
+    return fork(reproduce, folder, variables=variables)
 
 
-def wait_until(ready: Callable[[], object], program: subprocess.Popen[bytes]) -> None:
-    while program.poll() is None and not ready():
+def wait_until(ready: Callable[[], object], program: BaseProcess) -> None:
+    while program.is_alive() and not ready():
         time.sleep(0.005)
-    assert program.poll() is None
+    assert program.is_alive()
 
 
 def working_in(folder: Path) -> set[int]:
@@ -67,20 +74,21 @@ def test_a_child_left_behind_and_a_restart_do_not_collide(tmp_path: Path) -> Non
         tmp_path / "runs/cifar10" / f"smoke-{method}-seed0{suffix(SMALL)}"
         for method in ("standard", "fgsm")
     )
-    program = reproduce(tmp_path)
+    program = started(tmp_path)
     wait_until(lambda: list(second.glob("checkpoints/step-*")), program)
     (orphan,) = working_in(second)
     os.kill(orphan, signal.SIGSTOP)
     program.kill()
-    program.wait()
+    program.join()
     assert not (second / "results.json").exists()
     finished, begun = files(first), files(second)
-    restarted = reproduce(tmp_path)
+    restarted = started(tmp_path)
     log = second / LOG
     wait_until(lambda: "Another process works in" in log.read_text(), restarted)
     assert files(second) == begun | {log: log.read_bytes()}
     os.kill(orphan, signal.SIGCONT)
-    assert restarted.wait() == 0
+    restarted.join()
+    assert restarted.exitcode == 0
     assert files(first) == finished
     history = json.loads((second / "results.json").read_text())["history"]
     assert [entry["epoch"] for entry in history] == list(range(1, EPOCHS + 1))

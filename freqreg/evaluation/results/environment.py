@@ -1,7 +1,8 @@
 """Device and versions, on which numbers may depend beside code and settings."""
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 import torch
@@ -25,10 +26,15 @@ def versions(device: torch.device) -> dict[str, str]:
     found = {"device": _name(device), "python": platform.python_version()}
     for package in ("freqreg", "torch", "timm", "pyautoattack"):
         try:
-            found[package] = version(package)
-        except PackageNotFoundError:
+            found[package] = _version(package)
+        except metadata.PackageNotFoundError:
             continue
     return found
+
+
+@cache
+def _version(package: str) -> str:
+    return metadata.version(package)
 
 
 def _name(device: torch.device) -> str:

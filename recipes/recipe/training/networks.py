@@ -4,7 +4,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -55,6 +54,8 @@ def made(settings: Settings, network: dict[str, Any]) -> nn.Module:
 
 
 def _fixed_size(name: str, image_size: int) -> dict[str, int]:
+    import timm  # seconds, which networks of others do not wait for
+
     if not timm.is_model(name):
         return {}  # the error comes with building it
     config = timm.get_pretrained_cfg(name)
@@ -68,6 +69,8 @@ def _pretrained(name: str) -> dict[str, Any]:
     spec = find_spec(package) if package else None
     if spec is None or spec.origin is None:
         return {"pretrained": True}
+    import timm
+
     found = torch.load(Path(spec.origin).parent / file, weights_only=True)
     named = zip(timm.create_model(bare).state_dict(), found.values(), strict=True)
     weights: dict[str, Tensor] = dict(named)

@@ -2,15 +2,17 @@
 
 import json
 import re
-import subprocess
-import sys
+import shutil
 from base64 import b64decode
+from contextlib import redirect_stdout
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from freqreg.cli import main
 from freqreg.evaluation.inputs.models import build_network
@@ -31,6 +33,7 @@ from freqreg.evaluation.results.records import RecordError
 from tests.evaluation.report.reported import save_run, scores_of_the_paper, without_shares
 
 VOID = {"meta", "img", "br"}
+KWARGS = {"num_classes": 4, "width": 4}
 
 
 class Outline(HTMLParser):
@@ -53,9 +56,10 @@ class Outline(HTMLParser):
         assert self.open.pop() == tag
 
 
-@pytest.fixture
-def runs(tmp_path):
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
     """All that a report can show, of three methods and two data sets."""
+    folder = tmp_path_factory.mktemp("runs")
     curve = {"accuracy at 0.000000": 0.9, "accuracy at 0.500000": 0.0}
     losses = {"loss at 0.000000": 0.1, "loss at 0.500000": 2.0}
     rest = {
@@ -67,17 +71,29 @@ def runs(tmp_path):
     for method in ("standard", "jafr", "fgsm"):
         for seed in range(2):
             scores = scores_of_the_paper(method, off=0.001 * seed) | rest
-            save_run(tmp_path, method, seed, scores=scores, portrait=seed == 1)
-    save_run(tmp_path, "standard", 0, dataset="photos", preset="mini", portrait=True)
-    return read_runs([tmp_path / "evaluations"])
+            save_run(folder, method, seed, scores=scores, portrait=seed == 1)
+    save_run(folder, "standard", 0, dataset="photos", preset="mini", portrait=True)
+    return read_runs([folder / "evaluations"])
+
+
+@pytest.fixture(scope="module")
+def report(runs, tmp_path_factory):
+    """The folder that they are reported in."""
+    folder = tmp_path_factory.mktemp("report")
+    return folder, write_report(runs, folder)
+
+
+@pytest.fixture(scope="module")
+def page(report):
+    return report[1]
 
 
 def titles(page: Page) -> dict[str, list[str]]:
     return {chapter.title: [s.title for s in chapter.sections] for chapter in page.chapters}
 
 
-def test_a_chapter_for_each_data_set_with_the_paper_s_tables(runs):
-    assert titles(build(runs)) == {
+def test_a_chapter_for_each_data_set_with_the_paper_s_tables(page):
+    assert titles(page) == {
         "CIFAR-10, preset paper": [
             "Under attack (Table 4)",
             "Frequencies of the input gradients (Table 2)",
@@ -114,38 +130,38 @@ def test_presets_are_apart_and_a_smaller_one_is_no_reproduction(tmp_path):
     assert "preset paper, some with another epochs, not of the" in str(paper.sections[0])
 
 
-def test_the_page_needs_nothing_but_itself(runs, tmp_path):
-    write_report(runs, tmp_path / "report")
-    outline = Outline((tmp_path / "report" / "report.html").read_text())
+def test_the_page_needs_nothing_but_itself(report):
+    text = (report[0] / "report.html").read_text()
+    outline = Outline(text)
     assert outline.tags.count("img") == 5 + 2
     assert not {"script", "link", "iframe", "object"} & set(outline.tags)
     for reference in outline.references:
         assert reference.startswith(("data:image/svg+xml;base64,", "#"))
-    assert "url(" not in (tmp_path / "report" / "report.html").read_text()
+    assert "url(" not in text
     links = [reference[1:] for reference in outline.references if reference.startswith("#")]
     assert links == outline.ids
     assert len(set(outline.ids)) == len(outline.ids)
 
 
-def test_pictures_are_whole_svg_files(runs):
-    found = re.findall(r"svg\+xml;base64,([^\"]*)", as_html(build(runs)))
+def test_pictures_are_whole_svg_files(page):
+    found = re.findall(r"svg\+xml;base64,([^\"]*)", as_html(page))
     for picture in map(b64decode, found):
         assert picture.startswith(b"<?xml")
         assert picture.rstrip().endswith(b"</svg>")
 
 
-def test_the_same_runs_give_the_same_bytes(runs, tmp_path):
-    for name in ("a", "b"):
-        write_report(runs, tmp_path / name)
-    files = [path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.*")]
+def test_the_same_runs_give_the_same_bytes(runs, report, tmp_path):
+    first, _ = report
+    write_report(runs, tmp_path)
+    files = [path.relative_to(first) for path in first.rglob("*.*")]
     assert len(files) == 2 + 7
     for file in files:
-        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+        assert (first / file).read_bytes() == (tmp_path / file).read_bytes()
 
 
-def test_markdown_refers_to_files_that_are_there(runs, tmp_path):
-    page = write_report(runs, tmp_path / "report")
-    text = (tmp_path / "report" / "report.md").read_text()
+def test_markdown_refers_to_files_that_are_there(report):
+    folder, page = report
+    text = (folder / "report.md").read_text()
     named = re.findall(r"\]\((.*?)\)", text)
     assert named == [f"figures/{picture.name}.svg" for picture in figures_of(page)]
     assert [Path(name).stem for name in named] == [
@@ -157,11 +173,10 @@ def test_markdown_refers_to_files_that_are_there(runs, tmp_path):
         "photos-preset-mini-gradients",
         "spectra",
     ]
-    assert all((tmp_path / "report" / name).is_file() for name in named)
+    assert all((folder / name).is_file() for name in named)
 
 
-def test_both_forms_have_every_number(runs, tmp_path):
-    page = build(runs)
+def test_both_forms_have_every_number(runs, page):
     forms = as_html(page), as_markdown(page, figures="figures")
     for form in forms:
         for run in runs:
@@ -210,47 +225,72 @@ def test_texts_lists_and_pictures_in_markdown():
     )
 
 
-@pytest.fixture
-def evaluated(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def evaluations(tmp_path_factory):
     """Two tiny models that were evaluated, and their test set."""
-    monkeypatch.chdir(tmp_path)
-    kwargs = {"num_classes": 4, "width": 4}
+    folder = tmp_path_factory.mktemp("evaluated")
     for seed, method in enumerate(("standard", "jafr")):
-        torch.manual_seed(seed)
-        Path(method).mkdir()
-        weights = build_network("preact_resnet18", **kwargs).state_dict()
-        save_file(weights, Path(method, "model.safetensors"))
-        config = {"model": "preact_resnet18", "kwargs": kwargs, "method": method, "seed": 0}
-        Path(method, "config.json").write_text(json.dumps(config))
+        (folder / method).mkdir()
+        save_file(network(seed).state_dict(), folder / method / "model.safetensors")
+        config = {"model": "preact_resnet18", "kwargs": KWARGS, "method": method, "seed": 0}
+        (folder / method / "config.json").write_text(json.dumps(config))
     images = torch.randint(0, 256, (40, 3, 16, 16), dtype=torch.uint8)
-    save_file({"pixels": images, "labels": torch.arange(40) % 4}, tmp_path / "test.safetensors")
-    main(["evaluate", "standard", "jafr", "--data", "test.safetensors", "--preset", "smoke"])
-    return tmp_path
+    save_file({"pixels": images, "labels": torch.arange(40) % 4}, folder / "test.safetensors")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        main(["evaluate", "standard", "jafr", "--data", "test.safetensors", "--preset", "smoke"])
+    return folder
 
 
-def test_evaluate_and_report_from_a_line_each(evaluated, capsys):
-    main(["report", "evaluations", "--data", "test.safetensors"])
-    assert "2 models: report/report.html and report/report.md" in capsys.readouterr().out
-    page = (evaluated / "report" / "report.html").read_text()
-    record = json.loads((evaluated / "evaluations" / "jafr.json").read_text())
+@pytest.fixture(scope="module")
+def printed(evaluations, tmp_path_factory):
+    """A copy with a report, and what its command printed."""
+    folder = tmp_path_factory.mktemp("reported") / "here"
+    shutil.copytree(evaluations, folder)
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as output:
+        patch.chdir(folder)
+        main(["report", "evaluations", "--data", "test.safetensors"])
+    return folder, output.getvalue()
+
+
+@pytest.fixture
+def evaluated(evaluations, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return shutil.copytree(evaluations, tmp_path, dirs_exist_ok=True)
+
+
+@pytest.fixture
+def reported(printed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return shutil.copytree(printed[0], tmp_path, dirs_exist_ok=True)
+
+
+def network(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return build_network("preact_resnet18", **KWARGS)
+
+
+def test_evaluate_and_report_from_a_line_each(printed):
+    folder, output = printed
+    assert "2 models: report/report.html and report/report.md" in output
+    page = (folder / "report" / "report.html").read_text()
+    record = json.loads((folder / "evaluations" / "jafr.json").read_text())
     assert f"{record['scores']['log_b_low']['values']['one quadrant']:.2f}" in page
     assert Outline(page).tags.count("img") == 3
 
 
-def test_portraits_are_measured_once(evaluated, monkeypatch):
-    main(["report", "evaluations", "--data", "test.safetensors"])
-    kept = portrait_file(evaluated / "evaluations" / "jafr.json")
+def test_portraits_are_measured_once(reported):
+    kept = portrait_file(reported / "evaluations" / "jafr.json")
     first = kept.read_bytes()
-    (evaluated / "test.safetensors").unlink()
-    main(["report", "evaluations", "--data", "test.safetensors"])
-    main(["report", "evaluations", "--output-dir", "again"])
+    (reported / "test.safetensors").unlink()
+    main(["report", "evaluations", "--data", "test.safetensors", "--output-dir", "again"])
     assert kept.read_bytes() == first
-    again = (evaluated / "again" / "report.html").read_text()
-    assert again == (evaluated / "report" / "report.html").read_text()
+    again = (reported / "again" / "report.html").read_text()
+    assert again == (reported / "report" / "report.html").read_text()
 
 
 def profile(*options: str) -> None:
-    data = ("--data", "test.safetensors", "--images", "4")
+    data = ("--data", "test.safetensors", "--images", "4", "--image-size", "6")
     main(["profile", "standard", "jafr", *data, "--heat-map", *options])
 
 
@@ -299,8 +339,7 @@ def test_heat_maps_of_others_are_refused(tmp_path, content):
 
 
 def test_heat_maps_of_other_weights_are_left_out(evaluated):
-    other = build_network("preact_resnet18", num_classes=4, width=4).state_dict()
-    save_file(other, evaluated / "jafr" / "model.safetensors")
+    save_file(network(2).state_dict(), evaluated / "jafr" / "model.safetensors")
     profile()
     (picture,) = heat_maps("profiles").values()
     assert ("<!-- standard -->" in picture, "<!-- JaFR -->" in picture) == (True, False)
@@ -314,36 +353,32 @@ def test_runs_without_the_score_have_no_part_of_shares(runs):
     assert "radii" not in text
 
 
-def test_shares_stand_in_picture_table_and_conditions(runs):
-    text = as_markdown(build(runs), figures="figures")
+def test_shares_stand_in_picture_table_and_conditions(page):
+    text = as_markdown(page, figures="figures")
     assert text.count("Low, middle and high radii") == 1
     assert "| low radii | middle radii | high radii |" in text
     assert "12.50 ± 0.00 | 25.00 ± 0.00 | 62.50 ± 0.00 |" in text
-    (svg,) = (p.svg.decode() for p in figures_of(build(runs)) if p.name.endswith("-shares"))
+    (svg,) = (p.svg.decode() for p in figures_of(page) if p.name.endswith("-shares"))
     for label in ("standard", "JaFR", "FGSM AT"):
         assert f"<!-- {label} -->" in svg
 
 
-def test_a_portrait_of_before_shares_is_measured_again(evaluated):
-    main(["report", "evaluations", "--data", "test.safetensors"])
-    kept = portrait_file(evaluated / "evaluations" / "jafr.json")
+def test_a_portrait_of_before_shares_is_measured_again(reported):
+    kept = portrait_file(reported / "evaluations" / "jafr.json")
     first = kept.read_bytes()
     without_shares(kept)
     main(["report", "evaluations", "--output-dir", "old"])
-    old = (evaluated / "old" / "report.md").read_text()
+    old = (reported / "old" / "report.md").read_text()
     assert "shares of power by radius: JaFR" in old
     assert "spectra and pictures of J:" not in old
     main(["report", "evaluations", "--data", "test.safetensors", "--output-dir", "again"])
     assert kept.read_bytes() == first
     for name in ("report.md", "report.html"):
-        assert (evaluated / "again" / name).read_text() == (evaluated / "report" / name).read_text()
+        assert (reported / "again" / name).read_text() == (reported / "report" / name).read_text()
 
 
 def test_weights_that_were_changed_since_are_told(evaluated):
-    save_file(
-        build_network("preact_resnet18", num_classes=4, width=4).state_dict(),
-        evaluated / "jafr" / "model.safetensors",
-    )
+    save_file(network(2).state_dict(), evaluated / "jafr" / "model.safetensors")
     with pytest.raises(SystemExit, match="jafr has other weights now than when it was evaluated"):
         main(["report", "evaluations", "--data", "test.safetensors"])
 
@@ -358,8 +393,7 @@ def test_other_images_than_were_evaluated_are_told(evaluated):
 
 
 def test_the_network_of_a_file_of_weights_can_be_named(evaluated, capsys):
-    network = build_network("preact_resnet18", num_classes=4, width=4)
-    torch.save(network.state_dict(), evaluated / "last.pth")
+    torch.save(network(2).state_dict(), evaluated / "last.pth")
     given = ("--data", "test.safetensors", "--model", "preact_resnet18")
     main(["evaluate", "last.pth", *given, "--preset", "smoke", "--scores", "clean"])
     main(["report", "evaluations", *given])
@@ -383,9 +417,3 @@ def test_images_of_one_data_set_for_runs_on_several_are_refused(tmp_path):
 def test_a_place_without_runs_is_an_error_in_plain_words(tmp_path):
     with pytest.raises(SystemExit, match="nothing to report in"):
         main(["report", str(tmp_path)])
-
-
-def test_the_package_has_what_the_page_needs():
-    code = "import freqreg.evaluation.report.page as r; print(r.TITLE)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "Frequency bias and robustness"
