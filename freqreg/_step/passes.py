@@ -122,6 +122,7 @@ class Passes:
     aux: Any = None
     has_hooks: bool = False  # whether a pass that is differentiated twice has hooks on tensors
     _replay: Replay | None = None
+    _changes_images: bool = False
 
     def __post_init__(self) -> None:
         self.wrappers = Wrappers(self.model)
@@ -187,14 +188,15 @@ class Passes:
         return aux
 
     def _run(self, x: Tensor, twice: bool) -> Tensor:
+        if self._changes_images:
+            raise InputGradientError(
+                "loss_fn changed the images in place, so this pass would see other ones. Begin it "
+                "with images = images.clone()."
+            )
         before = version(x)
         with self.wrappers.watching(twice=twice):
             loss: Any = self.loss_fn(x)
-        if version(x) != before:
-            raise InputGradientError(
-                "loss_fn changed the images in place, so each pass would see other images. Begin "
-                "it with images = images.clone()."
-            )
+        self._changes_images = version(x) != before
         if self.has_aux:
             if not (isinstance(loss, tuple) and len(loss) == 2):
                 raise InputGradientError(
