@@ -34,8 +34,8 @@ def shown_in(figure: Path) -> str:
 def test_the_page_and_its_figures_are_written_from_the_cells(tmp_path: Path) -> None:
     written(RESULTS, tmp_path)
     assert pages(DOCS) == pages(tmp_path), "Run: python recipes/study page"
-    table = Path("snippets", "steering.md")
-    assert (DOCS / table).read_text() == (tmp_path / table).read_text()
+    for table in (Path("snippets", "steering.md"), Path("snippets", "single-step.md")):
+        assert (DOCS / table).read_text() == (tmp_path / table).read_text()
     figures = re.findall(r"\]\(\.\./(images/\S+)\)", "".join(pages(DOCS).values()))
     assert figures
     for figure in figures:

@@ -1,13 +1,16 @@
-"""The table of how-to-choose: the effect of each weight and target, from finished cells."""
+"""The tables of how-to-choose: what each penalty and mixer did, from finished cells."""
+
+import json
+from pathlib import Path
 
 from pandas import DataFrame
 from recipe.settings.experiment import Method
 
 from study.mini.claims.corruption_shifts import NOISE_AND_BLUR, OTHERS, changes
 from study.mini.claims.differences import SHARES
-from study.mini.results import paired, select
+from study.mini.results import kinds, paired, select
 from study.mini.runs import BAND, LOW, Stage
-from study.mini.text import number, signed
+from study.mini.text import number, percent, signed
 
 STEERED: tuple[tuple[Stage, Method, dict[str, float]], ...] = (
     (2, "standard", {}),
@@ -20,6 +23,18 @@ STEERED: tuple[tuple[Stage, Method, dict[str, float]], ...] = (
 """Cells with a full penalty, each compared with standard training of its stage."""
 
 ABSENT = "not run yet"
+
+STEPS: dict[Method, str] = {
+    "fgsm": "FGSM",
+    "nfgsm": "N-FGSM",
+    "zerograd": "ZeroGrad",
+    "gradnorm1": "L1 norm",
+    "fgsm+cure": "FGSM + CURE",
+    "multigrad": "MultiGrad",
+    "fgsm+jafr": "FGSM + JaFR",
+    "fgsm+gradalign": "FGSM + GradAlign",
+}
+"""Steps of the benchmark of costs, by their methods."""
 
 
 def steering(study: DataFrame) -> DataFrame:
@@ -45,3 +60,33 @@ def _row(method: DataFrame, standard: DataFrame) -> dict[str, str]:
     there = figures if len(own) else dict.fromkeys(figures, ABSENT)
     label, files = method.label.iloc[0], method.files.iloc[0]
     return {"": label, "seeds": str(len(own)), **there, "cells": files}
+
+
+def single_step(study: DataFrame, benchmark: Path) -> DataFrame:
+    """A row per kind of cell of stages 1 and 5 with full penalties, the best under PGD first.
+
+    Args:
+        study: all runs.
+        benchmark: the file of measured costs.
+    """
+    entries = json.loads(benchmark.read_text())
+    costs = {
+        row["step"]: row["ratio"]
+        for entry in entries
+        if entry["program"] == "step_cost" and entry["settings"]["model"] == "preact"
+        for row in entry["results"]
+    }
+    full = study.loc[study.stage.isin((1, 5)) & ~study.files.str.contains("penalty_")]
+    rows = []
+    for label, files, runs in kinds(full):
+        models, step = runs.loc[runs.is_model], STEPS.get(runs.method.iloc[0], "")
+        figures = {
+            "collapsed": f"{runs.collapsed.sum()} of {runs.found.sum()}",
+            "no model": str((~runs.is_model & runs.found).sum()),
+            "clean": percent(models.clean.mean()),
+            "PGD of 50 steps": percent(models.pgd.mean()),
+            "time of a step": f"{costs[step]:.2f}" if step in costs else "not measured",
+            "cells": files,
+        }
+        rows.append((models.pgd.mean(), {"": label, **figures}))
+    return DataFrame(row for _, row in sorted(rows, key=lambda row: -row[0]))

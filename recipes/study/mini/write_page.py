@@ -1,4 +1,4 @@
-"""Write docs/results.md, its pages and figures, and the table of how-to-choose from JSON files.
+"""Write docs/results.md, its pages and figures, and the tables of how-to-choose from JSON files.
 
     python recipes/study page
 
@@ -21,7 +21,7 @@ from study.mini.claims.cost import cost
 from study.mini.claims.masking import masking
 from study.mini.pictures import as_svg
 from study.mini.results import kinds, read, unplanned
-from study.mini.steering import steering
+from study.mini.steering import single_step, steering
 from study.mini.text import number
 from study.mini.verdict import Claim, Outcome
 from study.pages import as_table, rendered
@@ -46,7 +46,7 @@ class Arguments:
     results_dir: Path = RESULTS
     """Folder of the cells' JSON files, with a folder per stage."""
     docs_dir: Path = ROOT / "docs"
-    """Folder for results.md and results/, the figures in images/, and the table in snippets/."""
+    """Folder for results.md and results/, the figures in images/, and the tables in snippets/."""
 
 
 def main(arguments: Arguments) -> None:
@@ -71,7 +71,12 @@ def main(arguments: Arguments) -> None:
     for name in ("results", *(f"results/{page}" for page in (*CHAPTERS, "cells"))):
         text = rendered(PAGES / f"{Path(name).name}.md", {"number": number}, **values)
         write_text(arguments.docs_dir / f"{name}.md", text)
-    write_text(arguments.docs_dir / "snippets" / "steering.md", as_table(steering(study)) + "\n")
+    tables = {
+        "steering": steering(study),
+        "single-step": single_step(study, ROOT / "docs" / "performance.json"),
+    }
+    for name, table in tables.items():
+        write_text(arguments.docs_dir / "snippets" / f"{name}.md", as_table(table) + "\n")
 
 
 def claims(study: DataFrame, folder: Path) -> dict[str, Claim]:
