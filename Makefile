@@ -16,7 +16,7 @@ endif
 BOUNDS := $(VENV)-bounds$(TORCH)
 CORE_TESTS := $(wildcard tests/test_*.py) tests/_step tests/_double_backward
 NOT_QUICK := $(patsubst %,tests/test_%.py,allocator compile imports memory on_gpu packaging shapes torch_private)
-BOUNDED_TESTS := $(CORE_TESTS) tests/diagnostics tests/networks tests/integrations
+BOUNDED_TESTS := $(CORE_TESTS) tests/verification tests/diagnostics tests/networks tests/integrations
 
 .NOTPARALLEL: # of a check the tests' summary is the last line
 .PHONY: help demo smoke test quick lint types docs check lower-bounds clean
@@ -34,7 +34,7 @@ test: $(INSTALLED)
 
 ## make quick   test what the core computes, in less than a minute
 quick: $(INSTALLED)
-	$(BIN)/python -m pytest $(PARALLEL) $(filter-out $(NOT_QUICK),$(CORE_TESTS))
+	$(BIN)/python -m pytest $(PARALLEL) $(filter-out $(NOT_QUICK),$(CORE_TESTS)) tests/verification
 
 ## make smoke   run every recipe on small data, CIFAR-10's with every method, in some minutes
 smoke: $(INSTALLED)
