@@ -29,6 +29,7 @@ import tyro
 
 from freqreg._files import write_text
 from tests.benchmarks import rates, step_cost
+from tests.benchmarks.candidates import CANDIDATES
 from tests.benchmarks.machine import machine, versions
 from tests.benchmarks.training import FORMATS, PRECISIONS
 
@@ -109,7 +110,9 @@ def costs(
 def sizes(network: str, *, toy: bool) -> step_cost.Settings:
     """What a GPU trains: the paper's batch, or ImageNet's images."""
     if toy:
-        return step_cost.Settings(width=4, batch_size=4, image_size=64, rounds=1)
+        eager = tuple(name for name in CANDIDATES if name != "plain, compiled")
+        methods = tuple(CANDIDATES) if network == "preact" else eager  # compiling takes minutes
+        return step_cost.Settings(methods=methods, width=4, batch_size=4, image_size=64, rounds=1)
     if network == "preact":
         return step_cost.Settings(width=64, batch_size=128, image_size=32, rounds=9)
     return step_cost.Settings(batch_size=64, image_size=224, rounds=5)
