@@ -26,6 +26,11 @@ from freqreg._torch_private import (
 from freqreg.errors import LiveStateWarning, SettingError
 from freqreg.input_gradients import LossFn
 
+_HIDDEN = (
+    "In passes other than the main one freqreg hides the running statistics of batch norms: they "
+    "are None. If loss_fn reads them, read them before the step, or let all passes update them: "
+    'Objective(..., batch_norm="every pass").'
+)
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -52,7 +57,11 @@ def frozen_batch_norm(
                         undo.callback(module.register_forward_pre_hook(norms.note_call).remove)
                     norms.hide_statistics(module)
                     state.note(module)
-            loss = loss_fn(x)
+            try:
+                loss = loss_fn(x)
+            except (TypeError, AttributeError) as error:
+                error.add_note(_HIDDEN)
+                raise
         state.require_unchanged()
         if isinstance(loss, Tensor):
             _require_known_norms(loss, model, norms)

@@ -250,3 +250,15 @@ def test_a_norm_that_changes_to_eval_mode_in_a_pass_uses_its_statistics(
     expected = (model.train()(x) - targets).square().mean()
     assert expected > 0.01
     torch.testing.assert_close(probe, expected.detach())
+
+
+def test_a_loss_that_reads_running_statistics_is_told_what_to_do(x: Tensor) -> None:
+    norm = nn.BatchNorm2d(3)
+
+    def loss_fn(images: Tensor) -> Tensor:
+        return norm(images).square().mean() + norm.running_mean.square().sum()  # pyright: ignore[reportOptionalMemberAccess]
+
+    with pytest.raises(AttributeError, match="NoneType") as raised:
+        Objective((), FGSM())(loss_fn, x)
+    assert 'batch_norm="every pass"' in "".join(raised.value.__notes__)
+    Objective((), FGSM(), batch_norm="every pass")(loss_fn, x)
