@@ -53,7 +53,17 @@ def test_configurations_and_splits(here: Path, capsys) -> None:
         main(["evaluate", "m", "--data", "svhn", *CLEAN])
     main(["evaluate", "m", "--data", "svhn", "--config", "full_numbers", *CLEAN])
     main(["evaluate", "m", "--data", "tiny", "--split", "val", "--output-dir", "o", *CLEAN])
-    assert about(here / "o")["images"] == 20
+    record = ModelScores.load(here / "o" / "m.json")
+    assert (record.about["images"], record.test_set) == (20, "tiny, split valid, 32×32 pixels")
+    (here / "tiny").rename(here / "moved")
+    main(["evaluate", "m", "--data", "moved", "--split", "val", "--output-dir", "o", "--preset",
+          "smoke", "--scores", "clean", "noise"])  # fmt: skip
+    record = ModelScores.load(here / "o" / "m.json")
+    assert record.test_set == "moved, split valid, 32×32 pixels"
+    main(["report", "o"])
+    line = f"on {record.test_set} (test set {record.about['data']})."
+    assert line in (here / "report" / "report.md").read_text()
+    (here / "moved").rename(here / "tiny")
     with pytest.raises(SystemExit, match=r"no split 'test'; it has train, valid.*--split"):
         main(["report", "evaluations", "--data", "tiny"])
     with pytest.raises(SystemExit, match="was evaluated on other images"):
