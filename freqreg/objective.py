@@ -234,8 +234,8 @@ class Objective:
             met[regularizer.name] += 1
             suffix = f"_{met[regularizer.name]}" if met[regularizer.name] > 1 else ""
             if weight:
-                points = regularizer.points(x, self._space)
-                terms.append(Term(regularizer, weight, x, points, suffix))
+                term = Term(regularizer, weight, x, suffix=suffix)
+                terms.append(term.with_points(regularizer.points(x, self._space)))
         return tuple(terms)
 
     @property

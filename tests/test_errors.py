@@ -198,11 +198,16 @@ class Custom(Regularizer):
 
 
 @pytest.mark.parametrize(
-    "compute", [lambda g: g.detach().square().sum(), lambda g: g.square().sum((1, 2, 3))]
+    ("compute", "mend"),
+    [
+        (lambda g: g.detach().square().sum(), r"\.detach\(\)"),
+        (lambda g: g.square().sum((1, 2, 3)), r"\.mean\(\)"),
+    ],
 )
 @pytest.mark.parametrize("differentiation", [None, FiniteDifference()])
 def test_a_penalty_that_is_detached_or_no_scalar(
     compute: Callable,
+    mend: str,
     differentiation: FiniteDifference | None,
     model: nn.Module,
     x: Tensor,
@@ -212,8 +217,46 @@ def test_a_penalty_that_is_detached_or_no_scalar(
     objective = Objective([Custom(compute)])
     if differentiation is not None:
         objective = Objective([Custom(compute)], differentiation=differentiation)
-    with pytest.raises(DeadRegularizerError, match=r"\.detach\(\)"):
+    with pytest.raises(DeadRegularizerError, match=mend):
         objective(cross_entropy(model, y), x)
+
+
+@dataclass(frozen=True)
+class Misused(Custom):
+    needed: Any = "losses"
+    given: Any = ()
+
+    @property
+    def needs(self) -> Any:
+        return self.needed
+
+    def points(self, x: Tensor, pixels: PixelSpace) -> Any:
+        return self.given
+
+
+@pytest.mark.parametrize(
+    ("needed", "given", "complaint"),
+    [
+        ("loss", (), "needs 'loss'"),
+        (("both",), (), r"0 points and needs \('both',\)"),
+        ("losses", [], "a tuple of tensors .* returned a list"),
+        ("losses", torch.zeros(4, 3, 8, 8), "returned a Tensor"),
+        ("losses", (torch.zeros(12, 3, 8, 8),), r"\(4, 3, 8, 8\)"),
+    ],
+)
+def test_a_regularizer_that_is_not_as_it_must_be(
+    needed: Any, given: Any, complaint: str, model: nn.Module, y: Tensor, unchecked_shapes: None
+) -> None:
+    objective = Objective([Misused(torch.sum, needed, given)])
+    with pytest.raises(SettingError, match=complaint):
+        objective(cross_entropy(model, y), torch.rand(4, 3, 8, 8))
+
+
+def test_a_penalty_of_losses_that_forgets_its_needs(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    objective = Objective([Custom(lambda found: found.losses.mean())])  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(AttributeError, match="losses") as raised:
+        objective(cross_entropy(model, y), x)
+    assert "override needs" in "".join(raised.value.__notes__)
 
 
 def test_a_model_without_trainable_parameters(model: nn.Module, x: Tensor, y: Tensor) -> None:

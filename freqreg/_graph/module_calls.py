@@ -105,8 +105,10 @@ class Call:
             return torch.stack([(y * torch.randn_like(y)).sum() for y in outputs]).sum()
 
     def ends_in(self, names: set[str]) -> bool:
-        """Return whether its last operation is among these."""
-        return any(y.grad_fn is not None and y.grad_fn.name() in names for y in self.outputs)
+        """Return whether it did an operation, and the last one is among these."""
+        before = {node for _, _, node in self.begun}
+        ends = {y.grad_fn for y in self.outputs} - before
+        return any(node is not None and node.name() in names for node in ends)
 
     def works_in_place(self) -> bool:
         """Return whether it changed its inputs."""

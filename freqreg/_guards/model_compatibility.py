@@ -102,7 +102,7 @@ def blocking_modules(probe: LossFn, x: Tensor) -> Modules:
 
 def kinked_modules(probe: LossFn, x: Tensor) -> Modules:
     """Find the modules that end in an activation of the ReLU family."""
-    return modules_where(lambda call: call.ends_in(KINKED), probe, x)
+    return innermost(modules_where(lambda call: call.ends_in(KINKED), probe, x))
 
 
 def labels(modules: Modules) -> list[str]:

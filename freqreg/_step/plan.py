@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import get_args
 
 import torch
 from jaxtyping import Float
@@ -14,10 +15,13 @@ from freqreg._step.passes import Passes
 from freqreg.errors import DeadRegularizerError, InputError, SettingError
 from freqreg.mixers.base import Mixer
 from freqreg.pixels import PixelSpace
-from freqreg.regularizers.base import Images, Measures, Point, Regularizer
+from freqreg.regularizers.base import Images, Measures, Need, Point, Regularizer
 
 RecordFn = Callable[[str, Tensor], None]
 """Receives a name and a detached tensor on the device; only reading it waits for the device."""
+
+
+_DETACHED = "Look for .detach(), .item(), numpy or torch.no_grad() in its computation."
 
 
 def unrecorded(*_: object) -> None:
@@ -41,7 +45,7 @@ class Term:
     regularizer: Regularizer
     weight: float
     x: Images
-    points: tuple[Images, ...]
+    points: tuple[Images, ...] = ()
     suffix: str = ""
 
     @property
@@ -57,21 +61,45 @@ class Term:
             for at, need in zip(self.points, each, strict=False)
         )
 
-    def with_points(self, later: tuple[Images, ...]) -> "Term":
-        """Return this term with further points; raise unless a tuple of `needs` matches them."""
-        whole = replace(self, points=self.points + later)
-        needs = self.regularizer.needs
-        if isinstance(needs, tuple) and len(needs) != len(whole.points):
+    def with_points(self, later: object) -> "Term":
+        """Return this term with further points, which a regularizer gave.
+
+        Raises:
+            SettingError: they are no tuple of images like `x`.
+        """
+        if not isinstance(later, tuple) or any(
+            not isinstance(at, Tensor) or at.shape != self.x.shape for at in later
+        ):
             raise SettingError(
-                f"{self.regularizer} has {len(whole.points)} points and needs {needs}: give one "
-                "need for each point, or one for all."
+                f"The points of {self.regularizer} must be a tuple of tensors of the images' "
+                f"shape, {tuple(self.x.shape)}, such as (x + noise,); it returned a "
+                f"{type(later).__name__}."
             )
-        return whole
+        return replace(self, points=(*self.points, *later))
+
+    def require_needs(self) -> None:
+        """Raise unless the regularizer states what it needs at each of all its points."""
+        needs = self.regularizer.needs
+        stated = needs if isinstance(needs, tuple) else (needs,)
+        matching = len(stated) == len(self.points) or not isinstance(needs, tuple)
+        if not matching or not {*stated} <= {*get_args(Need)}:
+            raise SettingError(
+                f"{self.regularizer} has {len(self.points)} points and needs {needs!r}. Give one "
+                f"of {get_args(Need)} for all, or a tuple with one for each point."
+            )
 
     def evaluated(self, found: Sequence[Point]) -> tuple[Float[Tensor, ""], Measures]:
         """Return the penalty of the results at its uses, and the values to record."""
-        of_gradients = self.regularizer.needs == "gradients"
-        return self.regularizer.evaluated([at.gradient for at in found] if of_gradients else found)
+        if self.regularizer.needs != "gradients":
+            return self.regularizer.evaluated(found)
+        try:
+            return self.regularizer.evaluated([at.gradient for at in found])
+        except AttributeError as error:
+            error.add_note(
+                'The penalty receives gradients, because needs is "gradients" by default. For a '
+                'Point with the losses of images, override needs to return "losses".'
+            )
+            raise
 
     def weighted(self, found: Sequence[Point], record: RecordFn) -> Float[Tensor, ""]:
         """Return λ · penalty of the results at its uses."""
@@ -80,8 +108,8 @@ class Term:
             raise DeadRegularizerError(
                 f"The penalty of {self.regularizer} has shape {tuple(penalty.shape)} and "
                 f"requires_grad={penalty.requires_grad}; it must be a scalar that depends on "
-                "the gradients or losses that it receives. Look for .detach(), .item(), numpy or "
-                "torch.no_grad() in its computation."
+                "the gradients or losses that it receives. "
+                + ("Take its .mean()." if penalty.ndim else _DETACHED)
             )
         for name, value in measures.items():
             record(name + self.suffix, value.detach())
@@ -192,11 +220,13 @@ class Step:
         def clean_gradient() -> Images:
             return _finite(clean().gradient.detach())
 
-        def later(term: Term) -> tuple[Images, ...]:
+        def whole(term: Term) -> Term:
             points = term.regularizer.later_points(self.x, clean_gradient, mixed, self.pixels)
-            return tuple(at if at is mixed else at.detach() for at in points)
+            term = term.with_points(tuple(at if at is mixed else at.detach() for at in points))
+            term.require_needs()
+            return term
 
-        return replace(self, terms=tuple(term.with_points(later(term)) for term in self.terms))
+        return replace(self, terms=tuple(map(whole, self.terms)))
 
 
 def graphs(parts: Iterable[Part]) -> set[int]:

@@ -22,8 +22,6 @@ STEERED: tuple[tuple[Stage, Method, dict[str, float]], ...] = (
 )
 """Cells with a full penalty, each compared with standard training of its stage."""
 
-ABSENT = "not run yet"
-
 STEPS: dict[Method, str] = {
     "fgsm": "FGSM",
     "nfgsm": "N-FGSM",
@@ -38,11 +36,12 @@ STEPS: dict[Method, str] = {
 
 
 def steering(study: DataFrame) -> DataFrame:
-    """A row per kind of cell: the frequencies of its gradients, and accuracy minus standard's."""
-    return DataFrame(
+    """A row per finished kind of cell: its gradients' frequencies, accuracy minus standard's."""
+    rows = (
         _row(select(study, stage, method, **settings), select(study, stage, "standard"))
         for stage, method, settings in STEERED
     )
+    return DataFrame(row for row in rows if row["seeds"] != "0")
 
 
 def _row(method: DataFrame, standard: DataFrame) -> dict[str, str]:
@@ -57,9 +56,8 @@ def _row(method: DataFrame, standard: DataFrame) -> dict[str, str]:
         "noise and blur": signed(NOISE_AND_BLUR.value(shift), 1),
         "weather and digital": signed(OTHERS.value(shift), 1),
     }
-    there = figures if len(own) else dict.fromkeys(figures, ABSENT)
     label, files = method.label.iloc[0], method.files.iloc[0]
-    return {"": label, "seeds": str(len(own)), **there, "cells": files}
+    return {"": label, "seeds": str(len(own)), **figures, "cells": files}
 
 
 def single_step(study: DataFrame, benchmark: Path) -> DataFrame:
@@ -78,11 +76,11 @@ def single_step(study: DataFrame, benchmark: Path) -> DataFrame:
     }
     full = study.loc[study.stage.isin((1, 5)) & ~study.files.str.contains("penalty_")]
     rows = []
-    for label, files, runs in kinds(full):
+    for label, files, runs in kinds(full.loc[full.found]):
         models, step = runs.loc[runs.is_model], STEPS.get(runs.method.iloc[0], "")
         figures = {
-            "collapsed": f"{runs.collapsed.sum()} of {runs.found.sum()}",
-            "no model": str((~runs.is_model & runs.found).sum()),
+            "collapsed": f"{runs.collapsed.sum()} of {len(runs)}",
+            "no model": str((~runs.is_model).sum()),
             "clean": percent(models.clean.mean()),
             "PGD of 50 steps": percent(models.pgd.mean()),
             "time of a step": f"{costs[step]:.2f}" if step in costs else "not measured",
