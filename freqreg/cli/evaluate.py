@@ -76,7 +76,7 @@ class Evaluate(CorruptionOptions, CheckpointOptions):
         train_data: Source of clean train images for the score recalibrated; None: the split train
             of data.
         baseline: The model that mCE is relative to, one of those in output_dir; None: the first
-            given. For ImageNet's classes it is always AlexNet, as published.
+            given of several. For ImageNet's classes it is always AlexNet, as published.
         eps_255: Radius of all attacks in steps of 1/255; None: 8.
         seed: Seed of every random number of the evaluation.
         amp: Measure clean accuracy, noise and corruptions in bfloat16 (autocast). Records say so.
@@ -221,14 +221,15 @@ class Evaluate(CorruptionOptions, CheckpointOptions):
         baseline = known[self.baseline or records[0].model]
         rows = [(*record.rows(), *summary_rows(record, baseline)) for record in everything]
         save_table(self.output_dir / TABLE, chain.from_iterable(rows))
-        for table in (score_table(records, baseline), seed_table(records, baseline)):
+        told = baseline if self.baseline or len(records) > 1 else None  # 100 to itself
+        for table in (score_table(records, told), seed_table(records, told)):
             if table is not None:
                 console.print(table)
         for record in records:
             other = mce_baseline(record, baseline)
-            if mean_accuracy(record, MAIN) is not None:
+            if (told or other is None) and mean_accuracy(record, MAIN) is not None:
                 name = other.model if other else "AlexNet, as published"
                 reason = why_no_mce(record, other)
-                told = f"no mCE: {reason}" if reason else f"its mCE relative to {name}"
-                console.print(f"{record.model} has {told}.")
+                mce = f"no mCE: {reason}" if reason else f"its mCE relative to {name}"
+                console.print(f"{record.model} has {mce}.")
         console.print(f"Accuracies in percent. All numbers are in {self.output_dir / TABLE}.")

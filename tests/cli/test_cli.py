@@ -196,7 +196,9 @@ def test_evaluate_from_within_a_run(here, monkeypatch, capsys):
 def test_evaluate_leaves_out_an_mce_between_unlike_conditions_and_says_so(here, capsys):
     corruptions = ("--scores", "corruptions", "--corrupted-images", "2")
     main(["evaluate", "a0", "--data", "test.safetensors", "--preset", "smoke", *corruptions])
-    capsys.readouterr()
+    alone = " ".join(capsys.readouterr().out.split())
+    assert "mCE, unnormalised │" in alone
+    assert not re.search(r"mCE │|mCE \(19\)|relative to|no mCE", alone)
     main(["evaluate", "b", "--data", "test.safetensors", "--preset", "smoke", "--images", "20",
           *corruptions, "--baseline", "a0"])  # fmt: skip
     printed = " ".join(capsys.readouterr().out.split())

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from freqreg.cli import main
 from freqreg.cli.shared import DataOptions
 from freqreg.evaluation.attacks.base import AttackWarning
+from freqreg.evaluation.inputs import opening
 from freqreg.evaluation.inputs.models import LoadedModel, build_network, load_model
 from freqreg.evaluation.inputs.opening import images_for
 from freqreg.evaluation.inputs.transforms import EvalTransform
@@ -52,7 +53,17 @@ def test_configurations_and_splits(here: Path, capsys) -> None:
         main(["evaluate", "m", "--data", "svhn", *CLEAN])
     main(["evaluate", "m", "--data", "svhn", "--config", "full_numbers", *CLEAN])
     main(["evaluate", "m", "--data", "tiny", "--split", "val", "--output-dir", "o", *CLEAN])
-    assert about(here / "o")["images"] == 20
+    record = ModelScores.load(here / "o" / "m.json")
+    assert (record.about["images"], record.test_set) == (20, "tiny, split valid, 32×32 pixels")
+    (here / "tiny").rename(here / "moved")
+    main(["evaluate", "m", "--data", "moved", "--split", "val", "--output-dir", "o", "--preset",
+          "smoke", "--scores", "clean", "noise"])  # fmt: skip
+    record = ModelScores.load(here / "o" / "m.json")
+    assert record.test_set == "moved, split valid, 32×32 pixels"
+    main(["report", "o"])
+    line = f"on {record.test_set} (test set {record.about['data']})."
+    assert line in (here / "report" / "report.md").read_text()
+    (here / "moved").rename(here / "tiny")
     with pytest.raises(SystemExit, match=r"no split 'test'; it has train, valid.*--split"):
         main(["report", "evaluations", "--data", "tiny"])
     with pytest.raises(SystemExit, match="was evaluated on other images"):
@@ -132,6 +143,33 @@ def test_a_model_is_shown_images_through_its_whole_transform(here: Path) -> None
     sized = DataOptions(data="set", image_size=20).load([shown])
     assert torch.equal(sized.pixels[2], EvalTransform((20, 20))(original))
     assert options.load([plain], count=2).pixels.shape == (2, 3, 40, 60)
+
+
+def test_each_command_says_once_how_each_model_is_shown_images(here: Path, caplog) -> None:
+    torch.save(build_network("timm/test_resnet", num_classes=10).state_dict(), "w.pth")
+    config = json.loads((here / "m" / "config.json").read_text())
+    stated = {"pixels": {"mean": 0.5, "std": 0.25}, "transform": {"size": [32, 32]}}
+    (here / "m" / "config.json").write_text(json.dumps(config | stated))
+    for number in range(20):
+        write(here / "set" / f"{number % 10}" / f"{number}.png", encoded(PIXELS[number]))
+    data = ["--data", "set", "--model", "timm/test_resnet"]
+    expected = {
+        "m is shown images of 32×32 pixels (crop share 1, center, bicubic); normalised by mean 0.5 "
+        "and std 0.25 (from config.json).",
+        "w.pth is shown images of 160×160 pixels (crop share 0.95, center, bilinear); normalised "
+        "by mean 0.5, 0.5, 0.5 and std 0.5, 0.5, 0.5 (from timm's data configuration of "
+        "timm/test_resnet).",
+    }
+    for command in ("evaluate", "profile"):
+        opening._tell.cache_clear()
+        caplog.clear()
+        more = CLEAN if command == "evaluate" else []
+        main([command, "m", "w.pth", *data, "--device", "cpu", *more])
+        told = [line for line in caplog.messages if "is shown images" in line]
+        assert (len(told), {*told}) == (2, expected)
+    caplog.clear()
+    main(["report", "evaluations/m.json", *data])
+    assert f"{here}/m is shown images of 32×32 pixels" in caplog.text
 
 
 def test_a_profile_shows_each_model_images_through_its_own_transform(here: Path) -> None:

@@ -91,7 +91,7 @@ def _assert_alike(source, expected, photographs, pictures, folder, monkeypatch, 
     assert accuracy == pytest.approx((expected == labels).double().mean().item())
 
 
-def test_a_folder_of_transformers(tmp_path, photographs, pictures, monkeypatch):
+def test_a_folder_of_transformers(tmp_path, photographs, pictures, monkeypatch, caplog):
     model = small_vit(num_labels=10, initializer_range=0.5).eval()
     processor = CLIPImageProcessor(size={"shortest_edge": 20}, crop_size=SIZE)
     model.save_pretrained(tmp_path / "vit")
@@ -100,6 +100,8 @@ def test_a_folder_of_transformers(tmp_path, photographs, pictures, monkeypatch):
     with torch.no_grad():
         expected = model(**processor(images=pictures, return_tensors="pt")).logits.argmax(1)
     _assert_alike(tmp_path / "vit", expected, photographs, pictures, tmp_path, monkeypatch)
+    assert f"vit is shown images of {SIZE}×{SIZE} pixels; normalised by mean 0.48" in caplog.text
+    assert "(from the image processor)." in caplog.text
 
 
 @pytest.mark.parametrize("ema", [False, True])

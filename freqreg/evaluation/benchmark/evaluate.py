@@ -124,7 +124,9 @@ def evaluate(
         require_writable(path.parent)
         return ModelScores.resumed(path, about, replace=replace)
 
-    record = from_main(started)
+    height, width = test.pixels.shape[-2:]
+    named = f"{test.source}, {height}×{width} pixels" if test.source else ""
+    record = changed(from_main(started), test_set=named)
     known = {n: SCORES[n].conditions(task, settings) for n in names if n in record.scores}
     if not replace:
         record.require(known, file=path)

@@ -91,7 +91,8 @@ def load_images(
     else:
         pixels = pixels_now()
     classes = len(found.class_names or ()) or int(found.labels.max()) + 1
-    return LabelledImages(pixels, found.labels[rows], found.class_names, rows, classes)
+    name = f"{source}, split {found.split}" if found.split else str(source)
+    return LabelledImages(pixels, found.labels[rows], found.class_names, rows, classes, name)
 
 
 def open_images(
@@ -108,8 +109,9 @@ def open_images(
     wanted = base.Wanted(config, image_column, label_column)
     parts = _parts(source, wanted)
     if parts is None:
-        return tables.from_hub(str(source), split, wanted)
-    return parts[base.chosen_split(parts, split, source)]()
+        return replace(tables.from_hub(str(source), split, wanted), split=split)
+    chosen = base.chosen_split(parts, split, source)
+    return replace(parts[chosen](), split=chosen)
 
 
 def split_names(source: str | Path, config: str | None = None) -> list[str]:

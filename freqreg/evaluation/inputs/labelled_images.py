@@ -30,6 +30,7 @@ class LabelledImages(Dataset):
         index: int64 [images], each image's place in its source, which keys random numbers.
             None: 0, 1, 2, ...
         classes: number of classes of the source. None: that of the names, or of the labels.
+        source: the data set and its split, as given; for reports only.
 
     Raises:
         InputError: labels are no whole numbers, names no texts, or the numbers of pixels, labels
@@ -41,6 +42,7 @@ class LabelledImages(Dataset):
     class_names: tuple[str, ...] | None = None
     index: Int64[Tensor, " images"] = None  # pyright: ignore[reportAssignmentType]
     classes: int = None  # pyright: ignore[reportAssignmentType]
+    source: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", class_numbers(self.labels))

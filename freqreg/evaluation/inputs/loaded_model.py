@@ -53,6 +53,7 @@ class LoadedModel:
         transform: the model's own transform of pictures, if known.
         class_names: of the logits, in order, if known. An entry may hold several names, separated
             by commas: "tench, Tinca tinca".
+        stated_by: what states normalisation and transform, for messages; empty if nothing does.
     """
 
     source: str
@@ -60,6 +61,7 @@ class LoadedModel:
     config: Mapping[str, Any]
     transform: PictureTransform | None = None
     class_names: tuple[str, ...] | None = None
+    stated_by: str = ""
 
     @property
     def method(self) -> str:
@@ -70,6 +72,17 @@ class LoadedModel:
     def seed(self) -> int | None:
         """Seed of the training, if the config has one."""
         return self.config.get("seed")
+
+    def shown(self, transform: object | None) -> str:
+        """Say how images are shown to the model: transform and normalisation, and their source."""
+        by, pixels = self.stated_by and f" (from {self.stated_by})", "pixels in [0, 1] as they are"
+        if isinstance(self.model, Normalized):
+            mean, std = (
+                ", ".join(f"{value:.4g}" for value in values.flatten().tolist())
+                for values in (self.model.mean, self.model.std)
+            )
+            pixels = f"normalised by mean {mean} and std {std}"
+        return f"{self.source} is shown images {transform or 'of their own size'}; {pixels}{by}."
 
 
 def names_in_order(names: Any, classes: int, where: str) -> tuple[str, ...]:

@@ -91,13 +91,14 @@ def _from_run(folder: Path, config: Mapping[str, Any]) -> LoadedModel:
     pixels = model_config.normalisation(config, path)
     shown = normalized(network, *pixels, f'{path}: "pixels"') if pixels else network
     transform = model_config.eval_transform(config, path)
-    names = model_config.class_names(config, path)
+    names, stated_by = model_config.class_names(config, path), CONFIG
     known = getattr(network, "pretrained_cfg", {}).get("num_classes")
     if "transform" not in config and known and known == network.num_classes:
         # A network of timm with other classes was trained again, on images of an unknown size.
         fill = {"mean": shown.mean.flatten().tolist()} if isinstance(shown, Normalized) else {}
         transform, _ = timm_models.transform_and_data(network, fill)
-    return LoadedModel(str(folder), shown, config, transform, names)
+        stated_by += ", transform from timm's data configuration"
+    return LoadedModel(str(folder), shown, config, transform, names, stated_by)
 
 
 def _from_file(path: Path, model: str | None, *, ema: bool) -> LoadedModel:

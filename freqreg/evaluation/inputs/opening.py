@@ -1,7 +1,8 @@
 """Models and images as a command line names them."""
 
+import logging
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from freqreg.evaluation.inputs.images import load_images
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
 from freqreg.evaluation.inputs.models import LoadedModel, load_model
 from freqreg.evaluation.inputs.networks import channels_of
-from freqreg.evaluation.inputs.transforms import PictureTransform
+from freqreg.evaluation.inputs.transforms import EvalTransform, PictureTransform
+from freqreg.evaluation.processes import is_main
+
+logger = logging.getLogger(__name__)
 
 
 def chosen_device(name: str | None) -> torch.device:
@@ -60,7 +64,8 @@ def images_for(
     """Load images of the given size, or else by the first transform that a model states.
 
     Grey and RGB images become the other, if the first model whose channels are known takes these.
-    Arguments are those of `load_images`, with split, config and columns in `which`.
+    Arguments are those of `load_images`, with split, config and columns in `which`. A line says
+    how images are shown to the first model, once for each model and size.
     """
     given = {"images": count, "image_size": image_size}
     require_count(**{name: number for name, number in given.items() if number is not None})
@@ -71,7 +76,15 @@ def images_for(
     known = filter(None, (channels_of(model.model) for model in models))
     named = {name: value for name, value in which.items() if value is not None}
     shown = {"image_size": image_size, "transform": transform, "channels": next(known, None)}
+    if models and is_main():
+        sized = image_size and EvalTransform((image_size, image_size))
+        _tell(models[0].shown(transform or sized))
     return _images(state, source, count=count, **shown, **named)
+
+
+@cache
+def _tell(line: str) -> None:
+    logger.warning(line)
 
 
 @lru_cache(maxsize=2)

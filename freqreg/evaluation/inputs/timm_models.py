@@ -107,7 +107,8 @@ def as_timm_shows(
             f"{source} states no valid transform of pictures: {error} Correct its config.json, "
             "or the args of the checkpoint."
         ) from error
-    return LoadedModel(source, shown, {"model": name}, transform, names)
+    stated_by = f"timm's data configuration of {name}" + (" and the file's args" if args else "")
+    return LoadedModel(source, shown, {"model": name}, transform, names, stated_by)
 
 
 def transform_and_data(

@@ -52,6 +52,9 @@ class ProcessorTransform:
     pixels: AffinePixels
     size: tuple[int, int]
 
+    def __str__(self) -> str:
+        return "of {}×{} pixels".format(*self.size)
+
     def __call__(self, picture: "Image") -> UInt8[Tensor, "channel height width"]:
         """Return the picture as the model sees it."""
         (output,) = self.processor(images=picture, return_tensors="pt")["pixel_values"]
@@ -96,7 +99,8 @@ def from_folder(folder: Path, config: Mapping[str, Any]) -> LoadedModel:
     classes = model.config.num_labels
     names = None if are_placeholders else names_in_order(named, classes, f"{folder}: id2label")
     about = {"model": config.get("model_type")}
-    return LoadedModel(str(folder), network, about, _transform(processor, pixels), names)
+    transform = _transform(processor, pixels)
+    return LoadedModel(str(folder), network, about, transform, names, "the image processor")
 
 
 def _classifier(folder: Path) -> Any:

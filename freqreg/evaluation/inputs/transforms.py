@@ -74,6 +74,10 @@ class EvalTransform:
                 f"({', '.join(CROP_MODES)}) and a fill of 3 levels in [0, 1]. Correct it."
             )
 
+    def __str__(self) -> str:
+        way = f"crop share {self.crop_share:g}, {self.crop_mode}, {self.interpolation}"
+        return "of {}×{} pixels ({})".format(*self.size, way)
+
     def __call__(self, picture: "Image") -> UInt8[Tensor, "channel height width"]:
         """Return the picture as the model sees it."""
         return torch.from_numpy(np.ascontiguousarray(self._steps(picture)))

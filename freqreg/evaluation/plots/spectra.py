@@ -79,14 +79,15 @@ def spectra_figure(rows: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
     norm = _shared_norm(list(spectra.values()))
     figure, axes = grid(len(rows), len(columns))
     for line, row in zip(axes, rows, strict=True):
-        for cell, column in zip(line, columns, strict=True):
-            if (row, column) in spectra:
-                _show(cell, spectra[row, column], norm=norm)
-            else:
+        cells = dict(zip(columns, line, strict=True))
+        for column, cell in cells.items():
+            if (row, column) not in spectra:
                 cell.axis("off")
-        _name_frequencies(line[0], row)
-    for cell, column in zip(axes[0], columns, strict=True):
-        cell.set_title(column, fontsize=10)
+                continue
+            _show(cell, spectra[row, column], norm=norm)
+            if row == next(name for name in rows if column in rows[name]):
+                cell.set_title(column, fontsize=10)
+        _name_frequencies(next(cells[column] for column in columns if column in rows[row]), row)
     _draw_scale(figure, norm, "magnitude / mean", ax=figure.axes, shrink=0.9)
     return figure
 

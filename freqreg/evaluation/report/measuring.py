@@ -33,11 +33,11 @@ def with_portraits(
     Raises:
         SettingError: the runs are on several data sets, or of other images or weights.
     """
-    datasets = dict.fromkeys(run.dataset for run in runs)
+    datasets = {run.dataset: run.dataset_title for run in runs}
     if len(datasets) > 1:
         raise SettingError(
-            f"Images of one data set were given and runs on {', '.join(datasets)}. Name the runs "
-            "of one data set. Portraits are stored, so the next report has those of all."
+            f"Images of one data set were given and runs on {', '.join(datasets.values())}. Name "
+            "the runs of one data set. Portraits are stored, so the next report has those of all."
         )
     presets = {run.preset for run in runs}
     alike = ([run for run in runs if run.preset == preset] for preset in presets)

@@ -49,9 +49,9 @@ def build(runs: Sequence[ReportedRun]) -> Page:
 
 def _lead(runs: Sequence[ReportedRun]) -> tuple[str, ...]:
     methods = {run.record.method for run in runs}
-    datasets = dict.fromkeys(DATASETS.get(run.dataset, run.dataset) for run in runs)
+    datasets = {run.dataset: run.dataset_title for run in runs}
     counts = f"{_count(len(runs), 'model')} by {_count(len(methods), 'method')}"
-    return f"{counts}, on {', '.join(datasets)}.", NOTES["numbers"]
+    return f"{counts}, on {', '.join(datasets.values())}.", NOTES["numbers"]
 
 
 def _paper(runs: Sequence[ReportedRun]) -> tuple[Block, ...]:

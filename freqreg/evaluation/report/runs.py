@@ -48,6 +48,12 @@ class ReportedRun:
         return str(named or f"test set {self.record.about.get('data', 'unknown')}")
 
     @property
+    def dataset_title(self) -> str:
+        """The usual name of the data set; of a test set also what it was given as."""
+        told, given = DATASETS.get(self.dataset, self.dataset), self.record.test_set
+        return f"{given} ({told})" if given and "experiment" not in self.training else told
+
+    @property
     def preset(self) -> str:
         """Preset of the recipe; empty without a recipe."""
         return self.training.get("preset", "")
@@ -173,13 +179,15 @@ def _run(
         "kwargs": entries(config, "kwargs"),
     }
     scores: dict[str, Entry] = {}
+    test_set = ""
     for record in records.values():
         about, scores = {**about, **record.about}, scores | record.scores
+        test_set = record.test_set or test_set
     files = tuple(reversed(records))
     portraits = (Portrait.load(portrait_file(path), of=records[path]) for path in files)
     sources = entries(config, "sources")
     return ReportedRun(
-        ModelScores(about, scores),
+        ModelScores(about, scores, test_set),
         files,
         finished.get("seconds_per_step"),
         tuple(n for n, source in sources.items() if source == _COMMAND_LINE),

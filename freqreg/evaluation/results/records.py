@@ -51,10 +51,12 @@ class ModelScores:
         about: identifies the model (source, method, training seed, digest of its weights) and the
             images (number, digest).
         scores: entries by name of the score.
+        test_set: the images as given: data set, split and size. Other folders may have the same.
     """
 
     about: Mapping[str, Any]
     scores: dict[str, Entry] = field(default_factory=dict)
+    test_set: str = ""
 
     @property
     def model(self) -> str:
@@ -114,7 +116,8 @@ class ModelScores:
                 raise TypeError(f"the training seed is {about['training_seed']!r}")
             if not isinstance(about.get("weights", ""), str):
                 raise TypeError(f"the digest of the weights is {about['weights']!r}")
-            return cls(about, {name: Entry(**entry) for name, entry in content["scores"].items()})
+            scores = {name: Entry(**entry) for name, entry in content["scores"].items()}
+            return cls(about, scores, str(content.get("test_set", "")))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RecordError(
                 f"{path} is not a record of an evaluation ({error!r}). Name another file for the "

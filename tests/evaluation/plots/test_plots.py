@@ -96,6 +96,12 @@ def test_spectra_figure_lays_out_rows_and_columns():
     assert [label.startswith(("images\n", "J\n")) for label in labels].count(True) == 2
 
 
+def test_spectra_figure_labels_panels_and_no_empty_cells():
+    figure = spectra_figure({"images": {"photos": SPECTRA["a"]}, "J": {"mine": SPECTRA["b"]}})
+    labelled = [(a.get_title(), a.get_ylabel().split("\n")[0]) for a in figure.axes if a.images]
+    assert labelled == [("photos", "images"), ("mine", "J")]
+
+
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (5, 7)])
 def test_heat_map_figure_puts_the_constant_at_zero(height: int, width: int):
     errors = np.zeros((height, width))

@@ -410,7 +410,7 @@ def test_without_data_portraits_are_missing_and_said_so(evaluated):
 def test_images_of_one_data_set_for_runs_on_several_are_refused(tmp_path):
     save_run(tmp_path, "jafr", 0)
     save_run(tmp_path, "jafr", 0, dataset="svhn")
-    with pytest.raises(SystemExit, match=r"SettingError: .* runs on cifar10, svhn"):
+    with pytest.raises(SystemExit, match=r"SettingError: .* runs on CIFAR-10, SVHN"):
         main(["report", str(tmp_path), "--data", "test.safetensors"])
 
 

@@ -37,6 +37,7 @@ class LazySource:
         fingerprint: changes whenever the files change. None: images are not cached.
         prepared: the pixels were made for a model: if they have its size they stay as they are.
         channels: 1 shows RGB as grey, 3 shows grey as RGB; None shows images as they are.
+        split: name of the split that it is; `UNNAMED` if there are none.
 
     Raises:
         ImagesError: there are no images, or a label lies outside the classes.
@@ -49,6 +50,7 @@ class LazySource:
     fingerprint: tuple[str, ...] | None = None
     prepared: bool = False
     channels: int | None = None
+    split: str = UNNAMED
 
     def __post_init__(self) -> None:
         if not len(self.labels):
