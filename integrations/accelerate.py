@@ -256,8 +256,10 @@ class Trainer:
             self.optimizer.zero_grad()
 
     def _require_objective(self) -> None:
+        if self.record.is_used:
+            return
         objective = self.objective_at(self.progress.step)
-        if (objective.regularizers or objective.mixer) and not self.record.is_used:
+        if objective.regularizers or objective.mixer:
             raise SettingError(
                 f"{type(self).__name__}.losses has not minimised {objective}: nothing was "
                 "recorded. Let it yield objective_at(self.progress.step)(self.loss_of(y), x, "

@@ -311,7 +311,7 @@ class Miscounted(AlongTheGradient):
 
 def test_a_need_too_many_and_a_gradient_that_was_not_asked_for() -> None:
     problem = Family()
-    with pytest.raises(SettingError, match="one need for each point"):
+    with pytest.raises(SettingError, match="one for each point"):
         Objective([Miscounted()])(problem.each, problem.x)
     with pytest.raises(SettingError, match='"both"'):
         Point(problem.x, torch.zeros(())).gradient  # noqa: B018

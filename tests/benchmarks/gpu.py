@@ -94,9 +94,9 @@ def tests(seconds: float) -> dict[str, Any]:
     done = subprocess.run(
         command, cwd=ROOT, timeout=seconds, capture_output=True, text=True, check=False
     )
-    if done.returncode not in (0, 1):
-        raise RuntimeError(done.stdout[-3000:] + done.stderr[-3000:])
     lines = done.stdout.strip().splitlines()
+    if done.returncode not in (0, 1) or not lines:
+        raise RuntimeError(done.stdout[-3000:] + done.stderr[-3000:])
     return {"passed": done.returncode == 0, "summary": lines[-1], "output": lines[-200:]}
 
 

@@ -29,6 +29,7 @@ AT_FIRST = {
     "wait: aten._local_scalar_dense.default at freqreg/_double_backward/mode.py": "first use",
     "wait: aten._local_scalar_dense.default at freqreg/_step/frozen_batch_norm.py": "first use",
     "wait: aten._local_scalar_dense.default at freqreg/_guards/verification.py": "first use",
+    "wait: aten._local_scalar_dense.default at freqreg/differentiation/base.py": "first use",
     "wait: aten._local_scalar_dense.default at freqreg/_graph/module_calls.py": "first use",
     "copy: from the host at freqreg/_graph/module_calls.py": "first use",
     "wait: tolist at freqreg/pixels.py:require_inputs": "first use",
