@@ -86,10 +86,15 @@ def test_finite_differences_are_those_of_the_eager_model(
 
 @pytest.mark.filterwarnings("ignore:Using `torch.compile")  # of the hook that finds the norms
 @pytest.mark.parametrize("compile_it", [compiled_module, compiled_function])
-def test_norms_in_compiled_code_ask_for_the_model(compile_it: Compile) -> None:
-    objective, model = Objective([JaFR(0.1)], differentiation=CENTRAL), net()
-    with pytest.raises(SettingError, match="model=model"):
-        step(objective, model, compile_it(model), given=False)
+def test_norms_in_compiled_code_are_found_or_ask_for_the_model(compile_it: Compile) -> None:
+    """torch 2.11 traces the hook that finds them; later ones do not."""
+    objective, eager, model = Objective([JaFR(0.1)], differentiation=CENTRAL), net(), net()
+    try:
+        found = step(objective, model, compile_it(model), given=False)
+    except SettingError as error:
+        assert "model=model" in str(error)
+    else:
+        torch.testing.assert_close(found, step(objective, eager, eager, given=True))
 
 
 def test_a_given_model_costs_no_graph_breaks() -> None:
