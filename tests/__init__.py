@@ -23,6 +23,8 @@ _checks: dict[tuple[str, str, CodeType], tuple[Check, Check] | None] = {}
 
 def with_checks(function: Any) -> Any:
     """Check a function's arguments and result, whose shapes have the same names."""
+    if getattr(function, "__name__", "") == "__torch_function__":
+        return function  # torch.compile traces it, and cannot trace the checks
     if not isinstance(function, FunctionType):
         return _jaxtyped(function, typechecker=checked)
     key = function.__module__, function.__qualname__, function.__code__
@@ -36,7 +38,7 @@ def with_checks(function: Any) -> Any:
     @wraps(function)
     def checking(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
-        if jaxtyping.config.jaxtyping_disable or hasattr(checking, "__no_type_check__"):
+        if jaxtyping.config.jaxtyping_disable:
             return function(*args, **kwargs)
         push_shape_memo({})
         try:
