@@ -153,15 +153,21 @@ def is_visible(name: str) -> bool:
     return not name.startswith(".") and name not in ("__MACOSX", "@eaDir", "__pycache__")
 
 
+def inside(folder: str | Path) -> list[tuple[str, bool]]:
+    """List names in `folder`, sorted, without hidden ones, and whether each is a folder's."""
+    with os.scandir(folder) as entries:
+        return sorted((entry.name, entry.is_dir()) for entry in entries if is_visible(entry.name))
+
+
 def visible(folder: Path) -> list[Path]:
     """List files and folders in `folder`, sorted by name, without hidden ones."""
-    return [folder / name for name in sorted(filter(is_visible, os.listdir(folder)))]
+    return [folder / name for name, _ in inside(folder)]
 
 
-def stamps(files: Iterable[Path]) -> tuple[str, ...]:
+def stamps(files: Iterable[str | Path]) -> tuple[str, ...]:
     """Return path, size and last change of each file; raise an ImagesError if one is missing."""
     try:
-        states = [(file.absolute(), file.stat()) for file in files]
+        states = [(os.path.abspath(file), os.stat(file)) for file in files]
     except OSError as error:
         raise ImagesError(f"{error.filename} cannot be read: {error}. Copy it again.") from error
     return tuple(f"{file} {state.st_size} {state.st_mtime_ns}" for file, state in states)

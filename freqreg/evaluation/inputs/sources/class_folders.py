@@ -91,13 +91,13 @@ def source(place: Path, classes: tuple[str, ...] | None = None) -> base.LazySour
         str(place),
         base.numbered(names, classes),
         classes,
-        lambda rows: ((str(files[row]), files[row]) for row in rows),
+        lambda rows: ((files[row], Path(files[row])) for row in rows),
         base.stamps(files),
     )
 
 
-def files_by_class(place: Path) -> list[tuple[Path, str]]:
-    """List each picture and its class, in the order of torchvision or of a list of classes.
+def files_by_class(place: Path) -> list[tuple[str, str]]:
+    """List each picture's file and its class, in the order of torchvision or of a list of classes.
 
     Raises:
         ImagesError: a list of classes lacks some of the pictures.
@@ -130,7 +130,7 @@ def _holds_classes(place: Path) -> bool:
     return bool(_annotated(place)) or any(map(has_pictures, sorted_ones))
 
 
-def _annotated(place: Path) -> list[tuple[Path, str]]:
+def _annotated(place: Path) -> list[tuple[str, str]]:
     """Return pictures and their classes from a list beside them, as in TinyImageNet's val."""
     listed = place / ANNOTATIONS
     text = listed.read_text(errors="replace") if listed.is_file() else ""
@@ -141,23 +141,26 @@ def _annotated(place: Path) -> list[tuple[Path, str]]:
             f"{listed} has the line {wrong!r:.60}; needed are an image and its class, with a tab "
             "between. Fetch it again."
         )
-    found = [(place / UNSORTED / row[0], row[1]) for row in rows if len(row) > 1]
-    return found if any(file.is_file() for file, _ in found[:1]) else []
+    found = [(str(place / UNSORTED / row[0]), row[1]) for row in rows if len(row) > 1]
+    return found if any(os.path.isfile(file) for file, _ in found[:1]) else []
 
 
 def _folders(place: Path) -> list[Path]:
-    return [path for path in base.visible(place) if path.is_dir() and not _leads_up(path)]
+    folders = (place / name for name, is_folder in base.inside(place) if is_folder)
+    return [folder for folder in folders if not _leads_up(folder)]
 
 
-def _pictures(folder: Path) -> list[Path]:
-    return [Path(root, name) for root, names in sorted(_walked(folder)) for name in sorted(names)]
+def _pictures(folder: Path) -> list[str]:
+    found = sorted(_walked(folder))
+    return [os.path.join(root, name) for root, names in found for name in sorted(names)]
 
 
 def _unnamed_pictures(folder: Path) -> Iterator[Path]:
     """Yield the pictures whose names have no ending of a picture."""
     for root, _ in _walked(folder):
-        for file in base.visible(Path(root)):
-            if not file.name.lower().endswith(ENDINGS) and file.is_file():
+        for name, is_folder in base.inside(root):
+            file = None if is_folder or name.lower().endswith(ENDINGS) else Path(root, name)
+            if file is not None and file.is_file():
                 with suppress(Exception), Image.open(file):
                     yield file
 

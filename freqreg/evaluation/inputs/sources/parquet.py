@@ -34,11 +34,11 @@ def parts(place: Path, wanted: base.Wanted) -> base.Parts | None:
 
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:
-    for path in base.visible(folder):
-        if path.suffix.lower() == ENDING:
-            yield path
-        elif depth and path.is_dir():
-            yield from _below(path, depth - 1)
+    for name, is_folder in base.inside(folder):
+        if name.lower().endswith(ENDING):
+            yield folder / name
+        elif depth and is_folder:
+            yield from _below(folder / name, depth - 1)
 
 
 def _config(configs: Mapping[str, Files], name: str | None, place: Path) -> Files:

@@ -91,8 +91,8 @@ def tensors(file: Path) -> base.LazySource:
 def _cifar(folder: Path, wanted: base.Wanted) -> base.Parts:
     found: dict[str, Callable[[], base.LazySource]] = {}
     for meta, split, pattern in CIFAR:
-        files = [file for file in base.visible(folder) if file.match(pattern)]
-        if files and all(file.is_file() for file in (folder / meta, *files)):
+        files = sorted(folder.glob(pattern)) if (folder / meta).is_file() else []
+        if files and all(file.is_file() for file in files):
             found[split] = partial(_batches, folder / meta, files, wanted)
     return found
 
