@@ -6,6 +6,7 @@ with the limits stated here. The imported classes exist in all versions of torch
 
 import inspect
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -74,6 +75,7 @@ def kernel(name: str) -> Any:
     return getattr(torch.ops.aten, name, None)
 
 
+@cache
 def has_kernels() -> bool:
     """Return whether all kernels of fast second derivatives exist; if not, torch's own are used."""
     return all(kernel(name) is not None for name in _KERNELS)
