@@ -39,12 +39,14 @@ def build(runs: Sequence[ReportedRun]) -> Page:
         chapter(re.sub(r"\W+", "-", title.lower()).strip("-"), members)
         for title, members in by_title.items()
     ]
-    shared = [Section("The paper", _paper(runs))]
+    of_paper = any(run.dataset in DATASETS for run in runs)
+    shared = [Section("The paper", _paper(runs))] if of_paper else []
     picture = spectra_picture("spectra", {t: grouped(members) for t, members in by_title.items()})
     if picture is not None:
         blocks = picture, NOTES["spectra"]
         shared.insert(0, Section("Data and gradients (Figure 1)", blocks))
-    return Page(TITLE, _lead(runs), (*chapters, Chapter("Data sets together", tuple(shared))))
+    together = (Chapter("Data sets together", tuple(shared)),) if shared else ()
+    return Page(TITLE, _lead(runs), (*chapters, *together))
 
 
 def _lead(runs: Sequence[ReportedRun]) -> tuple[str, ...]:

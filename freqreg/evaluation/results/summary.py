@@ -8,6 +8,7 @@ from typing import Any
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, MADE_HERE, MAIN
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
 from freqreg.evaluation.results.records import ModelScores, RecordError, Row, Values, differences
+from freqreg.radial import BANDS as RADII
 
 BANDS = {
     "low frequencies": tuple(n for n, b in CORRUPTION_LOG_B_LOW.items() if b >= 10),
@@ -178,6 +179,7 @@ def summary(record: ModelScores, baseline: ModelScores | None = None) -> Values:
         "high noise": record.value("noise", "high"),
         "sign noise": record.value("noise", "sign"),
         "log B_low": record.value("log_b_low", "one quadrant"),
+        **{f"power ({band} radii)": record.value("fourier_sensitivity", band) for band in RADII},
         "ECE": record.value("clean", "ece"),
         "corruptions (19)": mean_accuracy(record),
         "corruptions (15)": mean_accuracy(record, MAIN),

@@ -130,6 +130,12 @@ def test_presets_are_apart_and_a_smaller_one_is_no_reproduction(tmp_path):
     assert "preset paper, some with another epochs, not of the" in str(paper.sections[0])
 
 
+def test_a_report_on_other_data_does_not_speak_of_the_paper_s_tables(tmp_path):
+    save_run(tmp_path, "jafr", 0, dataset="photos")
+    (chapter,) = build(read_runs([tmp_path])).chapters
+    assert "misprints" not in str(chapter)
+
+
 def test_the_page_needs_nothing_but_itself(report):
     text = (report[0] / "report.html").read_text()
     outline = Outline(text)

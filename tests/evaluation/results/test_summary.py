@@ -264,3 +264,14 @@ def test_collapse_by_other_thresholds(fgsm, pgd, by_default, by_stricter):
     assert catastrophic_overfitting(**accuracies) is by_default
     strict = catastrophic_overfitting(**accuracies, fgsm_share=1.0, pgd_below=0.01)
     assert strict is by_stricter
+
+
+def test_shares_of_power_are_headline_numbers():
+    record = _record("jafr")
+    record.scores["fourier_sensitivity"] = _entry(low=0.5, middle=0.3, high=0.2)
+    found = {name: v for name, v in summary(record).items() if name.startswith("power")}
+    assert found == {
+        "power (low radii)": 0.5,
+        "power (middle radii)": 0.3,
+        "power (high radii)": 0.2,
+    }
