@@ -13,11 +13,12 @@ from tests.benchmarks.performance_tables import (
     scaling_table,
     step_cost_table,
     summary_table,
+    together,
 )
 
 Run = dict[str, Any]
 WORDS = Path(__file__).with_suffix(".md")
-TABLES: dict[str, Callable[[Run], str]] = {
+TABLES: dict[str, Callable[..., str]] = {
     "step_cost": step_cost_table,
     "scaling": scaling_table,
     "memory": memory_table,
@@ -47,7 +48,11 @@ def _sentences(once: Collection[str], runs: list[Run]) -> list[str]:
 def results(program: str, runs: list[Run], once: Collection[str] = ()) -> str:
     """One table after the other; what was not measured is said so, but for what is said `once`."""
     of_program = [run for run in runs if run["program"] == program]
-    parts = [part for run in of_program for part in (TABLES[program](run), conditions(run, once))]
+    parts = [
+        part
+        for same in together(of_program)
+        for part in (TABLES[program](*same), conditions(same[0], once))
+    ]
     if not any(map(is_gpu, of_program)) and any(map(is_gpu, runs)):
         parts.append(NO_GPU)
     if not of_program:

@@ -1,10 +1,12 @@
 """The tables of docs/performance.md."""
 
+import json
 from collections.abc import Sequence
 from math import inf
 from typing import Any
 
 from freqreg.evaluation.report.rendering import markdown_table
+from tests.benchmarks.performance_conditions import conditions
 
 Run = dict[str, Any]
 Row = dict[str, Any]
@@ -17,8 +19,26 @@ TITLES = {
 }
 
 
+def together(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs of each table, which differ in memory format and times or in the axis alone."""
+    tables: dict[str, list[Run]] = {}
+    for run in runs:
+        tables.setdefault(json.dumps([conditions(run), _shared(run)]), []).append(run)
+    return list(tables.values())
+
+
+def _shared(run: Run) -> Sequence[Any]:
+    """What runs in one table have in common."""
+    settings = dict(run["settings"])
+    if run["program"] == "scaling":
+        return [settings.get(name) for name in ("model", "precision", "methods")]
+    settings.pop("memory_format", None)
+    times = ("seconds", "ratio")
+    return [settings, *({k: v for k, v in row.items() if k not in times} for row in run["results"])]
+
+
 def summary_table(runs: Sequence[Run]) -> str:
-    """Time and memory of each step over a plain step's: least and most of all networks."""
+    """Time and memory of each step over a plain step's: least and most of all runs."""
     found: dict[str, list[Row]] = {}
     for row in (row for run in runs for row in run["results"]):
         if not row["step"].startswith("plain"):
@@ -27,7 +47,7 @@ def summary_table(runs: Sequence[Run]) -> str:
         [step, spread(rows, "ratio"), spread(rows, "memory"), f"{len(rows)}"]
         for step, rows in sorted(found.items(), key=lambda item: item[1][0]["expected"] or inf)
     ]
-    return markdown_table(["Step", "time, × plain", "memory, × plain", "tables"], rows)
+    return markdown_table(["Step", "time, × plain", "memory, × plain", "runs"], rows)
 
 
 def spread(rows: Sequence[Row], name: str) -> str:
@@ -36,28 +56,35 @@ def spread(rows: Sequence[Row], name: str) -> str:
     return least if least == most else f"{least} to {most}"
 
 
-def step_cost_table(run: Run) -> str:
-    """Time, operations and memory of every step on one network."""
-    head = ["Step", "Seconds", "× plain", "expected", "counted FLOPs", "× published", "memory"]
+def step_cost_table(first: Run, *others: Run) -> str:
+    """Time, operations and memory of every step on one network, in each memory format."""
+    runs = (first, *others)
+    forms = [form(run["settings"]) for run in runs]
+    title = heading(first) + ("" if others else forms[0])
+    timed = [x for each in forms for x in (f"Seconds{each if others else ''}", "× plain")]
+    published = any(row["of_published"] is not None for row in first["results"])
+    head = ["Step", *timed, "expected", "counted FLOPs", "× published", "memory"]
     rows = [
         [
-            row["step"],
-            f"{row['seconds']:.3g}",
-            f"{row['ratio']:.2f}",
-            number(row["expected"]),
-            f"{row['flops']:.2f}",
-            number(row["of_published"]),
-            f"{row['mib']:.0f} MiB ({row['memory']:.2f})",
+            same[0]["step"],
+            *(x for row in same for x in (f"{row['seconds']:.3g}", f"{row['ratio']:.2f}")),
+            number(same[0]["expected"]),
+            f"{same[0]['flops']:.2f}",
+            number(same[0]["of_published"]),
+            f"{same[0]['mib']:.0f} MiB ({same[0]['memory']:.2f})",
         ]
-        for row in run["results"]
+        for same in zip(*(run["results"] for run in runs), strict=True)
     ]
-    note = f"*Smooth*, and all finite differences: {run['settings']['smooth']}."
-    return f"{heading(run)}\n\n{markdown_table(head, rows)}\n\n{note} {farthest(run)}"
+    if not published:
+        head, *rows = ([*cells[:-2], cells[-1]] for cells in (head, *rows))
+    note = f"*Smooth*, and all finite differences: {first['settings']['smooth']}."
+    return f"{title}\n\n{markdown_table(head, rows)}\n\n{note} {farthest(runs)}"
 
 
-def farthest(run: Run) -> str:
+def farthest(runs: Sequence[Run]) -> str:
     """The step whose expected time was least right."""
-    row = max((r for r in run["results"] if r["expected"] is not None), key=deviation)
+    rows = [row for run in runs for row in run["results"] if row["expected"] is not None]
+    row = max(rows, key=deviation)
     return f"Expected and measured are at most {deviation(row):.0%} apart ({row['step']})."
 
 
@@ -66,20 +93,21 @@ def deviation(row: dict[str, Any]) -> float:
     return abs(row["expected"] - row["ratio"]) / row["ratio"]
 
 
-def scaling_table(run: Run) -> str:
-    """Ratios to a plain step along one axis."""
-    axis = run["settings"]["axis"]
-    head = [axis, "plain, seconds", *run["settings"]["methods"], "penalty's own share"]
+def scaling_table(*runs: Run) -> str:
+    """Ratios to a plain step, along one axis after the other."""
+    methods = runs[0]["settings"]["methods"]
+    head = ["", "plain, seconds", *methods, "penalty's own share"]
     rows = [
         [
-            row["step"],
+            f"{run['settings']['axis']} {row['step']}",
             f"{row['seconds']:.3g}",
-            *(f"{row[method]:.2f}" for method in run["settings"]["methods"]),
+            *(f"{row[method]:.2f}" for method in methods),
             f"{row['penalty']:.2%}",
         ]
+        for run in runs
         for row in run["results"]
     ]
-    return f"### Cost against {axis}\n\n{markdown_table(head, rows)}"
+    return markdown_table(head, rows)
 
 
 def memory_table(run: Run) -> str:
@@ -126,31 +154,22 @@ def compile_table(run: Run) -> str:
         ]
         for row in run["results"]
     ]
-    ratios = {row["step"]: row["of_eager"] for row in run["results"]}
-    return f"{heading(run)}\n\n{markdown_table(head, rows)}\n\n{answer(ratios)}"
-
-
-def answer(of_eager: dict[str, float | None]) -> str:
-    """What compiling gains, for the exact step and for differences."""
-    return " ".join(
-        f"{subject} takes {of_eager[step]:.2f} of its eager time here."
-        for step, subject in (
-            ("exact, one graph", "The exact step as one graph"),
-            ("one-sided, inductor", "The step with one-sided differences"),
-            ("plain, inductor", "The plain step"),
-        )
-    )
+    return f"{heading(run)}\n\n{markdown_table(head, rows)}"
 
 
 def heading(run: Run) -> str:
     """The network and its batch."""
     s = run["settings"]
     width = f", width {s['width']}" if "width" in s else ""
-    form = f", {s['memory_format'].replace('_', ' ')}" if "memory_format" in s else ""
     name = TITLES.get(s["model"], s["model"])
     precision = f", {s['precision']}" if "precision" in s else ""
     size = f"{s['batch_size']} images of {s['image_size']} pixels"
-    return f"### {name}{width}, {size}{form}{precision}"
+    return f"### {name}{width}, {size}{precision}"
+
+
+def form(settings: dict[str, Any]) -> str:
+    """The memory format, where there is one."""
+    return f", {settings['memory_format'].replace('_', ' ')}" if "memory_format" in settings else ""
 
 
 def number(value: float | None, form: str = "{:.2f}") -> str:

@@ -11,18 +11,18 @@ One JaFR step, forward and backward, by `freqreg.check`: a small entry point of 
 `timm.models` (small names first), the smallest square input at which it trains, random weights,
 two images.{progress}
 
-- Modules of `timm.models` with entry points: {modules}; measured: {count}.
-- Made a plain step on an image batch: {taken} of {count}. The others, those stopped by the
-  time limit included, are in the table with their cause and count below as not passing.
-- Of the {count}, pass with at least one differentiation: {either}.
-- Of the {count}, pass with `DoubleBackprop()` after following `check`'s advice: {exact}.
+- Modules with entry points: {modules}; measured: {count}.
+- Made a plain step on an image batch: {taken}. The others count as not passing; the table has their
+  cause, such as the time limit.
+- Pass with at least one differentiation: {either}.
+- Pass with `DoubleBackprop()` after following `check`'s advice: {exact}.
 - Needed fused attention off for that: {advised}.
 
 timm {timm}, torch {torch}, one CPU thread of a machine that was busy otherwise: take seconds as a
-rough guide. Memory is what a step allocates at its peak (activations, gradients, temporary values),
+rough guide. MiB are what a step allocates at its peak (activations, gradients, temporary values),
 without parameters and images. In brackets: relative to a plain step.
 
-| Module | Model, size | DoubleBackprop | FiniteDifference | Needed, or the reason |
+| Module | Model, size | DoubleBackprop: s, MiB | FiniteDifference: s, MiB | Needed, or the reason |
 |---|---|---|---|---|
 """
 UNFINISHED = """ **Not whole yet**: {missing} modules are still to be
@@ -75,7 +75,7 @@ def cell(family: dict[str, Any], name: str) -> str:
     if isinstance(way, str):
         return way
     (seconds, mib), (plain, plain_mib) = way, family["plain"]
-    return f"{seconds:.2g} s ({seconds / plain:.1f}), {plainly(mib)} MiB ({mib / plain_mib:.1f})"
+    return f"{seconds:.2g} ({seconds / plain:.1f}), {plainly(mib)} ({mib / plain_mib:.1f})"
 
 
 def plainly(value: float) -> str:

@@ -139,6 +139,23 @@ def test_what_holds_of_all_tables_is_said_once() -> None:
     assert page(runs).count(NO_GPU) == 4, "of each program that has no run on one"
 
 
+def in_format(name: str, **changed: float) -> dict[str, Any]:
+    run = json.loads(json.dumps(vars(run_of({"JaFR": 2.0}))))
+    run["settings"]["memory_format"] = name
+    run["results"][0].update(changed)
+    return run
+
+
+def test_memory_formats_share_a_table_where_times_alone_differ() -> None:
+    first = in_format("contiguous")
+    shared = results("step_cost", [first, in_format("channels_last", seconds=1.0, ratio=2.25)])
+    assert shared.count("###") == 1
+    assert "| JaFR | 2 | 2.00 | 1 | 2.25 | 2.00 |" in shared
+    apart = results("step_cost", [first, in_format("channels_last", mib=2.0)])
+    assert apart.count("###") == 2
+    assert "pixels, channels last" in apart
+
+
 @pytest.mark.parametrize(("cores", "said"), [(0.0, "was idle"), (1.2, "**not** idle")])
 def test_a_disturbed_measurement_says_so(cores: float, said: str) -> None:
     assert said in disturbance(cores)

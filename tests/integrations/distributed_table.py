@@ -6,7 +6,8 @@ python -m tests.integrations.distributed_table RESULTS.json
 
 import json
 import sys
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.integrations.distributed_matrix import DIFFERENTIATIONS, OBJECTIVES, WRAPPERS
@@ -16,17 +17,24 @@ START, END = "<!-- table: start -->\n", "<!-- table: end -->"
 
 
 def table(results: Mapping[str, float | str]) -> str:
-    """A row for each wrapper and objective, a column for each differentiation."""
-    rows = ["| wrapper | objective | " + " | ".join(DIFFERENTIATIONS) + " |"]
-    rows.append("|---" * (2 + len(DIFFERENTIATIONS)) + "|")
+    """A row for the wrappers and objectives of equal verdicts, a column per differentiation."""
+    head = ["| wrappers | objectives | " + " | ".join(DIFFERENTIATIONS) + " |"]
+    head.append("|---" * (2 + len(DIFFERENTIATIONS)) + "|")
+    wrappers = defaultdict[tuple[str, ...], list[str]](list)
     for wrapper in WRAPPERS:
-        for objective in OBJECTIVES:
-            cells = [
-                _verdict(results[f"{wrapper} | {objective} | {strategy}"])
-                for strategy in DIFFERENTIATIONS
-            ]
-            rows.append(f"| {wrapper} | {objective} | " + " | ".join(cells) + " |")
-    return "\n".join(rows) + "\n"
+        wrappers[tuple(_rows(wrapper, results))].append(wrapper)
+    rows = [f"| {'; '.join(same)} | {row} |" for of, same in wrappers.items() for row in of]
+    return "\n".join([*head, *rows]) + "\n"
+
+
+def _rows(wrapper: str, results: Mapping[str, float | str]) -> Iterator[str]:
+    """The objectives of equal verdicts under one wrapper, and the verdicts."""
+    objectives = defaultdict[str, list[str]](list)
+    for objective in OBJECTIVES:
+        cells = (results[f"{wrapper} | {objective} | {strategy}"] for strategy in DIFFERENTIATIONS)
+        objectives[" | ".join(map(_verdict, cells))].append(objective)
+    for verdicts, same in objectives.items():
+        yield f"{'all' if len(same) == len(OBJECTIVES) else '; '.join(same)} | {verdicts}"
 
 
 def _verdict(result: float | str) -> str:
