@@ -25,6 +25,7 @@ Labels = Integer[Tensor, " images"]
 BATCH_SIZE = 256
 _ASKED = 16  # images on which `count_classes` relies
 _ROUNDING = 5e-3  # of sums of probabilities that were rounded to bfloat16
+_CHANGE = 0.05  # of logits, as a share of the largest; rounding in half precision is less
 _SIZES = (32, 224, 64, 96, 128, 160, 192, 256, 288, 299, 336, 384, 448, 512, 28, 16)
 """Usual image sizes of models, the most common first."""
 
@@ -173,7 +174,7 @@ def count_classes(model: Classifier, images: Images) -> int:
         InputError: for what `Examples.checked` refuses.
 
     Warns:
-        UserWarning: the answers may be outputs of a sigmoid.
+        UserWarning: the answers may be outputs of a sigmoid, or change from call to call.
     """
     require_eval_mode(model)
     require_pixels(images)
@@ -203,6 +204,7 @@ def count_classes(model: Classifier, images: Images) -> int:
             "it begin with a copy: x = x.clone()."
         )
     _require_logits(logits)
+    _warn_of_changing_answers(model, x, logits)
     return logits.shape[1]
 
 
@@ -223,6 +225,24 @@ def _require_logits(logits: Float[Tensor, "batch classes"]) -> None:
         warnings.warn(
             "All of the model's answers lie between 0 and 1, so they may be outputs of a sigmoid. "
             "Losses and attacks need logits: remove the sigmoid if there is one.",
+            stacklevel=4,
+        )
+
+
+def _warn_of_changing_answers(
+    model: Classifier, x: Pixels, logits: Float[Tensor, "batch classes"]
+) -> None:
+    """Warn if the model answers half of the images otherwise when they are alone."""
+    half = x[: len(x) // 2] if len(x) > 3 else x
+    with torch.no_grad():
+        off = (model(half.clone()) - logits[: len(half)]).abs().max()
+    share = in_double(off / logits.abs().max()).item()
+    if share > _CHANGE:
+        warnings.warn(
+            f"The model answers the same image otherwise in another batch, or at a second call: "
+            f"logits change by {share:.0%} of the largest. So results depend on the batch size or "
+            "on chance. Look for dropout, or for statistics of the batch, that stay on in eval "
+            "mode, such as F.dropout(x) without training=self.training.",
             stacklevel=4,
         )
 

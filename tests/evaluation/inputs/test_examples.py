@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from freqreg.errors import InputError
@@ -98,6 +99,21 @@ def test_probabilities_of_any_kind_are_refused(kind):
     model = victim(torch.float32)
     with pytest.raises(InputError, match=complaint):
         count_classes(lambda x: change((3 * model(x)).softmax(1)), images)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda z: F.dropout(z),
+        lambda z: F.batch_norm(z, None, None, training=True),
+        lambda z: z - z.mean(0),
+    ],
+    ids=["dropout", "batch norm", "mean of the batch"],
+)
+def test_answers_that_change_with_the_batch_or_by_chance_are_told(layer):
+    model = victim(torch.float32)
+    with pytest.warns(UserWarning, match="in another batch, or at a second call"):
+        count_classes(lambda x: layer(model(x)), torch.rand(16, 3, SIDE, SIDE))
 
 
 def test_outputs_of_a_sigmoid_are_told():
