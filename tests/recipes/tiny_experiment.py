@@ -21,6 +21,7 @@ SETTINGS = Settings(
         width=2,
         pretrained=False,
         enlarged=None,
+        channels_last=False,
         optimizer="sgd",
         epochs=3,
         warmup_epochs=0,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from freqreg.errors import SettingError
-from freqreg.evaluation.inputs.models import TIMM, build_network
+from freqreg.evaluation.inputs.models import TIMM, LoadedModel, build_network, load_model
 from recipe.settings.experiment import Settings
 
 PACKAGED = {
@@ -50,7 +50,19 @@ def network_of(settings: Settings, *, num_classes: int, image_size: int) -> dict
 def made(settings: Settings, network: dict[str, Any]) -> nn.Module:
     """Build the network of `network_of`, with the initial weights of a run."""
     start = _pretrained(settings.model.value) if settings.pretrained.value else {}
-    return build_network(network["model"], **network["kwargs"], **start)
+    built = build_network(network["model"], **network["kwargs"], **start)
+    return _stored(built, channels_last=settings.channels_last.value)
+
+
+def trained_model(folder: Path, device: torch.device | str = "cpu") -> LoadedModel:
+    """Load the model of a run's folder, stored as in its training."""
+    loaded = load_model(folder, device=device)
+    _stored(loaded.model, channels_last=loaded.config["settings"]["channels_last"])
+    return loaded
+
+
+def _stored(network: nn.Module, *, channels_last: bool) -> nn.Module:
+    return network.to(memory_format=torch.channels_last) if channels_last else network
 
 
 def _fixed_size(name: str, image_size: int) -> dict[str, int]:

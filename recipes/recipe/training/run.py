@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from freqreg import Objective
 from freqreg._files import write_text
 from freqreg.evaluation.inputs.labelled_images import LabelledImages
-from freqreg.evaluation.inputs.models import load_model, use_differentiable_attention
+from freqreg.evaluation.inputs.models import use_differentiable_attention
 from freqreg.evaluation.metrics.accuracy import accuracy
 from freqreg.evaluation.processes import shared_evaluation
 from freqreg.evaluation.results.environment import versions
@@ -27,7 +27,7 @@ from recipe.results.measures import Measures, measures_of
 from recipe.results.model_card import CARD, card
 from recipe.settings.experiment import Method, Settings
 from recipe.training.best_model import BEST, selection
-from recipe.training.networks import made, network_of
+from recipe.training.networks import made, network_of, trained_model
 from recipe.training.objectives import objective
 from recipe.training.trainer import RecipeTrainer, make_optimizer
 
@@ -119,7 +119,7 @@ def measured(
     """Measure the weights in the folder of a trained run; the best may be the last."""
 
     def measures(folder: Path) -> Measures:
-        loaded = load_model(folder, device=trainer.accelerator.device)
+        loaded = trained_model(folder, trainer.accelerator.device)
         return measures_of(loaded, test, run.settings)
 
     progress, best, chosen_by = trainer.progress, trainer.best, trainer.selection

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from recipe.results.measures import Measures
+from recipe.training.networks import trained_model
 
-from freqreg.evaluation import LabelledImages, ModelScores, evaluate, load_model
+from freqreg.evaluation import LabelledImages, ModelScores, evaluate
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.results.summary import catastrophic_overfitting
 from study.mini.runs import CHOOSING, LESS, Stage, StudyRun
@@ -71,11 +72,11 @@ def scored(
     """
     names = score_names(cell, measures)
     return evaluate(
-        load_model(folder),
+        trained_model(folder),
         test,
         names,
         settings=SETTINGS,
         file=folder / FILE,
         replace=True,
-        transfer_source=load_model(source).model if "transfer" in names else None,
+        transfer_source=trained_model(source).model if "transfer" in names else None,
     )

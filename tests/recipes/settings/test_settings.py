@@ -35,6 +35,7 @@ EVERYWHERE: dict[str, tuple[Any, str]] = {
     "blur_std": (0.0, CODE),
     "pretrained": (False, CODE),
     "enlarged": (None, CODE),
+    "channels_last": (False, CODE),
     "fgsm_alpha": (1.25, CODE),
     "pgd_steps": (10, CODE),
     "pgd_step_255": (2, CODE),
