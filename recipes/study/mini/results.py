@@ -17,7 +17,7 @@ from freqreg.evaluation.results.paper import published
 from freqreg.evaluation.results.records import RecordError
 from freqreg.radial import BANDS
 from study.mini.intervals import Estimate, mean_over_seeds
-from study.mini.runs import STAGES, Stage, StudyRun, cells
+from study.mini.runs import BAND, STAGES, Regime, Stage, StudyRun, cells
 from study.mini.scores import collapsed
 
 A_MODEL = 0.15
@@ -28,8 +28,12 @@ ATTACKS = ("pgd", "cw", "autoattack", "square", "transfer")
 Pair = tuple[DataFrame, DataFrame]
 """Runs of two kinds: the one of the claim, and the one that it is compared with."""
 
-FULL = {"penalty_every": 1, "penalty_share": 1.0, "penalty_target": None}
-"""The settings of a full penalty."""
+FULL = {
+    "penalty_every": 1,
+    "penalty_share": 1.0,
+    **dict.fromkeys(("penalty_target", "noise_std", "blur_std")),
+}
+"""The settings of a full penalty on images without noise or blur; None: not changed by a kind."""
 
 NOT_FOUND = {
     **dict.fromkeys(("is_model", "collapsed", "lost"), False),
@@ -68,7 +72,7 @@ def unplanned(folder: Path) -> list[str]:
 def select(study: DataFrame, stage: Stage, *methods: Method, **settings: Any) -> DataFrame:
     """The rows of some methods in a stage, method by method.
 
-    The settings are those of the full penalty, with the given changes, as in a StudyRun.
+    The settings are those of `FULL`, with the given changes, as in a StudyRun.
 
     Raises:
         LookupError: a method has no such runs.
@@ -102,6 +106,22 @@ def paired(figures: str | list[str], *groups: DataFrame) -> list[Any]:
     models = [group.loc[group.is_model].set_index("seed") for group in groups]
     common = [seed for seed in models[0].index if all(seed in model.index for model in models)]
     return [model.loc[common, figures] for model in models]
+
+
+def jafr_pairs(study: DataFrame, regime: Regime) -> tuple[Pair, Pair]:
+    """JaFR, and JaFR(-), with standard training."""
+    stage, (towards_low, towards_high) = regime.frequency, regime.jafr
+    standard = select(study, stage, "standard")
+    jafr = select(study, stage, "jafr", **towards_low)
+    return (jafr, standard), (select(study, stage, "jafr-", **towards_high), standard)
+
+
+def band_pairs(study: DataFrame, regime: Regime) -> tuple[list[Pair], Pair]:
+    """Each setting for low frequencies, and the one for high ones, with standard training."""
+    stage = regime.bands
+    standard = select(study, stage, "standard")
+    low = [(select(study, stage, "fourier-low", **settings), standard) for settings in regime.low]
+    return low, (select(study, stage, "fourier-high", **BAND), standard)
 
 
 def difference(figure: str, pair: Pair, factor: float = 1.0) -> Estimate:

@@ -36,7 +36,8 @@ class Arguments:
     """Options of the study."""
 
     stage: Stage
-    """1: collapse, 2: frequency, 3: confirmation, 4: bands, 5: family."""
+    """1: collapse, 2: frequency, 3: confirmation, 4: bands, 5: family, 6: fine-tuning,
+    7: controls."""
     data_dir: Path | None = None
     """A local copy of CIFAR-10; None: from the Hugging Face hub."""
     work_dir: Path = Path("runs/mini")

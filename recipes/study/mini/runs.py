@@ -8,7 +8,7 @@ from recipe.settings.experiment import Changes, Method, preset
 
 from freqreg.evaluation.results.paper import METHODS
 
-Stage = Literal[1, 2, 3, 4, 5]
+Stage = Literal[1, 2, 3, 4, 5, 6, 7]
 
 Kind = tuple[Method, Mapping[str, Any]]
 """A method, and its changes to its stage's settings; its runs differ in their seeds alone."""
@@ -41,6 +41,15 @@ FAMILY: tuple[Kind, ...] = (
     ("gradnorm1", {"lambda_norm": 0.0627}),
 )
 """The peers' ways through single-step training, with their authors' and chosen weights."""
+
+NOISE = {"noise_std": 0.1}
+"""Noise augmentation, alone or beside a penalty."""
+
+TUNED_JAFR = {"lambda_freq": 0.003}
+TUNED_LOW = (BAND, {"lambda_fourier": 1.0})
+TUNED_EQUAL = TUNED_LOW[0]
+"""First candidates of the λ of stage 6, and the one at equal clean accuracy; seeds from 100 on
+settle them, as rules.md says."""
 
 MEASURED = (
     preset(penalty_every=1, penalty_share=1.0, best_every=0, noise_rms=0.1)
@@ -76,6 +85,73 @@ COLLAPSE = (
     | preset(eps_255=16, lambda_align=2.0)
 )
 
+FINE_TUNING = (
+    MEASURED
+    | preset(model="timm/tf_efficientnet_lite0", pretrained=True, enlarged=64, channels_last=True)
+    | preset(train_images=10_000, epochs=3, batch_size=64, max_learning_rate=0.02)
+    | preset(eps_255=8, attack_steps=10, attacked_images=200)
+)
+
+
+@dataclass(frozen=True)
+class Regime:
+    """A way of training in which claims on frequencies are judged, and the cells that judge them.
+
+    Either band is judged at its authors' λ; the others of `low` stand beside.
+
+    Args:
+        title: its name for readers.
+        pictures: the first word in the names of its figures.
+        frequency: the stage with standard training, JaFR and JaFR(-).
+        bands: that with standard training and penalties for bands.
+        augmented: that with augmentations, which are compared with standard training of `bands`.
+        jafr: settings of JaFR and of JaFR(-).
+        low: settings that favour low frequencies.
+        equal: the one of them at equal clean accuracy, which noise augmentation is compared with.
+        added: kinds of `augmented` with a penalty, each with the augmentation alone; favouring low
+            beside noise comes first.
+    """
+
+    title: str
+    pictures: str
+    frequency: Stage
+    bands: Stage
+    augmented: Stage
+    jafr: tuple[Mapping[str, Any], Mapping[str, Any]]
+    low: tuple[Mapping[str, Any], ...]
+    equal: Mapping[str, Any]
+    added: tuple[tuple[Kind, Kind], ...]
+
+
+SHORT = Regime(
+    title="short study",
+    pictures="mini",
+    frequency=2,
+    bands=4,
+    augmented=7,
+    jafr=(STAGE_2, STAGE_2),
+    low=LOW,
+    equal=LOW[0],
+    added=(
+        (("fourier-low", {**LOW[0], **NOISE}), ("standard", NOISE)),
+        (("apr+fourier-low", LOW[0]), ("apr", {})),
+    ),
+)
+FINE = Regime(
+    title="fine-tuning",
+    pictures="fine",
+    frequency=6,
+    bands=6,
+    augmented=6,
+    jafr=(TUNED_JAFR, TUNED_JAFR),
+    low=TUNED_LOW,
+    equal=TUNED_EQUAL,
+    added=(
+        (("fourier-low", {**TUNED_EQUAL, **NOISE}), ("standard", NOISE)),
+        (("jafr", {**TUNED_JAFR, **NOISE}), ("standard", NOISE)),
+    ),
+)
+
 STAGES: dict[Stage, Plan] = {
     1: Plan(
         COLLAPSE,
@@ -106,6 +182,25 @@ STAGES: dict[Stage, Plan] = {
         (("standard", {}), *(("fourier-low", low) for low in LOW), ("fourier-high", BAND)),
     ),
     5: Plan(COLLAPSE, range(10), FAMILY),
+    6: Plan(
+        FINE_TUNING,
+        range(5),
+        (
+            *(("standard", {}), ("jafr", FINE.jafr[0]), ("jafr-", FINE.jafr[1])),
+            *(("fourier-low", low) for low in TUNED_LOW),
+            *(("fourier-high", BAND), ("gradnorm2", {"lambda_norm": 0.01}), ("standard", NOISE)),
+            *(both for both, _ in FINE.added),
+        ),
+    ),
+    7: Plan(
+        FREQUENCY,
+        range(3),
+        (
+            *(("standard", NOISE), ("standard", {"blur_std": 1.0}), ("apr", {})),
+            *(("gradnorm1", {"lambda_norm": 0.0314}), ("gradnorm2", {"lambda_norm": 0.01})),
+            *(both for both, _ in SHORT.added),
+        ),
+    ),
 }
 
 _WORDS = {
@@ -114,6 +209,8 @@ _WORDS = {
         ("lambda_fourier", "lambda_elle", "lambda_llr", "lambda_cure", "lambda_norm"), "λ {}"
     ),
     "penalty_target": "target {}",
+    "noise_std": "noise up to {}",
+    "blur_std": "blur up to {} pixels",
     "penalty_every": "at each {}th step",
     "penalty_share": "on {} of each batch",
 }

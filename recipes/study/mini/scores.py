@@ -11,12 +11,16 @@ from freqreg.evaluation.benchmark.settings import EvaluationSettings
 from freqreg.evaluation.results.summary import catastrophic_overfitting
 from study.mini.runs import CHOOSING, LESS, Stage, StudyRun
 
+OF_FREQUENCIES = ("corruptions", "log_b_low", "fourier_sensitivity")
+
 SCORES: Mapping[Stage, tuple[str, ...]] = {
     1: (),
     2: ("corruptions", "log_b_low"),
     3: ("clean", "fgsm", "pgd", "cw", "noise", "curve", "log_b_low"),
-    4: ("corruptions", "log_b_low", "fourier_sensitivity"),
+    4: OF_FREQUENCIES,
     5: (),
+    6: OF_FREQUENCIES,
+    7: OF_FREQUENCIES,
 }
 """Scores of each reported cell of a stage."""
 

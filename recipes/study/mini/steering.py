@@ -1,10 +1,11 @@
 """The tables of how-to-choose: what each penalty and mixer did, from finished cells."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pandas import DataFrame
-from recipe.settings.experiment import Method
+from recipe.settings.experiment import METHODS, Method
 
 from study.mini.claims.corruption_shifts import NOISE_AND_BLUR, OTHERS, changes
 from study.mini.claims.differences import SHARES
@@ -23,6 +24,11 @@ STEERED: tuple[tuple[Stage, Method, dict[str, float]], ...] = (
 """Cells with a full penalty, each compared with standard training of its stage."""
 
 STEPS: dict[Method, str] = {
+    "standard": "plain",
+    "jafr": "JaFR",
+    "jafr-": "JaFR",
+    "fourier-low": "FourierSensitivity",
+    "fourier-high": "FourierSensitivity",
     "fgsm": "FGSM",
     "nfgsm": "N-FGSM",
     "zerograd": "ZeroGrad",
@@ -44,7 +50,9 @@ def steering(study: DataFrame) -> DataFrame:
     return DataFrame(row for row in rows if row["seeds"] != "0")
 
 
-def _row(method: DataFrame, standard: DataFrame) -> dict[str, str]:
+def _row(
+    method: DataFrame, standard: DataFrame, cost: Mapping[str, str] | None = None
+) -> dict[str, str]:
     own, other = paired(["clean", "log_b_low", *SHARES.values()], method, standard)
     shift = changes(method, standard).mean().to_numpy()
     figures = {
@@ -57,7 +65,23 @@ def _row(method: DataFrame, standard: DataFrame) -> dict[str, str]:
         "weather and digital": signed(OTHERS.value(shift), 1),
     }
     label, files = method.label.iloc[0], method.files.iloc[0]
-    return {"": label, "seeds": str(len(own)), **figures, "cells": files}
+    return {"": label, "seeds": str(len(own)), **figures, **(cost or {}), "cells": files}
+
+
+def controls(study: DataFrame, stages: Sequence[Stage], benchmark: Path) -> DataFrame:
+    """A row per finished kind of cell of some stages, with the time of its step.
+
+    Args:
+        study: all runs.
+        stages: each is compared with standard training of the first.
+        benchmark: the file of measured costs.
+    """
+    costs, standard = _costs(benchmark), select(study, stages[0], "standard")
+    rows = (
+        _row(runs, standard, {"time of a step": costs[runs.method.iloc[0]]})
+        for _, _, runs in kinds(study.loc[study.stage.isin(stages)])
+    )
+    return DataFrame(row for row in rows if row["seeds"] != "0")
 
 
 def single_step(study: DataFrame, benchmark: Path) -> DataFrame:
@@ -67,24 +91,29 @@ def single_step(study: DataFrame, benchmark: Path) -> DataFrame:
         study: all runs.
         benchmark: the file of measured costs.
     """
-    entries = json.loads(benchmark.read_text())
-    costs = {
-        row["step"]: row["ratio"]
-        for entry in entries
-        if entry["program"] == "step_cost" and entry["settings"]["model"] == "preact"
-        for row in entry["results"]
-    }
+    costs = _costs(benchmark)
     full = study.loc[study.stage.isin((1, 5)) & ~study.files.str.contains("penalty_")]
     rows = []
     for label, files, runs in kinds(full.loc[full.found]):
-        models, step = runs.loc[runs.is_model], STEPS.get(runs.method.iloc[0], "")
+        models = runs.loc[runs.is_model]
         figures = {
             "collapsed": f"{runs.collapsed.sum()} of {len(runs)}",
             "no model": str((~runs.is_model).sum()),
             "clean": percent(models.clean.mean()),
             "PGD of 50 steps": percent(models.pgd.mean()),
-            "time of a step": f"{costs[step]:.2f}" if step in costs else "not measured",
+            "time of a step": costs[runs.method.iloc[0]],
             "cells": files,
         }
         rows.append((models.pgd.mean(), {"": label, **figures}))
     return DataFrame(row for _, row in sorted(rows, key=lambda row: -row[0]))
+
+
+def _costs(benchmark: Path) -> dict[Method, str]:
+    """Time of each method's step, relative to a plain step of the same network."""
+    measured = {
+        row["step"]: f"{row['ratio']:.2f}"
+        for entry in json.loads(benchmark.read_text())
+        if entry["program"] == "step_cost" and entry["settings"]["model"] == "preact"
+        for row in entry["results"]
+    }
+    return {method: measured.get(STEPS.get(method, ""), "not measured") for method in METHODS}

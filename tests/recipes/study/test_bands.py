@@ -9,7 +9,7 @@ from study.mini.claims.corruption_shifts import FAMILIES
 from study.mini.claims.corruptions import equal_accuracy, favouring_high, favouring_low
 from study.mini.claims.differences import band_share
 from study.mini.results import read, select
-from study.mini.runs import BAND, LOW, StudyRun
+from study.mini.runs import BAND, LOW, SHORT, StudyRun
 from study.mini.verdict import Outcome
 from study.mini.write_page import Arguments, main
 from synthetic_cells import MODEL, NO_MODEL, Scores, under_corruptions, write, write_stage
@@ -43,7 +43,7 @@ def write_bands(folder: Path, low: Gains, high: Gains, spread: float = 0.0) -> N
 
 
 def outcomes(folder: Path) -> tuple[list[Outcome], list[Outcome]]:
-    low, high = favouring_low(read(folder)), favouring_high(read(folder))
+    low, high = favouring_low(read(folder), SHORT), favouring_high(read(folder), SHORT)
     return [part.outcome for part in low.parts], [part.outcome for part in high.parts]
 
 
@@ -87,7 +87,7 @@ def test_h_shows_jafr_of_stage_2_beside(tmp_path: Path) -> None:
         lambda cell: {"clean": 0.6 if cell.method == "jafr" else 0.5},
         lambda cell: scores(TRADE if cell.method == "jafr" else {}),
     )
-    claim = favouring_low(read(tmp_path))
+    claim = favouring_low(read(tmp_path), SHORT)
     row = (
         claim.shown["changes"]
         .set_index("files")
@@ -122,7 +122,7 @@ def gaining(
         return scores({"noise": gain, "blur": gain} if chosen else {})
 
     write_stage(folder, 4, figures, of)
-    (part,) = equal_accuracy(read(folder)).parts
+    (part,) = equal_accuracy(read(folder), SHORT).parts
     return part.outcome, part.reason
 
 
@@ -160,7 +160,7 @@ def shares_of(folder: Path, within: Sequence[float]) -> list[Outcome]:
         return scores({}, shares={**SHARES, band: SHARES.get(band, 0.0) + rise})
 
     write_stage(folder, 4, lambda _: MODEL, of)
-    return [part.outcome for part in band_share(read(folder)).parts]
+    return [part.outcome for part in band_share(read(folder), SHORT).parts]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_k_the_share_moves_at_every_seed(
 def test_k_two_models_are_too_few(tmp_path: Path) -> None:
     shares_of(tmp_path, (0.1, 0.2, 0.3))
     write(tmp_path, StudyRun(4, "fourier-high", 1, BAND), NO_MODEL, scores({}))
-    *low, high = band_share(read(tmp_path)).parts
+    *low, high = band_share(read(tmp_path), SHORT).parts
     assert {part.outcome for part in low} == {"holds"}
     assert high.outcome == "undecided"
     assert high.reason.endswith("left out as no model: 1 of 3 of Fourier high, λ 0.5")
@@ -189,7 +189,7 @@ def test_k_two_models_are_too_few(tmp_path: Path) -> None:
 def test_k_needs_the_shares(tmp_path: Path) -> None:
     write_stage(tmp_path, 4, lambda _: MODEL)
     with pytest.raises(RecordError, match="lack fourier_sensitivity"):
-        band_share(read(tmp_path))
+        band_share(read(tmp_path), SHORT)
 
 
 def test_a_weight_without_its_target_is_one_kind(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from study.mini.claims.cost import FILE, METHODS, SLACK, cost
 from study.mini.claims.differences import bias_order, clean_accuracy
 from study.mini.claims.masking import masking
 from study.mini.results import read, select
-from study.mini.runs import FAMILY, LAMBDAS, STAGE_2, Stage, StudyRun
+from study.mini.runs import FAMILY, LAMBDAS, SHORT, STAGE_2, Stage, StudyRun
 from study.mini.verdict import Outcome
 from synthetic_cells import (
     COLLAPSED,
@@ -211,7 +211,9 @@ def shifted(folder: Path, slope: float) -> DataFrame:
 
 @pytest.mark.parametrize(("slope", "outcome"), [(0.01, "holds"), (-0.01, "does not hold")])
 def test_c_follows_the_changes(tmp_path: Path, slope: float, outcome: Outcome) -> None:
-    assert [part.outcome for part in corruptions(shifted(tmp_path, slope)).parts] == [outcome] * 4
+    assert [part.outcome for part in corruptions(shifted(tmp_path, slope), SHORT).parts] == [
+        outcome
+    ] * 4
 
 
 def test_c_a_gain_under_noise_alone_is_no_trend(tmp_path: Path) -> None:
@@ -223,7 +225,7 @@ def test_c_a_gain_under_noise_alone_is_no_trend(tmp_path: Path) -> None:
         return under_corruptions(0.5 + gain * noisy + wiggle * (gain != 0))
 
     write_stage(tmp_path, 2, lambda _: MODEL, accuracies)
-    parts = corruptions(read(tmp_path)).parts
+    parts = corruptions(read(tmp_path), SHORT).parts
     assert [part.outcome for part in parts] == ["holds", "holds", "undecided", "undecided"]
 
 
@@ -248,7 +250,7 @@ def test_c_the_papers_figures_stand_beside() -> None:
 def test_c_needs_all_corruptions(tmp_path: Path) -> None:
     write_stage(tmp_path, 2, lambda _: MODEL)
     with pytest.raises(RecordError, match="no accuracy under gaussian_noise"):
-        corruptions(read(tmp_path))
+        corruptions(read(tmp_path), SHORT)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +269,7 @@ def test_d_equal_means_within_a_point(
         return {"clean": 0.5 + (points[cell.seed] / 100 if cell.method == "jafr" else 0)}
 
     write_stage(tmp_path, 2, figures)
-    (part,) = clean_accuracy(read(tmp_path)).parts
+    (part,) = clean_accuracy(read(tmp_path), SHORT).parts
     assert part.outcome == outcome
 
 

@@ -10,14 +10,16 @@ from recipe.settings.experiment import preset
 from study.mini import run as mini
 from study.mini import scores as mini_scores
 from study.mini.run import Arguments
-from study.mini.runs import BAND, CHOOSING, LAMBDAS, LESS, STAGES, Stage, StudyRun, cells
+from study.mini.runs import BAND, CHOOSING, FINE, LAMBDAS, LESS, STAGES, Stage, StudyRun, cells
 from study.mini.scores import collapsed, score_names
 from tiny_experiment import EXPERIMENT, images
 
 from freqreg.errors import SettingError
 
 
-@pytest.mark.parametrize(("stage", "count"), [(1, 100), (2, 15), (3, 12), (4, 18), (5, 80)])
+@pytest.mark.parametrize(
+    ("stage", "count"), [(1, 100), (2, 15), (3, 12), (4, 18), (5, 80), (6, 50), (7, 21)]
+)
 def test_stages_have_their_cells_seed_by_seed(stage: Stage, count: int) -> None:
     found = cells(stage)
     assert len({cell.name for cell in found}) == len(found) == count
@@ -39,6 +41,23 @@ def test_the_bands_have_the_settings_and_seeds_of_the_frequencies() -> None:
     labels = ["standard", *(f"Fourier low, λ {size}" for size in (0.1, 0.2, 0.5))]
     labels += ["Fourier low, λ 0.5, target 0.5", "Fourier high, λ 0.5"]
     assert [cell.label for cell in cells(4, (0,))] == labels
+
+
+def test_fine_tuning_starts_pretrained_and_stores_channels_last() -> None:
+    (standard, *_) = cells(6, (0,))
+    chosen = EXPERIMENT.settings(standard.method, "mini", standard.settings()).values()
+    wanted = {"model": "timm/tf_efficientnet_lite0", "pretrained": True, "channels_last": True}
+    assert wanted.items() <= chosen.items()
+    labels = ["standard", "JaFR, λ 0.003", "JaFR(-), λ −0.003"]
+    labels += [f"Fourier low, λ {FINE.low[0]['lambda_fourier']}"]
+    labels += [f"Fourier low, λ {FINE.low[1]['lambda_fourier']}", "Fourier high, λ 0.5"]
+    labels += ["L2 gradient norm, λ 0.01", "standard, noise up to 0.1"]
+    labels += ["Fourier low, λ 0.5, noise up to 0.1", "JaFR, λ 0.003, noise up to 0.1"]
+    assert [cell.label for cell in cells(6, (0,))] == labels
+
+
+def test_controls_have_the_settings_and_seeds_of_the_bands() -> None:
+    assert (STAGES[7].settings, STAGES[7].seeds) == (STAGES[4].settings, STAGES[4].seeds)
 
 
 def test_seeds_that_choose_are_measured_on_train_images_held_out(
@@ -86,6 +105,8 @@ def test_scores_are_those_of_the_stage() -> None:
     assert "corruptions" in score_names(StudyRun(2, "jafr", 0), measures())
     assert score_names(StudyRun(2, "jafr", 0, {"lambda_freq": 1, **LESS[0]}), measures()) == ()
     of_bands = score_names(StudyRun(4, "fourier-high", 0, BAND), measures())
+    others = [StudyRun(6, "standard", 0), StudyRun(7, "apr", 0)]
+    assert [score_names(cell, measures()) for cell in others] == [of_bands] * 2
     assert of_bands == (*score_names(StudyRun(2, "jafr", 0), measures()), "fourier_sensitivity")
     assert "autoattack" in score_names(StudyRun(3, "fgsm", 0), measures())
     assert "autoattack" not in score_names(StudyRun(3, "fgsm", 0), broken)

@@ -1,12 +1,14 @@
 """The table of weights and targets, and what they did."""
 
+import json
 from pathlib import Path
 
 import pytest
 from pandas import DataFrame
 from study.mini.results import read
-from study.mini.runs import BAND, STAGE_2, StudyRun
-from study.mini.steering import steering
+from study.mini.runs import BAND, NOISE, STAGE_2, STAGES, StudyRun
+from study.mini.steering import controls, steering
+from study.mini.write_page import BENCHMARK
 from synthetic_cells import NO_MODEL, Scores, under_corruptions, write
 
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS
@@ -45,3 +47,31 @@ def test_a_cell_that_cannot_be_compared_was_not_run(tmp_path: Path, broken: int)
         write(tmp_path, cell, NO_MODEL if place == broken else {"clean": 0.5}, scores(0.4))
     rows = steering(read(tmp_path))
     assert rows.empty or "`stage2/jafr-lambda_freq=0.003-seedN.json`" not in set(rows["cells"])
+
+
+def test_controls_are_compared_with_standard_training_of_the_first_stage(tmp_path: Path) -> None:
+    noise = StudyRun(7, "standard", 0, NOISE)
+    write(tmp_path, StudyRun(4, "standard", 0), {"clean": 0.5}, scores(0.4))
+    write(tmp_path, noise, {"clean": 0.4}, scores(0.6))
+    write(tmp_path, StudyRun(7, "gradnorm1", 0, STAGES[7].kinds[3][1]), {}, scores(0.4))
+    costs = tmp_path / "costs.json"
+    ratios = [{"step": "plain", "ratio": 1.0}, {"step": "L1 norm", "ratio": 2.123}]
+    entry = {"program": "step_cost", "settings": {"model": "preact"}, "results": ratios}
+    costs.write_text(json.dumps([entry]))
+    rows = controls(read(tmp_path), (4, 7), costs).set_index("")
+    assert list(rows.index) == [
+        "standard",
+        "standard, noise up to 0.1",
+        "L1 gradient norm, λ 0.0314",
+    ]
+    shown = rows.loc["standard, noise up to 0.1", ["clean", "noise and blur", "time of a step"]]
+    assert list(shown) == ["−10.0", "+20.0", "1.00"]
+    assert rows["time of a step"].iloc[2] == "2.12"
+
+
+def test_fine_tuning_is_compared_with_itself(tmp_path: Path) -> None:
+    write(tmp_path, StudyRun(4, "standard", 0), {"clean": 0.1}, scores(0.1))
+    write(tmp_path, StudyRun(6, "standard", 0), {"clean": 0.5}, scores(0.4))
+    write(tmp_path, StudyRun(6, "fourier-high", 0, BAND), {"clean": 0.6}, scores(0.4))
+    rows = controls(read(tmp_path), (6,), BENCHMARK).set_index("")
+    assert list(rows["clean"]) == ["+0.0", "+10.0"]

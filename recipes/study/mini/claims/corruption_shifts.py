@@ -112,7 +112,7 @@ def shift_row(pair: Pair) -> dict[str, str]:
     """First cells of a row: the method, and its number of seeds."""
     method, standard = pair
     return {
-        "": f"{method.label.iloc[0]}<br>minus standard",
+        "": f"{method.label.iloc[0]}<br>minus {standard.label.iloc[0]}",
         "files": f"{method.files.iloc[0]}, {standard.files.iloc[0]}",
         "seeds": str(len(changes(*pair))),
     }

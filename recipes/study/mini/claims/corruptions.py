@@ -4,7 +4,6 @@ from pandas import DataFrame, concat
 
 from freqreg.evaluation.report.blocks import NOTHING
 from study.mini.claims.corruption_shifts import (
-    BESIDE,
     DIFFERENCE,
     NOISE_AND_BLUR,
     OTHERS,
@@ -18,8 +17,8 @@ from study.mini.claims.corruption_shifts import (
     shifts_figure,
 )
 from study.mini.claims.differences import POINTS
-from study.mini.results import Pair, difference, select
-from study.mini.runs import BAND, LOW
+from study.mini.results import Pair, band_pairs, difference, jafr_pairs
+from study.mini.runs import BAND, Regime
 from study.mini.text import signed, with_interval
 from study.mini.verdict import (
     Claim,
@@ -37,9 +36,9 @@ from study.mini.verdict import (
 _WHERE = "under noise than under weather and digital"
 
 
-def corruptions(study: DataFrame) -> Claim:
+def corruptions(study: DataFrame, regime: Regime) -> Claim:
     """Claim (c): JaFR moves accuracy towards noise, JaFR(-) towards weather and digital."""
-    jafr, minus = pairs = _of_stage_2(study)
+    jafr, minus = pairs = jafr_pairs(study, regime)
     parts = (
         shift_verdict(f"JaFR's change is higher {_WHERE}", jafr, above, [DIFFERENCE]),
         shift_verdict(f"JaFR(-)'s change is lower {_WHERE}", minus, below, [DIFFERENCE]),
@@ -48,33 +47,33 @@ def corruptions(study: DataFrame) -> Claim:
     )
     shown = {
         "statistics": DataFrame(map(_row_beside_the_paper, pairs)),
-        "accuracies": accuracies_under(select(study, 2, "standard", *BESIDE)),
+        "accuracies": accuracies_under(concat([jafr[1], jafr[0], minus[0]])),
     }
-    return Claim(parts, shown, shifts_figure("mini-corruptions", pairs))
+    return Claim(parts, shown, shifts_figure(f"{regime.pictures}-corruptions", pairs))
 
 
-def favouring_low(study: DataFrame) -> Claim:
-    """Claim (h), ours: towards noise and blur; beside it the stage's other cells, and JaFR's."""
-    low, high = _bands(study)
+def favouring_low(study: DataFrame, regime: Regime) -> Claim:
+    """Claim (h), ours: towards noise and blur; beside it the other bands, and JaFR."""
+    low, high = band_pairs(study, regime)
     there = [runs for runs in (low[0][1], *(pair[0] for pair in (*low, high))) if any(runs.found)]
     shown = {
-        "changes": DataFrame(map(_row, [*low, high, *_of_stage_2(study)])),
+        "changes": DataFrame(map(change_row, [*low, high, *jafr_pairs(study, regime)])),
         "accuracies": accuracies_under(concat(there)) if there else DataFrame(),
     }
-    at_band = low[LOW.index(BAND)]
-    figures = shifts_figure("mini-bands", [at_band, high])
+    at_band = low[regime.low.index(BAND)]
+    figures = shifts_figure(f"{regime.pictures}-bands", [at_band, high])
     return Claim(_moved(at_band, NOISE_AND_BLUR, OTHERS), shown, figures)
 
 
-def favouring_high(study: DataFrame) -> Claim:
+def favouring_high(study: DataFrame, regime: Regime) -> Claim:
     """Claim (i), ours: favouring high frequencies does the reverse."""
-    _, high = _bands(study)
+    _, high = band_pairs(study, regime)
     return Claim(_moved(high, OTHERS, NOISE_AND_BLUR))
 
 
-def equal_accuracy(study: DataFrame) -> Claim:
+def equal_accuracy(study: DataFrame, regime: Regime) -> Claim:
     """Claim (j), ours: some setting for low frequencies gains at equal clean accuracy."""
-    low, _ = _bands(study)
+    low, _ = band_pairs(study, regime)
     gaining: dict[str, Outcome] = {pair[0].label.iloc[0]: _gains(pair) for pair in low}
     by = "; ".join(label for label, outcome in gaining.items() if outcome == "holds")
     groups = [low[0][1], *(runs for runs, _ in low)]
@@ -84,18 +83,6 @@ def equal_accuracy(study: DataFrame) -> Claim:
     return Claim(
         (part,), {"outcomes": DataFrame({"": gaining.keys(), "outcome": gaining.values()})}
     )
-
-
-def _of_stage_2(study: DataFrame) -> list[Pair]:
-    """JaFR and JaFR(-), with standard training."""
-    return [(select(study, 2, method), select(study, 2, "standard")) for method in BESIDE]
-
-
-def _bands(study: DataFrame) -> tuple[list[Pair], Pair]:
-    """Each setting for low frequencies, and the one for high ones, with standard training."""
-    standard = select(study, 4, "standard")
-    low = [(select(study, 4, "fourier-low", **settings), standard) for settings in LOW]
-    return low, (select(study, 4, "fourier-high", **BAND), standard)
 
 
 def _moved(pair: Pair, rises: Statistic, falls: Statistic) -> tuple[Verdict, Verdict]:
@@ -112,7 +99,8 @@ def _gains(pair: Pair) -> Outcome:
     return together([within(difference("clean", pair, 100), POINTS), gain])
 
 
-def _row(pair: Pair) -> dict[str, str]:
+def change_row(pair: Pair) -> dict[str, str]:
+    """A row of the table of changes: clean accuracy, and the statistics of corruptions."""
     found, shown = changes(*pair), (NOISE_AND_BLUR, OTHERS, DIFFERENCE)
     clean = {"clean, points": with_interval(difference("clean", pair, 100), 2)}
     return shift_row(pair) | clean | {s.name: with_interval(s.estimate(found), 2) for s in shown}

@@ -11,8 +11,17 @@ from recipe.settings.experiment import Method
 from freqreg.evaluation.results.records import RecordError
 from freqreg.radial import BANDS
 from study.mini.intervals import mean_over_seeds, resampled
-from study.mini.results import Pair, difference, kinds, paired, published_mean, select
-from study.mini.runs import LESS, LESS_AT_LAMBDA, STAGES
+from study.mini.results import (
+    Pair,
+    band_pairs,
+    difference,
+    jafr_pairs,
+    kinds,
+    paired,
+    published_mean,
+    select,
+)
+from study.mini.runs import LESS, LESS_AT_LAMBDA, Regime
 from study.mini.text import accuracies, number, percent, seeds_table, signed, with_interval
 from study.mini.verdict import Claim, Verdict, above, below, judged_by, within
 
@@ -43,24 +52,29 @@ def bias_order(study: DataFrame) -> Claim:
     )
     rows = concat([select(study, 2, "standard", "jafr", "jafr-"), select(study, 3, *ADVERSARIAL)])
     theirs = [number(_published_bias(method), 2) for method in rows.method.unique()]
-    each = seeds_table(
-        rows, lambda run: f"{number(run.log_b_low, 2)} ({number(run.log_b_low_flipped, 2)})"
-    )
     shown = {
         "pairs": DataFrame(map(_pair_row, [*terms, *order])),
-        "each": each.assign(**{"Table 2": theirs}),
+        "each": _biases(rows).assign(**{"Table 2": theirs}),
         "stage_1": _spread(select(study, 1, "fgsm", "nfgsm", "fgsm+gradalign", "fgsm+jafr")),
     }
     return Claim(parts, shown)
 
 
-def clean_accuracy(study: DataFrame) -> Claim:
+def bias_term(study: DataFrame, regime: Regime) -> Claim:
+    """The term of claim (a) that needs no adversarial training: JaFR raises log B_low."""
+    pair, minus = jafr_pairs(study, regime)
+    part = _ordered("JaFR raises log B_low", [pair])
+    each = _biases(concat([*reversed(pair), minus[0]]))
+    return Claim((part,), {"pairs": DataFrame([_pair_row(pair)]), "each": each})
+
+
+def clean_accuracy(study: DataFrame, regime: Regime) -> Claim:
     """Claim (d): JaFR keeps the clean accuracy of standard training."""
-    pair = select(study, 2, "jafr"), select(study, 2, "standard")
+    pair, minus = jafr_pairs(study, regime)
+    rows = concat([*reversed(pair), minus[0]])
     found = difference("clean", pair, 100)
     reason = f"{with_interval(found, 2)} points, mean over seeds"
     rule, claim = partial(within, margin=POINTS), "JaFR minus standard lies within 1 point"
-    rows = select(study, 2, "standard", "jafr", "jafr-")
     theirs = [number(published_mean(method, "clean"), 2) for method in rows.method.unique()]
     each = seeds_table(rows, lambda run: percent(run.clean)).assign(**{"the paper's": theirs})
     return Claim((judged_by(rule, [found], claim, pair, reason),), {"each": each})
@@ -85,19 +99,19 @@ def doing_less(study: DataFrame) -> Claim:
     return Claim(parts, shown)
 
 
-def band_share(study: DataFrame) -> Claim:
+def band_share(study: DataFrame, regime: Regime) -> Claim:
     """Claim (k), ours: the share of the gradients' power outside of the band moves as asked.
 
     Raises:
         RecordError: a cell has no shares.
     """
-    rows, columns = study.loc[study.stage == 4], list(SHARES.values())
+    rows, columns = study.loc[study.stage == regime.bands], list(SHARES.values())
     absent = rows.files[rows.found & rows[columns].isna().any(axis=1)].unique()
     if len(absent):
         raise RecordError(f"{', '.join(absent)} lack fourier_sensitivity. Run these cells again.")
-    standard, *others = (select(rows, 4, method, **changes) for method, changes in STAGES[4].kinds)
+    low, high = band_pairs(study, regime)
     each = seeds_table(rows, lambda run: " / ".join(number(run[share], 3) for share in columns))
-    return Claim(tuple(_share_falls(runs, standard) for runs in others), {"each": each})
+    return Claim(tuple(_share_falls(pair) for pair in (*low, high)), {"each": each})
 
 
 def _ordered(claim: str, pairs: Sequence[Pair]) -> Verdict:
@@ -139,6 +153,13 @@ def _spread(rows: DataFrame) -> DataFrame:
     )
 
 
+def _biases(rows: DataFrame) -> DataFrame:
+    """log B_low of each cell, with that of the mirrored gradients in brackets."""
+    return seeds_table(
+        rows, lambda run: f"{number(run.log_b_low, 2)} ({number(run.log_b_low_flipped, 2)})"
+    )
+
+
 def _published_bias(method: Method) -> float:
     """The paper's figure; its PGD has 10 steps."""
     return published_mean("pgd" if method == "pgd2" else method, "log_b_low")
@@ -167,9 +188,10 @@ def _less(less: DataFrame, full: DataFrame, none: DataFrame) -> tuple[Verdict, d
     return verdict, row
 
 
-def _share_falls(runs: DataFrame, standard: DataFrame) -> Verdict:
+def _share_falls(pair: Pair) -> Verdict:
+    runs, standard = pair
     band = runs.method.iloc[0].removeprefix("fourier-")
     found = difference(SHARES[band], (standard, runs))  # within: that outside, reversed
     reason = f"{with_interval(found, 3)} from standard, mean over seeds"
     claim = f"{runs.label.iloc[0]}: the share outside of the {band} band falls"
-    return judged_by(below, [found], claim, (runs, standard), reason)
+    return judged_by(below, [found], claim, pair, reason)
