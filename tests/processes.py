@@ -76,7 +76,11 @@ def fork(
     output: str = os.devnull,
 ) -> BaseProcess:
     """A process that has started; it appends what it prints to the file."""
-    of_server = {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    of_server = {
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "OMP_NUM_THREADS": "1",
+        "PYTORCH_NVML_BASED_CUDA_CHECK": "1",  # the other check begins CUDA, which forks cannot use
+    }
     with patch.dict(os.environ, of_server):
         forkserver.ensure_running()
     environment = {**os.environ, **(variables or {})}

@@ -291,6 +291,7 @@ def pretend() -> None:
         "reset_peak_memory_stats": lambda *_: None,
         "empty_cache": lambda: None,
         "Event": Event,
+        "_is_in_bad_fork": lambda: False,  # there is no context that a fork would break
     }
     for name, function in replaced.items():
         setattr(cuda, name, function)
