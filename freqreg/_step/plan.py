@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from freqreg._graph.autograd import at_first_use
+from freqreg._guards.loss_scale import require_mean
 from freqreg._guards.verification import warn_of_zero_gradients
 from freqreg._step.passes import Passes
 from freqreg.errors import DeadRegularizerError, InputError, SettingError
@@ -101,6 +102,14 @@ class Term:
             )
             raise
 
+    def with_gradients_times(self, factor: float, found: Sequence[Point]) -> Float[Tensor, ""]:
+        """Return the penalty of the results at its uses, with their gradients times `factor`."""
+        scaled = [
+            at if at.slope is None else replace(at, slope=factor * at.slope.detach())
+            for at in found
+        ]
+        return self.evaluated(scaled)[0]
+
     def weighted(self, found: Sequence[Point], record: RecordFn) -> Float[Tensor, ""]:
         """Return λ · penalty of the results at its uses."""
         penalty, measures = self.evaluated(found)
@@ -162,6 +171,14 @@ class Step:
         """List the terms, then the main loss, which can wait longest."""
         main = [] if self.main is None else [self.main]
         return [*self.terms, *main]
+
+    def weighted(self, part: Part, found: Sequence[Point]) -> Float[Tensor, ""]:
+        """Return a part's share of the objective, from the results at its uses."""
+        if self.passes.sums_images and self.passes.verify and isinstance(part, Term):
+            penalty, name = partial(part.with_gradients_times, found=found), part.regularizer.name
+            check = partial(require_mean, part.regularizer, penalty, len(self.x))
+            at_first_use(found[0].loss, f"scale of {name}", check)
+        return part.weighted(found, self.record)
 
     def keep(self, parts: Iterable[Part]) -> None:
         """Drop the results of passes that none of these parts uses."""

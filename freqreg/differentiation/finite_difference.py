@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
-from itertools import chain, repeat
+from itertools import chain
 from typing import Literal
 
 import torch
@@ -153,7 +153,7 @@ class FiniteDifference(Differentiation):
 
         # all passes run before the first penalty makes a graph
         found = [[holding(use.x) for use in term.uses] for term in sloping]
-        penalties = map(Term.weighted, sloping, found, repeat(step.record))
+        penalties = map(step.weighted, sloping, found)
         penalty = reduce(torch.add, penalties)
         points = [at for at in held.values() if at.slope is not None]
         slopes = torch.autograd.grad(
@@ -184,6 +184,7 @@ class _Streamed(Point):
     def begun(cls, step: Step, x: Images) -> "_Streamed":
         x = x.detach().requires_grad_()
         loss = step.passes.losses(x, live=True).loss
+        step.passes.noted(loss, x)
         scale = torch.zeros_like(at_least_single(loss.detach())).requires_grad_()
         return cls(x, loss + scale, slope=scale)
 
