@@ -12,7 +12,7 @@ from freqreg._double_backward.input_pass import InputPass
 from freqreg._double_backward.mode import FastDoubleBackward
 from freqreg._graph.autograd import known, nodes
 from freqreg._guards.distributed_wrappers import Wrappers
-from freqreg._guards.loss_scale import sums_images
+from freqreg._guards.loss_scale import MEAN, LossScale, scale_of
 from freqreg._guards.verification import watched_backward
 from freqreg._step.frozen_batch_norm import frozen_batch_norm
 from freqreg._step.randomness import RandomState, Replay, devices_in_use, generators_of
@@ -51,7 +51,7 @@ class Passes:
     verify: bool  # whether a model's first backward passes are watched
     aux: Any = None
     has_hooks: bool = False  # whether a pass that is differentiated twice has hooks on tensors
-    sums_images: bool = False  # whether a pass returned the sum of the images' losses
+    scale: LossScale = MEAN  # of the losses whose gradient was taken
     _replay: Replay | None = None
     _changes_images: bool = False
 
@@ -115,9 +115,10 @@ class Passes:
         return Point(x, loss, each, grad)
 
     def noted(self, loss: Tensor, x: Tensor) -> "_Kind":
-        """Note whether `loss` sums over the images `x`, a leaf, while its graph is whole."""
+        """Note the scale of a loss of the images `x`, a leaf, while its graph is whole."""
         kind = _kind(loss, x)
-        self.sums_images |= kind.sums_images
+        if kind.scale.is_unusual:
+            self.scale = kind.scale
         return kind
 
     def take_aux(self) -> Any:
@@ -157,12 +158,12 @@ class Passes:
 @dataclass(frozen=True)
 class _Kind:
     may_underflow: bool  # whether a pass used half precision, or compiled code, which may hide it
-    sums_images: bool
+    scale: LossScale
 
 
 def _kind(loss: Tensor, x: Tensor) -> _Kind:
     def found() -> _Kind:
         half = any(in_half_precision(node) or is_compiled(node) for node in nodes(loss))
-        return _Kind(half, sums_images(loss, x))
+        return _Kind(half, scale_of(loss, x))
 
     return known(loss, "kind of loss", found)

@@ -10,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from freqreg._graph.autograd import at_first_use
-from freqreg._guards.loss_scale import require_mean
 from freqreg._guards.verification import warn_of_zero_gradients
 from freqreg._step.passes import Passes
 from freqreg.errors import DeadRegularizerError, InputError, SettingError
@@ -174,9 +173,10 @@ class Step:
 
     def weighted(self, part: Part, found: Sequence[Point]) -> Float[Tensor, ""]:
         """Return a part's share of the objective, from the results at its uses."""
-        if self.passes.sums_images and self.passes.verify and isinstance(part, Term):
+        scale = self.passes.scale
+        if scale.is_unusual and self.passes.verify and isinstance(part, Term):
             penalty, name = partial(part.with_gradients_times, found=found), part.regularizer.name
-            check = partial(require_mean, part.regularizer, penalty, len(self.x))
+            check = partial(scale.require_mean, part.regularizer, penalty, len(self.x))
             at_first_use(found[0].loss, f"scale of {name}", check)
         return part.weighted(found, self.record)
 
@@ -217,7 +217,8 @@ class Step:
             found = clean() if point is self.x else self.passes.gradient(point)
             grad = found.gradient.detach()
             zeros = partial(warn_of_zero_gradients, grad, f"{mixer} leaves them unchanged")
-            at_first_use(found.loss, f"gradients of {mixer}", zeros)
+            name = type(mixer).__name__  # its settings may change in each step
+            at_first_use(found.loss, f"gradients of {name}", zeros)
             health = health * (1 + (grad * 0).sum())
             return _finite(grad)
 

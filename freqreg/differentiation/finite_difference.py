@@ -127,7 +127,8 @@ class FiniteDifference(Differentiation):
 
         loss, grad = start.loss, start.gradient.detach()
         check = partial(warn_of_coarse_step, loss, grad, input_grad_at, distance, one_sided)
-        known = f"{self.scheme} differences of {distance} for {[t.regularizer for t in step.terms]}"
+        names = [term.regularizer.name for term in step.terms]  # their weights may change each step
+        known = f"{self.scheme} differences of {distance} for {names}"
         at_first_use(loss, known, check)
 
     def _distance(self, step: Step) -> float:

@@ -1,4 +1,4 @@
-"""A scalar loss that sums over the images is refused where its scale matters."""
+"""A scalar loss that is not the mean over images is refused where its scale matters."""
 
 from collections.abc import Callable
 
@@ -123,6 +123,16 @@ def test_a_sum_is_right_where_the_scale_does_not_matter(
     regularizer: Regularizer, differentiation: Differentiation
 ) -> None:
     run(summed, regularizer, differentiation)
+
+
+@pytest.mark.parametrize("regularizer", [JaFR(0.1), InputGradientNorm(0.1)], ids=repr)
+@pytest.mark.parametrize("criterion", [each, MEANS["cross-entropy"], MEANS["divided"]])
+def test_a_gradient_scaler_within_is_refused(
+    criterion: Criterion, regularizer: Regularizer
+) -> None:
+    scaler = torch.amp.GradScaler("cpu")
+    with pytest.raises(InputGradientError, match=r"times 65536.*scaler\.scale\(objective"):
+        run(lambda z: scaler.scale(criterion(z).mean()), regularizer)
 
 
 def test_a_sum_may_be_intended() -> None:
