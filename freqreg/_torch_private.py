@@ -230,7 +230,8 @@ def scaled_parents(node: AnyNode) -> list[tuple[AnyNode, float]]:
         case "AddBackward0" | "SubBackward0":
             return [(first, 1.0), *((other, getattr(node, "_saved_alpha", 1)) for other in others)]
         case "MulBackward0" | "MulBackward1":
-            factors = (getattr(node, "_saved_other", None), getattr(node, "_saved_self", None))
+            given = (getattr(node, "_saved_other", None), getattr(node, "_saved_self", None))
+            factors = [f.detach() if isinstance(f, Tensor) else f for f in given]
             return [
                 (parent, float(factor))
                 for parent, factor in zip((first, *others), factors, strict=False)

@@ -222,8 +222,9 @@ def warn_of_foreign_gradient(
         warnings.warn(
             f"The gradient of the images differs from that of the loss by {error:.0%} of its "
             f"length, because of {where}: it is under no_grad, detached or rounded, has a wrong "
-            "backward of its own, or a state that each pass changes. DoubleBackprop regularizes "
-            "the gradient that autograd computes, FiniteDifference that of the whole loss. "
+            "backward of its own, or a state or random generator that each pass advances. "
+            "DoubleBackprop regularizes the gradient that autograd computes, FiniteDifference "
+            "that of the whole loss. "
             "Compute what needs no gradient, such as a teacher's answers, before the step. If you "
             "intend this, use Objective(..., verify=False).",
             ForeignGradientWarning,

@@ -63,6 +63,9 @@ MEANS: dict[str, Criterion] = {
     "ten times": lambda z: 10 * F.cross_entropy(z, Y),
     "of those with a label": lambda z: (each(z) * (Y < 3)).sum() / (Y < 3).sum(),
     "with a small sum": lambda z: F.cross_entropy(z, Y) + 3e-3 * z.square().sum(),
+    "a trained weight": lambda z: (
+        torch.exp(-torch.nn.Parameter(z.mean().detach())) * each(z).mean()
+    ),
     "norm": lambda z: (z - SOFT).square().sum().sqrt(),
 }
 
