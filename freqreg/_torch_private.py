@@ -153,6 +153,11 @@ def leaf(node: AnyNode) -> Tensor | None:
     return getattr(node, "variable", None)
 
 
+def kind_of(node: AnyNode) -> str:
+    """Return the name of a node and, of a loss, its reduction; the name alone if torch hides it."""
+    return f"{node.name()} {getattr(node, '_saved_reduction', '')}"
+
+
 def is_compiled(node: AnyNode) -> bool:
     """Return whether torch.compile made this node; if renamed, double backprop would raise."""
     return node.name().startswith("CompiledFunction")

@@ -63,9 +63,7 @@ MEANS: dict[str, Criterion] = {
     "ten times": lambda z: 10 * F.cross_entropy(z, Y),
     "of those with a label": lambda z: (each(z) * (Y < 3)).sum() / (Y < 3).sum(),
     "with a small sum": lambda z: F.cross_entropy(z, Y) + 3e-3 * z.square().sum(),
-    "a trained weight": lambda z: (
-        torch.exp(-torch.nn.Parameter(z.mean().detach())) * each(z).mean()
-    ),
+    "a trained weight": lambda z: nn.Parameter(torch.tensor(0.5)) * F.cross_entropy(z, Y),
     "norm": lambda z: (z - SOFT).square().sum().sqrt(),
 }
 
@@ -136,6 +134,13 @@ def test_a_gradient_scaler_within_is_refused(
     scaler = torch.amp.GradScaler("cpu")
     with pytest.raises(InputGradientError, match=r"times 65536.*scaler\.scale\(objective"):
         run(lambda z: scaler.scale(criterion(z).mean()), regularizer)
+
+
+def test_a_sum_is_refused_after_a_mean_of_the_same_model() -> None:
+    (x, y), model, objective = batch(), net(nn.SiLU()), Objective([InputGradientNorm(0.1)])
+    objective(lambda images: F.cross_entropy(model(images), y), x)
+    with pytest.raises(InputGradientError, match="the sum of the losses"):
+        objective(lambda images: F.cross_entropy(model(images), y, reduction="sum"), x)
 
 
 def test_a_sum_may_be_intended() -> None:
