@@ -5,9 +5,10 @@ with the limits stated here. The imported classes exist in all versions of torch
 """
 
 import inspect
-from collections.abc import Sequence
-from functools import cache
-from typing import Any
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache, wraps
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,10 @@ from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.hooks import RemovableHandle
 
 __all__ = ["BatchNorm", "FakeTensor", "NormBase", "TorchDispatchMode", "tree_leaves", "tree_map"]
+
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class Unmade(Tensor):
@@ -64,6 +69,16 @@ KINKED = {
 }
 """Nodes of the ReLU family. A node of another name would cause no warning."""
 
+
+def draws_for_negatives(node: AnyNode) -> bool:
+    """Return whether this node is a randomized ReLU in train mode, which draws by sign on the CPU.
+
+    A tiny change of the images then changes all later draws. If renamed, a first step would warn.
+    """
+    trained = getattr(node, "_saved_training", True)
+    return node.name() == "RreluWithNoiseBackward0" and trained
+
+
 _KERNELS = (
     *("convolution", "convolution_backward", "hardsigmoid", "hardsigmoid_backward"),
     *("native_batch_norm", "native_batch_norm_backward", "threshold_backward"),
@@ -94,6 +109,21 @@ def is_checkpointing() -> bool:
     return hooks is not None and hooks[0].__module__ == checkpoint.__name__
 
 
+def uncompiled(function: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Return a function that also runs eagerly inside of code that torch.compile compiles."""
+
+    eager: Any = None
+
+    @wraps(function)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        nonlocal eager
+        if eager is None and "torch._dynamo" in sys.modules:  # whose import takes long
+            eager = torch.compiler.disable(function)
+        return (eager or function)(*args, **kwargs)
+
+    return run
+
+
 def saves_plainly() -> bool:
     """Return whether no hook takes saved tensors: checkpointing's, or any if torch has the name."""
     if not _tells_saving_hooks():
@@ -121,6 +151,11 @@ def is_transformed() -> bool:
 def leaf(node: AnyNode) -> Tensor | None:
     """Return the tensor into whose `.grad` this node accumulates, or None."""
     return getattr(node, "variable", None)
+
+
+def kind_of(node: AnyNode) -> str:
+    """Return the name of a node and, of a loss, its reduction; the name alone if torch hides it."""
+    return f"{node.name()} {getattr(node, '_saved_reduction', '')}"
 
 
 def is_compiled(node: AnyNode) -> bool:
@@ -162,6 +197,56 @@ def normalises_by_batch(node: AnyNode) -> bool:
     name = node.name()
     torchs = name.endswith("BatchNormBackward0") and getattr(node, "_saved_training", True)
     return torchs or name == "_BatchNormBackward"  # freqreg's
+
+
+def is_sum_over(node: AnyNode, images: int) -> bool:
+    """Return whether this node sums over all images; False, so unchecked, if torch lacks the names.
+
+    Losses are told by their reduction, sums by the first size of what they sum.
+    """
+    if getattr(node, "_saved_reduction", None) == 2:
+        return True
+    sizes = getattr(node, "_saved_self_sym_sizes", ())
+    name = node.name()
+    ends = name == "SumBackward0" or (name == "SumBackward1" and _reduces_images(node))
+    return ends and len(sizes) > 0 and sizes[0] == images
+
+
+def reduces_images(node: AnyNode) -> bool:
+    """Return whether this node is a mean or a sum over the first dimension; False if renamed."""
+    name = node.name()
+    return name in ("MeanBackward0", "SumBackward0") or (
+        name in ("MeanBackward1", "SumBackward1") and _reduces_images(node)
+    )
+
+
+def _reduces_images(node: AnyNode) -> bool:
+    sizes, dims = getattr(node, "_saved_self_sym_sizes", ()), getattr(node, "_saved_dim", ())
+    return dims is None or any(dim in (0, -len(sizes), 2**64 - len(sizes)) for dim in dims)
+
+
+def scaled_parents(node: AnyNode) -> list[tuple[AnyNode, float]]:
+    """Return the scalars that a sum or product of scalars adds up, with constant factors.
+
+    Empty for other nodes, and if torch lacks the names.
+    """
+    first, *others = [parent for parent, _ in node.next_functions] or [None]
+    match node.name():
+        case "AddBackward0" | "SubBackward0":
+            return [(first, 1.0), *((other, getattr(node, "_saved_alpha", 1)) for other in others)]
+        case "MulBackward0" | "MulBackward1":
+            given = (getattr(node, "_saved_other", None), getattr(node, "_saved_self", None))
+            factors = [f.detach() if isinstance(f, Tensor) else f for f in given]
+            return [
+                (parent, float(factor))
+                for parent, factor in zip((first, *others), factors, strict=False)
+                if isinstance(factor, int | float)
+                or (isinstance(factor, Tensor) and factor.ndim == 0)
+            ]
+        case "NegBackward0" | "ToCopyBackward0" | "CloneBackward0" | "ViewBackward0":
+            return [(first, 1.0)]
+        case _:
+            return []
 
 
 def version(tensor: Tensor) -> int:

@@ -14,7 +14,7 @@ from freqreg._graph.autograd import nodes
 from freqreg._settings import require_choice
 from freqreg._step.passes import Passes
 from freqreg._step.plan import MainLoss, RecordFn, Step, Term, unrecorded
-from freqreg._torch_private import leaf
+from freqreg._torch_private import leaf, uncompiled
 from freqreg.differentiation import Differentiation, DoubleBackprop
 from freqreg.errors import InputError, InputGradientError, SettingError
 from freqreg.input_gradients import LOSS_FN_USAGE, AuxLossFn, LossFn
@@ -191,13 +191,17 @@ class Objective:
         return replace(self, regularizers=(*self.regularizers, regularizer))
 
     def _losses(self, step: Step) -> Iterator[Tensor]:
-        """Run the passes of a step, and yield each loss as early as possible."""
+        """Run the passes of a step, eagerly, and yield each loss as early as possible."""
+        return iter(partial(_next_of, self._computed(step)), None)
+
+    def _computed(self, step: Step) -> Iterator[Tensor]:
         clean = partial(self.differentiation.at, step, step.x, with_gradient=True)
         if step.mixer is not None:  # it draws before it asks for the clean pass
             step = step.mixed(step.mixer, clean)
         step = step.completed(clean)
         yield from map(step.examined, self.differentiation.losses(step))
 
+    @uncompiled
     def _step(
         self,
         loss_fn: AnyLossFn,
@@ -247,6 +251,11 @@ class Objective:
         if isinstance(mixed, int | float):
             yield mixed
         yield from (r.radius for r in self.regularizers if r.radius is not None)
+
+
+@uncompiled
+def _next_of(losses: Iterator[Tensor]) -> Tensor | None:
+    return next(losses, None)
 
 
 def require_objective(objective: object) -> None:

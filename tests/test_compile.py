@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 
 import pytest
 import torch
@@ -176,3 +177,34 @@ def test_losses_of_images_go_through_fused_attention(differentiation: Differenti
             torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
         )
     assert (found[0] - found[1]).norm() < 1e-6 * found[1].norm()
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch reads it in a traced backward
+@pytest.mark.parametrize(
+    ("differentiation", "streamed"), [(DoubleBackprop(), False), (CENTRAL, False), (CENTRAL, True)]
+)
+def test_a_compiled_step_equals_the_eager_one(
+    differentiation: Differentiation, streamed: bool, unchecked_shapes: None
+) -> None:
+    """The objective runs eagerly within it."""
+    objective, ends = Objective([JaFR(0.1)], FGSM(), differentiation=differentiation), []
+    for compile_it in (lambda run: run, partial(torch.compile, backend="aot_eager")):
+        (x, y), model = batch(), net()
+
+        def run(x: Tensor, y: Tensor, model: nn.Module = model) -> Tensor:
+            def loss_fn(images: Tensor) -> Tensor:
+                return F.cross_entropy(model(images), y)
+
+            if not streamed:
+                return objective(loss_fn, x)
+            total = torch.zeros(())
+            for loss in objective.losses(loss_fn, x):
+                loss.backward()
+                total += loss.detach()
+            return total
+
+        loss = compile_it(run)(x, y)
+        if loss.requires_grad:
+            loss.backward()
+        ends.append([loss.detach(), *(p.grad for p in model.parameters()), *model.buffers()])
+    torch.testing.assert_close(*ends, rtol=0, atol=0)

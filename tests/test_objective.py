@@ -21,6 +21,7 @@ from freqreg import (
     PixelSpace,
     is_probe,
 )
+from freqreg._step import plan
 from freqreg.differentiation import Differentiation
 from freqreg.errors import InputGradientError
 from freqreg.mixers import Mixer
@@ -182,6 +183,22 @@ def test_passes_are_shared(
     regularizers: list[Regularizer], mixer: Mixer | None, calls: int, backward: Backward
 ) -> None:
     assert_calls(Objective(regularizers, mixer), backward, calls)
+
+
+@pytest.mark.parametrize("differentiation", [DoubleBackprop(), FiniteDifference(1e-3)], ids=repr)
+def test_settings_that_change_in_each_step_are_verified_once(
+    differentiation: Differentiation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where λ is annealed and ε warmed up by a new objective."""
+    problem, calls, zeros = Problem(), [], []
+    monkeypatch.setattr(plan, "warn_of_zero_gradients", lambda *_: zeros.append(None))
+    for step in range(1, 4):
+        problem.calls = 0
+        objective = Objective([JaFR(0.1 * step)], FGSM(step / 255), differentiation=differentiation)
+        objective(problem.loss, problem.x).backward()
+        calls.append(problem.calls)
+    assert calls[0] > calls[1] == calls[2] == (2 if differentiation == DoubleBackprop() else 4)
+    assert len(zeros) == 1
 
 
 @pytest.mark.parametrize(("scheme", "calls"), [("central", 3), ("one-sided", 2)])

@@ -200,6 +200,30 @@ def test_nodes_are_known_by_their_names() -> None:
     assert _torch_private.version(x.detach().clone().add_(1)) == 1
 
 
+def test_sums_and_means_over_images_are_told_apart() -> None:
+    """Of this version of torch, whatever it is; of one that says nothing, none is a sum."""
+    x, y = torch.rand(8, 3, requires_grad=True), torch.zeros(8, dtype=torch.long)
+    sums = [x.sum(), x.sum(0), x.sum(-2), F.cross_entropy(x, y, reduction="sum")]
+    assert all(_torch_private.is_sum_over(s.grad_fn, 8) for s in sums)
+    others = [x.sum(1), x.mean(0), x.mean(), x.T.sum(0), F.cross_entropy(x, y)]
+    assert not any(_torch_private.is_sum_over(o.grad_fn, 8) for o in others)
+    reducing = [x.sum(), x.sum(0), x.mean(-2), x.mean()]
+    assert all(_torch_private.reduces_images(r.grad_fn) for r in reducing)
+    assert not _torch_private.reduces_images(x.mean(-1).grad_fn)
+    total = x.sum()
+    for scaled, by in ((total * 3, 3), (-total, 1), (1 + total, 1), (total * torch.tensor(3), 3)):
+        assert (total.grad_fn, by) in _torch_private.scaled_parents(scaled.grad_fn)
+    assert not _torch_private.scaled_parents((total / 3).grad_fn)
+    assert not _torch_private.is_sum_over(Untold("NllLossBackward0"), 8)
+    assert not _torch_private.is_sum_over(Untold("SumBackward0"), 8)
+
+
+def test_random_activations_are_known_in_train_mode() -> None:
+    x = torch.rand(2, requires_grad=True)
+    nodes = [F.rrelu(x, training=training).grad_fn for training in (True, False)]
+    assert list(map(_torch_private.draws_for_negatives, nodes)) == [True, False]
+
+
 def test_buffers_are_broadcast_in_the_first_pass_of_a_step_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

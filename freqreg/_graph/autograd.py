@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.graph import Node
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from freqreg._torch_private import leaf
+from freqreg._torch_private import kind_of, leaf
 
 _Found = TypeVar("_Found")
 
@@ -68,13 +68,13 @@ def is_recognised(loss: Tensor) -> bool:
 
 
 def _nearest_parameter(loss: Tensor) -> tuple[Tensor | None, list[str]]:
-    """Return the first parameter on a walk from the loss, and the names of the nodes before it."""
+    """Return the first parameter on a walk from the loss, and the kinds of the nodes before it."""
     route: list[str] = []
     for node in nodes(loss):
         parameter = leaf(node)
         if isinstance(parameter, torch.nn.Parameter):
             return parameter, route
-        route.append(node.name())
+        route.append(kind_of(node))
     return None, route
 
 

@@ -22,7 +22,15 @@ from freqreg._graph.module_calls import (
     slope_error,
 )
 from freqreg._guards.model_compatibility import labels, refuse_second_derivative, shortened
-from freqreg._torch_private import KINKED, in_half_precision, is_compiled, is_foreign, leaf, version
+from freqreg._torch_private import (
+    KINKED,
+    draws_for_negatives,
+    in_half_precision,
+    is_compiled,
+    is_foreign,
+    leaf,
+    version,
+)
 from freqreg.errors import (
     CoarseStepWarning,
     ForeignGradientWarning,
@@ -30,6 +38,7 @@ from freqreg.errors import (
     ZeroGradientWarning,
 )
 from freqreg.input_gradients import LossFn
+from freqreg.regularizers.base import Point
 
 Probe = Callable[[float], Tensor]
 Gradients = Sequence[Tensor | None]
@@ -146,13 +155,18 @@ def _parts(value: object) -> Iterable[object]:
         case list() | tuple() | set():
             return value
         case FunctionType():
-            return [cell.cell_contents for cell in value.__closure__ or () if _is_filled(cell)]
+            return cell_contents(value)
         case MethodType():
             return (value.__self__, value.__func__)
         case partial():
             return (value.func, *value.args, *value.keywords.values())
         case _:
             return getattr(value, "__dict__", {}).values()
+
+
+def cell_contents(function: FunctionType) -> list[object]:
+    """Return the values of the variables that a function closes over."""
+    return [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
 
 
 def _is_filled(cell: CellType) -> bool:
@@ -175,21 +189,28 @@ def warn_of_zero_gradients(grad: Tensor, effect: str) -> None:
         )
 
 
-def warn_of_foreign_gradient(loss: Tensor, grad: Tensor, probe: LossFn, x: Tensor) -> bool:
+def warn_of_foreign_gradient(
+    loss: Tensor, grad: Tensor, probe: LossFn, again: Callable[[], Point], x: Tensor
+) -> bool:
     """Warn if the gradient at `x` is not the derivative of the loss; return whether it warned.
 
-    The check takes a pass without a graph, or more; see `slope_error`. It is left out in half
-    precision, whose rounding would hide the difference, in compiled code and in several processes.
+    The check takes a pass without a graph, or more; see `slope_error`. If it fails, loss and
+    gradient are computed `again`, because the first pass may have changed a state of the model. It
+    is left out in half precision, whose rounding would hide the difference, in compiled code, in
+    several processes, and if the number of random draws depends on the images.
 
     Raises:
         InputGradientError: a forward pass changes the `.grad` of parameters.
     """
-    if cannot_be_measured(loss):
+    if cannot_be_measured(loss) or any(map(draws_for_negatives, nodes(loss))):
         return False
     before = [(tensor, _state(tensor)) for tensor in map(leaf, nodes(loss)) if tensor is not None]
     with warnings.catch_warnings():  # of hooks, if a compiled module runs uncompiled
         warnings.filterwarnings("ignore", "Using `torch.compile", UserWarning)
         error = slope_error(probe, x, loss, grad)
+        if error > SLOPE_TOLERANCE:
+            found = again()
+            error = min(error, slope_error(probe, x, found.loss, found.gradient))
     if any(_state(tensor) != state for tensor, state in before):
         raise InputGradientError(
             "A forward pass changed the .grad of parameters: loss_fn or the model calls "
@@ -201,8 +222,9 @@ def warn_of_foreign_gradient(loss: Tensor, grad: Tensor, probe: LossFn, x: Tenso
         warnings.warn(
             f"The gradient of the images differs from that of the loss by {error:.0%} of its "
             f"length, because of {where}: it is under no_grad, detached or rounded, has a wrong "
-            "backward of its own, or a state that each pass changes. DoubleBackprop regularizes "
-            "the gradient that autograd computes, FiniteDifference that of the whole loss. "
+            "backward of its own, or a state or random generator that each pass advances. "
+            "DoubleBackprop regularizes the gradient that autograd computes, FiniteDifference "
+            "that of the whole loss. "
             "Compute what needs no gradient, such as a teacher's answers, before the step. If you "
             "intend this, use Objective(..., verify=False).",
             ForeignGradientWarning,
@@ -217,7 +239,7 @@ def warn_of_coarse_step(
     """Warn if a step of `distance` pixels causes a large error of finite differences.
 
     Two passes compare differences of input gradients, in place of parameter gradients, at the
-    step and at half of it; unless these agree, a third one follows. `start` is the gradient at the
+    step and at half of it; unless these agree, two more follow. `start` is the gradient at the
     images, `input_grad_at` gives it at a share of the step. The check is left out if rounding or
     kinks dominate, in compiled code and in several processes.
     """
@@ -226,6 +248,8 @@ def warn_of_coarse_step(
     ahead, halfway = input_grad_at(1.0) - start, input_grad_at(0.5) - start
     if 2 * (ahead - 2 * halfway).norm() < _COARSE * halfway.norm():
         return
+    moved = input_grad_at(0.0) - start  # by a state that the main pass has changed
+    start, ahead, halfway = start + moved, ahead - moved, halfway - moved
     behind = input_grad_at(-1.0) - start
     odd, even = (ahead - behind) / 2, (ahead + behind) / 2
     halved = 2 * (halfway - even / 4)

@@ -1,23 +1,21 @@
 """The passes of one step: the main pass runs live; probes, all others, leave no trace."""
 
-import pickle
-import random
-import sys
 from contextlib import nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from freqreg._double_backward.input_pass import InputPass
 from freqreg._double_backward.mode import FastDoubleBackward
 from freqreg._graph.autograd import known, nodes
 from freqreg._guards.distributed_wrappers import Wrappers
+from freqreg._guards.loss_scale import MEAN, LossScale, scale_of
 from freqreg._guards.verification import watched_backward
 from freqreg._step.frozen_batch_norm import frozen_batch_norm
+from freqreg._step.randomness import RandomState, Replay, devices_in_use, generators_of
 from freqreg._torch_private import in_half_precision, is_compiled, version
 from freqreg.errors import InputGradientError
 from freqreg.input_gradients import AuxLossFn, LossFn, input_grad, mean_and_losses
@@ -37,74 +35,6 @@ def is_probe() -> bool:
     return _PROBING.get()
 
 
-@dataclass(frozen=True, eq=False)
-class RandomState:
-    """A state of the global generators: torch's on the CPU and on devices, Python's, numpy's."""
-
-    states: dict[torch.device, Tensor]
-    python: tuple[Any, ...] | None = None
-    numpy: Any = None
-
-    @classmethod
-    def now(cls, devices: frozenset[torch.device]) -> "RandomState":
-        """Save the state on the CPU and on `devices`."""
-        numpy = _numpy_random()
-        of_numpy = numpy.get_state() if numpy else None
-        return replace(cls.of_torch(devices), python=random.getstate(), numpy=of_numpy)
-
-    @classmethod
-    def of_torch(cls, devices: frozenset[torch.device]) -> "RandomState":
-        """Save the state of torch's generators only."""
-        return cls({device: _rng_state(device) for device in devices | {torch.device("cpu")}})
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, RandomState) and (
-            all(torch.equal(state, other.states[at]) for at, state in self.states.items())
-            and self.python == other.python
-            and pickle.dumps(self.numpy) == pickle.dumps(other.numpy)
-        )
-
-    def restore(self) -> None:
-        """Go back to this state."""
-        for device, state in self.states.items():
-            _set_rng_state(device, state)
-        if self.python is not None:
-            random.setstate(self.python)
-        numpy = _numpy_random()
-        if numpy and self.numpy:
-            numpy.set_state(self.numpy)
-
-
-class Replay:
-    """Passes of one closure on the random numbers that follow `start`; the generators are kept.
-
-    The first pass shows whether the closure draws any. If not, the generators are left alone.
-    """
-
-    def __init__(self, start: RandomState) -> None:
-        self._start = start
-        self._draws: bool | None = None
-
-    def __call__(self, loss_fn: LossFn, x: Tensor) -> Tensor:
-        """Return `loss_fn(x)`."""
-        if self._draws is False:
-            return loss_fn(x)
-        before = self._now()
-        moved = before != self._start
-        if moved:
-            self._start.restore()
-        try:
-            return loss_fn(x)
-        finally:
-            if self._draws is None:
-                self._draws = self._now() != self._start
-            if moved or self._draws:
-                before.restore()
-
-    def _now(self) -> RandomState:
-        return RandomState.now(frozenset(self._start.states))
-
-
 @dataclass
 class Passes:
     """The passes of one closure, live (`main`) or without a trace (`probe`).
@@ -121,6 +51,7 @@ class Passes:
     verify: bool  # whether a model's first backward passes are watched
     aux: Any = None
     has_hooks: bool = False  # whether a pass that is differentiated twice has hooks on tensors
+    scale: LossScale = MEAN  # of the losses whose gradient was taken
     _replay: Replay | None = None
     _changes_images: bool = False
 
@@ -133,11 +64,11 @@ class Passes:
         self._mark_start(x)
         return self._run(x, twice)
 
-    def probe(self, x: Tensor, *, twice: bool = False, copies_buffers: bool = False) -> Tensor:
+    def probe(self, x: Tensor, *, twice: bool = False, copies_state: bool = False) -> Tensor:
         """Compute another loss, with the main pass's random numbers and without a trace."""
         run = partial(self._run, twice=twice)
         if self.freeze_probes:
-            run = frozen_batch_norm(run, self.model, copies_buffers=copies_buffers)
+            run = frozen_batch_norm(run, self.model, copies_state=copies_state)
         token = _PROBING.set(True)
         try:
             return self._mark_start(x)(run, x)
@@ -146,13 +77,13 @@ class Passes:
 
     def measured(self, x: Tensor) -> Tensor:
         """Compute the loss of a probe that only verifies a model's first step."""
-        return self.probe(x, copies_buffers=True)
+        return self.probe(x, copies_state=True)
 
     def measured_at(self, x: Tensor) -> Point:
         """Compute loss and gradient of such a probe."""
         x = x.detach().requires_grad_()
         loss, each = mean_and_losses(self.measured, x)
-        return Point(x, loss, each, input_grad(loss, x, guarded=_may_underflow(loss)))
+        return Point(x, loss, each, input_grad(loss, x, guarded=_kind(loss, x).may_underflow))
 
     @property
     def measures(self) -> bool:
@@ -176,11 +107,19 @@ class Passes:
         with FastDoubleBackward(inputs) if twice else nullcontext():
             loss, each = mean_and_losses(run, inputs.x)
             watch = watched_backward(loss, self.probe, x, self.model, twice=twice)
-            take = partial(input_grad, loss, inputs.x, guarded=_may_underflow(loss))
+            kind = self.noted(loss, inputs.x)
+            take = partial(input_grad, loss, inputs.x, guarded=kind.may_underflow)
             with watch if self.verify else nullcontext(), inputs.taking_gradient(twice):
                 grad = take(create_graph=twice, retain_graph=retain_graph)
         self.has_hooks |= inputs.has_hooks
         return Point(x, loss, each, grad)
+
+    def noted(self, loss: Tensor, x: Tensor) -> "_Kind":
+        """Note the scale of a loss of the images `x`, a leaf, while its graph is whole."""
+        kind = _kind(loss, x)
+        if kind.scale.is_unusual:
+            self.scale = kind.scale
+        return kind
 
     def take_aux(self) -> Any:
         """Return once what the closure returned beside the loss, else None."""
@@ -211,48 +150,20 @@ class Passes:
 
     def _mark_start(self, x: Tensor) -> Replay:
         if self._replay is None:
-            self._replay = Replay(RandomState.now(devices_in_use(x, self.model)))
+            own = generators_of(self.loss_fn, self.model)
+            self._replay = Replay(RandomState.now(devices_in_use(x, self.model), own))
         return self._replay
 
 
-def _may_underflow(loss: Tensor) -> bool:
-    """Return whether a pass used half precision, or compiled code, which may hide it."""
-
-    def found() -> bool:
-        return any(in_half_precision(node) or is_compiled(node) for node in nodes(loss))
-
-    return known(loss, "half precision", found)
+@dataclass(frozen=True)
+class _Kind:
+    may_underflow: bool  # whether a pass used half precision, or compiled code, which may hide it
+    scale: LossScale
 
 
-def devices_in_use(x: Tensor, model: nn.Module | None) -> frozenset[torch.device]:
-    """Return the devices whose generators a pass may use: all of an initialised accelerator."""
-    used = {x.device} | ({p.device for p in model.parameters()} if model is not None else set())
-    used = {device for device in used if device.type != "meta"}
-    available = torch.accelerator.is_available()
-    accelerator = torch.accelerator.current_accelerator() if available else None
-    if accelerator is not None:
-        module = torch.get_device_module(accelerator)
-        if getattr(module, "is_initialized", module.is_available)():
-            used |= {torch.device(accelerator.type, i) for i in range(module.device_count())}
-    return frozenset(used)
+def _kind(loss: Tensor, x: Tensor) -> _Kind:
+    def found() -> _Kind:
+        half = any(in_half_precision(node) or is_compiled(node) for node in nodes(loss))
+        return _Kind(half, scale_of(loss, x))
 
-
-def _numpy_random() -> Any:
-    """Return numpy's module `random` if numpy is in use; the access loads it, as a draw would."""
-    return getattr(sys.modules.get("numpy"), "random", None)
-
-
-def _rng_state(device: torch.device) -> Tensor:
-    if device.type == "cpu":
-        return torch.get_rng_state()
-    module = torch.get_device_module(device)
-    return module.get_rng_state() if device.type == "mps" else module.get_rng_state(device)
-
-
-def _set_rng_state(device: torch.device, state: Tensor) -> None:
-    if device.type == "cpu":
-        torch.set_rng_state(state)
-    elif device.type == "mps":
-        torch.mps.set_rng_state(state)
-    else:
-        torch.get_device_module(device).set_rng_state(state, device)
+    return known(loss, "kind of loss", found)

@@ -101,6 +101,14 @@ class Term:
             )
             raise
 
+    def with_gradients_times(self, factor: float, found: Sequence[Point]) -> Float[Tensor, ""]:
+        """Return the penalty of the results at its uses, with their gradients times `factor`."""
+        scaled = [
+            at if at.slope is None else replace(at, slope=factor * at.slope.detach())
+            for at in found
+        ]
+        return self.evaluated(scaled)[0]
+
     def weighted(self, found: Sequence[Point], record: RecordFn) -> Float[Tensor, ""]:
         """Return λ · penalty of the results at its uses."""
         penalty, measures = self.evaluated(found)
@@ -163,6 +171,15 @@ class Step:
         main = [] if self.main is None else [self.main]
         return [*self.terms, *main]
 
+    def weighted(self, part: Part, found: Sequence[Point]) -> Float[Tensor, ""]:
+        """Return a part's share of the objective, from the results at its uses."""
+        scale = self.passes.scale
+        if scale.is_unusual and self.passes.verify and isinstance(part, Term):
+            penalty, name = partial(part.with_gradients_times, found=found), part.regularizer.name
+            check = partial(scale.require_mean, part.regularizer, penalty, len(self.x))
+            at_first_use(found[0].loss, f"scale of {name}", check)
+        return part.weighted(found, self.record)
+
     def keep(self, parts: Iterable[Part]) -> None:
         """Drop the results of passes that none of these parts uses."""
         used = {id(use.x) for part in parts for use in part.uses}
@@ -200,7 +217,8 @@ class Step:
             found = clean() if point is self.x else self.passes.gradient(point)
             grad = found.gradient.detach()
             zeros = partial(warn_of_zero_gradients, grad, f"{mixer} leaves them unchanged")
-            at_first_use(found.loss, f"gradients of {mixer}", zeros)
+            name = type(mixer).__name__  # its settings may change in each step
+            at_first_use(found.loss, f"gradients of {name}", zeros)
             health = health * (1 + (grad * 0).sum())
             return _finite(grad)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from freqreg._graph.autograd import unseen_models
-from freqreg._step.passes import RandomState, devices_in_use
+from freqreg._step.randomness import RandomState, devices_in_use
 from freqreg._tensors import in_double
 from freqreg._torch_private import TorchDispatchMode, tree_leaves
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from freqreg._guards.model_compatibility import kinked_modules, labels, shortened
 from freqreg._guards.verification import foreign_modules
-from freqreg._step.passes import RandomState
+from freqreg._step.randomness import RandomState
 from freqreg.diagnostics import measures
 from freqreg.diagnostics.measures import Gradient, Run
 from freqreg.diagnostics.obstacles import Obstacle, found_in, in_place, without_second_derivative

@@ -66,7 +66,7 @@ class Differentiation(ABC):
 
     def _value(self, step: Step, part: Part) -> Float[Tensor, ""]:
         found = [self.at(step, use.x) for use in part.uses]
-        value = part.weighted(found, step.record)
+        value = step.weighted(part, found)
         if isinstance(part, Term):
             name = f"{type(self).__name__} of {part.regularizer.name}"
             loss = found[0].loss
@@ -85,11 +85,12 @@ class Differentiation(ABC):
         If it is, `further` examines how it can be differentiated. A gradient of zero tells
         nothing, as with a new head of zeros; the next step examines again, and warns if it stays.
         """
-        loss, grad = found.loss, found.gradient.detach()
+        loss, grad, passes = found.loss, found.gradient.detach(), step.passes
+        again = partial(passes.measured_at, found.x)
 
         def examine() -> bool:
             if grad.any():
-                if not warn_of_foreign_gradient(loss, grad, step.passes.measured, found.x):
+                if not warn_of_foreign_gradient(loss, grad, passes.measured, again, found.x):
                     further()
                 return True
             if not is_first_use(loss, "gradient of zero"):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
-from itertools import chain, repeat
+from itertools import chain
 from typing import Literal
 
 import torch
@@ -127,7 +127,8 @@ class FiniteDifference(Differentiation):
 
         loss, grad = start.loss, start.gradient.detach()
         check = partial(warn_of_coarse_step, loss, grad, input_grad_at, distance, one_sided)
-        known = f"{self.scheme} differences of {distance} for {[t.regularizer for t in step.terms]}"
+        names = [term.regularizer.name for term in step.terms]  # their weights may change each step
+        known = f"{self.scheme} differences of {distance} for {names}"
         at_first_use(loss, known, check)
 
     def _distance(self, step: Step) -> float:
@@ -153,7 +154,7 @@ class FiniteDifference(Differentiation):
 
         # all passes run before the first penalty makes a graph
         found = [[holding(use.x) for use in term.uses] for term in sloping]
-        penalties = map(Term.weighted, sloping, found, repeat(step.record))
+        penalties = map(step.weighted, sloping, found)
         penalty = reduce(torch.add, penalties)
         points = [at for at in held.values() if at.slope is not None]
         slopes = torch.autograd.grad(
@@ -184,6 +185,7 @@ class _Streamed(Point):
     def begun(cls, step: Step, x: Images) -> "_Streamed":
         x = x.detach().requires_grad_()
         loss = step.passes.losses(x, live=True).loss
+        step.passes.noted(loss, x)
         scale = torch.zeros_like(at_least_single(loss.detach())).requires_grad_()
         return cls(x, loss + scale, slope=scale)
 

@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator, skip_first_batches
 from torch.utils.data import DataLoader, IterableDataset, Sampler
 
-from freqreg._step.passes import RandomState
+from freqreg._step.randomness import RandomState
 from freqreg.errors import SettingError
 
 

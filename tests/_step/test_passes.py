@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from freqreg import (
     Objective,
     is_probe,
 )
-from freqreg._step.passes import RandomState, Replay
+from freqreg._step.randomness import RandomState, Replay
 from freqreg.differentiation import Differentiation
 from freqreg.mixers import Mixer
 
@@ -253,6 +254,67 @@ def test_the_generators_of_numpy_and_python_are_shared_as_well(
     assert len(drawn) > 2
     assert len(set(drawn)) == 1
     assert draw() != drawn[0]
+
+
+class Noise(nn.Module):
+    def __init__(self, *, listed: bool) -> None:
+        super().__init__()
+        generator = torch.Generator()
+        self.generators = [generator] if listed else generator
+
+    def forward(self, x: Tensor) -> Tensor:
+        held = self.generators
+        return torch.rand(len(x), generator=held[0] if isinstance(held, list) else held)
+
+
+class Augmentation:
+    def __init__(self) -> None:
+        self.rng = np.random.RandomState(0)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.as_tensor(self.rng.rand(len(x)))
+
+
+def drawn_by(generator: torch.Generator, x: Tensor) -> Tensor:
+    return torch.rand(len(x), generator=generator)
+
+
+NUMPYS, PYTHONS = np.random.default_rng(0), random.Random(0)
+
+
+def drawn_by_a_helper(x: Tensor) -> Tensor:
+    return torch.tensor([NUMPYS.random() + PYTHONS.random() for _ in x])
+
+
+OWN: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
+    "of a module": lambda: Noise(listed=False),
+    "in a module's list": lambda: Noise(listed=True),
+    "of an object": Augmentation,
+    "of a function": lambda: drawn_by_a_helper,
+    "of a bound method": lambda: Augmentation().__call__,
+    "of a partial": lambda: partial(drawn_by, torch.Generator()),
+}
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("differentiation", STRATEGIES, ids=repr)
+@pytest.mark.parametrize("held", OWN)
+def test_generators_of_one_s_own_are_shared_as_well(
+    held: str, differentiation: Differentiation, given: bool, x: Tensor, y: Tensor
+) -> None:
+    draw, model, drawn = OWN[held](), Watched(), []
+    if isinstance(draw, nn.Module):
+        model.add_module("draw", draw)
+
+    def loss_fn(z: Tensor) -> Tensor:
+        drawn.append(draw(z))
+        return drawn[-1].mean().float() * F.cross_entropy(model(z), y)
+
+    objective = Objective([JaFR(), GradAlign()], FGSM(), differentiation=differentiation)
+    objective(loss_fn, x, model=model if given else None).backward()
+    assert len(drawn) > 2
+    assert all(torch.equal(numbers, drawn[0]) for numbers in drawn)
+    assert not torch.equal(draw(x), drawn[0])
 
 
 FIRST_DRAW = """

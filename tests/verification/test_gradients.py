@@ -24,10 +24,10 @@ from tests.verification.models import (
     Detached,
     Doubled,
     Rounded,
-    Stateful,
     WithoutGrad,
     batch,
     changed_in_place,
+    drifting,
     net,
     step,
 )
@@ -36,7 +36,7 @@ FOREIGN: dict[str, tuple[nn.Module, str]] = {
     "detach": (Detached(), "2 (Detached)"),
     "in-place .data": (Apply(changed_in_place), "2 (Apply)"),
     "a wrong factor": (Apply(Doubled.apply), "2 (Apply)"),
-    "a state": (Stateful(), "2 (Stateful)"),
+    "a hidden state": (Apply(drifting()), "2 (Apply)"),
     "fake quantisation": (Apply(Rounded.apply), "2 (Apply)"),
     "under no_grad": (WithoutGrad(), "2.frozen (Sequential)"),
 }
@@ -55,6 +55,28 @@ def test_a_gradient_that_is_not_the_loss_s_is_named_at_the_first_step(
     (foreign,) = [w for w in warned if w.category is ForeignGradientWarning]
     assert f"because of {culprit}:" in str(foreign.message)
     step(model, differentiation)  # says no more
+
+
+class Noisy(nn.Module):
+    """It draws from a generator of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = torch.Generator().manual_seed(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.randn(x.shape, generator=self.generator)
+
+
+@pytest.mark.filterwarnings("ignore::freqreg.errors.KinkedActivationWarning")
+@pytest.mark.parametrize("differentiation", DIFFERENTIATIONS, ids=repr)
+@pytest.mark.parametrize("layer", [Noisy(), nn.RReLU()], ids=repr)
+def test_random_layers_are_silent(layer: nn.Module, differentiation: Differentiation) -> None:
+    """Also RReLU, which draws for negative values alone, so that passes differ."""
+    (x, y), model = batch(), net(layer)
+    Objective([JaFR(0.1)], differentiation=differentiation)(
+        lambda images: F.cross_entropy(model(images), y), x
+    ).backward()
 
 
 @pytest.mark.parametrize("case", FOREIGN)

@@ -1,7 +1,9 @@
 """Passes that change gradients, images or state are refused or named."""
 
+import warnings
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -10,11 +12,12 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from freqreg import FGSM, DoubleBackprop, JaFR, Objective
+from freqreg.differentiation import Differentiation
 from freqreg.errors import (
     InputGradientError,
     LiveStateWarning,
 )
-from tests.verification.models import batch, net, step
+from tests.verification.models import DIFFERENTIATIONS, batch, net, step
 
 
 class Recomputed(torch.autograd.Function):
@@ -173,21 +176,80 @@ def test_images_changed_in_place_are_refused() -> None:
 
 
 class Averaging(nn.Module):
-    """A state that is no buffer."""
+    """A state that is no buffer, or a buffer that is replaced."""
 
     def __init__(self, kind: str) -> None:
         super().__init__()
-        state = torch.zeros(8, 1, 1)
-        self.state = nn.Parameter(state, requires_grad=False) if kind == "parameter" else state
+        self.kind, self.calls, self.mean, zeros = kind, 0, 0.0, torch.zeros(8, 1, 1)
+        self.state: Any = nn.Parameter(zeros, requires_grad=False) if kind == "parameter" else zeros
+        self.held, self.listed = {"mean": zeros}, [zeros]
+        self.register_buffer("buffer", zeros)
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.no_grad():
-            self.state.mul_(0.9).add_(0.1 * x.mean((0, 2, 3)).view(8, 1, 1))
-        return x - self.state.clone()
+        mean = x.detach().mean((0, 2, 3)).view(8, 1, 1)
+        match self.kind:
+            case "parameter" | "attribute":
+                self.state.data.mul_(0.9).add_(0.1 * mean)
+            case "replaced":
+                self.state = 0.9 * self.state + 0.1 * mean
+            case "replaced buffer":
+                self.buffer = 0.9 * self.buffer + 0.1 * mean
+            case "in a dict":
+                self.held["mean"] = 0.9 * self.held["mean"] + 0.1 * mean
+            case "in a list":
+                self.listed[0] = 0.9 * self.listed[0] + 0.1 * mean
+            case "number":
+                self.mean = 0.9 * self.mean + 0.1 * mean.mean().item()
+            case "counter":
+                self.calls += 1
+        held = (self.state, self.buffer, self.held["mean"], self.listed[0])
+        return x - sum(held) - self.mean - 0.1 * self.calls
 
 
-@pytest.mark.filterwarnings("ignore::freqreg.errors.ForeignGradientWarning")
-@pytest.mark.parametrize("kind", ["parameter", "attribute"])
-def test_state_that_is_no_buffer_is_warned_of(kind: str) -> None:
-    with pytest.warns(LiveStateWarning, match="Averaging"):
-        step(net(Averaging(kind)), DoubleBackprop())
+KINDS = (
+    *("parameter", "attribute", "replaced", "replaced buffer", "in a dict", "in a list"),
+    *("number", "counter"),
+)
+
+
+@pytest.mark.parametrize("differentiation", DIFFERENTIATIONS, ids=repr)
+@pytest.mark.parametrize("kind", KINDS)
+def test_state_that_passes_change_is_named(kind: str, differentiation: Differentiation) -> None:
+    """It is not taken for a wrong gradient, nor for an error of the differences' step."""
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        step(net(Averaging(kind)), differentiation)
+    assert [w.category for w in warned] == [LiveStateWarning]
+    assert "state of Averaging too" in str(warned[0].message)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_verification_leaves_all_state_alone(kind: str) -> None:
+    """Of passes, a step without a mixer has the main one alone."""
+    ends = []
+    for verify in (True, False):
+        (x, y), state = batch(), Averaging(kind)
+        model = net(state)
+        Objective([JaFR(0.1)], verify=verify)(
+            lambda images, model=model, y=y: F.cross_entropy(model(images), y), x
+        )
+        numbers = torch.tensor([state.mean, state.calls])
+        ends.append([state.state, state.buffer, state.held["mean"], state.listed[0], numbers])
+    assert any(value.any() for value in ends[0])
+    assert all(map(torch.equal, *ends))
+
+
+def test_what_a_pass_leaves_for_later_is_no_state() -> None:
+    """A log that grows, a cache of another size, activations with a graph."""
+
+    class Keeping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.log, self.kept, self.cache = [], torch.zeros(()), torch.zeros(0)
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.log.append(x.detach().mean())
+            self.kept, self.cache = x.square(), torch.zeros(len(self.log))
+            return x + 0
+
+    step(net(Keeping()), DoubleBackprop())

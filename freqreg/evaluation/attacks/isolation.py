@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from freqreg._step.passes import RandomState
+from freqreg._step.randomness import RandomState
 from freqreg.evaluation.inputs.examples import Classifier
 
 

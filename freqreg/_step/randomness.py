@@ -1,0 +1,229 @@
+"""Random numbers that the passes of a step share."""
+
+import pickle
+import random
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from freqreg._guards.verification import cell_contents
+from freqreg.input_gradients import LossFn
+
+Generator = Any
+"""A generator that somebody made: torch's, numpy's (old or new) or Python's."""
+
+
+@dataclass(frozen=True, eq=False)
+class RandomState:
+    """A state of generators: torch's on the CPU and on devices, Python's, numpy's, and others."""
+
+    states: dict[torch.device, Tensor]
+    python: tuple[Any, ...] | None = None
+    numpy: Any = None
+    own: tuple[tuple[Generator, Any], ...] = ()
+
+    @classmethod
+    def now(cls, devices: frozenset[torch.device], own: Iterable[Generator] = ()) -> "RandomState":
+        """Save the state on the CPU and on `devices`, and that of generators of one's own."""
+        numpy = _numpy_random()
+        of_numpy = numpy.get_state() if numpy else None
+        states = tuple((generator, _state_of(generator)) for generator in own)
+        return replace(cls.of_torch(devices), python=random.getstate(), numpy=of_numpy, own=states)
+
+    def again(self) -> "RandomState":
+        """Save the present state of the same generators."""
+        return self.now(frozenset(self.states), (generator for generator, _ in self.own))
+
+    @classmethod
+    def of_torch(cls, devices: frozenset[torch.device]) -> "RandomState":
+        """Save the state of torch's generators only."""
+        return cls({device: _rng_state(device) for device in devices | {torch.device("cpu")}})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RandomState) and (
+            all(torch.equal(state, other.states[at]) for at, state in self.states.items())
+            and self.python == other.python
+            and pickle.dumps(self.numpy) == pickle.dumps(other.numpy)
+            and all(map(_same, self.own, other.own))
+        )
+
+    def restore(self) -> None:
+        """Go back to this state."""
+        for device, state in self.states.items():
+            _set_rng_state(device, state)
+        if self.python is not None:
+            random.setstate(self.python)
+        numpy = _numpy_random()
+        if numpy and self.numpy:
+            numpy.set_state(self.numpy)
+        for generator, state in self.own:
+            _set_state(generator, state)
+
+
+class Replay:
+    """Passes of one closure on the random numbers that follow `start`; the generators are kept.
+
+    The first pass shows whether the closure draws any. If not, the generators are left alone.
+    """
+
+    def __init__(self, start: RandomState) -> None:
+        self._start = start
+        self._draws: bool | None = None
+
+    def __call__(self, loss_fn: LossFn, x: Tensor) -> Tensor:
+        """Return `loss_fn(x)`."""
+        if self._draws is False:
+            return loss_fn(x)
+        before = self._start.again()
+        moved = before != self._start
+        if moved:
+            self._start.restore()
+        try:
+            return loss_fn(x)
+        finally:
+            if self._draws is None:
+                self._draws = self._start.again() != self._start
+            if moved or self._draws:
+                before.restore()
+
+
+def devices_in_use(x: Tensor, model: nn.Module | None) -> frozenset[torch.device]:
+    """Return the devices whose generators a pass may use: all of an initialised accelerator."""
+    used = {x.device} | ({p.device for p in model.parameters()} if model is not None else set())
+    used = {device for device in used if device.type != "meta"}
+    available = torch.accelerator.is_available()
+    accelerator = torch.accelerator.current_accelerator() if available else None
+    if accelerator is not None:
+        module = torch.get_device_module(accelerator)
+        if getattr(module, "is_initialized", module.is_available)():
+            used |= {torch.device(accelerator.type, i) for i in range(module.device_count())}
+    return frozenset(used)
+
+
+def generators_of(loss_fn: object, model: nn.Module | None) -> tuple[Generator, ...]:
+    """List the generators that somebody made for a closure or a model, as far as they are seen.
+
+    They are variables of the closure and of functions that it calls, and attributes of modules and
+    of objects that it uses.
+    """
+    kinds = _kinds()
+    found: dict[int, Generator] = {}
+    seen: set[int] = set()
+    reached: list[object] = [loss_fn, model]
+    for _ in range(_DEPTH):
+        reached = [value for value in reached if id(value) not in seen]
+        seen |= set(map(id, reached))
+        for value in reached:
+            if isinstance(value, kinds):
+                found[id(value)] = value
+            elif isinstance(value, nn.Module):
+                found |= _held_by(value)
+        reached = [part for value in reached for part in _used_by(value, kinds)]
+    return tuple(found.values())
+
+
+_DEPTH = 4
+_MANY = 64
+_LIBRARIES = ("torch", "numpy", "freqreg.")
+_HELD: WeakKeyDictionary[nn.Module, dict[int, Generator]] = WeakKeyDictionary()
+
+
+def _held_by(root: nn.Module) -> dict[int, Generator]:
+    """Return the generators that the modules in `root` hold; each root is searched once."""
+    if root not in _HELD:
+        kinds, held = _kinds(), [v for module in root.modules() for v in vars(module).values()]
+        held += [part for value in held for part in _elements(value)]
+        _HELD[root] = {id(value): value for value in held if isinstance(value, kinds)}
+    return _HELD[root]
+
+
+def _used_by(value: object, kinds: tuple[type, ...]) -> Iterable[object]:
+    """Return what a function or an object uses: its variables, arguments or attributes."""
+    match value:
+        case FunctionType():
+            return _variables(value)
+        case MethodType():
+            return (value.__self__, value.__func__)
+        case partial():
+            return (value.func, *value.args, *value.keywords.values())
+        case nn.Module() | Tensor() | ModuleType() | type():
+            return ()
+        case _:
+            held = getattr(value, "__dict__", {}).values()
+            return (*_elements(value), *(v for v in held if isinstance(v, (*kinds, nn.Module))))
+
+
+def _variables(function: FunctionType) -> Iterator[object]:
+    if not function.__module__.startswith(_LIBRARIES):
+        yield from cell_contents(function)
+        yield from function.__defaults__ or ()
+        yield from map(function.__globals__.get, _names(function.__code__))
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for inner in code.co_consts:  # comprehensions and functions within
+        if isinstance(inner, CodeType):
+            yield from _names(inner)
+
+
+def _elements(value: object) -> Iterable[object]:
+    """Return what a small container holds."""
+    if isinstance(value, dict) and len(value) <= _MANY:
+        return value.values()
+    return value if isinstance(value, list | tuple | set) and len(value) <= _MANY else ()
+
+
+def _kinds() -> tuple[type, ...]:
+    numpy = _numpy_random()
+    of_numpy = (numpy.Generator, numpy.RandomState) if numpy else ()
+    return (torch.Generator, random.Random, *of_numpy)
+
+
+def _state_of(generator: Generator) -> Any:
+    if hasattr(generator, "bit_generator"):
+        return generator.bit_generator.state
+    python = isinstance(generator, random.Random)
+    return generator.getstate() if python else generator.get_state()
+
+
+def _set_state(generator: Generator, state: Any) -> None:
+    if hasattr(generator, "bit_generator"):
+        generator.bit_generator.state = state
+    elif isinstance(generator, random.Random):
+        generator.setstate(state)
+    else:
+        generator.set_state(state)
+
+
+def _same(one: tuple[Generator, Any], other: tuple[Generator, Any]) -> bool:
+    """Return whether two states of a generator are equal."""
+    return pickle.dumps(one[1]) == pickle.dumps(other[1])
+
+
+def _numpy_random() -> Any:
+    """Return numpy's module `random` if numpy is in use; the access loads it, as a draw would."""
+    return getattr(sys.modules.get("numpy"), "random", None)
+
+
+def _rng_state(device: torch.device) -> Tensor:
+    if device.type == "cpu":
+        return torch.get_rng_state()
+    module = torch.get_device_module(device)
+    return module.get_rng_state() if device.type == "mps" else module.get_rng_state(device)
+
+
+def _set_rng_state(device: torch.device, state: Tensor) -> None:
+    if device.type == "cpu":
+        torch.set_rng_state(state)
+    elif device.type == "mps":
+        torch.mps.set_rng_state(state)
+    else:
+        torch.get_device_module(device).set_rng_state(state, device)
