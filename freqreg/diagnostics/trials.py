@@ -50,7 +50,7 @@ def check(
             cross-entropy.
 
     Raises:
-        SettingError: the objective has no regularizer, or `model` is no module.
+        SettingError: the objective has no regularizer, all weights are 0, or `model` is no module.
         InputError: `x` is not a batch of float images.
         Exception: a plain step raised it.
     """
@@ -66,6 +66,11 @@ def check(
         raise SettingError(
             f"{objective} has no regularizer, so there is nothing to differentiate twice. "
             "Give one: Objective([JaFR()])."
+        )
+    if not any(regularizer.weight_at(0) for regularizer in objective.regularizers):
+        raise SettingError(
+            f"All weights of {objective} are 0 at step 0, so there is no penalty to try. "
+            "Give one a weight: JaFR(1e-3)."
         )
     with measures.untouched(model, x) as random:
         if not model.training:

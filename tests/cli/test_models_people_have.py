@@ -135,7 +135,6 @@ def test_an_export_of_timm(tmp_path, photographs, pictures, network, monkeypatch
 
 def test_a_network_for_no_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        SystemExit, match="no file of weights: --model and --ema are for checkpoints only"
-    ):
-        main(["evaluate", "runs", "--data", "x", "--model", MODEL])
+    for source in ("runs", "mine.pth"):
+        with pytest.raises(SystemExit, match=f"no file of weights {source}.*leave out --model"):
+            main(["evaluate", source, "--data", "x", "--model", MODEL])

@@ -323,6 +323,8 @@ def test_the_model_trains_while_it_is_checked(x: Tensor, y: Tensor) -> None:
 def test_nothing_to_differentiate(x: Tensor, y: Tensor) -> None:
     with pytest.raises(SettingError, match="no regularizer"):
         check(smooth_net().float(), x, y, Objective())
+    with pytest.raises(SettingError, match=r"weights .* are 0 at step 0"):
+        check(smooth_net().float(), x, y, Objective([JaFR(0)]))
 
 
 def test_arguments_in_another_order(x: Any, y: Any, unchecked_shapes: None) -> None:

@@ -152,9 +152,14 @@ def score_names(names: Iterable[str]) -> list[str]:
     found = dict.fromkeys(score for name in names for score in _GROUPS.get(name, [name]))
     for name in found:
         if name not in SCORES:
-            short = [known for known in SCORES if "/" not in known]
-            close = difflib.get_close_matches(name, SCORES, n=1)
-            known = f"known: {', '.join((*short, *_GROUPS))}."
-            hint = f"did you mean {close[0]}?" if close else known
-            raise SettingError(f"There is no score {name!r}; {hint}")
+            raise SettingError(f"There is no score {name!r}; {_hint(name)}")
     return list(found)
+
+
+def _hint(name: str) -> str:
+    group, slash, _ = name.partition("/")
+    if siblings := [known for known in SCORES if slash and known.startswith(f"{group}/")]:
+        return f"known: {', '.join(siblings)}."
+    short = (*(known for known in SCORES if "/" not in known), *_GROUPS)
+    close = difflib.get_close_matches(name, short, n=1)
+    return f"did you mean {close[0]}?" if close else f"known: {', '.join(short)}."

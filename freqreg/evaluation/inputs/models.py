@@ -61,8 +61,8 @@ def load_model(
         loaded = _from_file(path, model, ema=ema)
     elif model is not None or ema:
         raise CheckpointError(
-            f"{name} is no file of weights: --model and --ema are for checkpoints only. Leave them "
-            "out, or give the file."
+            f"There is no file of weights {name}. Check the path. If it names another model, leave "
+            "out --model and --ema, which are for files of weights only."
         )
     elif name.startswith(timm_models.SOURCES):
         loaded = timm_models.pretrained(name)

@@ -33,7 +33,9 @@ def build_network(name: str, **kwargs: Any) -> nn.Module:
         make = NETWORKS[name]
     else:
         known = ", ".join((*NETWORKS, f"{TIMM}NAME"))
-        raise CheckpointError(f"There is no network {name!r}; known are {known}.")
+        raise CheckpointError(
+            f"There is no network {name!r}; known are {known}. For timm's write {TIMM}{name}."
+        )
     try:
         return make(**kwargs)
     except Exception as error:  # its type depends on the network

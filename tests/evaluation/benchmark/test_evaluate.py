@@ -388,6 +388,10 @@ def test_names_of_scores():
     assert score_names(["clean", "recalibrated"])[1] == f"recalibrated/{CORRUPTIONS[0]}"
     with pytest.raises(SettingError, match="did you mean autoattack"):
         score_names(["auto-attack"])
+    with pytest.raises(SettingError, match="did you mean corruptions"):
+        score_names(["corruption"])
+    with pytest.raises(SettingError, match=r"known: corruption/gaussian_noise, .*saturate\.$"):
+        score_names(["corruption/blur"])
     with pytest.raises(SettingError, match="known: clean"):
         score_names(["xyz"])
 

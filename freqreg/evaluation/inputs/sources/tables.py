@@ -138,7 +138,7 @@ def from_hub(name: str, split: str, wanted: base.Wanted) -> base.LazySource:
     def table(split: str) -> Table:
         return Table.of(name, datasets_library().load_dataset(name, wanted.config, split=split))
 
-    with _reached(name):
+    with _reached(f"{name}, which is no file or folder here"):
         try:
             found = table(split)
         except ValueError:
@@ -148,7 +148,7 @@ def from_hub(name: str, split: str, wanted: base.Wanted) -> base.LazySource:
 
 def hub_splits(name: str, config: str | None) -> list[str]:
     """Return the names of the splits of a data set on the hub."""
-    with _reached(name):
+    with _reached(f"{name}, which is no file or folder here"):
         return datasets_library().get_dataset_split_names(name, config)
 
 
