@@ -10,7 +10,8 @@ from study.mini.results import read
 from study.mini.runs import cells
 from study.mini.verdict import Claim, Verdict
 from study.mini.write_page import RESULTS, ROOT, Arguments, claims, in_a_sentence, main
-from synthetic_cells import MODEL, Scores, under_corruptions, write
+
+from tests.recipes.synthetic_cells import MODEL, Scores, under_corruptions, write
 
 DOCS = ROOT / "docs"
 JUDGED = ("abcdefghijklmn", "acdhijkmn")
