@@ -47,4 +47,5 @@ class Report(DataOptions, CheckpointOptions):
             runs = with_portraits(runs, self.load, network=self.model, ema=self.ema)
         if is_main():
             write_report(runs, self.output_dir)
-        print(f"{len(runs)} models: {self.output_dir / HTML} and {self.output_dir / MARKDOWN}")
+        counted = f"{len(runs)} model{'s' if len(runs) > 1 else ''}"
+        print(f"{counted}: {self.output_dir / HTML} and {self.output_dir / MARKDOWN}")

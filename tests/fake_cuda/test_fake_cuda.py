@@ -27,7 +27,7 @@ AT_FIRST = {
     "copy: from the host at freqreg/integrations/accelerate.py:__init__": "the model",
     "wait: aten.nonzero.default at freqreg/evaluation/corruptions/linear_maps.py": "a table",
     "wait: aten._local_scalar_dense.default at freqreg/_double_backward/mode.py": "first use",
-    "wait: aten._local_scalar_dense.default at freqreg/_step/frozen_batch_norm.py": "first use",
+    "wait: aten._local_scalar_dense.default at freqreg/_step/module_state.py": "first use",
     "wait: aten._local_scalar_dense.default at freqreg/_guards/verification.py": "first use",
     "wait: aten._local_scalar_dense.default at freqreg/differentiation/base.py": "first use",
     "wait: aten._local_scalar_dense.default at freqreg/_graph/module_calls.py": "first use",

@@ -84,6 +84,7 @@ def test_no_trace_is_left():
 
 
 @pytest.mark.usefixtures("_idle")
+@pytest.mark.filterwarnings("ignore:The model answers the same image otherwise")
 def test_what_the_package_finds_suspicious_is_a_warning():
     model, images, labels = _scene()
     with pytest.warns(AttackWarning, match="randomized defense"):

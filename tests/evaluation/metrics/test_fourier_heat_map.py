@@ -118,7 +118,7 @@ def test_interrupted_map_is_completed_without_doing_anything_twice(tmp_path: Pat
     with pytest.raises(KeyboardInterrupt):
         fourier_heat_map(model, images, labels, batch_size=10, file=file)
     resumed = fourier_heat_map(model, images, labels, batch_size=10, file=file)
-    beginnings = 2 * 3 + 1  # checks of the shapes and clean predictions, and the killed call
+    beginnings = 2 * 5 + 1  # checks of the model and clean predictions, and the killed call
     assert calls == len(half_plane(SIZE, SIZE)) + beginnings
     assert torch.equal(resumed, fourier_heat_map(random_model, images, labels))
 
