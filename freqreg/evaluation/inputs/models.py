@@ -61,8 +61,8 @@ def load_model(
         loaded = _from_file(path, model, ema=ema)
     elif model is not None or ema:
         raise CheckpointError(
-            f"There is no file of weights {name}. Check the path. If it names another model, leave "
-            "out --model and --ema, which are for files of weights only."
+            f"{name} is {'a folder' if path.is_dir() else 'missing'}, not a file of weights, and "
+            "--model and --ema are for files of weights only. Check the path, or leave them out."
         )
     elif name.startswith(timm_models.SOURCES):
         loaded = timm_models.pretrained(name)
