@@ -136,5 +136,5 @@ def test_an_export_of_timm(tmp_path, photographs, pictures, network, monkeypatch
 def test_a_network_for_no_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for source in ("runs", "mine.pth"):
-        with pytest.raises(SystemExit, match=f"no file of weights {source}.*leave out --model"):
+        with pytest.raises(SystemExit, match=f"{source} is missing, not a file of weights.*leave"):
             main(["evaluate", source, "--data", "x", "--model", MODEL])
