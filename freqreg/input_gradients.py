@@ -1,6 +1,7 @@
 """The loss closure and its input gradient."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -57,26 +58,33 @@ def value_and_input_grad(
             on `x`.
     """
     x = x.detach().requires_grad_()
-    loss, _ = mean_and_losses(loss_fn, x)
+    with explaining_changes():
+        loss = loss_fn(x)
+    loss, _ = mean_and_each(loss, x)
     return loss, input_grad(loss, x, create_graph=create_graph, retain_graph=retain_graph)
 
 
-def mean_and_losses(
-    loss_fn: LossFn, x: Float[Tensor, "batch *dims"]
-) -> tuple[Float[Tensor, ""], Float[Tensor, " batch"] | None]:
-    """Return the loss to train, and the losses of images if `loss_fn` returns them.
-
-    Raises:
-        InputGradientError: `loss_fn` returns something else.
-    """
+@contextmanager
+def explaining_changes() -> Iterator[None]:
+    """Add a remedy to torch's error, if `loss_fn` changes the images in this context."""
     try:
-        loss: object = loss_fn(x)
+        yield
     except RuntimeError as error:
         if "leaf Variable" in str(error):
             error.add_note(
                 "loss_fn changes the images in place. Begin it with images = images.clone()."
             )
         raise
+
+
+def mean_and_each(
+    loss: object, x: Float[Tensor, "batch *dims"]
+) -> tuple[Float[Tensor, ""], Float[Tensor, " batch"] | None]:
+    """Return the loss to train, and the losses of images if `loss_fn` returned them.
+
+    Raises:
+        InputGradientError: `loss_fn` returned something else.
+    """
     if not isinstance(loss, Tensor):
         raise InputGradientError(
             f"loss_fn returned a {type(loss).__name__}, not a tensor. Return the loss "

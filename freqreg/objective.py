@@ -303,6 +303,11 @@ def require_images(x: Images) -> None:
             "x was made in torch.inference_mode, so autograd cannot use it. Give a copy that is "
             "made outside of it: objective(loss_fn, x.clone())."
         )
+    if x.grad_fn is not None:
+        _require_no_parameters(x)
+
+
+def _require_no_parameters(x: Images) -> None:
     leaves = [tensor for tensor in map(leaf, nodes(x)) if tensor is not None]
     if any(isinstance(at, nn.Parameter) or at.ndim < 4 or len(at) < len(x) for at in leaves):
         raise InputError(

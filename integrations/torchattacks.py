@@ -96,9 +96,8 @@ class TorchAttack(Attack):
         )
 
     def _perturbed(self, x: Images, labels: Targets, seed: int) -> Images:
-        with self._isolated(seed, x.device), torch.enable_grad():
-            attack = frozen_batch_norm(lambda images: self.attack(images, labels), None)
-            return attack(x.detach().clone()).detach()
+        with self._isolated(seed, x.device), torch.enable_grad(), frozen_batch_norm(None):
+            return self.attack(x.detach().clone(), labels).detach()
 
     @torch.no_grad()
     def _predictions(self, x: Images) -> Targets:

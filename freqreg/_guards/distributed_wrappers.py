@@ -77,7 +77,7 @@ class Wrappers:
 
     def require_call(self, loss: Tensor) -> None:
         """Raise if the DistributedDataParallel around the parameters of `loss` was not called."""
-        if not in_several_processes() or not isinstance(loss, Tensor):
+        if not in_several_processes():
             return
         if self._model in _ALIVE and self._model not in self._met:
             raise _going_around()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from freqreg._collectives import in_several_processes
 from freqreg._double_backward.mode import lean
-from freqreg._graph.autograd import at_first_use, is_first_use, is_recognised, nodes
+from freqreg._graph.autograd import at_first_use, is_recognised, nodes
 from freqreg._graph.module_calls import (
     SLOPE_TOLERANCE,
     Call,
@@ -49,20 +49,23 @@ _LARGE_SHARE = 0.25
 
 @contextmanager
 def watched_backward(
-    loss: Tensor, probe: LossFn, x: Tensor, model: nn.Module | None, *, twice: bool
+    loss: Tensor,
+    purpose: str,
+    probe: LossFn,
+    x: Tensor,
+    model: nn.Module | None,
+    *,
+    twice: bool,
 ) -> Iterator[None]:
     """Check that a model's first backward pass from `loss`, in this context, has no side effects.
 
-    A `probe` at `x` finds the modules at fault. `twice`: the gradient will be differentiated.
+    If it has none, `purpose` is noted. A `probe` at `x` finds the modules at fault. `twice`: the
+    gradient will be differentiated.
 
     Raises:
         InputGradientError: the `.grad` of a parameter, of the graph or of `model`, has changed.
         SecondDerivativeError: the backward of a custom function cannot be differentiated.
     """
-    purpose = f"backward pass, {'twice' if twice else 'once'}"
-    if not is_first_use(loss, purpose):
-        yield
-        return
     found = list(nodes(loss))
     foreign = list(filter(is_foreign, found))
     watched = [] if model is None else list(model.parameters())

@@ -1,8 +1,8 @@
 """Passes that leave the running statistics of batch norms alone."""
 
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import chain
 from typing import Any, TypeGuard
 
@@ -22,7 +22,6 @@ from freqreg._torch_private import (
     normalises_by_batch,
 )
 from freqreg.errors import SettingError
-from freqreg.input_gradients import LossFn
 
 _HIDDEN = (
     "In passes other than the main one freqreg hides the running statistics of batch norms: they "
@@ -31,43 +30,37 @@ _HIDDEN = (
 )
 
 
+@contextmanager
 def frozen_batch_norm(
-    loss_fn: LossFn, model: nn.Module | None, *, copies_state: bool = False
-) -> LossFn:
-    """Return `loss_fn` with the same normalisation, but without updates of running statistics.
+    model: nn.Module | None, *, copies_state: bool = False
+) -> Iterator["FrozenNorms"]:
+    """Normalise as before in this context, but without updates of running statistics.
 
-    The norms are those of `model`; for None a hook finds all that the pass calls. With
-    `copies_state` the pass works on copies of all other state too.
+    The norms are those of `model`; for None a hook finds all that are called. With `copies_state`
+    passes work on copies of all other state too. `require_known` checks a loss afterwards.
     """
-
-    def frozen(x: Tensor) -> Tensor:
-        norms, state = _FrozenNorms(), CopiedState() if copies_state else LiveState()
-        with ExitStack() as undo:
-            undo.callback(state.put_back)
-            undo.callback(norms.show_statistics)
-            if model is None:
-                hook = register_module_forward_pre_hook(_in_this_thread(norms, state))
-                undo.callback(hook.remove)
-            else:
-                for module in model.modules():
-                    if _has_live_statistics(module):
-                        undo.callback(module.register_forward_pre_hook(norms.note_call).remove)
-                    norms.hide_statistics(module)
-                    state.note(module)
-            try:
-                loss = loss_fn(x)
-            except (TypeError, AttributeError) as error:
-                error.add_note(_HIDDEN)
-                raise
-        state.require_unchanged()
-        if isinstance(loss, Tensor):
-            _require_known_norms(loss, model, norms)
-        return loss
-
-    return frozen
+    norms, state = FrozenNorms(model), CopiedState() if copies_state else LiveState()
+    with ExitStack() as undo:
+        undo.callback(state.put_back)
+        undo.callback(norms.show_statistics)
+        if model is None:
+            hook = register_module_forward_pre_hook(_in_this_thread(norms, state))
+            undo.callback(hook.remove)
+        else:
+            for module in model.modules():
+                if _has_live_statistics(module):
+                    undo.callback(module.register_forward_pre_hook(norms.note_call).remove)
+                norms.hide_statistics(module)
+                state.note(module)
+        try:
+            yield norms
+        except (TypeError, AttributeError) as error:
+            error.add_note(_HIDDEN)
+            raise
+    state.require_unchanged()
 
 
-def _in_this_thread(norms: "_FrozenNorms", state: "LiveState") -> Callable[..., None]:
+def _in_this_thread(norms: "FrozenNorms", state: "LiveState") -> Callable[..., None]:
     """Return a hook for modules called in this thread, or in those of DataParallel."""
     ours = threading.get_ident()
 
@@ -81,16 +74,17 @@ def _in_this_thread(norms: "_FrozenNorms", state: "LiveState") -> Callable[..., 
     return hook
 
 
-class _FrozenNorms:
+class FrozenNorms:
     """Norms whose running statistics are hidden during a pass.
 
     They stay registered as buffers, because DistributedDataParallel broadcasts these.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, model: nn.Module | None) -> None:
+        self._model = model
         self._hidden: dict[nn.Module, tuple[bool, dict[str, Tensor]]] = {}
         self._fresh: list[NormBase] = []
-        self.weights: list[Tensor | None] = []
+        self._weights: list[Tensor | None] = []
 
     def freeze(self, module: nn.Module) -> None:
         """Hide the statistics of a norm that is called now, unless it uses them in eval mode."""
@@ -108,7 +102,7 @@ class _FrozenNorms:
         _refuse_checkpointing(norm)
         if not torch.compiler.is_compiling():
             self.freeze(norm)
-            self.weights.append(norm.weight)
+            self._weights.append(norm.weight)
 
     def hide_statistics(self, module: nn.Module) -> None:
         if isinstance(module, NormBase) and is_uninitialised(module):
@@ -140,6 +134,15 @@ class _FrozenNorms:
                     setattr(module, name, getattr(module, name).clone())
                 module.reset_running_stats()
 
+    def require_known(self, loss: Tensor) -> None:
+        """Raise if the graph of a loss shows norms that were called, but not frozen."""
+        if self._model is None:
+            at_first_use(loss, "norms that are found", lambda: _require_no_compiled_code(loss))
+        else:
+            purpose = f"norms of the given {id(self._model)}"
+            known = chain(self._model.parameters(), self._weights)
+            at_first_use(loss, purpose, lambda: _require_weights(loss, known))
+
 
 def _has_live_statistics(module: nn.Module) -> TypeGuard[NormBase]:
     has_statistics = isinstance(module, NormBase) and module.running_mean is not None
@@ -161,16 +164,6 @@ def _refuse_checkpointing(norm: nn.Module) -> None:
             "would be wrong. Do not checkpoint blocks with batch norm, or let all passes update "
             'the statistics: Objective(..., batch_norm="every pass").'
         )
-
-
-def _require_known_norms(loss: Tensor, model: nn.Module | None, norms: _FrozenNorms) -> None:
-    """Raise if the graph shows that the pass has called norms that were not frozen."""
-    if model is None:
-        at_first_use(loss, "norms that are found", lambda: _require_no_compiled_code(loss))
-    else:
-        purpose = f"norms of the given {id(model)}"
-        known = chain(model.parameters(), norms.weights)
-        at_first_use(loss, purpose, lambda: _require_weights(loss, known))
 
 
 def _require_no_compiled_code(loss: Tensor) -> None:

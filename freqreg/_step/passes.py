@@ -1,16 +1,17 @@
 """The passes of one step: the main pass runs live; probes, all others, leave no trace."""
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from freqreg._double_backward.input_pass import InputPass
 from freqreg._double_backward.mode import FastDoubleBackward
-from freqreg._graph.autograd import known, nodes
+from freqreg._graph.autograd import is_first_use, known, nodes
 from freqreg._guards.distributed_wrappers import Wrappers
 from freqreg._guards.loss_scale import MEAN, LossScale, scale_of
 from freqreg._guards.verification import watched_backward
@@ -18,7 +19,13 @@ from freqreg._step.frozen_batch_norm import frozen_batch_norm
 from freqreg._step.randomness import RandomState, Replay, devices_in_use, generators_of
 from freqreg._torch_private import in_half_precision, is_compiled, version
 from freqreg.errors import InputGradientError
-from freqreg.input_gradients import AuxLossFn, LossFn, input_grad, mean_and_losses
+from freqreg.input_gradients import (
+    AuxLossFn,
+    LossFn,
+    explaining_changes,
+    input_grad,
+    mean_and_each,
+)
 from freqreg.regularizers.base import Point
 
 _PROBING = ContextVar("probing", default=False)
@@ -59,31 +66,30 @@ class Passes:
         self.wrappers = Wrappers(self.model)
         self._awaits_aux = self.has_aux and not self.trains
 
-    def main(self, x: Tensor, *, twice: bool = False) -> Tensor:
+    def main(self, x: Tensor, *, twice: bool = False) -> Point:
         """Compute the loss that is trained; `twice` if its gradient will be differentiated."""
-        self._mark_start(x)
+        self._replayed(x.device)  # probes start from the state before this pass
         return self._run(x, twice)
 
-    def probe(self, x: Tensor, *, twice: bool = False, copies_state: bool = False) -> Tensor:
+    def probe(self, x: Tensor, *, twice: bool = False, copies_state: bool = False) -> Point:
         """Compute another loss, with the main pass's random numbers and without a trace."""
-        run = partial(self._run, twice=twice)
-        if self.freeze_probes:
-            run = frozen_batch_norm(run, self.model, copies_state=copies_state)
-        token = _PROBING.set(True)
-        try:
-            return self._mark_start(x)(run, x)
-        finally:
-            _PROBING.reset(token)
+        with _probing(), self._replayed(x.device).again():
+            if not self.freeze_probes:
+                return self._run(x, twice)
+            with frozen_batch_norm(self.model, copies_state=copies_state) as norms:
+                found = self._run(x, twice)
+            norms.require_known(found.loss)
+            return found
 
     def measured(self, x: Tensor) -> Tensor:
         """Compute the loss of a probe that only verifies a model's first step."""
-        return self.probe(x, copies_state=True)
+        return self.probe(x, copies_state=True).loss
 
     def measured_at(self, x: Tensor) -> Point:
         """Compute loss and gradient of such a probe."""
-        x = x.detach().requires_grad_()
-        loss, each = mean_and_losses(self.measured, x)
-        return Point(x, loss, each, input_grad(loss, x, guarded=_kind(loss, x).may_underflow))
+        found = self.probe(x.detach().requires_grad_(), copies_state=True)
+        underflows = _kind(found).may_underflow
+        return replace(found, slope=input_grad(found.loss, found.x, guarded=underflows))
 
     @property
     def measures(self) -> bool:
@@ -92,8 +98,7 @@ class Passes:
 
     def losses(self, x: Tensor, *, live: bool = False) -> Point:
         """Compute a differentiable loss at `x`, in the main pass if `live`, else in a probe."""
-        run, x = (self.main, x) if live else (self.probe, x.detach())
-        return Point(x, *mean_and_losses(run, x))
+        return self.main(x) if live else self.probe(x.detach())
 
     def gradient(
         self, x: Tensor, *, live: bool = False, twice: bool = False, retain_graph: bool = False
@@ -103,20 +108,30 @@ class Passes:
         `twice`: both will be differentiated; `retain_graph`: the loss will be.
         """
         inputs = InputPass(x.detach().requires_grad_())
-        run = partial(self.main if live else self.probe, twice=twice)
         with FastDoubleBackward(inputs) if twice else nullcontext():
-            loss, each = mean_and_losses(run, inputs.x)
-            watch = watched_backward(loss, self.probe, x, self.model, twice=twice)
-            kind = self.noted(loss, inputs.x)
-            take = partial(input_grad, loss, inputs.x, guarded=kind.may_underflow)
-            with watch if self.verify else nullcontext(), inputs.taking_gradient(twice):
-                grad = take(create_graph=twice, retain_graph=retain_graph)
+            found = (self.main if live else self.probe)(inputs.x, twice=twice)
+            with self._watched(found, twice), inputs.taking_gradient(twice):
+                grad = input_grad(
+                    found.loss,
+                    found.x,
+                    create_graph=twice,
+                    retain_graph=retain_graph,
+                    guarded=self.noted(found).may_underflow,
+                )
         self.has_hooks |= inputs.has_hooks
-        return Point(x, loss, each, grad)
+        return replace(found, x=x, slope=grad)
 
-    def noted(self, loss: Tensor, x: Tensor) -> "_Kind":
-        """Note the scale of a loss of the images `x`, a leaf, while its graph is whole."""
-        kind = _kind(loss, x)
+    def _watched(self, found: Point, twice: bool) -> AbstractContextManager[None]:
+        """Watch a model's first backward pass."""
+        purpose = f"backward pass, {'twice' if twice else 'once'}"
+        if not (self.verify and is_first_use(found.loss, purpose)):
+            return nullcontext()
+        model = self.model
+        return watched_backward(found.loss, purpose, self.measured, found.x, model, twice=twice)
+
+    def noted(self, found: Point) -> "_Kind":
+        """Note the scale of a loss, while its graph is whole; its images are a leaf."""
+        kind = _kind(found)
         if kind.scale.is_unusual:
             self.scale = kind.scale
         return kind
@@ -126,14 +141,14 @@ class Passes:
         aux, self.aux = self.aux, None
         return aux
 
-    def _run(self, x: Tensor, twice: bool) -> Tensor:
+    def _run(self, x: Tensor, twice: bool) -> Point:
         if self._changes_images:
             raise InputGradientError(
                 "loss_fn changed the images in place, so this pass would see other ones. Begin it "
                 "with images = images.clone()."
             )
         before = version(x)
-        with self.wrappers.watching(twice=twice):
+        with self.wrappers.watching(twice=twice), explaining_changes():
             loss: Any = self.loss_fn(x)
         self._changes_images = version(x) != before
         if self.has_aux:
@@ -145,14 +160,25 @@ class Passes:
             loss, aux = loss
             if self._awaits_aux or not is_probe():
                 self.aux, self._awaits_aux = aux, False
-        self.wrappers.require_call(loss)
-        return loss
+        found = Point(x, *mean_and_each(loss, x))
+        self.wrappers.require_call(found.loss)
+        return found
 
-    def _mark_start(self, x: Tensor) -> Replay:
+    def _replayed(self, device: torch.device) -> Replay:
+        """Return the replay of the random numbers that follow the state at the first call."""
         if self._replay is None:
             own = generators_of(self.loss_fn, self.model)
-            self._replay = Replay(RandomState.now(devices_in_use(x, self.model), own))
+            self._replay = Replay(RandomState.now(devices_in_use(device, self.model), own))
         return self._replay
+
+
+@contextmanager
+def _probing() -> Iterator[None]:
+    token = _PROBING.set(True)
+    try:
+        yield
+    finally:
+        _PROBING.reset(token)
 
 
 @dataclass(frozen=True)
@@ -161,9 +187,9 @@ class _Kind:
     scale: LossScale
 
 
-def _kind(loss: Tensor, x: Tensor) -> _Kind:
-    def found() -> _Kind:
-        half = any(in_half_precision(node) or is_compiled(node) for node in nodes(loss))
-        return _Kind(half, scale_of(loss, x))
+def _kind(found: Point) -> _Kind:
+    def kind() -> _Kind:
+        half = any(in_half_precision(node) or is_compiled(node) for node in nodes(found.loss))
+        return _Kind(half, scale_of(found.loss, found.x))
 
-    return known(loss, "kind of loss", found)
+    return known(found.loss, "kind of loss", kind)

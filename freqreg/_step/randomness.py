@@ -4,6 +4,7 @@ import pickle
 import random
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from types import CodeType, FunctionType, MethodType, ModuleType
@@ -14,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from freqreg._guards.verification import cell_contents
-from freqreg.input_gradients import LossFn
 
 Generator = Any
 """A generator that somebody made: torch's, numpy's (old or new) or Python's."""
@@ -77,16 +77,18 @@ class Replay:
         self._start = start
         self._draws: bool | None = None
 
-    def __call__(self, loss_fn: LossFn, x: Tensor) -> Tensor:
-        """Return `loss_fn(x)`."""
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """Run a pass in this context."""
         if self._draws is False:
-            return loss_fn(x)
+            yield
+            return
         before = self._start.again()
         moved = before != self._start
         if moved:
             self._start.restore()
         try:
-            return loss_fn(x)
+            yield
         finally:
             if self._draws is None:
                 self._draws = self._start.again() != self._start
@@ -94,9 +96,9 @@ class Replay:
                 before.restore()
 
 
-def devices_in_use(x: Tensor, model: nn.Module | None) -> frozenset[torch.device]:
+def devices_in_use(of_images: torch.device, model: nn.Module | None) -> frozenset[torch.device]:
     """Return the devices whose generators a pass may use: all of an initialised accelerator."""
-    used = {x.device} | ({p.device for p in model.parameters()} if model is not None else set())
+    used = {of_images} | ({p.device for p in model.parameters()} if model is not None else set())
     used = {device for device in used if device.type != "meta"}
     available = torch.accelerator.is_available()
     accelerator = torch.accelerator.current_accelerator() if available else None

@@ -131,7 +131,7 @@ def untouched(model: nn.Module, x: Tensor) -> Iterator[RandomState]:
     modes = {module: module.training for module in model.modules()}
     buffers = {buffer: buffer.clone() for buffer in model.buffers()}
     gradients = {parameter: parameter.grad for parameter in model.parameters()}
-    random = RandomState.now(devices_in_use(x, model))
+    random = RandomState.now(devices_in_use(x.device, model))
     try:
         with unseen_models():
             yield random

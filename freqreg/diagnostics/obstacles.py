@@ -169,6 +169,7 @@ def _with_live_state(model: nn.Module, loss_fn: LossFn, x: Tensor) -> Modules:
     before = {buffer: buffer.clone() for buffer in model.buffers()}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", LiveStateWarning)
-        frozen_batch_norm(loss_fn, model)(x)
+        with frozen_batch_norm(model) as norms:
+            norms.require_known(loss_fn(x))
     changed = {buffer for buffer, value in before.items() if not torch.equal(buffer, value)}
     return _within(model, lambda m: not changed.isdisjoint(m.buffers(recurse=False)))

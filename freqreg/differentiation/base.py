@@ -12,7 +12,7 @@ from torch import Tensor
 from freqreg._graph.autograd import at_first_use, is_first_use
 from freqreg._guards.model_compatibility import require_parameters
 from freqreg._guards.verification import warn_of_foreign_gradient, warn_of_zero_gradients
-from freqreg._step.plan import Part, Step, Term, graphs
+from freqreg._step.plan import Part, Step, Term, Use, graphs
 from freqreg.regularizers.base import Images, Point
 
 
@@ -37,17 +37,21 @@ class Differentiation(ABC):
         """
         found = step.shared.get(id(x))
         if found is None:
-            needed = with_gradient or any(use.gradient for use in step.uses_of(x))
+            uses = step.uses_of(x)
             live = step.main is not None and x is step.main.x
-            run = partial(self._gradient, step, now=with_gradient) if needed else step.passes.losses
-            found = run(x, live=live)
+            if with_gradient or any(use.gradient for use in uses):
+                found = self._gradient(step, x, uses, live=live, now=with_gradient)
+            else:
+                found = step.passes.losses(x, live=live)
             if live or x is step.x:
                 step.shared[id(x)] = found
         return found
 
     @abstractmethod
-    def _gradient(self, step: Step, x: Images, *, live: bool, now: bool) -> Point:
-        """Run the pass at `x`; its gradient may come with the caller's `backward`, unless `now`."""
+    def _gradient(
+        self, step: Step, x: Images, uses: Sequence[Use], *, live: bool, now: bool
+    ) -> Point:
+        """Run the pass at `x`, for `uses`; unless `now`, its gradient may come with `backward`."""
 
     def _one_by_one(self, step: Step, groups: Sequence[Sequence[Part]]) -> Iterator[Tensor]:
         """Yield the sum of each group of parts; free each result as early as possible."""

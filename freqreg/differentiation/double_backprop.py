@@ -1,6 +1,6 @@
 """Exact gradients of penalties, through the graph of the input gradient."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,7 +11,7 @@ from freqreg._double_backward.mode import lean
 from freqreg._guards.model_compatibility import require_second_derivatives
 from freqreg._guards.second_derivative import require_second_derivative
 from freqreg._guards.verification import require_reached
-from freqreg._step.plan import Step, Term
+from freqreg._step.plan import Step, Term, Use
 from freqreg.differentiation.base import Differentiation
 from freqreg.regularizers.base import Images, Point
 
@@ -28,12 +28,20 @@ class DoubleBackprop(Differentiation):
         """Yield the sum of the parts that share the clean graph, then the others."""
         yield from self._one_by_one(step, step.groups(step.parts()))
 
-    def _gradient(self, step: Step, x: Images, *, live: bool, now: bool) -> Point:  # noqa: ARG002
+    def _gradient(
+        self,
+        step: Step,
+        x: Images,
+        uses: Sequence[Use],
+        *,
+        live: bool,
+        now: bool,  # noqa: ARG002
+    ) -> Point:
         """Keep the graph of the gradient if a penalty is differentiated through it."""
-        uses = [use for use in step.uses_of(x) if use.differentiated]
-        twice, kept = any(use.gradient for use in uses), any(use.losses for use in uses)
-        found = step.passes.gradient(x, live=live, twice=twice, retain_graph=kept)
-        if any(use.gradient for use in step.uses_of(x)):
+        kept = [use for use in uses if use.differentiated]
+        twice, losses = any(use.gradient for use in kept), any(use.losses for use in kept)
+        found = step.passes.gradient(x, live=live, twice=twice, retain_graph=losses)
+        if any(use.gradient for use in uses):
             measured, hooked = step.passes.measured, step.passes.has_hooks
             second = partial(require_second_derivative, found.loss, measured, found.x, hooked)
             self._verify_gradient(step, found, second)

@@ -15,7 +15,7 @@ from freqreg._graph.autograd import at_first_use
 from freqreg._guards.model_compatibility import require_full_precision, warn_of_kinks
 from freqreg._guards.verification import warn_of_coarse_step
 from freqreg._settings import require_choice, require_positive
-from freqreg._step.plan import Part, Step, Term, graphs
+from freqreg._step.plan import Part, Step, Term, Use, graphs
 from freqreg._tensors import at_least_single
 from freqreg.differentiation.base import Differentiation
 from freqreg.errors import InputGradientError
@@ -96,9 +96,10 @@ class FiniteDifference(Differentiation):
                 yield along.times(step.passes.losses(along.at(h)).loss) / width + value
                 value = torch.zeros_like(value)
 
-    def _gradient(self, step: Step, x: Images, *, live: bool, now: bool) -> Point:
+    def _gradient(
+        self, step: Step, x: Images, uses: Sequence[Use], *, live: bool, now: bool
+    ) -> Point:
         """Keep the graph of a loss that is trained, or that a difference reuses."""
-        uses = step.uses_of(x)
         sloping, losses = any(use.gradient for use in uses), [use for use in uses if use.losses]
         waits = live and step.streamed and len(losses) == 1 and not now
         if waits and not self._joins(step):
@@ -184,10 +185,10 @@ class _Streamed(Point):
     @classmethod
     def begun(cls, step: Step, x: Images) -> "_Streamed":
         x = x.detach().requires_grad_()
-        loss = step.passes.losses(x, live=True).loss
-        step.passes.noted(loss, x)
-        scale = torch.zeros_like(at_least_single(loss.detach())).requires_grad_()
-        return cls(x, loss + scale, slope=scale)
+        found = step.passes.losses(x, live=True)
+        step.passes.noted(found)
+        scale = torch.zeros_like(at_least_single(found.loss.detach())).requires_grad_()
+        return cls(x, found.loss + scale, slope=scale)
 
     def arrived(self) -> Point:
         """Return the results after the caller's `backward`."""

@@ -38,8 +38,8 @@ def mean_loss(*modules: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor
 def test_extra_passes_normalise_with_the_batch_s_statistics(x: Tensor) -> None:
     norm = nn.BatchNorm2d(3)
     live = norm(x)
-    frozen = frozen_batch_norm(lambda z: norm(z).sum(), norm)
-    torch.testing.assert_close(frozen(x), live.sum())
+    with frozen_batch_norm(norm):
+        torch.testing.assert_close(norm(x), live)
     assert norm.num_batches_tracked == 1
 
 
@@ -50,13 +50,15 @@ def test_extra_passes_normalise_with_the_batch_s_statistics(x: Tensor) -> None:
 def test_frozen_norms_return_to_life_even_after_an_error(
     norm: nn.Module, given: bool, x: Tensor
 ) -> None:
-    def failing(z: Tensor) -> Tensor:
-        norm(z)
-        raise RuntimeError("out of memory")
-
     before = [buffer.clone() for buffer in norm.buffers()]
+
+    def failing() -> None:
+        with frozen_batch_norm(norm if given else None):
+            norm(x)
+            raise RuntimeError("out of memory")
+
     with pytest.raises(RuntimeError, match="out of memory"):
-        frozen_batch_norm(failing, norm if given else None)(x)
+        failing()
     after = list(norm.buffers())
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     norm(x)
@@ -66,8 +68,9 @@ def test_frozen_norms_return_to_life_even_after_an_error(
 def test_a_norm_in_eval_mode_uses_its_running_statistics(x: Tensor) -> None:
     norm = nn.BatchNorm2d(3).eval()
     nn.init.constant_(norm.running_mean, 0.5)  # pyright: ignore[reportArgumentType]
-    frozen = frozen_batch_norm(lambda z: norm(z).sum(), None)
-    torch.testing.assert_close(frozen(x), norm(x).sum())
+    with frozen_batch_norm(None):
+        frozen = norm(x)
+    torch.testing.assert_close(frozen, norm(x))
 
 
 @pytest.mark.parametrize(
@@ -188,13 +191,9 @@ def test_other_state_that_passes_update_is_named(given: bool, x: Tensor) -> None
 def test_models_of_other_threads_keep_their_statistics_live(x: Tensor) -> None:
     other = net()
     trained = threading.Thread(target=other, args=(x,))
-
-    def loss_fn(images: Tensor) -> Tensor:
+    with frozen_batch_norm(None):
         trained.start()
         trained.join()
-        return images.square().mean()
-
-    frozen_batch_norm(loss_fn, None)(x)
     assert other[1].num_batches_tracked == 1
 
 
@@ -240,10 +239,12 @@ def test_a_norm_that_changes_to_eval_mode_in_a_pass_uses_its_statistics(
         model.train()
         return (answers - targets).square().mean()
 
-    frozen = frozen_batch_norm(loss_fn, model if given else None)
-    with torch.no_grad():
-        probe, state = frozen(x), str(norm.state_dict())
-        again = frozen(x)
+    def frozen() -> Tensor:
+        with torch.no_grad(), frozen_batch_norm(model if given else None):
+            return loss_fn(x)
+
+    probe, state = frozen(), str(norm.state_dict())
+    again = frozen()
     assert torch.equal(probe, again)
     assert state == str(norm.state_dict())
     targets = model.eval()(x)

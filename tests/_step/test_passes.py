@@ -202,17 +202,18 @@ def test_every_pass_updates_batch_norm_as_the_published_code_does(x: Tensor, y: 
     assert model.norm.num_batches_tracked == 2
 
 
-def test_randomness_returns_even_after_an_error(x: Tensor) -> None:
+def test_randomness_returns_even_after_an_error() -> None:
     start = RandomState.now(CPU)
     torch.rand(3)
     before = torch.get_rng_state()
 
-    def failing(_: Tensor) -> Tensor:
-        torch.rand(5)
-        raise RuntimeError("out of memory")
+    def failing() -> None:
+        with Replay(start).again():
+            torch.rand(5)
+            raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        Replay(start)(failing, x)
+        failing()
     assert torch.equal(torch.get_rng_state(), before)
 
 
