@@ -62,7 +62,22 @@ def trained_model(folder: Path, device: torch.device | str = "cpu") -> LoadedMod
 
 
 def _stored(network: nn.Module, *, channels_last: bool) -> nn.Module:
+    if channels_last and not torch.cuda.is_available():
+        _require_wide_shortcuts(network)
     return network.to(memory_format=torch.channels_last) if channels_last else network
+
+
+def _require_wide_shortcuts(network: nn.Module) -> None:
+    """Refuse networks whose backward pass writes past oneDNN's memory (its issue 6035)."""
+    for module in network.modules():
+        pointwise = isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1)
+        if pointwise and module.stride != (1, 1) and module.in_channels < 16:
+            raise SettingError(
+                f"The network has a strided 1x1 convolution of {module.in_channels} channels. "
+                "Stored channels last on a CPU, torch's library (oneDNN) would write past its "
+                "memory in the backward pass. Use a --width of 16 or more, or leave out "
+                "--channels-last."
+            )
 
 
 def _fixed_size(name: str, image_size: int) -> dict[str, int]:

@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,18 @@ def test_fresh_weights_without_pretrained():
 def test_only_networks_of_timm_are_enlarged_or_pretrained(values):
     with pytest.raises(SettingError, match="preact_resnet18; only networks of timm"):
         network_of(settings(**values), num_classes=3, image_size=32)
+
+
+@pytest.mark.parametrize(("width", "refused"), [(15, True), (16, False)])
+def test_narrow_shortcuts_are_not_stored_channels_last_on_a_cpu(
+    width: int, refused: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    chosen = settings(model="preact_resnet18", width=width, channels_last=True)
+    network = network_of(chosen, num_classes=3, image_size=32)
+    wanted = pytest.raises(SettingError, match="of 15 channels") if refused else nullcontext()
+    with wanted:
+        made(chosen, network)
 
 
 def is_channels_last(model: nn.Module) -> bool:
