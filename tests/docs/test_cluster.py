@@ -7,6 +7,7 @@ import runpy
 import shlex
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +69,14 @@ def test_two_nodes_have_the_scores_of_one_process(folder, monkeypatch):
         assert there in commands
         commands = commands.replace(there, local)
     outputs = [folder / f"{node}.txt" for node in range(2)]
+    errors = folder / "errors.txt"
+    errors.touch()
+    started = partial(fork, torchrun, folder, variables=VARIABLES, output=str(errors))
     nodes = [
-        fork(torchrun, folder, output, shlex.split(command), variables=VARIABLES)
+        started(output, shlex.split(command))
         for command, output in zip(commands.splitlines(), outputs, strict=True)
     ]
-    assert ended(nodes) == [0, 0]
+    assert ended(nodes) == [0, 0], errors.read_text()
     printed = [output.read_text() for output in outputs]
     assert "accuracy" in printed[0]
     assert not printed[1]

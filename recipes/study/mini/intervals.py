@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import nan
 
 import numpy as np
@@ -49,18 +50,20 @@ def resampled(
     if not seeds:
         return Estimate(nan)
 
-    def of(rows: Columns, drawn: Columns) -> float:
-        return statistic(found[rows].mean(0), np.concatenate([families[each] for each in drawn]))
-
-    value = of(np.arange(seeds), np.arange(len(families)))
+    value = statistic(found.mean(0), np.concatenate(families))
     if seeds < SEEDS_AT_LEAST:
         return Estimate(value)
     draws, counts = _distinct_draws(seeds, len(families))
-    resamples = [of(draw[:seeds], draw[seeds:]) for draw in draws]
+    means, drawn = found[draws[:, :seeds]].mean(1), draws[:, seeds:]
+    resamples = [
+        statistic(mean, np.concatenate([families[each] for each in those]))
+        for mean, those in zip(means, drawn, strict=True)
+    ]
     low, high = np.percentile(np.repeat(resamples, counts), _LIMITS)
     return Estimate(value, float(low), float(high))
 
 
+@cache
 def _distinct_draws(seeds: int, families: int) -> tuple[Columns, Columns]:
     """Rows of drawn seeds and families, in order, with the count of each row."""
     generator = np.random.default_rng(0)
