@@ -120,8 +120,8 @@ def test_choosing_changes_nothing_of_the_last_model(tmp_path: Path) -> None:
 def test_its_time_is_not_counted_in_that_of_a_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Scripted(monkeypatch, *range(15), seconds=0.5)
-    results = performed(run(tmp_path, model="one_conv", best_every=1))
+    Scripted(monkeypatch, *range(5), seconds=0.5)
+    results = performed(run(tmp_path, model="one_conv", epochs=1, best_every=1))
     assert results.seconds_per_step < 0.25
 
 
