@@ -9,6 +9,7 @@ The first command writes the page from settings and stored figures; the second m
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -73,9 +74,21 @@ def main(arguments: Arguments) -> None:
 
 def page(experiments: Iterable[Experiment], record: Mapping[str, Any]) -> str:
     """The page as Markdown; the record holds the `conditions` of measuring, and the figures."""
-    filters = {"choices": choices, "changes": changes, "effect": effect_text}
-    template = Path(__file__).with_name("page.md")
-    return rendered(template, filters, experiments=experiments, measure=measure, **record)
+    tables = {
+        experiment.title: (choices(experiment), changes(experiment, record["effects"]))
+        for experiment in experiments
+    }
+    shared = [reduce(DataFrame.merge, each) for each in zip(*tables.values(), strict=True)]
+    own = {
+        title: [_without(table, those) for table, those in zip(found, shared, strict=True)]
+        for title, found in tables.items()
+    }
+    template, filters = Path(__file__).with_name("page.md"), {"effect": effect_text}
+    return rendered(template, filters, shared=shared, own=own, measure=measure, **record)
+
+
+def _without(table: DataFrame, rows: DataFrame) -> DataFrame:
+    return table[~table.apply(tuple, axis=1).isin(rows.apply(tuple, axis=1))]
 
 
 def effect_text(effect: Effect) -> str:
@@ -120,7 +133,10 @@ def changes(experiment: Experiment, effects: Mapping[str, Effect]) -> DataFrame:
 
 def _listed(methods: Iterable[Method]) -> str:
     found = list(methods)
-    return "all" if len(found) == len(METHODS) else ", ".join(f"`{each}`" for each in found)
+    others = [f"`{method}`" for method in METHODS if method not in found]
+    if len(others) < len(found):
+        return f"all but {', '.join(others)}" if others else "all"
+    return ", ".join(f"`{each}`" for each in found)
 
 
 def _values(experiment: Experiment, preset: Preset, name: str) -> str:
