@@ -152,7 +152,10 @@ class Regularizer(ABC):
 def require_regularizer(regularizer: object) -> None:
     """Raise unless it is an instance of Regularizer."""
     if not isinstance(regularizer, Regularizer):
-        raise SettingError(f"{regularizer!r} is no Regularizer; give e.g. JaFR(1e-3).")
+        raise SettingError(
+            f"{regularizer!r} is no Regularizer; give e.g. JaFR(1e-3). A mixer such as FGSM() "
+            "belongs in Objective([...], mixer=FGSM())."
+        )
 
 
 def to_target(
