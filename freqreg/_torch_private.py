@@ -206,8 +206,7 @@ def is_sum_over(node: AnyNode, images: int) -> bool:
     """
     if getattr(node, "_saved_reduction", None) == 2:
         return True
-    sizes = getattr(node, "_saved_self_sym_sizes", ())
-    name = node.name()
+    sizes, name = _sizes(node), node.name()
     ends = name == "SumBackward0" or (name == "SumBackward1" and _reduces_images(node))
     return ends and len(sizes) > 0 and sizes[0] == images
 
@@ -221,8 +220,27 @@ def reduces_images(node: AnyNode) -> bool:
 
 
 def _reduces_images(node: AnyNode) -> bool:
-    sizes, dims = getattr(node, "_saved_self_sym_sizes", ()), getattr(node, "_saved_dim", ())
+    sizes, dims = _sizes(node), getattr(node, "_saved_dim", ())
     return dims is None or any(dim in (0, -len(sizes), 2**64 - len(sizes)) for dim in dims)
+
+
+def _sizes(node: AnyNode) -> tuple[int, ...]:
+    """Return the sizes of what a sum or mean reduces."""
+    return tuple(getattr(node, "_saved_self_sym_sizes", ()))
+
+
+def divisor_of_mean(node: AnyNode, images: int) -> float:
+    """Return the whole number by which this node divides a mean over all images; 1 for others.
+
+    Also 1, so unchecked, if torch lacks the names.
+    """
+    divisor, mean = getattr(node, "_saved_other", None), node.next_functions[0][0]
+    if node.name() != "DivBackward0" or mean is None or not isinstance(divisor, Tensor):
+        return 1.0
+    of_losses = mean.name() == "MeanBackward0" and _sizes(mean) == (images,)
+    of_classes = mean.name() == "NllLossBackward0" and getattr(mean, "_saved_reduction", None) == 1
+    whole = divisor.ndim == 0 and not divisor.requires_grad and float(divisor).is_integer()
+    return max(float(divisor), 1.0) if whole and (of_losses or of_classes) else 1.0
 
 
 def scaled_parents(node: AnyNode) -> list[tuple[AnyNode, float]]:

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from freqreg._graph.autograd import nodes
-from freqreg._torch_private import AnyNode, is_sum_over, leaf, reduces_images, scaled_parents
+from freqreg._torch_private import (
+    AnyNode,
+    divisor_of_mean,
+    is_sum_over,
+    leaf,
+    reduces_images,
+    scaled_parents,
+)
 from freqreg.errors import InputGradientError
 
 _INVARIANT = 1.5
@@ -20,7 +27,8 @@ class LossScale:
 
     Args:
         sums_images: whether it is rather the sum than the mean of the images' losses.
-        factor: a constant by which a gradient scaler has multiplied it, else 1.
+        factor: a constant by which a gradient scaler has multiplied it, or the inverse of a
+            whole number by which the mean of the images' losses was divided; else 1.
     """
 
     sums_images: bool = False
@@ -29,7 +37,7 @@ class LossScale:
     @property
     def is_unusual(self) -> bool:
         """Whether a regularizer may meet another loss than it expects."""
-        return self.sums_images or self.factor > 1
+        return self.sums_images or self.factor != 1
 
     def require_mean(
         self, regularizer: object, penalty_at: Callable[[float], Tensor], images: int
@@ -43,7 +51,7 @@ class LossScale:
 
         Raises:
             InputGradientError: the penalty changes with the scale of a sum over the images, or the
-                loss is scaled but the penalty is not.
+                loss is scaled but the penalty is not in the same way.
         """
         if self.factor > 1:
             raise InputGradientError(
@@ -52,6 +60,9 @@ class LossScale:
                 "instead: scaler.scale(objective(loss_fn, x)).backward(). If you intend it, use "
                 "Objective(..., verify=False)."
             )
+        if self.factor < 1:
+            self._require_proportional(regularizer, penalty_at)
+            return
         penalty, of_mean = penalty_at(1.0).abs(), penalty_at(1 / images).abs()
         if penalty > _INVARIANT * of_mean:
             raise InputGradientError(
@@ -61,6 +72,19 @@ class LossScale:
                 "per image, reduction='none'. If you intend it, use Objective(..., verify=False)."
             )
 
+    def _require_proportional(
+        self, regularizer: object, penalty_at: Callable[[float], Tensor]
+    ) -> None:
+        divisor = 1 / self.factor
+        beside = penalty_at(divisor).abs(), divisor * penalty_at(1.0).abs()
+        if max(beside) > _INVARIANT * min(beside):
+            raise InputGradientError(
+                f"loss_fn divided its mean loss by {divisor:.0f}, as for gradient accumulation. "
+                f"{regularizer} does not shrink with it, so it would have another weight than "
+                f"chosen. Divide the objective: (objective(loss_fn, x) / {divisor:.0f}).backward()."
+                " If you intend it, use Objective(..., verify=False)."
+            )
+
 
 MEAN = LossScale()
 
@@ -68,9 +92,12 @@ MEAN = LossScale()
 def scale_of(loss: Tensor, x: Tensor) -> LossScale:
     """Find the scale of a scalar loss of the images `x`, a leaf of its graph.
 
-    Constant factors count: a sum times 1 / images is a mean. Divisions are trusted, because the
-    number of images with a label may be small. The factors of gradient scalers are powers of two.
+    Constant factors count: a sum times 1 / images is a mean. Divisions of sums are trusted, because
+    the number of images with a label may be small. Gradient scalers multiply by powers of two.
     """
+    divisor = 1.0 if loss.grad_fn is None else divisor_of_mean(loss.grad_fn, len(x))
+    if divisor > 1:
+        return LossScale(factor=1 / divisor)
     weight, scaler, reached = 0.0, 1.0, [(loss.grad_fn, 1.0)]
     while reached:
         node, factor = reached.pop()

@@ -1,5 +1,6 @@
 """A scalar loss that is not the mean over images is refused where its scale matters."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -65,6 +66,14 @@ MEANS: dict[str, Criterion] = {
     "with a small sum": lambda z: F.cross_entropy(z, Y) + 3e-3 * z.square().sum(),
     "a trained weight": lambda z: nn.Parameter(torch.tensor(0.5)) * F.cross_entropy(z, Y),
     "norm": lambda z: (z - SOFT).square().sum().sqrt(),
+    "half squares": lambda z: (z - SOFT).square().mean() / 2,
+    "in bits": lambda z: F.cross_entropy(z, Y) / math.log(2),
+    "of two heads": lambda z: (F.cross_entropy(z, Y) + F.cross_entropy(2 * z, Y)) / 2,
+}
+DIVIDED: dict[str, Criterion] = {
+    "cross-entropy": lambda z: F.cross_entropy(z, Y) / 4,
+    "mean": lambda z: each(z).mean() / 4,
+    "by a tensor": lambda z: F.cross_entropy(z, Y) / torch.tensor(4.0),
 }
 
 
@@ -134,6 +143,17 @@ def test_a_gradient_scaler_within_is_refused(
     scaler = torch.amp.GradScaler("cpu")
     with pytest.raises(InputGradientError, match=r"times 65536.*scaler\.scale\(objective"):
         run(lambda z: scaler.scale(criterion(z).mean()), regularizer)
+
+
+@pytest.mark.parametrize("regularizer", [JaFR(0.1), InputGradientNorm(0.1)], ids=repr)
+@pytest.mark.parametrize("case", DIVIDED)
+def test_a_share_of_the_mean_is_refused(case: str, regularizer: Regularizer) -> None:
+    with pytest.raises(InputGradientError, match=r"divided its mean loss by 4.*x\) / 4"):
+        run(DIVIDED[case], regularizer)
+
+
+def test_a_share_of_the_mean_is_right_where_the_penalty_shrinks_alike() -> None:
+    run(DIVIDED["cross-entropy"], InputGradientNorm(0.1, order=1))
 
 
 def test_a_sum_is_refused_after_a_mean_of_the_same_model() -> None:
