@@ -1,6 +1,7 @@
 """Labels of images as classes of a model, matched by name."""
 
 import re
+import warnings
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from itertools import chain
@@ -50,7 +51,8 @@ def labels_for(
     Names match regardless of case, spaces, underscores and hyphens. "tench, Tinca tinca" has two
     names. ImageNet's identifiers (n01440764) are names too; a model with as many classes as an
     ImageNet (1000, or a subset) knows them. If only one side has names and the numbers of classes
-    are equal, positions are used. Numbers ("7", "LABEL_7") are not names; they match numbers.
+    are equal, positions are used, in the natural order (2 before 10, b before C) for a model that
+    timm's train.py numbered so. Numbers ("7", "LABEL_7") are not names; they match numbers.
 
     Args:
         model: with the names of its classes, if known.
@@ -59,6 +61,9 @@ def labels_for(
 
     Raises:
         InputError: names do not match, or are missing while the numbers of classes differ.
+
+    Warns:
+        UserWarning: positions are used, and the natural order of the names is another.
     """
     theirs, own = images.class_names, model.class_names
     if own is not None and len(own) != classes:
@@ -79,7 +84,7 @@ def labels_for(
             f"The labels span {used[0]} to {used[-1]}, for {len(theirs)} class names. Labels are "
             "positions among the names, from 0."
         )
-    places = _places(theirs, used, own, classes)
+    places = _places(theirs, used, own, classes, natural=model.natural_order)
     unmatched = [theirs[label] for label in used if places[label] is None]
     twice = [theirs[label] for label in used if places.count(places[label]) > 1]
     if unmatched or twice:
@@ -119,7 +124,12 @@ def are_of_imagenet(model: LoadedModel, images: LabelledImages, classes: int) ->
 
 
 def _places(
-    theirs: Sequence[str], used: list[int], own: Sequence[str] | None, classes: int
+    theirs: Sequence[str],
+    used: list[int],
+    own: Sequence[str] | None,
+    classes: int,
+    *,
+    natural: bool,
 ) -> Sequence[int | None]:
     """Return the position of each class of the images in the model's logits, if it has one."""
     matched = _matched(theirs, _keys_of_model(own, classes))
@@ -130,9 +140,30 @@ def _places(
     model_has_no_names = _nameless(own) and found < len(theirs) / 2
     images_have_none = _nameless(theirs) and any(matched[label] is None for label in used)
     if model_has_no_names or images_have_none:
-        return range(classes) if _in_order(theirs) else matched
+        return _by_position(theirs, natural=natural or not _nameless(own)) or matched
     is_one_list = in_place == found and found >= SAME_ORDER * len(theirs) and _imagenet(classes)
     return range(classes) if is_one_list else matched
+
+
+def _by_position(theirs: Sequence[str], *, natural: bool) -> Sequence[int] | None:
+    """Return each name's position, in the natural order if asked; None for unsorted numbers."""
+    places = range(len(theirs))
+    ranks = sorted(places, key=lambda place: _natural(theirs[place]))
+    if [*theirs] != sorted(theirs) or ranks == [*places]:
+        return places if _in_order(theirs) else None
+    if natural:
+        return [ranks.index(place) for place in places]
+    if not _in_order(theirs):
+        return None
+    first = next(place for place, rank in enumerate(ranks) if place != rank)
+    warnings.warn(
+        f"The model does not name its classes, so the images' are taken in their order: "
+        f"{theirs[first]} before {theirs[ranks[first]]}. Programs such as timm's train.py number "
+        "them the other way round. To be sure, list the names in the model's config.json: "
+        '"class_names".',
+        stacklevel=5,
+    )
+    return places
 
 
 def _keys_of_model(own: Sequence[str] | None, classes: int) -> list[Keys]:
@@ -229,6 +260,12 @@ def _in_order(names: Sequence[str]) -> bool:
     found = [PLACEHOLDER.fullmatch(name.strip()) for name in names]
     numbers = [int(match[1]) for match in found if match]
     return len(numbers) < len(names) or numbers == sorted(numbers)
+
+
+def _natural(name: str) -> list[str | int]:
+    """Return timm's key of the order of class folders: numbers by value, small letters only."""
+    parts = re.split(r"(\d+)", name.lower())
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)]
 
 
 @lru_cache

@@ -54,6 +54,8 @@ class LoadedModel:
         class_names: of the logits, in order, if known. An entry may hold several names, separated
             by commas: "tench, Tinca tinca".
         stated_by: what states normalisation and transform, for messages; empty if nothing does.
+        natural_order: the classes are known to be those of folders in the natural order of their
+            names (2 before 10, b before C), as timm's train.py numbers them.
     """
 
     source: str
@@ -62,6 +64,7 @@ class LoadedModel:
     transform: PictureTransform | None = None
     class_names: tuple[str, ...] | None = None
     stated_by: str = ""
+    natural_order: bool = False
 
     @property
     def method(self) -> str:

@@ -108,7 +108,8 @@ def as_timm_shows(
             "or the args of the checkpoint."
         ) from error
     stated_by = f"timm's data configuration of {name}" + (" and the file's args" if args else "")
-    return LoadedModel(source, shown, {"model": name}, transform, names, stated_by)
+    natural_order = _are_folders(args)
+    return LoadedModel(source, shown, {"model": name}, transform, names, stated_by, natural_order)
 
 
 def transform_and_data(
@@ -120,6 +121,11 @@ def transform_and_data(
     """
     data = _data_config(network, args)
     return _transform(data), data
+
+
+def _are_folders(args: Mapping[str, Any]) -> bool:
+    """Whether these options are of timm's train.py, on class folders that it numbers itself."""
+    return args.get("class_map", True) in (None, "") and "/" not in (args.get("dataset") or "")
 
 
 def _data_config(network: nn.Module, args: Mapping[str, Any]) -> dict[str, Any]:

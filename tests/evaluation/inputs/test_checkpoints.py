@@ -82,6 +82,23 @@ def _save_as_timm(path, network, average, **args):
     torch.save(content, path)
 
 
+@pytest.mark.parametrize(
+    ("args", "natural"),
+    [
+        ({"class_map": "", "dataset": ""}, True),
+        ({"class_map": "", "dataset": None}, True),
+        ({"class_map": "classes.txt", "dataset": ""}, False),
+        ({"class_map": "", "dataset": "hfds/food101"}, False),
+        ({"dataset": ""}, False),  # of another script
+    ],
+)
+def test_a_checkpoint_of_timm_has_classes_in_the_order_of_its_folders(
+    tmp_path, network, args, natural
+):
+    _save_as_timm(tmp_path / "last.pth.tar", network, network, **args)
+    assert load_model(tmp_path / "last.pth.tar").natural_order is natural
+
+
 def test_a_checkpoint_of_timm_names_its_network_and_has_averaged_weights(
     tmp_path, caplog, network, other
 ):
@@ -92,6 +109,7 @@ def test_a_checkpoint_of_timm_names_its_network_and_has_averaged_weights(
     assert_close(averaged.model(X), other((X - 0.4) / 0.2))
     assert "--ema takes the averaged ones" in caplog.text
     assert loaded.config == {"model": MODEL}
+    assert not loaded.natural_order
     assert isinstance(loaded.transform, EvalTransform)
     assert (loaded.transform.size, loaded.transform.crop_share) == ((64, 64), 0.8)
 

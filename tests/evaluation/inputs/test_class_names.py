@@ -1,7 +1,11 @@
 """Labels become the model's by name, or are refused."""
 
+from typing import Any
+
 import pytest
 import torch
+from PIL import Image
+from timm.data.dataset_factory import create_dataset
 from timm.data.imagenet_info import ImageNetInfo
 from torch import nn
 
@@ -16,10 +20,10 @@ THREE = ("n01440764", "n02102040", "n02979186")
 DIGITS = tuple("0123456789")
 
 
-def _labels(theirs, own, classes, labels=None) -> list[int]:
+def _labels(theirs, own, classes, labels=None, **known) -> list[int]:
     labels = torch.arange(len(theirs)) if labels is None else torch.tensor(labels)
     pixels = torch.zeros(len(labels), 3, 4, 4, dtype=torch.uint8)
-    model = LoadedModel("mine", nn.Identity(), {}, class_names=own)
+    model = LoadedModel("mine", nn.Identity(), {}, class_names=own, **known)
     return labels_for(model, LabelledImages(pixels, labels, theirs), classes).tolist()
 
 
@@ -43,6 +47,8 @@ def _labels(theirs, own, classes, labels=None) -> list[int]:
         "numbers on the model's side": (("cat", "dog"), ("0", "1"), 2, [0, 1]),
         "numbers on the images' side": (("0", "1"), ("cat", "dog"), 2, [0, 1]),
         "numbers on both": (("0", "1", "10", "2"), ("2", "10", "1", "0"), 4, [3, 2, 1, 0]),
+        "numbers in the order of texts for words": (
+            ("0", "1", "10", *DIGITS[2:]), tuple("abcdefghijk"), 11, [0, 1, 10, *range(2, 10)]),
         "numbers of two kinds": (("0", "class 1", "2"), ("LABEL_2", "LABEL_0", "1"), 3, [1, 2, 0]),
         "numbers from zero and from one": (("1", "2", "3"), ("class 0", "class 1", "class 2"), 3,
                                            [0, 1, 2]),
@@ -89,6 +95,34 @@ def test_labels_go_by_name(theirs, own, classes, expected):
 def test_what_does_not_match_is_refused(theirs, own, classes, complaint):
     with pytest.raises(InputError, match=complaint):
         _labels(theirs, own, classes)
+
+
+NATURAL = {
+    "numbers inside": (("bird10", "bird2", "bird9"), [2, 0, 1]),
+    "capital letters": (("Dog", "ant", "cat"), [2, 0, 1]),
+    "numbers": (("1", "10", "2"), [0, 2, 1]),
+}
+
+
+@pytest.mark.parametrize(("theirs", "expected"), NATURAL.values(), ids=NATURAL)
+def test_timms_script_numbers_folders_in_the_natural_order(tmp_path, theirs, expected):
+    for name in theirs:
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name / "0.png")
+    folders: Any = create_dataset("", root=str(tmp_path))
+    assert [folders.reader.class_to_idx[name] for name in theirs] == expected
+    assert _labels(theirs, None, 3, natural_order=True) == expected
+
+
+@pytest.mark.parametrize("theirs", [("bird10", "bird2", "bird9"), ("Dog", "ant", "cat")])
+def test_an_order_that_programs_disagree_on_is_told(theirs):
+    with pytest.warns(UserWarning, match=rf"{theirs[0]} before {theirs[1]}\. .*class_names"):
+        assert _labels(theirs, None, 3) == [0, 1, 2]
+
+
+def test_a_stated_order_is_no_doubtful_one():
+    assert _labels(("cat", "Dog", "ant"), None, 3) == [0, 1, 2]
+    assert _labels(("cat", "Dog", "ant"), None, 3, natural_order=True) == [0, 1, 2]
 
 
 def test_classes_without_images_need_no_name():
