@@ -3,6 +3,7 @@
 import argparse
 import logging
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +17,6 @@ from freqreg.evaluation.inputs.loaded_model import CheckpointError
 
 WEIGHTS = ("state_dict", "model_state_dict", "model", "net", "network")
 AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
-PREFIXES = ("module.", "_orig_mod.", "ema.", "model.", "network.")
-"""Prefixes that DDP, timm's averages, torch.compile and training modules add to names."""
 
 logger = logging.getLogger(__name__)
 
@@ -106,21 +105,35 @@ def load_weights(network: nn.Module, state: State, path: Path) -> None:
             found[-1] += f" {list(state[name].shape)} instead of {list(own[name].shape)}"
         raise CheckpointError(
             f"{path} does not fit the network {type(network).__name__} ({'; '.join(found)}). Name "
-            "the network that these weights were trained with, and its arguments."
+            "the network that these weights were trained with, and its arguments, or take out "
+            "what is of no network, such as the weights of a loss."
         )
     network.load_state_dict(state, strict=False)
 
 
 def without_prefixes(state: State, network: nn.Module, path: Path) -> dict[str, Tensor]:
-    """Return the weights under the network's own names, and log the prefixes removed."""
+    """Return the weights under the network's own names, and log the prefix removed.
+
+    DDP, averages, torch.compile and training modules add prefixes. One is removed where most of
+    the network's names stand behind it, and none without it.
+
+    Raises:
+        CheckpointError: several prefixes stand before as many of these names.
+    """
     own = network.state_dict().keys()
     found = {name.replace("._orig_mod.", "."): tensor for name, tensor in state.items()}
     taken = ["_orig_mod."] if found.keys() != state.keys() else []
     found.pop("n_averaged", None)  # of torch's AveragedModel
-    while not own & found.keys():
-        prefix = next((p for p in PREFIXES if all(n.startswith(p) for n in found)), None)
-        if prefix is None or not found:
-            break
+    ends = ((name, name[dot.end() :]) for name in found for dot in re.finditer(r"\.", name))
+    behind = Counter(name.removesuffix(end) for name, end in ends if end in own)
+    prefix, most = next(iter(behind.most_common(1)), ("", 0))
+    if not own & found.keys() and 2 * most > len(own):
+        if len(alike := [name for name, count in behind.items() if count == most]) > 1:
+            raise CheckpointError(
+                f"{path} holds weights of the network {type(network).__name__} behind each of "
+                f"{', '.join(alike)}. Save those that are meant alone: "
+                "torch.save(model.state_dict(), path)."
+            )
         taken.append(prefix)
         found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
     if taken:

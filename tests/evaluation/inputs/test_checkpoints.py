@@ -39,7 +39,15 @@ def _as_trained(network: nn.Module) -> torch.Tensor:
 @pytest.mark.parametrize("suffix", ["pth", "pt", "pth.tar", "safetensors"])
 @pytest.mark.parametrize(
     "prefix",
-    ["", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "module.module."],
+    [
+        "",
+        "module.",
+        "_orig_mod.",
+        "module._orig_mod.",
+        "_orig_mod.module.",
+        "module.module.",
+        "net.",
+    ],
 )
 def test_prefixes_are_taken_off_and_said(tmp_path, caplog, network, suffix, prefix):
     path = tmp_path / f"weights.{suffix}"
@@ -134,6 +142,19 @@ def test_arguments_of_timm_build_the_network(tmp_path):
 def test_sizes_of_freqreg_s_own_networks_come_from_the_weights(tmp_path, name, made):
     torch.save({f"module.{k}": v for k, v in made.state_dict().items()}, tmp_path / "w.pth")
     assert_close(load_model(tmp_path / "w.pth", model=name).model(X), made.eval()(X))
+
+
+def test_weights_of_a_whole_training_module(tmp_path, network, other):
+    """The weights of a loss are named, and of two networks none is taken for the right one."""
+    path, state = tmp_path / "last.ckpt", network.state_dict()
+    whole = {f"net.{name}": tensor for name, tensor in state.items()}
+    torch.save({"state_dict": whole | {"criterion.weight": torch.ones(7)}}, path)
+    with pytest.raises(CheckpointError, match=r"\(1 unknown, such as criterion\.weight\)"):
+        load_model(path, model=MODEL)
+    teacher = {f"teacher.{name}": tensor for name, tensor in other.state_dict().items()}
+    torch.save({"state_dict": whole | teacher}, path)
+    with pytest.raises(CheckpointError, match=r"behind each of net\., teacher\.\. Save those"):
+        load_model(path, model=MODEL)
 
 
 def test_a_run_may_have_prefixes_too(tmp_path, caplog):
