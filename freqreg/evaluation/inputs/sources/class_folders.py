@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -11,6 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from freqreg.evaluation.inputs.sources import base
+from freqreg.evaluation.inputs.sources.tables import LABELS
 
 ENDINGS = (
     *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
@@ -18,6 +20,7 @@ ENDINGS = (
 )
 UNSORTED = "images"  # TinyImageNet's folder of unsorted pictures; if empty, it is no class
 ANNOTATIONS = "val_annotations.txt"
+METADATA = ("metadata.csv", "metadata.jsonl")  # lists beside the images, as `datasets` reads them
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,8 @@ def parts(folder: Path, _wanted: base.Wanted) -> base.Parts | None:
         ImagesError: the layout is ambiguous, or has no class folders.
     """
     outer = [place for place in _folders(folder) if has_pictures(place)]
+    for place in (folder, *outer) if outer else ():
+        _require_no_list(place)
     splits = [place for place in outer if base.is_split(place.name) and _holds_classes(place)]
     others = [place for place in outer if not base.is_split(place.name)]
     if splits and others:
@@ -53,6 +58,20 @@ def parts(folder: Path, _wanted: base.Wanted) -> base.Parts | None:
     siblings = [s for s in beside if base.is_split(s.name) and _classes(s) & _classes(folder)]
     classes = class_names([folder, *siblings])
     return {base.UNNAMED: partial(source, folder, classes)} if outer else None
+
+
+def _require_no_list(place: Path) -> None:
+    """Raise an ImagesError if a list of `datasets` has the labels, and not the folders' names."""
+    for file in (place / name for name in METADATA):
+        lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
+        columns = re.findall(r"(\w+)\"?\s*[,:]", f"{lines[0]}," if lines else "")
+        label = next((name for name in LABELS if name in columns), None)
+        if label is not None and "file_name" in columns:
+            raise base.ImagesError(
+                f"{file} lists images with their {label}, so their folders may be no classes. "
+                f"Save what it lists, by datasets.load_dataset({str(place)!r}).save_to_disk(...), "
+                "and give that folder; or take the list out if the folders are the classes."
+            )
 
 
 def _require_classes(place: Path) -> None:
