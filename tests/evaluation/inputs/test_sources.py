@@ -142,6 +142,23 @@ def test_splits_that_would_be_classes_are_refused(places: str, tmp_path: Path) -
         load_images(tmp_path)
 
 
+@pytest.mark.parametrize("place", ["", "test/"])
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("metadata.csv", "file_name,label\nday/0.png,1\n"),
+        ("metadata.jsonl", '{"file_name": "day/0.png", "label": 1}\n'),
+    ],
+)
+def test_a_list_of_labels_beside_folders_is_refused(tmp_path: Path, place, name, row) -> None:
+    folders(tmp_path, {f"{place}{time}/0.png": 1 for time in ("day", "night")})
+    (tmp_path / place / name).write_text(row.replace("label", "note"))
+    assert levels(tmp_path) == ([1, 1], [0, 1], ("day", "night"))
+    (tmp_path / place / name).write_text(row)
+    with pytest.raises(ImagesError, match=rf"{name} lists images with their label"):
+        load_images(tmp_path)
+
+
 def test_links_that_lead_up_are_not_followed(tmp_path: Path) -> None:
     folders(tmp_path, {"cat/0.png": 1, "dog/0.png": 2})
     os.symlink(tmp_path / "cat", tmp_path / "cat" / "all")
@@ -281,8 +298,21 @@ def test_a_missing_shard_is_told(tmp_path: Path) -> None:
     with pytest.raises(ImagesError, match="one of 2 files of its split; 1 are there"):
         load_images(tmp_path)
     assert len(load_images(shards[0])) == 3
-    table(PIXELS[:3], [2, 1, 0]).cast_column("label", Value("int8")).to_parquet(shards[1])
-    with pytest.raises(ImagesError, match=r"00001-of-00002.parquet .* cannot be read"):
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda shard: shard.cast_column("label", Value("int8")), r"Value\('int8'\)"),
+        (lambda shard: shard.cast_column("label", ClassLabel(names=[*NAMES[::-1]])), "ClassLabel"),
+        (lambda shard: shard.remove_columns("label"), "missing"),
+    ],
+)
+def test_files_of_a_split_with_other_labels_are_refused(change, found, tmp_path: Path) -> None:
+    for number, changed in enumerate((lambda shard: shard, change)):
+        shard = changed(table(PIXELS[:3], [0, 1, 2]))
+        shard.to_parquet(tmp_path / f"test-0000{number}-of-00002.parquet")
+    with pytest.raises(ImagesError, match=rf"label of \S*00001-of-00002.parquet is {found}"):
         load_images(tmp_path)
 
 

@@ -136,6 +136,13 @@ def _table(place: Path, paths: Sequence[Path]) -> Table:
             yield values[row - starts[group]].as_py()
 
     def column(name: str) -> Any:
+        kinds = [Features.from_arrow_schema(file.schema_arrow).get(name) for file in files]
+        if other := next((n for n, kind in enumerate(kinds) if kind != kinds[0]), None):
+            raise base.ImagesError(
+                f"The column {name} of {paths[other]} is {kinds[other] or 'missing'}, that of "
+                f"{paths[0]} is {kinds[0]}: the files of a split need the same. Write them anew, "
+                "together."
+            )
         with _named(paths):
             chunks = [chunk for file in files for chunk in file.read(columns=[name])[name].chunks]
             return chunked_array(chunks, schema.field(name).type)
