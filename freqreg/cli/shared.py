@@ -16,6 +16,8 @@ from freqreg.evaluation.inputs.opening import images_for
 from freqreg.evaluation.inputs.transforms import IMAGENET_C
 from freqreg.evaluation.processes import ProcessError
 
+LONGEST_NAME = 200  # bytes; file systems allow 255, with endings
+
 
 def pixel_radius(eps_255: float) -> float:
     """Convert a radius in steps of 1/255 to pixels of [0, 1].
@@ -38,8 +40,9 @@ def pixel_radius(eps_255: float) -> float:
 
 
 def file_name(source: str) -> str:
-    """Return a name for files about the model or data set `source`."""
+    """Return a name for files about the model or data set `source`: of a long one its end."""
     name = re.sub(r"[^\w.+()-]+", "-", source.strip("./")).lstrip("-.")
+    name = name.encode()[-LONGEST_NAME:].decode(errors="ignore").lstrip("-.")
     return name or Path(source).resolve().name
 
 

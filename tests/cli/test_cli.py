@@ -257,6 +257,13 @@ def test_files_are_named_after_what_they_are_about(source, name):
     assert file_name(source) == name
 
 
+def test_names_of_files_are_not_too_long(tmp_path):
+    source = f"/{'x' * 200}/{'é' * 120}/mine"
+    name = file_name(source)
+    assert name.endswith("é-mine")
+    (tmp_path / f"heat-map-{name}.jsonl.part").touch()
+
+
 def test_profile_measures_heat_maps_and_goes_on_where_they_stopped(here):
     def heat_map() -> None:
         main(["profile", "a0", "b", "--data", "test.safetensors", "--images", "8", "--image-size",
