@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from dataclasses import replace as changed
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,11 @@ class ModelScores:
         _require_same(found, chain.from_iterable(different.values()))
 
     def save(self, path: Path) -> None:
-        """Write the record atomically."""
-        write_text(path, json.dumps(asdict(self), indent=1) + "\n")
+        """Write the record atomically, with the scores that another process wrote meanwhile."""
+        stored = ModelScores.load(path) if path.exists() else self
+        known = stored.scores if stored.about == json.loads(json.dumps(self.about)) else {}
+        whole = changed(self, scores=known | self.scores)
+        write_text(path, json.dumps(asdict(whole), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "ModelScores":

@@ -45,6 +45,15 @@ def test_a_kill_while_writing_leaves_the_last_whole_file(tmp_path, monkeypatch):
     assert ModelScores.load(path).method == "jafr"
 
 
+def test_two_processes_that_measure_one_model_keep_each_others_scores(tmp_path):
+    path, whole = tmp_path / "a.json", _record()
+    for name in whole.scores:  # both began before the first was written
+        ModelScores(ABOUT | {"kwargs": (1,)}, {name: whole.scores[name]}).save(path)
+    assert ModelScores.load(path).scores == whole.scores
+    ModelScores(ABOUT | {"weights": "retrained"}).save(path)
+    assert ModelScores.load(path).scores == {}
+
+
 def _killed(*_: object) -> None:
     raise KeyboardInterrupt
 
