@@ -171,6 +171,8 @@ def _keys_of_model(own: Sequence[str] | None, classes: int) -> list[Keys]:
     imagenet = [_keys(wnid) for wnid in _imagenet(classes)]
     if own is None or (_nameless(own) and imagenet):
         return imagenet
+    if classes == IMAGENET_CLASSES + 1:  # of TensorFlow, with a background in front
+        imagenet = [_keys("background"), *map(_keys, _imagenet(IMAGENET_CLASSES))]
     stated = [_keys(name) for name in own]
     both = list(zip(stated, imagenet, strict=False))
     words = ([{*chain(*keys.stated, *keys.bare)} for keys in pair] for pair in both)
