@@ -35,7 +35,7 @@ def open_corrupted(source: str | Path) -> CorruptedData:
     Raises:
         CorruptedDataError: the source is none of these.
     """
-    folder = Path(source)
+    folder = Path(source).expanduser()
     if (folder / f"{LABELS}.npy").exists():
         return NpyFolder(folder)
     if any((folder / name).is_dir() for name in CORRUPTIONS):

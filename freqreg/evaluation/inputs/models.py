@@ -56,7 +56,7 @@ def load_model(
     Raises:
         CheckpointError: there is no such model, or its files are invalid.
     """
-    name, path = str(source), Path(source)
+    name, path = str(source), Path(source).expanduser()
     if path.is_file():
         loaded = _from_file(path, model, ema=ema)
     elif model is not None or ema:

@@ -44,7 +44,7 @@ def load_models(
     Raises:
         CheckpointError: a network or averaged weights are asked for, and no source is a file.
     """
-    files = {source for source in sources if Path(source).is_file()}
+    files = {source for source in sources if Path(source).expanduser().is_file()}
     used, of_files = chosen_device(device), {"model": network, "ema": ema}
     return [
         load_model(source, device=used, **(of_files if source in files or not files else {}))

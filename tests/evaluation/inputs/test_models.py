@@ -9,6 +9,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from freqreg.evaluation.inputs.models import CheckpointError, Normalized, build_network, load_model
+from freqreg.evaluation.inputs.opening import load_models
 from freqreg.evaluation.metrics.accuracy import logits_of
 
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.25, 0.3]
@@ -33,6 +34,14 @@ def test_a_run_gives_the_logits_of_its_network(tmp_path):
     assert not loaded.model.training
     assert_close(loaded.model(x), trained(x))
     assert (loaded.source, loaded.method, loaded.seed) == (str(tmp_path), "fgsm+jafr", 3)
+
+
+def test_paths_may_begin_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    trained, x = _run(tmp_path), torch.rand(2, 3, 16, 16)
+    assert_close(load_model("~").model(x), trained(x))
+    (loaded,) = load_models(("~/model.safetensors",), "cpu", network="preact_resnet18")
+    assert_close(loaded.model(x), trained(x))
 
 
 def test_normalisation_goes_inside(tmp_path):
