@@ -144,6 +144,11 @@ def evaluate(
 
 
 def _loaded(model: LoadedModel | nn.Module) -> LoadedModel:
+    if not isinstance(model, LoadedModel | nn.Module):
+        raise InputError(
+            f"The model is of type {type(model).__name__}; needed is a torch.nn.Module, which has "
+            "weights and a mode. Wrap a function in one: forward calls it."
+        )
     return model if isinstance(model, LoadedModel) else LoadedModel(type(model).__name__, model, {})
 
 

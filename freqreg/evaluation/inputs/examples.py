@@ -253,6 +253,9 @@ def _refusal(model: Classifier, images: Images, error: Exception) -> str:
     mend = "Give images [images, channel, height, width] such as it was trained on."
     if images.dtype not in (torch.uint8, torch.float32):
         mend = f"The images have dtype {images.dtype}: give them the model's, such as x.float()."
+    elif isinstance(model, nn.Module):
+        weights = {p.dtype for p in model.parameters()} - {torch.float32}
+        mend = f"It has weights of {weights.pop()}: make it model.float()." if weights else mend
     for size in _SIZES:
         if height == width == size:
             continue

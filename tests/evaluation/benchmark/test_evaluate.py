@@ -274,6 +274,12 @@ def test_an_evaluation_is_kept_with_what_produced_it(task, tmp_path):
     assert entry.seconds >= 0
 
 
+def test_a_function_is_refused(task, unchecked_shapes):
+    function: Any = task.model.forward
+    with pytest.raises(InputError, match=r"of type method; needed is a torch\.nn\.Module"):
+        evaluate(function, task.test, QUICK, preset="smoke")
+
+
 def test_a_module_is_evaluated_as_it_is_and_in_any_mode_of_autograd(task):
     record = evaluate(task.model, task.test, QUICK, preset="smoke")
     assert (record.model, record.value("clean")) == ("_Net", 1.0)

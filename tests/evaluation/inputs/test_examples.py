@@ -165,6 +165,12 @@ def test_a_size_that_the_model_asserts_is_named_in_one_line():
         accuracy(model, **_images())
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_precision_are_named(dtype):
+    with pytest.raises(InputError, match=rf"weights of {dtype}: make it model\.float\(\)"):
+        accuracy(victim(dtype), **_images())
+
+
 def test_accuracy_of_a_module_or_a_function():
     model = victim()
     images, labels = examples_of(model, 10)
