@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +45,11 @@ class CorruptedData(ABC):
     def saved_as(self) -> SavedAs:
         """Format in which the images were saved, if known."""
         return None
+
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        """Digest and settings that identify the corrupted images, if known."""
+        return {}
 
     @abstractmethod
     def find(self, name: str, severity: int) -> LazySource:
@@ -127,7 +132,7 @@ class CorruptedOnTheFly(CorruptedData):
         return f"{MADE_HERE}, {self.images.shape[-2]} x {self.images.shape[-1]}"
 
     @cached_property
-    def origin(self) -> dict[str, Any]:
+    def origin(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Digest and settings that identify the corrupted images."""
         digest = hashlib.sha256()
         for images in read(as_bytes(self.images), BATCH_SIZE):

@@ -23,7 +23,12 @@ class NpyFolder(StoredCorruptions):
     @property
     def saved_as(self) -> SavedAs:
         """Format that `write_npy_folder` noted; None for the official images."""
-        return read_origin(Path(self.place)).get("saved_as")
+        return self.origin.get("saved_as")
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Note of `write_npy_folder`; empty for the official images."""
+        return read_origin(Path(self.place))
 
     def find(self, name: str, severity: int) -> LazySource:
         """Open one fifth of the files."""

@@ -5,6 +5,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Int64
@@ -56,13 +57,15 @@ class CorruptedTestSet:
             CorruptedDataError: their number, labels or size differ.
 
         Warns:
-            UserWarning: no name of a class is the test set's, so classes are matched by position.
+            UserWarning: no name of a class is the test set's, so classes are matched by position;
+                or `freqreg corrupt` made the images from others than the test set's.
         """
-        own, needed = None, self.clean.pixels.shape[1:]
+        own, resize, needed = None, None, self.clean.pixels.shape[1:]
         for severity in SEVERITIES:
             found = self._find(name, severity)
             first, own = found.fetched([0]), found.class_names
-            shape = decoded(first, [0], self._resize(first)).shape[1:]
+            resize = self._resize(first)
+            shape = decoded(first, [0], resize).shape[1:]
             if shape != needed:
                 there, here = (" x ".join(map(str, size)) for size in (shape, needed))
                 raise CorruptedDataError(
@@ -79,6 +82,22 @@ class CorruptedTestSet:
                 f"names ({names[0]}, ...), so they are taken in their order.",
                 stacklevel=2,
             )
+        if resize is None and self._are_of_others:
+            warnings.warn(
+                f"{self.data.source} was made from other images than the test set's, as the model "
+                "is shown them: from other files, or in another crop. Write it anew from these "
+                "(freqreg corrupt), or let freqreg corrupt them now.",
+                stacklevel=2,
+            )
+
+    @cached_property
+    def _are_of_others(self) -> bool:
+        """Whether as many images as the test set has, and other ones, are known to be corrupted."""
+        origin, clean = self.data.origin, self.clean
+        if isinstance(self.data, CorruptedOnTheFly) or origin.get("images") != len(clean):
+            return False
+        own = CorruptedOnTheFly(clean.pixels, clean.labels, index=clean.index).origin
+        return own["sha256"] != origin.get("sha256")
 
     def batches(
         self, name: str, severity: int, batch_size: int, count: int | None
