@@ -186,6 +186,14 @@ def is_foreign(node: AnyNode) -> bool:
     return "CppNode" in node.name()
 
 
+def is_of_gradient(node: AnyNode) -> bool:
+    """Return whether this node computes a gradient that can be differentiated.
+
+    If torch renamed it, wrong third derivatives of losses with gradients would go unseen.
+    """
+    return "BackwardBackward" in node.name()
+
+
 def in_half_precision(node: AnyNode) -> bool:
     """Return whether this node's output is float16 or bfloat16; True if torch lacks the name."""
     metadata = getattr(node, "_input_metadata", None)
