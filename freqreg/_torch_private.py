@@ -219,8 +219,14 @@ def is_sum_over(node: AnyNode, images: int) -> bool:
     return ends and len(sizes) > 0 and sizes[0] == images
 
 
-def reduces_images(node: AnyNode) -> bool:
-    """Return whether this node is a mean or a sum over the first dimension; False if renamed."""
+def reduces_images(node: AnyNode, images: int) -> bool:
+    """Return whether this node is a mean or a sum over the first dimension; False if renamed.
+
+    Of losses, only a mean over all images counts.
+    """
+    if getattr(node, "_saved_reduction", None) == 1:
+        values = getattr(node, "_saved_self", None)
+        return isinstance(values, Tensor) and values.ndim > 1 and len(values) == images
     name = node.name()
     return name in ("MeanBackward0", "SumBackward0") or (
         name in ("MeanBackward1", "SumBackward1") and _reduces_images(node)
