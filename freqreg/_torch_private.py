@@ -207,6 +207,15 @@ def normalises_by_batch(node: AnyNode) -> bool:
     return torchs or name == "_BatchNormBackward"  # freqreg's
 
 
+def updated_mean(node: AnyNode) -> Tensor | None:
+    """Return the running mean that a batch norm in training mode updated; None if torch hides it.
+
+    freqreg's own node holds it too.
+    """
+    kept = getattr(node, "_saved_running_mean", getattr(node, "running_mean", None))
+    return kept if normalises_by_batch(node) and isinstance(kept, Tensor) else None
+
+
 def is_sum_over(node: AnyNode, images: int) -> bool:
     """Return whether this node sums over all images; False, so unchecked, if torch lacks the names.
 

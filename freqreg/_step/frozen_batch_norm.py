@@ -1,6 +1,7 @@
 """Passes that leave the running statistics of batch norms alone."""
 
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain
@@ -20,8 +21,10 @@ from freqreg._torch_private import (
     is_replica,
     leaf,
     normalises_by_batch,
+    storage_of,
+    updated_mean,
 )
-from freqreg.errors import SettingError
+from freqreg.errors import LiveStateWarning, SettingError
 
 _HIDDEN = (
     "In passes other than the main one freqreg hides the running statistics of batch norms: they "
@@ -39,7 +42,8 @@ def frozen_batch_norm(
     The norms are those of `model`; for None a hook finds all that are called. With `copies_state`
     passes work on copies of all other state too. `require_known` checks a loss afterwards.
     """
-    norms, state = FrozenNorms(model), CopiedState() if copies_state else LiveState()
+    state = CopiedState() if copies_state else LiveState()
+    norms = FrozenNorms(model, state)
     with ExitStack() as undo:
         undo.callback(state.put_back)
         undo.callback(norms.show_statistics)
@@ -80,8 +84,9 @@ class FrozenNorms:
     They stay registered as buffers, because DistributedDataParallel broadcasts these.
     """
 
-    def __init__(self, model: nn.Module | None) -> None:
-        self._model = model
+    def __init__(self, model: nn.Module | None, state: LiveState) -> None:
+        self._model, self._state = model, state
+        self._own_means: list[Tensor | None] = []
         self._hidden: dict[nn.Module, tuple[bool, dict[str, Tensor]]] = {}
         self._fresh: list[NormBase] = []
         self._weights: list[Tensor | None] = []
@@ -114,6 +119,7 @@ class FrozenNorms:
         if _computes_by_itself(module):
             kept = dict(module.named_buffers(recurse=False))
             hidden = {name: kept[name].clone() for name in STATISTICS}
+            self._own_means.append(hidden[STATISTICS[0]])
         self._hidden[module] = module.track_running_stats, kept
         module.track_running_stats = bool(kept)  # SyncBatchNorm needs statistics if this is True
         vars(module).update(hidden)  # attributes precede buffers
@@ -130,18 +136,38 @@ class FrozenNorms:
             self._show(module)
         for module in self._fresh:  # lazy norms that this pass has initialised
             if not is_uninitialised(module):
+                self._own_means.append(module.running_mean)
                 for name in STATISTICS:  # the graph has saved the old tensors
                     setattr(module, name, getattr(module, name).clone())
                 module.reset_running_stats()
 
     def require_known(self, loss: Tensor) -> None:
-        """Raise if the graph of a loss shows norms that were called, but not frozen."""
+        """Raise or warn if the graph of a loss shows norms that were called, but not frozen."""
+        at_first_use(loss, "statistics that passes update", lambda: self._warn_of_live(loss))
         if self._model is None:
             at_first_use(loss, "norms that are found", lambda: _require_no_compiled_code(loss))
         else:
             purpose = f"norms of the given {id(self._model)}"
             known = chain(self._model.parameters(), self._weights)
             at_first_use(loss, purpose, lambda: _require_weights(loss, known))
+
+    def _warn_of_live(self, loss: Tensor) -> None:
+        """Warn of norms around which the hooks see no module: functions, and calls of forward."""
+        updated = map(updated_mean, nodes(loss))
+        known = (*self._own_means, *self._state.buffers())
+        if {storage_of(m) for m in updated if m is not None}.difference(
+            storage_of(m) for m in known if m is not None
+        ):
+            warnings.warn(
+                "Passes other than the main one update the running statistics of a batch norm "
+                "too, which is called as F.batch_norm or by norm.forward(x), so that freqreg does "
+                "not see its module. Running averages then mix the passes, as with "
+                'Objective(..., batch_norm="every pass"). To update them once a step, call '
+                "norm(x), give the module: objective(loss_fn, x, model=model), or give "
+                "F.batch_norm copies `if freqreg.is_probe()`.",
+                LiveStateWarning,
+                stacklevel=2,
+            )
 
 
 def _has_live_statistics(module: nn.Module) -> TypeGuard[NormBase]:

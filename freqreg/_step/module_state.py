@@ -29,15 +29,24 @@ class LiveState:
     _watched: ClassVar[WeakSet[nn.Module]] = WeakSet()
 
     def __init__(self) -> None:
+        self._met: set[nn.Module] = set()
         self._noted: dict[nn.Module, list[tuple[nn.Module, _Values]]] = {}
 
     def note(self, module: nn.Module) -> None:
         """Save the state of a module at its first pass in train mode."""
+        self._met.add(module)
         if module.training and module not in self._watched and not is_uninitialised(module):
             self._noted[module] = [
                 (part, {name: list(map(_copied, values)) for name, values in _state(part)})
                 for part in _parts(module)
             ]
+
+    def buffers(self) -> Iterable[Tensor]:
+        """Yield the buffers that the pass worked on, of the modules that it called."""
+        for module in self._met:
+            for part in _parts(module):
+                if not is_uninitialised(part):
+                    yield from filter(_is_state, part.buffers(recurse=False))
 
     def put_back(self) -> None:
         """Do nothing: the pass has worked on the state itself."""
@@ -83,6 +92,9 @@ class CopiedState(LiveState):
                     setattr(part, name, self._copy(buffer))
                 self._frozen += [(p, _copied(p)) for _, p in _frozen(part)]
                 vars(part).update({name: self._copy(value) for name, value in attributes.items()})
+
+    def buffers(self) -> Iterable[Tensor]:
+        return filter(_is_state, self._copies.values())
 
     def put_back(self) -> None:
         for module, (buffers, attributes) in self._originals.items():

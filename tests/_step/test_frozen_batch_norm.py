@@ -158,6 +158,43 @@ def test_norms_with_buffers_of_their_own_are_named(given: bool, x: Tensor) -> No
         OBJECTIVE(mean_loss(model), x, model=model if given else None)
 
 
+class Around(nn.Module):
+    """It calls its norm around the hooks of modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm.forward(x)
+
+
+def functional() -> Callable[[Tensor], Tensor]:
+    """As networks without modules normalise."""
+    mean, var, weight = torch.zeros(3), torch.ones(3), nn.Parameter(torch.ones(3))
+    return lambda x: F.batch_norm(x, mean, var, weight, torch.zeros(3), training=True)
+
+
+@pytest.mark.parametrize("regularizers", [(), (JaFR(),)])
+@pytest.mark.parametrize("norm", [Around, functional])
+def test_statistics_that_no_hook_sees_are_told_of_once(
+    norm: Callable[[], Callable[[Tensor], Tensor]], regularizers: tuple[JaFR, ...], x: Tensor
+) -> None:
+    loss_fn = mean_loss(norm(), net())
+    with pytest.warns(LiveStateWarning, match=r"F\.batch_norm or by norm\.forward"):
+        Objective(regularizers, FGSM())(loss_fn, x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Objective(regularizers, FGSM())(loss_fn, x)
+
+
+def test_a_given_model_holds_norms_that_no_hook_sees(x: Tensor) -> None:
+    around = Around()
+    model = nn.Sequential(around, net())
+    Objective([GradAlign()], FGSM())(mean_loss(model), x, model=model)
+    assert around.norm.num_batches_tracked == 1
+
+
 @pytest.mark.filterwarnings("ignore:Lazy modules:UserWarning")
 @pytest.mark.parametrize("given", [True, False])
 @pytest.mark.parametrize("regularizers", [(JaFR(),), ()])
