@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from freqreg._graph.autograd import nodes
 from freqreg._graph.module_calls import (
@@ -74,10 +74,12 @@ def require_second_derivative(loss: Tensor, probe: LossFn, x: Tensor, hooked: bo
 def _in_double() -> Iterator[None]:
     """Give all modules that are called copies of their parameters and buffers, in double precision.
 
-    The tensors themselves stay as they are, because the graph of the step holds them.
+    The tensors themselves stay as they are, because the graph of the step holds them. They return
+    when an outermost call ends, before `functional_call` takes what it finds.
     """
     kept: list[tuple[dict[str, Tensor | None], dict[str, Tensor | None]]] = []
     copies: dict[Tensor, Tensor] = {}
+    depth = 0
 
     def copied(tensor: Tensor | None) -> Tensor | None:
         if tensor is None or not tensor.is_floating_point() or tensor.dtype == torch.double:
@@ -87,14 +89,30 @@ def _in_double() -> Iterator[None]:
         return copies[tensor]
 
     def begin(module: nn.Module, _: object) -> None:
+        nonlocal depth
+        depth += 1
         for held in tensors_of(module):
             kept.append((held, dict(held)))
             held.update({name: copied(tensor) for name, tensor in held.items()})
 
-    hook = register_module_forward_pre_hook(begin)
+    def end(*_: object) -> None:
+        nonlocal depth
+        depth -= 1
+        if depth == 0:
+            put_back()
+
+    def put_back() -> None:
+        while kept:
+            held, tensors = kept.pop()
+            held.update(tensors)
+
+    hooks = (
+        register_module_forward_pre_hook(begin),
+        register_module_forward_hook(end, always_call=True),
+    )
     try:
         yield
     finally:
-        hook.remove()
-        for held, tensors in reversed(kept):
-            held.update(tensors)
+        for hook in hooks:
+            hook.remove()
+        put_back()

@@ -2,14 +2,14 @@
 
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from freqreg._graph.autograd import at_first_use, nodes
 from freqreg._step.module_state import STATISTICS, CopiedState, LiveState, is_uninitialised
@@ -48,8 +48,7 @@ def frozen_batch_norm(
         undo.callback(state.put_back)
         undo.callback(norms.show_statistics)
         if model is None:
-            hook = register_module_forward_pre_hook(_in_this_thread(norms, state))
-            undo.callback(hook.remove)
+            undo.enter_context(_watched_in_this_thread(norms, state))
         else:
             for module in model.modules():
                 if _has_live_statistics(module):
@@ -64,18 +63,36 @@ def frozen_batch_norm(
     state.require_unchanged()
 
 
-def _in_this_thread(norms: "FrozenNorms", state: "LiveState") -> Callable[..., None]:
-    """Return a hook for modules called in this thread, or in those of DataParallel."""
-    ours = threading.get_ident()
+@contextmanager
+def _watched_in_this_thread(norms: "FrozenNorms", state: LiveState) -> Iterator[None]:
+    """Freeze and note the modules that this thread calls, or those of DataParallel."""
+    ours, depth = threading.get_ident(), 0
 
-    def hook(module: nn.Module, *_: object) -> None:
+    def begin(module: nn.Module, *_: object) -> None:
+        nonlocal depth
         if torch.compiler.is_compiling():
             norms.freeze(module)
         elif threading.get_ident() == ours or is_replica(module):
+            depth += threading.get_ident() == ours
             norms.freeze(module)
             state.note(module)
 
-    return hook
+    def end(*_: object) -> None:
+        nonlocal depth
+        if not torch.compiler.is_compiling() and threading.get_ident() == ours:
+            depth -= 1
+            if depth == 0:
+                state.end_call()
+
+    hooks = (
+        register_module_forward_pre_hook(begin),
+        register_module_forward_hook(end, always_call=True),
+    )
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 class FrozenNorms:

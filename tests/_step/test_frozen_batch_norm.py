@@ -105,6 +105,25 @@ def test_norms_with_other_weights_are_still_those_of_the_model(
     assert model[1].num_batches_tracked == 1
 
 
+@pytest.mark.parametrize("regularizers", [(), (JaFR(),)])
+@pytest.mark.parametrize("mixer", [FGSM(), None])
+def test_tensors_of_a_functional_call_and_of_its_module_stay_apart(
+    regularizers: tuple[JaFR, ...], mixer: FGSM | None, x: Tensor
+) -> None:
+    model = net()
+    given: dict[str, Tensor] = {
+        k: nn.Parameter(p.detach() * 2) for k, p in model.named_parameters()
+    }
+    given |= {k: buffer + 1 for k, buffer in model.named_buffers()}
+    own, before = model.state_dict(keep_vars=True), dict(given)
+    loss_fn = mean_loss(partial(torch.func.functional_call, model, given))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Objective(regularizers, mixer)(loss_fn, x)
+    assert all(tensor is own[name] for name, tensor in model.state_dict(keep_vars=True).items())
+    assert all(tensor is before[name] for name, tensor in given.items())
+
+
 def test_a_pass_in_eval_mode_does_not_use_up_the_warning(x: Tensor) -> None:
     model = nn.Sequential(Counting(), net()).eval()
     OBJECTIVE(mean_loss(model), x)
