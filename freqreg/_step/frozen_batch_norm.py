@@ -28,7 +28,8 @@ from freqreg.errors import LiveStateWarning, SettingError
 
 _HIDDEN = (
     "In passes other than the main one freqreg hides the running statistics of batch norms: they "
-    "are None. If loss_fn reads them, read them before the step, or let all passes update them: "
+    "are None. If loss_fn or a module around the norm reads them (quantization-aware training "
+    "does), read them before the step, or let all passes update them: "
     'Objective(..., batch_norm="every pass").'
 )
 
@@ -57,8 +58,9 @@ def frozen_batch_norm(
                 state.note(module)
         try:
             yield norms
-        except (TypeError, AttributeError) as error:
-            error.add_note(_HIDDEN)
+        except (TypeError, AttributeError, AssertionError) as error:
+            if not isinstance(error, AssertionError) or "running_" in str(error):
+                error.add_note(_HIDDEN)
             raise
     state.require_unchanged()
 

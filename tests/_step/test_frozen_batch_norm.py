@@ -315,6 +315,16 @@ def test_a_loss_that_reads_running_statistics_is_told_what_to_do(x: Tensor) -> N
     def loss_fn(images: Tensor) -> Tensor:
         return norm(images).square().mean() + norm.running_mean.square().sum()  # pyright: ignore[reportOptionalMemberAccess]
 
+    def asserting(images: Tensor) -> Tensor:
+        """As quantization-aware training folds a norm into its convolution."""
+        answers = norm(images)
+        assert isinstance(norm.running_var, Tensor), "bn.running_var must not be None"
+        return answers.square().mean()
+
+    with pytest.raises(AssertionError, match="running_var") as refused:
+        Objective((), FGSM())(asserting, x)
+    assert 'batch_norm="every pass"' in "".join(refused.value.__notes__)
+    Objective((), FGSM(), batch_norm="every pass")(asserting, x)
     with pytest.raises(AttributeError, match="NoneType") as raised:
         Objective((), FGSM())(loss_fn, x)
     assert 'batch_norm="every pass"' in "".join(raised.value.__notes__)
