@@ -186,6 +186,14 @@ def is_foreign(node: AnyNode) -> bool:
     return "CppNode" in node.name()
 
 
+def is_of_gradient(node: AnyNode) -> bool:
+    """Return whether this node computes a gradient that can be differentiated.
+
+    If torch renamed it, wrong third derivatives of losses with gradients would go unseen.
+    """
+    return "BackwardBackward" in node.name()
+
+
 def in_half_precision(node: AnyNode) -> bool:
     """Return whether this node's output is float16 or bfloat16; True if torch lacks the name."""
     metadata = getattr(node, "_input_metadata", None)
@@ -197,6 +205,15 @@ def normalises_by_batch(node: AnyNode) -> bool:
     name = node.name()
     torchs = name.endswith("BatchNormBackward0") and getattr(node, "_saved_training", True)
     return torchs or name == "_BatchNormBackward"  # freqreg's
+
+
+def updated_mean(node: AnyNode) -> Tensor | None:
+    """Return the running mean that a batch norm in training mode updated; None if torch hides it.
+
+    freqreg's own node holds it too.
+    """
+    kept = getattr(node, "_saved_running_mean", getattr(node, "running_mean", None))
+    return kept if normalises_by_batch(node) and isinstance(kept, Tensor) else None
 
 
 def is_sum_over(node: AnyNode, images: int) -> bool:
@@ -211,8 +228,14 @@ def is_sum_over(node: AnyNode, images: int) -> bool:
     return ends and len(sizes) > 0 and sizes[0] == images
 
 
-def reduces_images(node: AnyNode) -> bool:
-    """Return whether this node is a mean or a sum over the first dimension; False if renamed."""
+def reduces_images(node: AnyNode, images: int) -> bool:
+    """Return whether this node is a mean or a sum over the first dimension; False if renamed.
+
+    Of losses, only a mean over all images counts.
+    """
+    if getattr(node, "_saved_reduction", None) == 1:
+        values = getattr(node, "_saved_self", None)
+        return isinstance(values, Tensor) and values.ndim > 1 and len(values) == images
     name = node.name()
     return name in ("MeanBackward0", "SumBackward0") or (
         name in ("MeanBackward1", "SumBackward1") and _reduces_images(node)

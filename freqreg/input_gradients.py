@@ -66,13 +66,18 @@ def value_and_input_grad(
 
 @contextmanager
 def explaining_changes() -> Iterator[None]:
-    """Add a remedy to torch's error, if `loss_fn` changes the images in this context."""
+    """Add a remedy to torch's error, if `loss_fn` changes or differentiates the images."""
     try:
         yield
     except RuntimeError as error:
         if "leaf Variable" in str(error):
             error.add_note(
                 "loss_fn changes the images in place. Begin it with images = images.clone()."
+            )
+        if "Tensors does not require grad" in str(error) and torch.is_grad_enabled():
+            error.add_note(
+                "If loss_fn takes gradients of the images, begin it with images.requires_grad_(), "
+                "because passes that need no gradient themselves give images without."
             )
         raise
 

@@ -207,9 +207,10 @@ def test_sums_and_means_over_images_are_told_apart() -> None:
     assert all(_torch_private.is_sum_over(s.grad_fn, 8) for s in sums)
     others = [x.sum(1), x.mean(0), x.mean(), x.T.sum(0), F.cross_entropy(x, y)]
     assert not any(_torch_private.is_sum_over(o.grad_fn, 8) for o in others)
-    reducing = [x.sum(), x.sum(0), x.mean(-2), x.mean()]
-    assert all(_torch_private.reduces_images(r.grad_fn) for r in reducing)
-    assert not _torch_private.reduces_images(x.mean(-1).grad_fn)
+    reducing = [x.sum(), x.sum(0), x.mean(-2), x.mean(), F.nll_loss(x, y)]
+    assert all(_torch_private.reduces_images(r.grad_fn, 8) for r in reducing)
+    for other in (x.mean(-1), F.nll_loss(x[0], y[0]), F.nll_loss(x[:1], y[:1])):
+        assert not _torch_private.reduces_images(other.grad_fn, 8)
     total = x.sum()
     for scaled, by in ((total * 3, 3), (-total, 1), (1 + total, 1), (total * torch.tensor(3), 3)):
         assert (total.grad_fn, by) in _torch_private.scaled_parents(scaled.grad_fn)

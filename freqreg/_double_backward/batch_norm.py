@@ -56,7 +56,7 @@ class _BatchNorm(torch.autograd.Function):
     ) -> Tensor:
         output, mean, invstd = _native_batch_norm(x, weight, bias, *settings)
         ctx.save_for_backward(x, weight, mean, invstd)
-        ctx.eps, ctx.of = settings[-1], of
+        ctx.running_mean, ctx.eps, ctx.of = settings[0], settings[-1], of
         return output
 
     @staticmethod

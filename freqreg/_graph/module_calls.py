@@ -211,7 +211,7 @@ def _value(loss_fn: LossFn, x: Tensor) -> Tensor:
         with torch.no_grad():
             return loss_fn(x).mean()
     except RuntimeError:
-        return loss_fn(x).mean().detach()
+        return loss_fn(x.requires_grad_()).mean().detach()
 
 
 Condition = Callable[[Call], bool]

@@ -115,4 +115,5 @@ def scale_of(loss: Tensor, x: Tensor) -> LossScale:
 def _leads_to_images(node: AnyNode, x: Tensor) -> bool:
     """Return whether a node sums what was computed from each image, not from a mean of them."""
     beneath = list(nodes([parent for parent, _ in node.next_functions if parent is not None]))
-    return any(leaf(part) is x for part in beneath) and not any(map(reduces_images, beneath))
+    reduced = any(reduces_images(part, len(x)) for part in beneath)
+    return any(leaf(part) is x for part in beneath) and not reduced

@@ -1,4 +1,4 @@
-"""A measurement of second derivatives, where code other than torch's own computes them."""
+"""A measurement of second derivatives, where torch's own first two are not all there is."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from freqreg._graph.autograd import nodes
 from freqreg._graph.module_calls import (
@@ -22,7 +22,7 @@ from freqreg._guards.model_compatibility import (
     shortened,
 )
 from freqreg._guards.verification import cannot_be_measured
-from freqreg._torch_private import is_foreign, tensors_of
+from freqreg._torch_private import is_foreign, is_of_gradient, tensors_of
 from freqreg.errors import SecondDerivativeError
 from freqreg.input_gradients import LossFn
 
@@ -30,9 +30,10 @@ from freqreg.input_gradients import LossFn
 def require_second_derivative(loss: Tensor, probe: LossFn, x: Tensor, hooked: bool) -> None:
     """Raise if the second derivative that autograd computes for `probe` at `x` is wrong.
 
-    Only custom functions and hooks on tensors can make it wrong; without these nothing is
-    measured, and nothing if the closure cannot run in double precision. Two passes compare it
-    with a difference so short that it crosses no kink.
+    Only custom functions, hooks on tensors, and gradients within the loss can make it wrong: of
+    the third derivatives that the latter need, torch has wrong ones (layer norm's). Without these
+    nothing is measured, and nothing if the closure cannot run in double precision. Two passes
+    compare it with a difference so short that it crosses no kink.
 
     Args:
         loss: the loss at `x`.
@@ -43,7 +44,8 @@ def require_second_derivative(loss: Tensor, probe: LossFn, x: Tensor, hooked: bo
     Raises:
         SecondDerivativeError: it is wrong or missing.
     """
-    if cannot_be_measured(loss) or not (hooked or any(map(is_foreign, nodes(loss)))):
+    doubtful = hooked or any(is_foreign(node) or is_of_gradient(node) for node in nodes(loss))
+    if cannot_be_measured(loss) or not doubtful:
         return
     point = x.detach().double()
     with _in_double():
@@ -60,9 +62,11 @@ def require_second_derivative(loss: Tensor, probe: LossFn, x: Tensor, hooked: bo
     raise SecondDerivativeError(
         f"{found or 'An operation outside of all modules'}: the second derivative is wrong, so "
         "DoubleBackprop would train on a wrong gradient. The backward of a custom function uses "
-        "values of the forward pass as constants, a tensor hook detaches the gradient, or values "
-        "are rounded. Compute backward from the inputs that were saved, without detach, or use "
-        "Objective(..., differentiation=FiniteDifference()). If you intend it, use verify=False."
+        "values of the forward pass as constants, a tensor hook detaches the gradient, values "
+        "are rounded, or the loss has a gradient penalty of its own over a layer norm, whose "
+        "third derivative torch has wrong. Compute backward from the inputs that were saved, "
+        "without detach, write the layer norm out, or use Objective(..., "
+        "differentiation=FiniteDifference()). If you intend it, use verify=False."
     )
 
 
@@ -70,10 +74,12 @@ def require_second_derivative(loss: Tensor, probe: LossFn, x: Tensor, hooked: bo
 def _in_double() -> Iterator[None]:
     """Give all modules that are called copies of their parameters and buffers, in double precision.
 
-    The tensors themselves stay as they are, because the graph of the step holds them.
+    The tensors themselves stay as they are, because the graph of the step holds them. They return
+    when an outermost call ends, before `functional_call` takes what it finds.
     """
     kept: list[tuple[dict[str, Tensor | None], dict[str, Tensor | None]]] = []
     copies: dict[Tensor, Tensor] = {}
+    depth = 0
 
     def copied(tensor: Tensor | None) -> Tensor | None:
         if tensor is None or not tensor.is_floating_point() or tensor.dtype == torch.double:
@@ -83,14 +89,30 @@ def _in_double() -> Iterator[None]:
         return copies[tensor]
 
     def begin(module: nn.Module, _: object) -> None:
+        nonlocal depth
+        depth += 1
         for held in tensors_of(module):
             kept.append((held, dict(held)))
             held.update({name: copied(tensor) for name, tensor in held.items()})
 
-    hook = register_module_forward_pre_hook(begin)
+    def end(*_: object) -> None:
+        nonlocal depth
+        depth -= 1
+        if depth == 0:
+            put_back()
+
+    def put_back() -> None:
+        while kept:
+            held, tensors = kept.pop()
+            held.update(tensors)
+
+    hooks = (
+        register_module_forward_pre_hook(begin),
+        register_module_forward_hook(end, always_call=True),
+    )
     try:
         yield
     finally:
-        hook.remove()
-        for held, tensors in reversed(kept):
-            held.update(tensors)
+        for hook in hooks:
+            hook.remove()
+        put_back()

@@ -1,14 +1,15 @@
 """Passes that leave the running statistics of batch norms alone."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from freqreg._graph.autograd import at_first_use, nodes
 from freqreg._step.module_state import STATISTICS, CopiedState, LiveState, is_uninitialised
@@ -20,12 +21,15 @@ from freqreg._torch_private import (
     is_replica,
     leaf,
     normalises_by_batch,
+    storage_of,
+    updated_mean,
 )
-from freqreg.errors import SettingError
+from freqreg.errors import LiveStateWarning, SettingError
 
 _HIDDEN = (
     "In passes other than the main one freqreg hides the running statistics of batch norms: they "
-    "are None. If loss_fn reads them, read them before the step, or let all passes update them: "
+    "are None. If loss_fn or a module around the norm reads them (quantization-aware training "
+    "does), read them before the step, or let all passes update them: "
     'Objective(..., batch_norm="every pass").'
 )
 
@@ -39,13 +43,13 @@ def frozen_batch_norm(
     The norms are those of `model`; for None a hook finds all that are called. With `copies_state`
     passes work on copies of all other state too. `require_known` checks a loss afterwards.
     """
-    norms, state = FrozenNorms(model), CopiedState() if copies_state else LiveState()
+    state = CopiedState() if copies_state else LiveState()
+    norms = FrozenNorms(model, state)
     with ExitStack() as undo:
         undo.callback(state.put_back)
         undo.callback(norms.show_statistics)
         if model is None:
-            hook = register_module_forward_pre_hook(_in_this_thread(norms, state))
-            undo.callback(hook.remove)
+            undo.enter_context(_watched_in_this_thread(norms, state))
         else:
             for module in model.modules():
                 if _has_live_statistics(module):
@@ -54,24 +58,43 @@ def frozen_batch_norm(
                 state.note(module)
         try:
             yield norms
-        except (TypeError, AttributeError) as error:
-            error.add_note(_HIDDEN)
+        except (TypeError, AttributeError, AssertionError) as error:
+            if not isinstance(error, AssertionError) or "running_" in str(error):
+                error.add_note(_HIDDEN)
             raise
     state.require_unchanged()
 
 
-def _in_this_thread(norms: "FrozenNorms", state: "LiveState") -> Callable[..., None]:
-    """Return a hook for modules called in this thread, or in those of DataParallel."""
-    ours = threading.get_ident()
+@contextmanager
+def _watched_in_this_thread(norms: "FrozenNorms", state: LiveState) -> Iterator[None]:
+    """Freeze and note the modules that this thread calls, or those of DataParallel."""
+    ours, depth = threading.get_ident(), 0
 
-    def hook(module: nn.Module, *_: object) -> None:
+    def begin(module: nn.Module, *_: object) -> None:
+        nonlocal depth
         if torch.compiler.is_compiling():
             norms.freeze(module)
         elif threading.get_ident() == ours or is_replica(module):
+            depth += threading.get_ident() == ours
             norms.freeze(module)
             state.note(module)
 
-    return hook
+    def end(*_: object) -> None:
+        nonlocal depth
+        if not torch.compiler.is_compiling() and threading.get_ident() == ours:
+            depth -= 1
+            if depth == 0:
+                state.end_call()
+
+    hooks = (
+        register_module_forward_pre_hook(begin),
+        register_module_forward_hook(end, always_call=True),
+    )
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 class FrozenNorms:
@@ -80,8 +103,9 @@ class FrozenNorms:
     They stay registered as buffers, because DistributedDataParallel broadcasts these.
     """
 
-    def __init__(self, model: nn.Module | None) -> None:
-        self._model = model
+    def __init__(self, model: nn.Module | None, state: LiveState) -> None:
+        self._model, self._state = model, state
+        self._own_means: list[Tensor | None] = []
         self._hidden: dict[nn.Module, tuple[bool, dict[str, Tensor]]] = {}
         self._fresh: list[NormBase] = []
         self._weights: list[Tensor | None] = []
@@ -114,6 +138,7 @@ class FrozenNorms:
         if _computes_by_itself(module):
             kept = dict(module.named_buffers(recurse=False))
             hidden = {name: kept[name].clone() for name in STATISTICS}
+            self._own_means.append(hidden[STATISTICS[0]])
         self._hidden[module] = module.track_running_stats, kept
         module.track_running_stats = bool(kept)  # SyncBatchNorm needs statistics if this is True
         vars(module).update(hidden)  # attributes precede buffers
@@ -130,18 +155,38 @@ class FrozenNorms:
             self._show(module)
         for module in self._fresh:  # lazy norms that this pass has initialised
             if not is_uninitialised(module):
+                self._own_means.append(module.running_mean)
                 for name in STATISTICS:  # the graph has saved the old tensors
                     setattr(module, name, getattr(module, name).clone())
                 module.reset_running_stats()
 
     def require_known(self, loss: Tensor) -> None:
-        """Raise if the graph of a loss shows norms that were called, but not frozen."""
+        """Raise or warn if the graph of a loss shows norms that were called, but not frozen."""
+        at_first_use(loss, "statistics that passes update", lambda: self._warn_of_live(loss))
         if self._model is None:
             at_first_use(loss, "norms that are found", lambda: _require_no_compiled_code(loss))
         else:
             purpose = f"norms of the given {id(self._model)}"
             known = chain(self._model.parameters(), self._weights)
             at_first_use(loss, purpose, lambda: _require_weights(loss, known))
+
+    def _warn_of_live(self, loss: Tensor) -> None:
+        """Warn of norms around which the hooks see no module: functions, and calls of forward."""
+        updated = map(updated_mean, nodes(loss))
+        known = (*self._own_means, *self._state.buffers())
+        if {storage_of(m) for m in updated if m is not None}.difference(
+            storage_of(m) for m in known if m is not None
+        ):
+            warnings.warn(
+                "Passes other than the main one update the running statistics of a batch norm "
+                "too, which is called as F.batch_norm or by norm.forward(x), so that freqreg does "
+                "not see its module. Running averages then mix the passes, as with "
+                'Objective(..., batch_norm="every pass"). To update them once a step, call '
+                "norm(x), give the module: objective(loss_fn, x, model=model), or give "
+                "F.batch_norm copies `if freqreg.is_probe()`.",
+                LiveStateWarning,
+                stacklevel=2,
+            )
 
 
 def _has_live_statistics(module: nn.Module) -> TypeGuard[NormBase]:

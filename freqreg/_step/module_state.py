@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx, jit, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from freqreg._torch_private import tree_leaves, tree_map
+from freqreg._torch_private import NormBase, tree_leaves, tree_map
 from freqreg.errors import LiveStateWarning
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -29,24 +29,41 @@ class LiveState:
     _watched: ClassVar[WeakSet[nn.Module]] = WeakSet()
 
     def __init__(self) -> None:
+        self._met: set[nn.Module] = set()
         self._noted: dict[nn.Module, list[tuple[nn.Module, _Values]]] = {}
+        self._changes: dict[nn.Module, dict[str, None]] = {}
 
     def note(self, module: nn.Module) -> None:
         """Save the state of a module at its first pass in train mode."""
+        self._met.add(module)
         if module.training and module not in self._watched and not is_uninitialised(module):
             self._noted[module] = [
                 (part, {name: list(map(_copied, values)) for name, values in _state(part)})
                 for part in _parts(module)
             ]
 
+    def buffers(self) -> Iterable[Tensor]:
+        """Yield the buffers that the pass worked on, of the modules that it called."""
+        for module in self._met:
+            for part in _parts(module):
+                if not is_uninitialised(part):
+                    yield from filter(_is_state, part.buffers(recurse=False))
+
+    def end_call(self) -> None:
+        """Compare the state at the end of an outermost call; `functional_call` then takes it."""
+        for module, parts in self._noted.items():
+            changed = (name for part, before in parts for name in _changed(part, before))
+            self._changes.setdefault(module, {}).update(dict.fromkeys(changed))
+        self._noted.clear()
+
     def put_back(self) -> None:
         """Do nothing: the pass has worked on the state itself."""
 
     def require_unchanged(self) -> None:
         """Warn if the pass has changed some of it."""
-        self._watched.update(self._noted)
-        for module, parts in self._noted.items():
-            changed = [name for part, before in parts for name in _changed(part, before)]
+        self.end_call()
+        self._watched.update(self._changes)
+        for module, changed in self._changes.items():
             if changed:
                 warnings.warn(
                     f"Passes other than the main one update the state of {type(module).__name__} "
@@ -70,6 +87,7 @@ class CopiedState(LiveState):
         self._originals: dict[nn.Module, tuple[dict[str, Tensor], dict[str, Any]]] = {}
         self._copies: dict[int, Any] = {}
         self._frozen: list[tuple[nn.Parameter, Tensor]] = []
+        self._copied: list[object] = []  # kept alive, so that their identities stay
 
     def note(self, module: nn.Module) -> None:
         """Replace the state of a module in train mode; what is shared shares a copy."""
@@ -84,6 +102,12 @@ class CopiedState(LiveState):
                 self._frozen += [(p, _copied(p)) for _, p in _frozen(part)]
                 vars(part).update({name: self._copy(value) for name, value in attributes.items()})
 
+    def buffers(self) -> Iterable[Tensor]:
+        return filter(_is_state, self._copies.values())
+
+    def end_call(self) -> None:
+        self.put_back()
+
     def put_back(self) -> None:
         for module, (buffers, attributes) in self._originals.items():
             for name, buffer in buffers.items():
@@ -92,6 +116,9 @@ class CopiedState(LiveState):
         for parameter, value in self._frozen:
             if _differs(value, parameter):
                 parameter.data.copy_(value)
+        self._copied.append(dict(self._originals))
+        self._originals.clear()
+        self._frozen.clear()
 
     def _copy(self, value: Any) -> Any:
         if id(value) not in self._copies:
@@ -114,9 +141,10 @@ def _parts(module: nn.Module) -> Iterable[nn.Module]:
 
 
 def _state(module: nn.Module) -> Iterable[tuple[str, list[Any]]]:
-    """Yield the names and values of a module's own state."""
+    """Yield the names and values of a module's own state, without statistics that are frozen."""
     for name, buffer in module.named_buffers(recurse=False):
-        yield name, [buffer]
+        if not (name in STATISTICS and isinstance(module, NormBase)):
+            yield name, [buffer]
     for name, parameter in _frozen(module):
         yield name, [parameter]
     for name, value in _attributes(module).items():

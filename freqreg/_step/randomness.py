@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from freqreg._guards.verification import cell_contents
 
@@ -112,41 +113,50 @@ def devices_in_use(of_images: torch.device, model: nn.Module | None) -> frozense
 def generators_of(loss_fn: object, model: nn.Module | None) -> tuple[Generator, ...]:
     """List the generators that somebody made for a closure or a model, as far as they are seen.
 
-    They are variables of the closure and of functions that it calls, and attributes of modules and
-    of objects that it uses.
+    They are variables of functions that a closure or a module calls, and attributes of modules and
+    of objects that these use.
     """
-    kinds = _kinds()
-    found: dict[int, Generator] = {}
-    seen: set[int] = set()
-    reached: list[object] = [loss_fn, model]
-    for _ in range(_DEPTH):
-        reached = [value for value in reached if id(value) not in seen]
-        seen |= set(map(id, reached))
-        for value in reached:
-            if isinstance(value, kinds):
-                found[id(value)] = value
-            elif isinstance(value, nn.Module):
-                found |= _held_by(value)
-        reached = [part for value in reached for part in _used_by(value, kinds)]
-    return tuple(found.values())
+    return tuple(_reached([loss_fn, model]).values())
 
 
-_DEPTH = 4
+_DEPTH = 6
 _MANY = 64
 _LIBRARIES = ("torch", "numpy", "freqreg.")
+_OF_EACH_MODULE = frozenset(vars(nn.Module()))
 _HELD: WeakKeyDictionary[nn.Module, dict[int, Generator]] = WeakKeyDictionary()
 
 
+def _reached(values: list[object]) -> dict[int, Generator]:
+    """Return the generators within a few steps from these values."""
+    kinds = _kinds()
+    found: dict[int, Generator] = {}
+    seen: set[int] = set()
+    for _ in range(_DEPTH):
+        values = [value for value in values if id(value) not in seen]
+        seen |= set(map(id, values))
+        for value in values:
+            if isinstance(value, kinds):
+                found[id(value)] = value
+            elif issubclass(type(value), nn.Module):  # no weak proxy, as Lightning holds
+                found |= _held_by(value)
+        values = [part for value in values for part in _used_by(value)]
+    return found
+
+
 def _held_by(root: nn.Module) -> dict[int, Generator]:
-    """Return the generators that the modules in `root` hold; each root is searched once."""
+    """Return the generators that the modules in `root` use; each root is searched once."""
     if root not in _HELD:
-        kinds, held = _kinds(), [v for module in root.modules() for v in vars(module).values()]
-        held += [part for value in held for part in _elements(value)]
-        _HELD[root] = {id(value): value for value in held if isinstance(value, kinds)}
+        _HELD[root] = {}  # for modules that hold each other
+        held: list[object] = []
+        for module in root.modules():
+            own = vars(module)
+            held += [own[name] for name in own.keys() - _OF_EACH_MODULE]
+            held += [getattr(type(module), name, None) for name in ("forward", "training_step")]
+        _HELD[root] = _reached(held)
     return _HELD[root]
 
 
-def _used_by(value: object, kinds: tuple[type, ...]) -> Iterable[object]:
+def _used_by(value: object) -> Iterable[object]:
     """Return what a function or an object uses: its variables, arguments or attributes."""
     match value:
         case FunctionType():
@@ -155,18 +165,31 @@ def _used_by(value: object, kinds: tuple[type, ...]) -> Iterable[object]:
             return (value.__self__, value.__func__)
         case partial():
             return (value.func, *value.args, *value.keywords.values())
-        case nn.Module() | Tensor() | ModuleType() | type():
+        case nn.Module() | Tensor() | ModuleType() | type() | Dataset():
             return ()
+        case list() | tuple() | set() | dict():
+            return _elements(value)
         case _:
-            held = getattr(value, "__dict__", {}).values()
-            return (*_elements(value), *(v for v in held if isinstance(v, (*kinds, nn.Module))))
+            return _attributes(value)
+
+
+def _attributes(value: object) -> Iterable[object]:
+    """Return what an object holds, and what its call uses; nothing of torch's and numpy's."""
+    kind = type(value)
+    if str(kind.__module__).startswith((*_LIBRARIES, "builtins")):
+        return ()
+    return (*_elements(getattr(value, "__dict__", {})), vars(kind).get("__call__"))
 
 
 def _variables(function: FunctionType) -> Iterator[object]:
-    if not function.__module__.startswith(_LIBRARIES):
+    if not str(function.__module__).startswith(_LIBRARIES):  # None of what torch.fx writes
         yield from cell_contents(function)
         yield from function.__defaults__ or ()
-        yield from map(function.__globals__.get, _names(function.__code__))
+        names = set(_names(function.__code__))
+        for value in map(function.__globals__.get, names):
+            yield value
+            if isinstance(value, ModuleType) and not value.__name__.startswith(_LIBRARIES):
+                yield from map(vars(value).get, names)
 
 
 def _names(code: CodeType) -> Iterator[str]:

@@ -105,6 +105,25 @@ def test_norms_with_other_weights_are_still_those_of_the_model(
     assert model[1].num_batches_tracked == 1
 
 
+@pytest.mark.parametrize("regularizers", [(), (JaFR(),)])
+@pytest.mark.parametrize("mixer", [FGSM(), None])
+def test_tensors_of_a_functional_call_and_of_its_module_stay_apart(
+    regularizers: tuple[JaFR, ...], mixer: FGSM | None, x: Tensor
+) -> None:
+    model = net()
+    given: dict[str, Tensor] = {
+        k: nn.Parameter(p.detach() * 2) for k, p in model.named_parameters()
+    }
+    given |= {k: buffer + 1 for k, buffer in model.named_buffers()}
+    own, before = model.state_dict(keep_vars=True), dict(given)
+    loss_fn = mean_loss(partial(torch.func.functional_call, model, given))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Objective(regularizers, mixer)(loss_fn, x)
+    assert all(tensor is own[name] for name, tensor in model.state_dict(keep_vars=True).items())
+    assert all(tensor is before[name] for name, tensor in given.items())
+
+
 def test_a_pass_in_eval_mode_does_not_use_up_the_warning(x: Tensor) -> None:
     model = nn.Sequential(Counting(), net()).eval()
     OBJECTIVE(mean_loss(model), x)
@@ -156,6 +175,43 @@ def test_norms_with_buffers_of_their_own_are_named(given: bool, x: Tensor) -> No
     model = nn.Sequential(Functional(), net())
     with pytest.warns(LiveStateWarning, match="state of Functional"):
         OBJECTIVE(mean_loss(model), x, model=model if given else None)
+
+
+class Around(nn.Module):
+    """It calls its norm around the hooks of modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm.forward(x)
+
+
+def functional() -> Callable[[Tensor], Tensor]:
+    """As networks without modules normalise."""
+    mean, var, weight = torch.zeros(3), torch.ones(3), nn.Parameter(torch.ones(3))
+    return lambda x: F.batch_norm(x, mean, var, weight, torch.zeros(3), training=True)
+
+
+@pytest.mark.parametrize("regularizers", [(), (JaFR(),)])
+@pytest.mark.parametrize("norm", [Around, functional])
+def test_statistics_that_no_hook_sees_are_told_of_once(
+    norm: Callable[[], Callable[[Tensor], Tensor]], regularizers: tuple[JaFR, ...], x: Tensor
+) -> None:
+    loss_fn = mean_loss(norm(), net())
+    with pytest.warns(LiveStateWarning, match=r"F\.batch_norm or by norm\.forward"):
+        Objective(regularizers, FGSM())(loss_fn, x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Objective(regularizers, FGSM())(loss_fn, x)
+
+
+def test_a_given_model_holds_norms_that_no_hook_sees(x: Tensor) -> None:
+    around = Around()
+    model = nn.Sequential(around, net())
+    Objective([GradAlign()], FGSM())(mean_loss(model), x, model=model)
+    assert around.norm.num_batches_tracked == 1
 
 
 @pytest.mark.filterwarnings("ignore:Lazy modules:UserWarning")
@@ -259,6 +315,16 @@ def test_a_loss_that_reads_running_statistics_is_told_what_to_do(x: Tensor) -> N
     def loss_fn(images: Tensor) -> Tensor:
         return norm(images).square().mean() + norm.running_mean.square().sum()  # pyright: ignore[reportOptionalMemberAccess]
 
+    def asserting(images: Tensor) -> Tensor:
+        """As quantization-aware training folds a norm into its convolution."""
+        answers = norm(images)
+        assert isinstance(norm.running_var, Tensor), "bn.running_var must not be None"
+        return answers.square().mean()
+
+    with pytest.raises(AssertionError, match="running_var") as refused:
+        Objective((), FGSM())(asserting, x)
+    assert 'batch_norm="every pass"' in "".join(refused.value.__notes__)
+    Objective((), FGSM(), batch_norm="every pass")(asserting, x)
     with pytest.raises(AttributeError, match="NoneType") as raised:
         Objective((), FGSM())(loss_fn, x)
     assert 'batch_norm="every pass"' in "".join(raised.value.__notes__)

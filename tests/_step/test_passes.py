@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -287,12 +288,58 @@ def drawn_by_a_helper(x: Tensor) -> Tensor:
     return torch.tensor([NUMPYS.random() + PYTHONS.random() for _ in x])
 
 
+class Pipeline:
+    """It holds an augmentation, which holds the generator."""
+
+    def __init__(self) -> None:
+        self.stages = [Augmentation()]
+
+    def draw(self, x: Tensor) -> Tensor:
+        return self.stages[0](x)
+
+
+class Augmenting(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pipeline = Pipeline()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pipeline.draw(x)
+
+
+class Helped(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return drawn_by_a_helper(x)
+
+
+class Called:
+    def __call__(self, x: Tensor) -> Tensor:
+        return drawn_by_a_helper(x)
+
+
+def of_another_file() -> Callable[[Tensor], Tensor]:
+    augment = ModuleType("augment")
+    vars(augment).update(np=np)
+    exec(
+        "import torch\nrng = np.random.default_rng(0)\n"
+        "def noise(x): return torch.as_tensor(rng.random(len(x)))",
+        vars(augment),
+    )
+    variables = {"augment": augment, "__name__": "script"}
+    return eval("lambda x: augment.noise(x)", variables)
+
+
 OWN: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
     "of a module": lambda: Noise(listed=False),
     "in a module's list": lambda: Noise(listed=True),
     "of an object": Augmentation,
     "of a function": lambda: drawn_by_a_helper,
     "of a bound method": lambda: Augmentation().__call__,
+    "of an object's object": lambda: Pipeline().draw,
+    "of a module's object": Augmenting,
+    "of a module's helper": Helped,
+    "of an object's helper": Called,
+    "of a function of another file": of_another_file,
     "of a partial": lambda: partial(drawn_by, torch.Generator()),
 }
 

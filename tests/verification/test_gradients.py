@@ -125,6 +125,29 @@ def test_a_closure_may_take_gradients_of_its_own(differentiation: Differentiatio
     Objective([JaFR(0.1)], differentiation=differentiation)(loss_fn, x).backward()
 
 
+@pytest.mark.parametrize("differentiation", DIFFERENTIATIONS, ids=repr)
+def test_a_closure_may_penalise_the_gradient_of_its_images(
+    differentiation: Differentiation,
+) -> None:
+    """As the R1 penalty of GANs does."""
+    (x, y), model = batch(), net(nn.GELU())
+
+    def penalised(images: Tensor) -> Tensor:
+        loss = F.cross_entropy(model(images), y)
+        (grad,) = torch.autograd.grad(loss, images, create_graph=True)
+        return loss + (len(images) * grad).square().flatten(1).sum(1).mean()
+
+    def prepared(images: Tensor) -> Tensor:
+        return penalised(images.requires_grad_())
+
+    Objective([JaFR(0.1)])(penalised, x).backward()
+    Objective([JaFR(0.1)], differentiation=differentiation)(prepared, x).backward()
+    with pytest.raises(RuntimeError, match="does not require grad") as raised:
+        Objective(mixer=FGSM())(penalised, x)
+    assert "images.requires_grad_()" in "".join(raised.value.__notes__)
+    Objective(mixer=FGSM())(prepared, x).backward()
+
+
 @pytest.mark.parametrize("margin", range(6, 18, 2))
 def test_a_small_loss_of_large_logits_is_silent(margin: int) -> None:
     (x, y), model = batch(), net(nn.GELU())

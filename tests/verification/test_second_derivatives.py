@@ -134,6 +134,48 @@ def test_a_wrong_second_derivative_is_refused_at_the_first_step(case: str) -> No
     differences(lambda images: loss(model(images), y), x).backward()
 
 
+def penalised(norm: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return a loss with a gradient penalty of its own over a norm."""
+    y, model = batch()[1], net(nn.Sequential(norm, nn.GELU()))
+
+    def loss_fn(images: Tensor) -> Tensor:
+        loss = F.cross_entropy(model(images.requires_grad_()), y)
+        (grad,) = torch.autograd.grad(loss, images, create_graph=True)
+        return loss + (len(images) * grad).square().flatten(1).sum(1).mean()
+
+    return loss_fn
+
+
+def test_a_wrong_third_derivative_is_refused_where_the_loss_has_a_gradient() -> None:
+    loss_fn, x = penalised(nn.LayerNorm(16)), batch()[0]
+    with pytest.raises(SecondDerivativeError, match="layer norm"):
+        Objective([JaFR()])(loss_fn, x)
+    Objective([JaFR()], differentiation=FiniteDifference())(loss_fn, x).backward()
+    Objective([JaFR()])(penalised(nn.RMSNorm(16)), x).backward()
+
+
+def test_fast_weights_and_the_model_s_own_stay_apart() -> None:
+    """As meta-learning takes a step within a step; its graph holds gradients."""
+    (x, y), model = batch(), net(nn.GELU())
+    own = dict(model.named_parameters())
+
+    def gradients(*, verify: bool) -> tuple[Tensor, ...]:
+        loss = F.cross_entropy(model(x), y.flip(0))
+        inner = torch.autograd.grad(loss, list(own.values()), create_graph=True)
+        fast = {name: p - 0.1 * g for (name, p), g in zip(own.items(), inner, strict=True)}
+        before = dict(fast)
+        objective = Objective([JaFR(0.1)], verify=verify)
+        loss = objective(
+            lambda images: F.cross_entropy(torch.func.functional_call(model, fast, images), y), x
+        )
+        assert all(fast[name] is tensor for name, tensor in before.items())
+        return torch.autograd.grad(loss, list(own.values()))
+
+    verified = gradients(verify=True)
+    assert all(own[name] is parameter for name, parameter in model.named_parameters())
+    assert all(map(torch.equal, verified, gradients(verify=False)))
+
+
 SOUND: dict[str, Callable[[], nn.Module]] = {
     "a kink": lambda: net(Apply(Kinked.apply), first=nn.ReLU()),
     "ties": lambda: net(nn.Sequential(nn.ReLU(), nn.MaxPool2d(3, 1, 1), Apply(Kinked.apply))),
