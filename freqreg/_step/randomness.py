@@ -121,7 +121,11 @@ def generators_of(loss_fn: object, model: nn.Module | None) -> tuple[Generator, 
 
 _DEPTH = 6
 _MANY = 64
-_LIBRARIES = ("torch", "numpy", "freqreg.")
+_LIBRARIES = (
+    *("torch", "numpy", "freqreg.", "timm.", "transformers.", "accelerate.", "datasets."),
+    *("lightning.", "pytorch_lightning.", "lightning_fabric."),
+)
+"""Packages whose objects hold much, and no generators of their own."""
 _OF_EACH_MODULE = frozenset(vars(nn.Module()))
 _HELD: WeakKeyDictionary[nn.Module, dict[int, Generator]] = WeakKeyDictionary()
 

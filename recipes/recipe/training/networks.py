@@ -70,8 +70,9 @@ def _stored(network: nn.Module, *, channels_last: bool) -> nn.Module:
 def _require_wide_shortcuts(network: nn.Module) -> None:
     """Refuse networks whose backward pass writes past oneDNN's memory (its issue 6035)."""
     for module in network.modules():
-        pointwise = isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1)
-        if pointwise and module.stride != (1, 1) and module.in_channels < 16:
+        if not isinstance(module, nn.Conv2d) or module.in_channels >= 16:
+            continue
+        if module.kernel_size == (1, 1) != module.stride:
             raise SettingError(
                 f"The network has a strided 1x1 convolution of {module.in_channels} channels. "
                 "Stored channels last on a CPU, torch's library (oneDNN) would write past its "
