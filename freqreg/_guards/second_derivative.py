@@ -79,7 +79,7 @@ def _in_double() -> Iterator[None]:
     """
     kept: list[tuple[dict[str, Tensor | None], dict[str, Tensor | None]]] = []
     copies: dict[Tensor, Tensor] = {}
-    depth = 0
+    depth, at_end = 0, None
 
     def copied(tensor: Tensor | None) -> Tensor | None:
         if tensor is None or not tensor.is_floating_point() or tensor.dtype == torch.double:
@@ -89,7 +89,9 @@ def _in_double() -> Iterator[None]:
         return copies[tensor]
 
     def begin(module: nn.Module, _: object) -> None:
-        nonlocal depth
+        nonlocal depth, at_end
+        if depth == 0:  # after the hooks of a probe, which put back what they found: the copies
+            at_end = register_module_forward_hook(end, always_call=True)
         depth += 1
         for held in tensors_of(module):
             kept.append((held, dict(held)))
@@ -102,17 +104,15 @@ def _in_double() -> Iterator[None]:
             put_back()
 
     def put_back() -> None:
+        if at_end is not None:
+            at_end.remove()
         while kept:
             held, tensors = kept.pop()
             held.update(tensors)
 
-    hooks = (
-        register_module_forward_pre_hook(begin),
-        register_module_forward_hook(end, always_call=True),
-    )
+    at_begin = register_module_forward_pre_hook(begin)
     try:
         yield
     finally:
-        for hook in hooks:
-            hook.remove()
+        at_begin.remove()
         put_back()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from types import CodeType, FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import torch
@@ -142,7 +142,7 @@ def _reached(values: list[object]) -> dict[int, Generator]:
             if isinstance(value, kinds):
                 found[id(value)] = value
             elif issubclass(type(value), nn.Module):  # no weak proxy, as Lightning holds
-                found |= _held_by(value)
+                found |= _held_by(cast(nn.Module, value))
         values = [part for value in values for part in _used_by(value)]
     return found
 
