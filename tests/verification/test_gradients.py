@@ -113,6 +113,30 @@ def test_images_without_a_gradient_are_warned_of() -> None:
     Objective((), FGSM(eps=1 / 255))(loss_fn(1.0), x)
 
 
+class Growing(nn.Module):
+    """Scales its input by a buffer that each forward in train mode enlarges."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.scale = 1.5 * self.scale
+        return self.scale * x
+
+
+@pytest.mark.filterwarnings("ignore::freqreg.errors.LiveStateWarning")
+@pytest.mark.parametrize("differentiation", DIFFERENTIATIONS, ids=repr)
+def test_a_state_that_the_main_pass_has_changed_is_no_wrong_gradient(
+    differentiation: Differentiation,
+) -> None:
+    (x, y), model = batch(), net(nn.Sequential(Growing(), nn.SiLU()))
+    objective = Objective([JaFR(0.1)], differentiation=differentiation)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ForeignGradientWarning)
+        objective(lambda images: F.cross_entropy(model(images), y), x)
+
+
 @pytest.mark.parametrize("differentiation", DIFFERENTIATIONS, ids=repr)
 def test_a_closure_may_take_gradients_of_its_own(differentiation: Differentiation) -> None:
     (x, y), model = batch(), net(nn.GELU())
