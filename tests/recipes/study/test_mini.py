@@ -102,6 +102,8 @@ def test_scores_are_those_of_the_stage() -> None:
     broken = measures(pgd=0.0, fgsm=0.9)
     assert score_names(StudyRun(1, "fgsm", 0), broken) == ()
     assert score_names(StudyRun(3, "fgsm", CHOOSING), measures()) == ()
+    choosing = score_names(StudyRun(4, "fourier-low", CHOOSING, BAND), measures())
+    assert choosing == ("fourier_sensitivity",)
     assert "corruptions" in score_names(StudyRun(2, "jafr", 0), measures())
     assert score_names(StudyRun(2, "jafr", 0, {"lambda_freq": 1, **LESS[0]}), measures()) == ()
     of_bands = score_names(StudyRun(4, "fourier-high", 0, BAND), measures())
