@@ -43,7 +43,7 @@ def shown_in(figure: Path) -> str:
 def test_the_page_and_its_figures_are_written_from_the_cells(tmp_path: Path) -> None:
     written(RESULTS, tmp_path)
     assert pages(DOCS) == pages(tmp_path), "Run: python recipes/study page"
-    for name in ("steering", "single-step", "controls", "fine-tuning"):
+    for name in ("steering", "targets", "single-step", "controls", "fine-tuning"):
         table = Path("snippets", f"{name}.md")
         assert (DOCS / table).read_text() == (tmp_path / table).read_text()
     figures = re.findall(r"\]\(\.\./(images/\S+)\)", "".join(pages(DOCS).values()))

@@ -37,7 +37,7 @@ class Arguments:
 
     stage: Stage
     """1: collapse, 2: frequency, 3: confirmation, 4: bands, 5: family, 6: fine-tuning,
-    7: controls."""
+    7: controls, 8: targets."""
     data_dir: Path | None = None
     """A local copy of CIFAR-10; None: from the Hugging Face hub."""
     work_dir: Path = Path("runs/mini")

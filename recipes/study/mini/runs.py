@@ -8,7 +8,7 @@ from recipe.settings.experiment import Changes, Method, preset
 
 from freqreg.evaluation.results.paper import METHODS
 
-Stage = Literal[1, 2, 3, 4, 5, 6, 7]
+Stage = Literal[1, 2, 3, 4, 5, 6, 7, 8]
 
 Kind = tuple[Method, Mapping[str, Any]]
 """A method, and its changes to its stage's settings; its runs differ in their seeds alone."""
@@ -41,6 +41,17 @@ FAMILY: tuple[Kind, ...] = (
     ("gradnorm1", {"lambda_norm": 0.0627}),
 )
 """The peers' ways through single-step training, with their authors' and chosen weights."""
+
+TARGETS: tuple[Kind, ...] = tuple(
+    (method, {weight: size, "penalty_target": target})
+    for method, weight, sizes, targets in (
+        ("fourier-low", "lambda_fourier", (0.5, 5.0), (0.3, 0.5, 0.7)),
+        ("jafr", "lambda_freq", (0.003, 0.03), (15.0, 17.0, 19.0)),
+    )
+    for target in targets
+    for size in sizes
+)
+"""Penalties with targets, each at two weights."""
 
 NOISE = {"noise_std": 0.1}
 """Noise augmentation, alone or beside a penalty."""
@@ -201,6 +212,7 @@ STAGES: dict[Stage, Plan] = {
             *(both for both, _ in SHORT.added),
         ),
     ),
+    8: Plan(FREQUENCY | preset(channels_last=True, attacked_images=200), range(1), TARGETS),
 }
 
 _WORDS = {

@@ -13,9 +13,6 @@ from study.mini.runs import CHOOSING, LESS, Stage, StudyRun
 
 OF_FREQUENCIES = ("corruptions", "log_b_low", "fourier_sensitivity")
 
-OF_CHOICES = "fourier_sensitivity"
-"""The score of cells that choose settings: what the targets of band penalties speak of."""
-
 SCORES: Mapping[Stage, tuple[str, ...]] = {
     1: (),
     2: ("corruptions", "log_b_low"),
@@ -24,6 +21,7 @@ SCORES: Mapping[Stage, tuple[str, ...]] = {
     5: (),
     6: OF_FREQUENCIES,
     7: OF_FREQUENCIES,
+    8: ("fourier_sensitivity",),
 }
 """Scores of each reported cell of a stage."""
 
@@ -53,11 +51,9 @@ def collapsed(measures: Measures) -> bool:
 
 
 def score_names(cell: StudyRun, measures: Measures) -> tuple[str, ...]:
-    """Names of a cell's scores; none if it has less of a penalty, its shares if it chooses."""
-    if any(less.items() <= cell.changes.items() for less in LESS):
+    """Names of a cell's scores; none if it chooses settings or has less of a penalty."""
+    if cell.seed >= CHOOSING or any(less.items() <= cell.changes.items() for less in LESS):
         return ()
-    if cell.seed >= CHOOSING:
-        return tuple(name for name in SCORES[cell.stage] if name == OF_CHOICES)
     if cell.stage != 3:
         return SCORES[cell.stage]
     transfer = () if cell.method == TRANSFER_FROM else ("transfer",)

@@ -50,6 +50,41 @@ def steering(study: DataFrame) -> DataFrame:
     return DataFrame(row for row in rows if row["seeds"] != "0")
 
 
+def targets(study: DataFrame) -> DataFrame:
+    """A row per finished cell with a target: the measure of its model, and clean accuracy."""
+    return DataFrame(
+        {
+            "": cell.label,
+            "reached": number(cell.reached, 1 if cell.method == "jafr" else 2),
+            "off by, in percent": signed(100 * cell.off, 1),
+            "clean": percent(cell.clean),
+            "cells": cell.files,
+        }
+        for cell in _with_targets(study).itertuples()
+    )
+
+
+def targets_in_words(study: DataFrame) -> str:
+    """How many targets are met, and what the larger weights cost; empty without cells."""
+    cells = _with_targets(study)
+    by_size = cells.groupby(["method", "penalty_target"]).clean
+    changes_of_clean = (100 * (by_size.last() - by_size.first())).loc[by_size.count() == 2]
+    if changes_of_clean.empty:
+        return ""
+    least, most = (signed(change, 1) for change in changes_of_clean.agg(["min", "max"]))
+    return (
+        f"{(cells.off.abs() <= 0.1).sum()} of {len(cells)} models reach their target within 10 "
+        f"percent. With the ten times larger λ clean accuracy changes by {least} to {most} points."
+    )
+
+
+def _with_targets(study: DataFrame) -> DataFrame:
+    """The finished cells with a target: its measure (`reached`), and how far `off` it is."""
+    cells = study.loc[(study.stage == 8) & study.found]
+    reached = cells.log_b_low.where(cells.method == "jafr", 1 - cells[SHARES["low"]])
+    return cells.assign(reached=reached, off=reached / cells.penalty_target - 1)
+
+
 def _row(
     method: DataFrame, standard: DataFrame, cost: Mapping[str, str] | None = None
 ) -> dict[str, str]:

@@ -22,7 +22,7 @@ from study.mini.claims.masking import masking
 from study.mini.pictures import as_svg
 from study.mini.results import kinds, read, unplanned
 from study.mini.runs import FINE, SHORT, STAGES, Regime, Stage
-from study.mini.steering import controls, single_step, steering
+from study.mini.steering import controls, single_step, steering, targets, targets_in_words
 from study.mini.text import number
 from study.mini.verdict import Claim, Outcome
 from study.pages import as_table, rendered
@@ -95,6 +95,7 @@ def main(arguments: Arguments) -> None:
         write_text(arguments.docs_dir / f"{name}.md", text)
     tables = {
         "steering": as_table(steering(study)),
+        "targets": f"{targets_in_words(study)}\n\n{as_table(targets(study))}".strip(),
         "single-step": as_table(single_step(study, BENCHMARK)),
         "controls": _with_unmeasured(study, (4, 7)),
         "fine-tuning": _with_unmeasured(study, (6,)),

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pandas import DataFrame
 from study.mini.results import read
-from study.mini.runs import BAND, NOISE, STAGE_2, STAGES, StudyRun
-from study.mini.steering import controls, steering
+from study.mini.runs import BAND, NOISE, STAGE_2, STAGES, TARGETS, StudyRun
+from study.mini.steering import controls, steering, targets, targets_in_words
 from study.mini.write_page import BENCHMARK
 from synthetic_cells import NO_MODEL, Scores, under_corruptions, write
 
@@ -75,3 +75,22 @@ def test_fine_tuning_is_compared_with_itself(tmp_path: Path) -> None:
     write(tmp_path, StudyRun(6, "fourier-high", 0, BAND), {"clean": 0.6}, scores(0.4))
     rows = controls(read(tmp_path), (6,), BENCHMARK).set_index("")
     assert list(rows["clean"]) == ["+0.0", "+10.0"]
+
+
+def test_a_target_is_met_within_ten_percent_and_the_larger_weight_is_compared(
+    tmp_path: Path,
+) -> None:
+    assert (targets_in_words(read(tmp_path)), targets(read(tmp_path)).empty) == ("", True)
+    (small, large), jafr = TARGETS[:2], TARGETS[-1]
+    for (method, changes), clean, low in ((small, 0.7, 0.68), (large, 0.69, 0.6)):
+        shares = {"low": low, "middle": 0.1, "high": 0.9 - low}
+        cell = StudyRun(8, method, 0, changes)
+        write(tmp_path, cell, {"clean": clean}, {"fourier_sensitivity": shares})
+    write(tmp_path, StudyRun(8, jafr[0], 0, jafr[1]), {"clean": 0.5, "log_b_low": 20.0}, {})
+    rows = targets(read(tmp_path))
+    assert list(rows["reached"]) == ["0.32", "0.40", "20.0"]
+    assert list(rows["off by, in percent"]) == ["+6.7", "+33.3", "+5.3"]
+    assert targets_in_words(read(tmp_path)) == (
+        "2 of 3 models reach their target within 10 percent. "
+        "With the ten times larger λ clean accuracy changes by −1.0 to −1.0 points."
+    )
