@@ -42,14 +42,17 @@ FAMILY: tuple[Kind, ...] = (
 )
 """The peers' ways through single-step training, with their authors' and chosen weights."""
 
-TARGETS: tuple[Kind, ...] = tuple(
-    (method, {weight: size, "penalty_target": target})
-    for method, weight, sizes, targets in (
-        ("fourier-low", "lambda_fourier", (0.5, 5.0), (0.3, 0.5, 0.7)),
-        ("jafr", "lambda_freq", (0.003, 0.03), (15.0, 17.0, 19.0)),
-    )
-    for target in targets
-    for size in sizes
+TARGETS: tuple[Kind, ...] = (
+    *(
+        ("fourier-low", {"lambda_fourier": size, "penalty_target": target})
+        for target in (0.3, 0.5, 0.7)
+        for size in (0.5, 5.0)
+    ),
+    *(
+        ("jafr", {"lambda_freq": size, "penalty_target": target})
+        for target in (15.0, 17.0, 19.0)
+        for size in (0.003, 0.03)
+    ),
 )
 """Penalties with targets, each at two weights."""
 

@@ -52,15 +52,15 @@ def steering(study: DataFrame) -> DataFrame:
 
 def targets(study: DataFrame) -> DataFrame:
     """A row per finished cell with a target: the measure of its model, and clean accuracy."""
+    cells = _with_targets(study)
     return DataFrame(
         {
-            "": cell.label,
-            "reached": number(cell.reached, 1 if cell.method == "jafr" else 2),
-            "off by, in percent": signed(100 * cell.off, 1),
-            "clean": percent(cell.clean),
-            "cells": cell.files,
+            "": cells.label,
+            "reached": cells.reached.map(lambda reached: number(reached, 2)),
+            "off by, in percent": cells.off.map(lambda off: signed(100 * off, 1)),
+            "clean": cells.clean.map(percent),
+            "cells": cells.files,
         }
-        for cell in _with_targets(study).itertuples()
     )
 
 

@@ -88,7 +88,7 @@ def test_a_target_is_met_within_ten_percent_and_the_larger_weight_is_compared(
         write(tmp_path, cell, {"clean": clean}, {"fourier_sensitivity": shares})
     write(tmp_path, StudyRun(8, jafr[0], 0, jafr[1]), {"clean": 0.5, "log_b_low": 20.0}, {})
     rows = targets(read(tmp_path))
-    assert list(rows["reached"]) == ["0.32", "0.40", "20.0"]
+    assert list(rows["reached"]) == ["0.32", "0.40", "20.00"]
     assert list(rows["off by, in percent"]) == ["+6.7", "+33.3", "+5.3"]
     assert targets_in_words(read(tmp_path)) == (
         "2 of 3 models reach their target within 10 percent. "
