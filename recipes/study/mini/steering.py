@@ -56,8 +56,8 @@ def targets(study: DataFrame) -> DataFrame:
     return DataFrame(
         {
             "": cells.label,
-            "reached": cells.reached.map(lambda reached: number(reached, 2)),
-            "off by, in percent": cells.off.map(lambda off: signed(100 * off, 1)),
+            "reached": [number(each, 2) for each in cells.reached.tolist()],
+            "off by, in percent": [signed(100 * each, 1) for each in cells.off.tolist()],
             "clean": cells.clean.map(percent),
             "cells": cells.files,
         }
