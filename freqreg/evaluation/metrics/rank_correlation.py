@@ -1,13 +1,22 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pandas import DataFrame
+
+Numbers = NDArray[np.float64]
 
 
-def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
-    """Return Spearman's rank correlation. Equal values share their mean rank; NaN if all equal."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return float(np.corrcoef(_ranks(first), _ranks(second))[0, 1])
+def rank_correlation(first: ArrayLike, second: ArrayLike) -> np.float64 | Numbers:
+    """Return Spearman's rank correlation along the last axis.
+
+    Equal values share their mean rank; NaN if all are equal.
+    """
+    one, other = _standardized_ranks(first), _standardized_ranks(second)
+    return (one * other).mean(-1)
 
 
-def _ranks(values: ArrayLike) -> NDArray[np.float64]:
-    _, place, count = np.unique(np.asarray(values), return_inverse=True, return_counts=True)
-    return (np.cumsum(count) - (count - 1) / 2)[place]
+def _standardized_ranks(values: ArrayLike) -> Numbers:
+    found = np.asarray(values)
+    ranks = DataFrame(np.atleast_2d(found)).rank(axis=1).to_numpy()
+    with np.errstate(invalid="ignore"):
+        standardized = (ranks - ranks.mean(1, keepdims=True)) / ranks.std(1, keepdims=True)
+    return standardized.reshape(found.shape)

@@ -49,7 +49,7 @@ def comparisons(groups: Sequence[Group], dataset: str) -> list[Comparison]:
 def correlation(changes: Series, *, without: Iterable[str] = ()) -> float:
     """Return Spearman's rank correlation of changes with the corruptions' own log B_low."""
     kept = changes.dropna().drop(list(without), errors="ignore")
-    return rank_correlation([CORRUPTION_LOG_B_LOW[name] for name in kept.index], kept)
+    return float(rank_correlation([CORRUPTION_LOG_B_LOW[name] for name in kept.index], kept))
 
 
 _COLUMNS: dict[str, Callable[[Series], float]] = {

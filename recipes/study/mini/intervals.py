@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import nan
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,35 +31,38 @@ class Estimate:
 def mean_over_seeds(values: ArrayLike) -> Estimate:
     """The mean over seeds of a figure."""
     column = np.asarray(values, dtype=np.float64)[:, None]
-    return resampled(column, [np.array([0])], lambda means, _: float(means[0]))
+    return resampled(column, [np.array([0])], lambda means, _: means[:, 0])
 
 
 def resampled(
     figures: ArrayLike,
     families: Sequence[Columns],
-    statistic: Callable[[Numbers, Columns], float],
+    statistic: Callable[[Numbers, Columns], Any],
 ) -> Estimate:
     """A statistic of figures' means over seeds, with seeds and families drawn with replacement.
 
     Args:
         figures: [seed, corruption].
         families: columns of each family; a drawn family enters whole, as often as it is drawn.
-        statistic: maps the means [corruption] and the columns of the drawn families to a figure.
+        statistic: maps means [draw, corruption] and the columns of the drawn families to figures
+            [draw].
     """
     found = np.asarray(figures, dtype=np.float64)
     seeds = len(found)
     if not seeds:
         return Estimate(nan)
 
-    value = statistic(found.mean(0), np.concatenate(families))
+    value = float(statistic(found.mean(0)[None], np.concatenate(families))[0])
     if seeds < SEEDS_AT_LEAST:
         return Estimate(value)
     draws, counts = _distinct_draws(seeds, len(families))
     means, drawn = found[draws[:, :seeds]].mean(1), draws[:, seeds:]
-    resamples = [
-        statistic(mean, np.concatenate([families[each] for each in those]))
-        for mean, those in zip(means, drawn, strict=True)
-    ]
+    resamples = np.empty(len(draws))
+    for those in np.unique(drawn, axis=0):
+        alike = (drawn == those).all(1)
+        resamples[alike] = statistic(
+            means[alike], np.concatenate([families[each] for each in those])
+        )
     low, high = np.percentile(np.repeat(resamples, counts), _LIMITS)
     return Estimate(value, float(low), float(high))
 

@@ -33,11 +33,11 @@ BESIDE: Mapping[Method, tuple[Method, Method]] = {
 
 @dataclass(frozen=True)
 class Statistic:
-    """A statistic of changes of accuracy [corruption], and of the columns of drawn families."""
+    """A statistic of changes of accuracy [..., corruption], and the columns of drawn families."""
 
     name: str  # with its unit
     families: Sequence[Columns]  # that are drawn
-    of: Callable[[Numbers, Columns], float]
+    of: Callable[[Numbers, Columns], np.float64 | Numbers]
 
     def estimate(self, changes: DataFrame) -> Estimate:
         """The statistic of the mean over seeds, with its interval."""
@@ -45,7 +45,7 @@ class Statistic:
 
     def value(self, changes: Numbers) -> float:
         """The statistic of one seed's changes, or the paper's."""
-        return self.of(changes, np.concatenate(self.families))
+        return float(self.of(changes, np.concatenate(self.families)))
 
 
 def changes(method: DataFrame, standard: DataFrame) -> DataFrame:
@@ -75,16 +75,16 @@ def published_changes(method: Method) -> Numbers:
     return np.subtract(own, other)
 
 
-def _noise_minus(found: Numbers, drawn: Columns) -> float:
-    return float(found[FAMILIES["noise"]].mean() - found[drawn].mean())
+def _noise_minus(found: Numbers, drawn: Columns) -> Numbers:
+    return found[..., FAMILIES["noise"]].mean(-1) - found[..., drawn].mean(-1)
 
 
-def _mean(found: Numbers, drawn: Columns) -> float:
-    return float(found[drawn].mean())
+def _mean(found: Numbers, drawn: Columns) -> Numbers:
+    return found[..., drawn].mean(-1)
 
 
-def _correlation(found: Numbers, drawn: Columns) -> float:
-    return rank_correlation(BIAS[drawn], found[drawn])
+def _correlation(found: Numbers, drawn: Columns) -> np.float64 | Numbers:
+    return rank_correlation(BIAS[drawn], found[..., drawn])
 
 
 WEATHER_AND_DIGITAL = (FAMILIES["weather"], FAMILIES["digital"])

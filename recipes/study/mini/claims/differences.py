@@ -170,8 +170,10 @@ def _less(less: DataFrame, full: DataFrame, none: DataFrame) -> tuple[Verdict, d
     groups, label = (less, full, none), less.label.iloc[0]
     biases, *accurate = (paired(name, *groups) for name in ("log_b_low", "clean", "pgd"))
     biases = np.column_stack(biases)
-    relative = resampled(biases, TOGETHER, lambda m, _: 100 * (m[0] / m[1] - 1))
-    of_shift = resampled(biases, TOGETHER, lambda m, _: 100 * (m[0] - m[2]) / (m[1] - m[2]))
+    relative = resampled(biases, TOGETHER, lambda m, _: 100 * (m[:, 0] / m[:, 1] - 1))
+    of_shift = resampled(
+        biases, TOGETHER, lambda m, _: 100 * (m[:, 0] - m[:, 2]) / (m[:, 1] - m[:, 2])
+    )
     text = with_interval(relative, 1)
     claim = f"{label}: log B_low within {PERCENT:.0f} % of the full penalty's"
     reason = f"{text} percent, of means over {len(biases)} seeds"
