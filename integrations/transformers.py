@@ -119,7 +119,7 @@ class RegularizedTrainerMixin(_Base):
                 has_aux=True,
                 model=model,
                 step=self.state.global_step,
-                record=self._meter,
+                record=self._meter if self.objective.regularizers else None,
             )
         loss = share.of(loss)
         loss.register_hook(self._note_backward)

@@ -117,6 +117,13 @@ def test_what_is_recorded_is_logged(tmp_path: Path) -> None:
     assert logged["jafr"] == pytest.approx(-logged["log_b_low"])
 
 
+def test_without_a_regularizer_the_loss_of_the_trainer_is_the_main_loss(tmp_path: Path) -> None:
+    run = trainer(tmp_path, Objective(mixer=FGSM()), gradient_accumulation_steps=2)
+    run.train()
+    assert "loss" in run.state.log_history[0]
+    assert "main_loss" not in run.state.log_history[0]
+
+
 def test_names_that_a_subclass_logs_stay_its_own(tmp_path: Path) -> None:
     class Logging(InOrder):
         """Logs a main loss of its own."""
