@@ -1,6 +1,5 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pandas import DataFrame
 
 Numbers = NDArray[np.float64]
 
@@ -15,6 +14,8 @@ def rank_correlation(first: ArrayLike, second: ArrayLike) -> np.float64 | Number
 
 
 def _standardized_ranks(values: ArrayLike) -> Numbers:
+    from pandas import DataFrame  # here, as a command's help imports this file
+
     found = np.asarray(values)
     ranks = DataFrame(np.atleast_2d(found)).rank(axis=1).to_numpy()
     with np.errstate(invalid="ignore"):
