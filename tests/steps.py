@@ -116,6 +116,11 @@ def mixed_images(loss: Loss, x: Tensor, mixer: Mixer | None, draws: Draws) -> Te
     return point
 
 
+def smooth_distance(measure: Tensor, target: float, width: float) -> Tensor:
+    distance = (measure - target).abs()
+    return torch.where(distance < width, distance**2 / (2 * width), distance - width / 2)
+
+
 def reference_objective(
     loss: Loss, x: Tensor, regularizers: list[Regularizer], mixer: Mixer | None
 ) -> Tensor:
@@ -134,11 +139,11 @@ def reference_objective(
                     absolute_floor=1e-5 if isinstance(regularizer.floor, AbsoluteFloor) else 0.0,
                 )
                 target = regularizer.target
-                distance = penalty if target is None else (penalty + target).abs()
+                distance = penalty if target is None else smooth_distance(-penalty, target, 0.5)
                 total = total + regularizer.lambda_freq * distance
             case FourierSensitivity(weight, favour, target=target):
                 penalty = fourier_penalty(clean, favour)
-                distance = penalty if target is None else (penalty - target).abs()
+                distance = penalty if target is None else smooth_distance(penalty, target, 0.01)
                 total = total + weight * distance
             case InputGradientNorm():
                 total = total + regularizer.lambda_norm * gradient_norm_penalty(clean)

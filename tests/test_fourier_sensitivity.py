@@ -120,26 +120,28 @@ def test_entropy_is_largest_where_all_radii_have_as_much() -> None:
 
 @pytest.mark.parametrize("weight", [0.5, -0.5])
 @pytest.mark.parametrize(
-    ("make", "name"),
+    ("make", "name", "width"),
     [
-        (lambda w, t: JaFR(w, target=t), "log_b_low"),
-        (lambda w, t: FourierSensitivity(w, target=t), "share_outside"),
-        (lambda w, t: FourierSensitivity(w, "all", target=t), "radial_entropy"),
+        (lambda w, t: JaFR(w, target=t), "log_b_low", 0.5),
+        (lambda w, t: FourierSensitivity(w, target=t), "share_outside", 0.01),
+        (lambda w, t: FourierSensitivity(w, "all", target=t), "radial_entropy", 0.05),
     ],
 )
-def test_the_penalty_is_the_distance_from_a_target(make, name: str, weight: float) -> None:
+def test_the_penalty_is_the_smooth_distance_from_a_target(
+    make, name: str, width: float, weight: float
+) -> None:
     """From both sides, whatever the sign of λ; the measure is recorded in either case."""
     leaf = gradients().requires_grad_()
     measure = make(weight, None).evaluated([leaf])[1][name]
     (rising,) = torch.autograd.grad(measure, leaf)
     value = measure.item()
-    for target in (value * 0.9, value / 0.9 if value > 1 else min(1, value / 0.9)):
-        penalty, measures = make(weight, target).evaluated([leaf])
-        assert weight * penalty.item() == pytest.approx(abs(weight) * abs(value - target))
-        assert measures[name].item() == pytest.approx(value)
-        (slope,) = torch.autograd.grad(penalty, leaf)
-        away = abs(weight) * math.copysign(1, value - target)
-        torch.testing.assert_close(weight * slope, away * rising)
+    for off, distance, pull in ((0, 0, 0), (0.5, 0.125, 0.5), (1, 0.5, 1), (3, 2.5, 1)):
+        for side in (1, -1):
+            penalty, measures = make(weight, value + side * off * width).evaluated([leaf])
+            assert weight * penalty.item() == pytest.approx(abs(weight) * distance * width)
+            assert measures[name].item() == pytest.approx(value)
+            (slope,) = torch.autograd.grad(penalty, leaf)
+            torch.testing.assert_close(weight * slope, -side * pull * abs(weight) * rising)
 
 
 def test_a_step_records_penalty_and_measure() -> None:
@@ -151,8 +153,8 @@ def test_a_step_records_penalty_and_measure() -> None:
     assert parts.keys() == {
         *("main_loss", "jafr", "log_b_low", "fourier_sensitivity", "share_outside")
     }
-    torch.testing.assert_close(parts["jafr"], parts["log_b_low"] + 50)
-    torch.testing.assert_close(parts["fourier_sensitivity"], parts["share_outside"] - 0.25)
+    torch.testing.assert_close(parts["jafr"], parts["log_b_low"] + 49.75)
+    torch.testing.assert_close(parts["fourier_sensitivity"], parts["share_outside"] - 0.255)
     penalties = 0.1 * parts["jafr"] + 0.5 * parts["fourier_sensitivity"]
     torch.testing.assert_close(loss, parts["main_loss"] + penalties)
     assert not any(part.requires_grad for part in parts.values())

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, zeros_like
+from torch.nn.functional import smooth_l1_loss
 
 from freqreg.errors import InputGradientError, SettingError
 from freqreg.pixels import Images, PixelSpace
@@ -159,13 +160,16 @@ def require_regularizer(regularizer: object) -> None:
 
 
 def to_target(
-    measure: Float[Tensor, ""], target: float | None, weight: float, *, sign: int
+    measure: Float[Tensor, ""], target: float | None, weight: float, *, sign: int, near: float
 ) -> Float[Tensor, ""]:
     """Return `sign` times the measure or, with a target, its distance with the sign of `weight`.
 
     The distance pulls from both sides. A penalty that ends at the target would leave a model
-    that a few large steps carried far past the target.
+    that a few large steps carried far past the target. Within `near` of the target the distance
+    is quadratic. Otherwise the pull of a large weight would change its sign at full strength
+    with each batch.
     """
     if target is None:
         return sign * measure
-    return math.copysign(1, weight) * (measure - target).abs()
+    off = measure - target
+    return math.copysign(1, weight) * smooth_l1_loss(off, zeros_like(off), beta=near)

@@ -38,7 +38,7 @@ class FourierSensitivity(Regularizer):
             side: radii above the first, up to the second. The corner of square images lies at √2;
             `math.inf` leaves the band open.
         target: share outside to reach, or for "all" the entropy. The penalty is the distance
-            from it, whatever the sign of λ.
+            from it, whatever the sign of λ, quadratic within 0.01, or 0.05 bits.
         sync: average the shares over all processes, weighted by their images. It changes the
             gradient only for "all", with a target, or if processes have unequal batches.
 
@@ -94,12 +94,14 @@ class FourierSensitivity(Regularizer):
             shares = averaged_over_processes(shares, count.clamp_min(1e-30))
         size = min(clean.shape[-2:])
         if self._spreads:
-            sign, measured, measure = -1, "radial_entropy", _entropy(shares, size)
+            sign, near, measured = -1, 0.05, "radial_entropy"
+            measure = _entropy(shares, size)
         else:
             band = self.band or BANDS[self.favour]
             outside = constant(_outside(band, len(shares), size), shares)
-            sign, measured, measure = 1, "share_outside", (shares * outside).sum()
-        penalty = to_target(measure, self.target, self.weight, sign=sign)
+            sign, near, measured = 1, 0.01, "share_outside"
+            measure = (shares * outside).sum()
+        penalty = to_target(measure, self.target, self.weight, sign=sign, near=near)
         return penalty, {self.name: penalty, measured: measure}
 
     @property
