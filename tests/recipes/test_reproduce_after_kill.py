@@ -18,7 +18,7 @@ from schema_true import write_parquet
 from tests.processes import fork
 
 RECIPES = Path(__file__).parents[2] / "recipes"
-EPOCHS = 60
+EPOCHS = 20
 SMALL = ("model=one_conv", f"epochs={EPOCHS}", "batch_size=8", "attack_steps=1")
 
 
