@@ -125,7 +125,7 @@ def evaluate(
         return ModelScores.resumed(path, about, replace=replace)
 
     height, width = test.pixels.shape[-2:]
-    named = f"{test.source}, {height}×{width} pixels" if test.source else ""
+    named = f"{test.source or f'test set of {test.classes} classes'}, {height}×{width} pixels"
     record = changed(from_main(started), test_set=named)
     known = {n: SCORES[n].conditions(task, settings) for n in names if n in record.scores}
     if not replace:

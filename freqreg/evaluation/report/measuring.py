@@ -12,7 +12,7 @@ from freqreg.evaluation.inputs.opening import load_models
 from freqreg.evaluation.processes import from_main, is_main
 from freqreg.evaluation.report.groups import grouped
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
-from freqreg.evaluation.report.runs import ReportedRun
+from freqreg.evaluation.report.runs import ReportedRun, dataset_titles
 from freqreg.evaluation.results.digests import digest_of_answers, digest_of_images, digest_of_model
 
 IMAGES = 1000
@@ -33,7 +33,7 @@ def with_portraits(
     Raises:
         SettingError: the runs are on several data sets, or of other images or weights.
     """
-    datasets = {run.dataset: run.dataset_title for run in runs}
+    datasets = dataset_titles(runs)
     if len(datasets) > 1:
         raise SettingError(
             f"Images of one data set were given and runs on {', '.join(datasets.values())}. Name "
