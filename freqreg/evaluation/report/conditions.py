@@ -12,8 +12,8 @@ from freqreg.evaluation.report.blocks import NOTHING, WORDS, Table, TableCell
 from freqreg.evaluation.report.groups import Group
 from freqreg.evaluation.report.numbers import ATTACKS, BIASES
 from freqreg.evaluation.report.runs import ReportedRun
-from freqreg.evaluation.results.records import Entry
-from freqreg.evaluation.results.seeds import DIGESTS, value_text
+from freqreg.evaluation.results.records import DIGESTS, Entry
+from freqreg.evaluation.results.seeds import value_text
 
 TITLES = {quantity.score: quantity.title for quantity in (*ATTACKS, BIASES[0])} | WORDS["scores"]
 """Titles of scores; other scores are called by their names."""

@@ -7,7 +7,14 @@ from typing import Any
 
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, MADE_HERE, MAIN
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
-from freqreg.evaluation.results.records import ModelScores, RecordError, Row, Values, differences
+from freqreg.evaluation.results.records import (
+    ModelScores,
+    RecordError,
+    Row,
+    Values,
+    about_both,
+    differences,
+)
 from freqreg.radial import BANDS as RADII
 
 BANDS = {
@@ -128,7 +135,8 @@ def conditions_of_both(
 ) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
     """Return both records' images, and their settings of each of these scores that both have."""
     own, theirs = (
-        {name: each.about.get(name) for name in ("images", "data")} for each in (record, other)
+        {name: about.get(name) for name in ("images", "test set", "data")}
+        for about in about_both(record, other)
     )
     entries = [(record.scores.get(name), other.scores.get(name)) for name in scores]
     return [(own, theirs), *((one.settings, two.settings) for one, two in entries if one and two)]

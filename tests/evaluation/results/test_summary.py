@@ -84,6 +84,14 @@ def test_mce_is_of_records_that_were_measured_alike(about, settings, told):
     assert not {"mCE", "mCE (19)"} & summary(record, _record("standard")).keys()
 
 
+def test_images_of_another_size_are_no_mce_for_their_size():
+    one, other = (
+        replace(_changed(_record("jafr"), {"data": size}), test_set=f"x, {size}×{size} pixels")
+        for size in ("32", "64")
+    )
+    assert incomparable(one, other)[0] == "test set: 32×32 pixels and 64×64 pixels"
+
+
 # AlexNet's errors by severity, from the thread that ALEXNET names, in the order of MAIN, but JPEG's
 ALEXNET_BY_SEVERITY = """
 .69528 .82542 .93554 .98138 .99452
