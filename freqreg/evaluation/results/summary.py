@@ -172,6 +172,7 @@ def summary(record: ModelScores, baseline: ModelScores | None = None) -> Values:
 
     mCE is relative to AlexNet's published errors for ImageNet's classes, else to the baseline.
     "mCE (19)" is relative to the baseline. Both are left out if conditions are not comparable.
+    Corruptions that are part of no mean stand alone, by the names of their scores.
     """
     mean = mean_accuracy(record, MAIN)
 
@@ -199,8 +200,27 @@ def summary(record: ModelScores, baseline: ModelScores | None = None) -> Values:
         "mCE": mce(mce_baseline(record, baseline), MAIN),
         "mCE, unnormalised": None if mean is None else 100 * (1 - mean),
         "mCE (19)": None if baseline is None else mce(baseline, CORRUPTIONS),
+        **{name: means_by_corruption(record)[name] for name in _alone(record)},
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def means_by_corruption(record: ModelScores) -> Values:
+    """Return the mean over severities of each score "corruption/..." and "recalibrated/..."."""
+    kinds = f"{CORRUPTION}/", f"{RECALIBRATED}/"
+    scores = record.scores.items()
+    return {name: fmean(e.values.values()) for name, e in scores if name.startswith(kinds)}
+
+
+def _alone(record: ModelScores) -> list[str]:
+    """Return the scores under a corruption that no mean of the summary contains."""
+    sets = {
+        CORRUPTION: (CORRUPTIONS, MAIN, *(GROUPS | BANDS).values()),
+        RECALIBRATED: (CORRUPTIONS,),
+    }
+    means = [[f"{kind}/{name}" for name in names] for kind, of in sets.items() for names in of]
+    contained = {n for names in means if record.scores.keys() >= {*names} for n in names}
+    return [name for name in means_by_corruption(record) if name not in contained]
 
 
 def summary_rows(record: ModelScores, baseline: ModelScores | None = None) -> list[Row]:
