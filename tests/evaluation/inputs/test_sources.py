@@ -6,11 +6,14 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
+from pyarrow import parquet
 from torchvision.datasets import ImageFolder
 
+from freqreg.errors import InputError
 from freqreg.evaluation.corruptions import open_corrupted
 from freqreg.evaluation.corruptions.of_test_set import CorruptedTestSet
 from freqreg.evaluation.inputs.images import load_images, split_names
@@ -387,7 +390,21 @@ def test_labels_of_no_class_are_refused(labels: list[int], said: str, tmp_path: 
         load_images(file)
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32, torch.int64])
+def test_unsigned_labels_are_never_wrapped_around(tmp_path: Path) -> None:
+    features = {"image": Image(), "label": Value("uint64")}
+    place = columns(tmp_path, features, label=[3, 0, 1, 1])
+    assert load_images(place).labels.tolist() == [3, 0, 1, 1]
+    (tmp_path / "large").mkdir()
+    place = columns(tmp_path / "large", features, label=[3, 0, 1, 2**63 - 1])
+    table = Dataset.load_from_disk(place).data.table
+    high = pa.array([2**63], pa.uint64())
+    labels = pa.concat_arrays([table["label"].combine_chunks()[:3], high])
+    parquet.write_table(table.set_column(1, "label", labels), tmp_path / "large.parquet")
+    with pytest.raises(InputError, match="uint64 and reach 2⁶³"):
+        load_images(tmp_path / "large.parquet")
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32, torch.int64, torch.uint64])
 def test_labels_of_any_integers(dtype: torch.dtype, tmp_path: Path) -> None:
     copies.safetensors(tmp_path, dtype)
     assert load_images(tmp_path / "test.safetensors").labels.tolist() == LABELS

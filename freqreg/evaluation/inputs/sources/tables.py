@@ -15,6 +15,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from freqreg._extras import extra
+from freqreg.evaluation.inputs.labelled_images import class_numbers
 from freqreg.evaluation.inputs.sources import base
 
 if TYPE_CHECKING:
@@ -103,8 +104,8 @@ class Table:
                 "values missing; needed is a class number or name for each image. Name the column "
                 "of labels (on the command line --label-column)."
             )
-        labels = torch.tensor(column.to_pylist(), dtype=torch.int64)
-        return labels, tuple(names) if names else None
+        numbers = column.to_numpy().copy() if len(column) else torch.empty(0, dtype=torch.int64)
+        return class_numbers(numbers), tuple(names) if names else None
 
 
 def parts(folder: Path, wanted: base.Wanted) -> base.Parts | None:
