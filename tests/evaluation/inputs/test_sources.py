@@ -345,6 +345,35 @@ def test_labels_that_are_text_are_numbered_over_all_splits(tmp_path: Path) -> No
     assert (found.labels.tolist(), found.class_names) == ([2, 1], ("ape", "bee", "cow"))
 
 
+@pytest.mark.parametrize("layout", ["saved", "parquet"])
+@pytest.mark.parametrize(
+    ("names", "numbers", "classes"),
+    {
+        "in another order": (("cow", "bee", "ape"), [1, 2], ("ape", "bee", "cow")),
+        "some of them": (("bee", "cow"), [2, 1], ("ape", "bee", "cow")),
+        "another one": (("emu", "bee"), [1, 3], ("ape", "bee", "cow", "emu")),
+    }.values(),
+)
+def test_named_classes_are_numbered_as_in_the_first_split(
+    layout: str, names, numbers, classes, tmp_path: Path
+) -> None:
+    cells = [{"bytes": encoded(image), "path": None} for image in PIXELS[:2]]
+    for split, held in (("test", names), ("train", ("ape", "bee", "cow"))):
+        features = Features({"image": Image(), "label": ClassLabel(names=[*held])})
+        part = Dataset.from_dict({"image": cells, "label": [1, 0]}, features)
+        if layout == "saved":
+            part.save_to_disk(tmp_path / split)
+        else:
+            part.to_parquet(tmp_path / f"{split}.parquet")
+    found = load_images(tmp_path)
+    assert (found.labels.tolist(), found.class_names) == (numbers, classes)
+    train = load_images(tmp_path, "train")
+    assert (train.labels.tolist(), train.class_names) == ([1, 0], ("ape", "bee", "cow"))
+    damaged = tmp_path / ("train/state.json" if layout == "saved" else "train.parquet")
+    damaged.write_text("")
+    assert load_images(tmp_path).class_names == names
+
+
 @pytest.mark.parametrize(
     ("features", "message"),
     [

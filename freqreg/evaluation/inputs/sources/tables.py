@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -55,9 +55,15 @@ class Table:
         )
 
     def source(
-        self, wanted: base.Wanted, every: Callable[[], Iterable["Table"]]
+        self,
+        wanted: base.Wanted,
+        every: Callable[[], Iterable["Table"]],
+        first: Callable[[], "Table"] | None = None,
     ) -> base.LazySource:
-        """Open the pictures and labels; text labels are numbered over the tables of all splits."""
+        """Open the pictures and labels.
+
+        Text labels are numbered over the tables of all splits, and named ones as in the `first`.
+        """
         from datasets import ClassLabel, Image
 
         features = self.features.items()
@@ -76,7 +82,12 @@ class Table:
                 yield f"{self.name}, row {row}", _content(cell, self.folder)
 
         fingerprint = self.fingerprint and (*self.fingerprint, image)
-        return base.LazySource(self.name, labels, class_names, read, fingerprint)
+        found = base.LazySource(self.name, labels, class_names, read, fingerprint)
+        if first is None or not getattr(self.features[label], "names", None):
+            return found
+        with suppress(base.ImagesError):  # a split that cannot be read numbers no other
+            return found.numbered_by(getattr(first().features.get(label), "names", ()))
+        return found
 
     def _one(self, found: list[str], wanted: str | None, what: str, option: str) -> str:
         if wanted in self.features or (wanted is None and len(found) == 1):
@@ -124,7 +135,8 @@ def parts_of(tables: Mapping[str, Callable[[], Table]], wanted: base.Wanted) -> 
     """Return the splits of a data set, from functions that open the table of each."""
 
     def opened(split: str) -> base.LazySource:
-        return tables[split]().source(wanted, lambda: (table() for table in tables.values()))
+        every, first = (lambda: (table() for table in tables.values())), min(tables, key=base.rank)
+        return tables[split]().source(wanted, every, None if split == first else tables[first])
 
     return {split: partial(opened, split) for split in tables}
 
