@@ -59,9 +59,10 @@ def _with_portrait(run: ReportedRun, load: Load, **of_files: Any) -> ReportedRun
         )
     found = load([loaded], count=run.record.about.get("images", IMAGES))
     if run.record.about.get("data") not in (None, from_main(lambda: digest_of_images(found))):
+        named = f": on {run.record.test_set}" if run.record.test_set else ""
         raise SettingError(
-            f"{source} was evaluated on other images than --data and its options name. Name those "
-            "of freqreg evaluate, or leave out --data."
+            f"{source} was evaluated on other images than --data and its options name{named}. Name "
+            "those of freqreg evaluate, or leave out --data."
         )
     if run.record.about.get("answers") not in (None, digest_of_answers(loaded.model, found)):
         raise SettingError(

@@ -18,6 +18,8 @@ from freqreg.evaluation.results.records import (
     Entry,
     ModelScores,
     RecordError,
+    about_both,
+    differences,
     holds_record,
     require_numbers,
 )
@@ -266,9 +268,10 @@ def _require_agreement(records: Mapping[Path, ModelScores], one: Path, other: Pa
         != (second.scores[name].values, second.scores[name].settings)
     ]
     if twice or first.about != second.about:
+        apart = differences(*about_both(first, second), between=" and ")
         raise SettingError(
             f"{one} and {other} are evaluations of the same model that differ "
-            f"({', '.join(twice) or 'in what they are about'}). Name one of them."
+            f"({', '.join(twice) or '; '.join(apart)}). Name one of them."
         )
 
 
