@@ -61,8 +61,10 @@ def test_configurations_and_splits(here: Path, capsys) -> None:
     record = ModelScores.load(here / "o" / "m.json")
     assert record.test_set == "moved, split valid, 32×32 pixels"
     main(["report", "o"])
-    line = f"on {record.test_set} (test set {record.about['data']})."
-    assert line in (here / "report" / "report.md").read_text()
+    told = (here / "report" / "report.md").read_text()
+    assert f"on {record.test_set} (20 images)." in told
+    assert f"## {record.test_set} (20 images)" in told
+    assert record.about["data"] not in told
     (here / "moved").rename(here / "tiny")
     with pytest.raises(SystemExit, match=r"no split 'test'; it has train, valid.*--split"):
         main(["report", "evaluations", "--data", "tiny"])

@@ -119,14 +119,14 @@ def evaluate(
 
     def started() -> ModelScores:
         about = _about(loaded, test, shown, classes)
+        height, width = test.pixels.shape[-2:]
+        named = f"{test.source or f'test set of {test.classes} classes'}, {height}×{width} pixels"
         if path is None:
-            return ModelScores(about)
+            return ModelScores(about, test_set=named)
         require_writable(path.parent)
-        return ModelScores.resumed(path, about, replace=replace)
+        return ModelScores.resumed(path, about, test_set=named, replace=replace)
 
-    height, width = test.pixels.shape[-2:]
-    named = f"{test.source}, {height}×{width} pixels" if test.source else ""
-    record = changed(from_main(started), test_set=named)
+    record = from_main(started)
     known = {n: SCORES[n].conditions(task, settings) for n in names if n in record.scores}
     if not replace:
         record.require(known, file=path)

@@ -20,7 +20,7 @@ from freqreg.evaluation.corruptions.corruption import as_bytes, corrupt, require
 from freqreg.evaluation.corruptions.names import MADE_HERE, SavedAs
 from freqreg.evaluation.inputs.decoding import decoded
 from freqreg.evaluation.inputs.examples import BATCH_SIZE, Images
-from freqreg.evaluation.inputs.labelled_images import first_rows
+from freqreg.evaluation.inputs.labelled_images import class_numbers, first_rows
 from freqreg.evaluation.inputs.sources.base import ImagesError, LazySource
 from freqreg.evaluation.inputs.streaming import read
 
@@ -120,6 +120,7 @@ class CorruptedOnTheFly(CorruptedData):
     saved_as: SavedAs = None  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", class_numbers(self.labels))
         if self.labels.shape != self.images.shape[:1]:
             raise InputError(
                 f"There are {len(self.images)} images and labels of shape "
@@ -137,7 +138,7 @@ class CorruptedOnTheFly(CorruptedData):
         digest = hashlib.sha256()
         for images in read(as_bytes(self.images), BATCH_SIZE):
             digest.update(rearrange(images, "b c h w -> b h w c").cpu().numpy().tobytes())
-        digest.update(self.labels.long().cpu().numpy().tobytes())
+        digest.update(self.labels.cpu().numpy().tobytes())
         if self.index is not None and not torch.equal(self.index, torch.arange(len(self.index))):
             digest.update(self.index.numpy().tobytes())
         found = {"seed": self.seed, "images": len(self.images), "sha256": digest.hexdigest()}
@@ -155,4 +156,4 @@ class CorruptedOnTheFly(CorruptedData):
             pixels = as_bytes(corrupted).movedim(1, -1).cpu().numpy()
             return zip((f"{name} {severity}, row {row}" for row in rows), pixels, strict=True)
 
-        return LazySource(self.source, self.labels.long().cpu(), None, made)
+        return LazySource(self.source, self.labels.cpu(), None, made)

@@ -20,7 +20,7 @@ _MODULES = {"noise": noise, "blur": blur, "weather": weather, "digital": digital
 _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     name: getattr(_MODULES[group], name) for group, names in GROUPS.items() for name in names
 }
-_LEAST_SIDE = 16
+LEAST_SIDE = 16
 JPEG_QUALITY = 85  # of "jpeg85"
 
 
@@ -113,8 +113,8 @@ def require_corruptible(images: Images) -> None:
             f"Corruptions need RGB images [batch, 3, height, width]; got {tuple(images.shape)}. "
             "Repeat a grey channel three times; move trailing channels to the front."
         )
-    if min(sides) < _LEAST_SIDE:
+    if min(sides) < LEAST_SIDE:
         raise InputError(
-            f"Images of {sides[0]} x {sides[1]} pixels are too small to corrupt: {_LEAST_SIDE} "
+            f"Images of {sides[0]} x {sides[1]} pixels are too small to corrupt: {LEAST_SIDE} "
             "along each side are needed. Enlarge them, or pad them."
         )

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from freqreg.evaluation.corruptions.corrupted_data import CorruptedDataError, StoredCorruptions
 from freqreg.evaluation.corruptions.names import SEVERITIES, SavedAs
+from freqreg.evaluation.inputs.labelled_images import class_numbers
 from freqreg.evaluation.inputs.sources.base import LazySource, held
 
 LABELS, ORIGIN = "labels", "origin.json"
@@ -45,8 +45,7 @@ class NpyFolder(StoredCorruptions):
                 f"{name}.npy; it needs one for each. The files are of different data sets."
             )
         some, own = (np.split(part, len(SEVERITIES))[severity - 1] for part in (images, labels))
-        own = torch.from_numpy(own.astype(np.int64))
-        return held(f"{folder / name}.npy, severity {severity}", some, own)
+        return held(f"{folder / name}.npy, severity {severity}", some, class_numbers(own.copy()))
 
 
 def read_origin(folder: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Int64
 from torch import Tensor
 
@@ -17,16 +18,22 @@ from freqreg.evaluation.corruptions.corrupted_data import (
     CorruptedOnTheFly,
     LabelledBatch,
 )
+from freqreg.evaluation.corruptions.corruption import LEAST_SIDE, corrupt
 from freqreg.evaluation.corruptions.names import SEVERITIES
 from freqreg.evaluation.inputs.class_names import places_among
 from freqreg.evaluation.inputs.decoding import decoded
-from freqreg.evaluation.inputs.examples import BATCH_SIZE
+from freqreg.evaluation.inputs.examples import BATCH_SIZE, Images
 from freqreg.evaluation.inputs.labelled_images import LabelledImages, first_rows
 from freqreg.evaluation.inputs.sources.base import LazySource
 from freqreg.evaluation.inputs.transforms import IMAGENET_C, EvalTransform, PictureTransform
 from freqreg.evaluation.processes import Share
 
 Rows = Int64[Tensor, " rows"]
+
+_COMPARED = 16
+"""Images that are compared with the clean ones."""
+_FEW, _MOST = 0.25, 0.75
+"""Shares of them that resemble their own: of other pictures 1/16, of the same nearly all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +61,7 @@ class CorruptedTestSet:
         """Check that the images under a corruption are those of the test set.
 
         Raises:
-            CorruptedDataError: their number, labels or size differ.
+            CorruptedDataError: their number, labels or size differ, or they show other pictures.
 
         Warns:
             UserWarning: no name of a class is the test set's, so classes are matched by position;
@@ -82,12 +89,37 @@ class CorruptedTestSet:
                 f"names ({names[0]}, ...), so they are taken in their order.",
                 stacklevel=2,
             )
+        self._require_pictures(name)
         if resize is None and self._are_of_others:
             warnings.warn(
                 f"{self.data.source} was made from other images than the test set's, as the model "
                 "is shown them: from other files, or in another crop. Write it anew from these "
                 "(freqreg corrupt), or let freqreg corrupt them now.",
                 stacklevel=2,
+            )
+
+    def _require_pictures(self, name: str) -> None:
+        """Raise if mildly corrupted images do not resemble the clean ones at their places.
+
+        It is told only where images that are corrupted here do.
+        """
+        count, clean, severity = len(self.clean), self.clean.pixels, SEVERITIES[0]
+        is_known = self.data.in_test_order and not isinstance(self.data, CorruptedOnTheFly)
+        if not is_known or count < _COMPARED or min(clean.shape[-2:]) < LEAST_SIDE:
+            return
+        rows = torch.arange(_COMPARED) * count // _COMPARED
+        found, pixels = self._find(name, severity), clean[rows]
+        places = self._chosen(found, f"{name} {severity}", None)[0][rows].tolist()
+        stored = decoded(found.fetched(places), range(_COMPARED), self._resize(found))
+        if (share := _recognised(pixels, stored)) > _FEW:
+            return
+        made = corrupt(pixels, name, severity, index=self.clean.index[rows])
+        if _recognised(pixels, made) > _MOST:
+            raise CorruptedDataError(
+                f"The images of {name} {severity} in {self.data.source} show other pictures than "
+                f"the test set's at the same places: of {_COMPARED}, {share:.0%} resemble their "
+                "own more than all others. Name the corrupted images of this test set, in its "
+                "order."
             )
 
     @cached_property
@@ -191,3 +223,14 @@ class CorruptedTestSet:
             f"{row}, {own[places][row]} instead of {wanted[row]}. Name the corrupted images of "
             "this test set, in its order."
         )
+
+
+def _recognised(clean: Images, corrupted: Images) -> float:
+    """Return the share of corrupted images that resemble their own clean image the most."""
+
+    def coarse(images: Images) -> Tensor:
+        levels = F.adaptive_avg_pool2d(images.double().mean(1, keepdim=True), 8).flatten(1)
+        return F.normalize(levels - levels.mean(1, keepdim=True))
+
+    nearest = (coarse(corrupted.to(clean.device)) @ coarse(clean).T).argmax(1).cpu()
+    return (nearest == torch.arange(len(nearest))).double().mean().item()

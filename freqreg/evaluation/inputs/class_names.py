@@ -77,6 +77,14 @@ def labels_for(
                 f"{classes} ({_few(own or ())}): no class can be told by its place. Give the "
                 "images' class_names."
             )
+        if _nameless(own) and images.classes < classes == IMAGENET_CLASSES + 1:
+            raise InputError(
+                f"The images have {images.classes} classes and {model.source} has {classes}, both "
+                "without names. The model's may be ImageNet's behind a background class, which "
+                "labels often do not count. Give the names of both (class_names of the images, and "
+                '"class_names" in the model\'s config.json), or if the labels count it, '
+                "LabelledImages(..., classes=1001)."
+            )
         return images.labels
     used = images.labels.unique().tolist()
     if used and not 0 <= used[0] <= used[-1] < len(theirs):

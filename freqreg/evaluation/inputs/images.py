@@ -91,7 +91,14 @@ def load_images(
     else:
         pixels = pixels_now()
     classes = len(found.class_names or ()) or int(found.labels.max()) + 1
-    name = f"{source}, split {found.split}" if found.split else str(source)
+    chosen = {
+        "split": found.split,
+        "configuration": config,
+        "image column": image_column,
+        "label column": label_column,
+        "image size": image_size,
+    }
+    name = ", ".join((str(source), *(f"{what} {v}" for what, v in chosen.items() if v)))
     return LabelledImages(pixels, found.labels[rows], found.class_names, rows, classes, name)
 
 

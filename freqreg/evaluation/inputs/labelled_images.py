@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
@@ -95,7 +96,7 @@ def class_numbers(labels: Any) -> Int64[Tensor, "*shape"]:
         InputError: they are no whole numbers.
     """
     try:
-        found = torch.as_tensor(labels)
+        found = torch.as_tensor(np.array(labels) if isinstance(labels, list) else labels)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(
             f"The labels are no tensor, but {type(labels).__name__} ({error}). Give one class "
@@ -106,7 +107,13 @@ def class_numbers(labels: Any) -> Int64[Tensor, "*shape"]:
             f"The labels have dtype {found.dtype}; needed are whole numbers, one class for each "
             "image. Convert them once you know that they are classes: labels.long()."
         )
-    return found.long()
+    numbers = found.long()
+    if found.dtype == torch.uint64 and (numbers < 0).any():  # wrapped around
+        raise InputError(
+            f"The labels have dtype {found.dtype} and reach 2⁶³, which no class number does. Give "
+            "positions among the classes, from 0."
+        )
+    return numbers
 
 
 def _names(names: Any) -> tuple[str, ...]:

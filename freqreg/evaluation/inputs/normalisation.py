@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from freqreg.evaluation.inputs.loaded_model import CheckpointError, Normalized
@@ -56,8 +57,7 @@ def require_possible(mean: Sequence[float], std: Sequence[float], where: str) ->
     only_scales = all(abs(m) < TOLERANCE for m in mean)
     if only_scales or any(all(abs(s / unit - 1) < TOLERANCE for s in std) for unit in UNITS):
         return
-    channels = max(len(mean), len(std))
-    pairs = zip(_repeated(mean, channels), _repeated(std, channels), strict=True)
+    pairs = zip(*np.broadcast_arrays(mean, std), strict=True)
     if any(s > math.sqrt(max(m * (1 - m), 0)) + SLACK or s < LOWEST_STD for m, s in pairs):
         raise CheckpointError(
             f"{where} comes to {found}, which no photographs have: a std must be at least "
@@ -81,10 +81,6 @@ def numbers(value: Any, where: str, channels: int | None = None) -> list[float]:
             "for each channel, or a single number outside of a list."
         )
     return list(values)
-
-
-def _repeated(values: Sequence[float], length: int) -> Sequence[float]:
-    return values if len(values) == length else [*values] * length
 
 
 def _rounded(values: Sequence[float]) -> list[float]:

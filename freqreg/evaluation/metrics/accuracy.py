@@ -18,6 +18,7 @@ from freqreg.evaluation.inputs.examples import (
     require_eval_mode,
     unit_range,
 )
+from freqreg.evaluation.inputs.labelled_images import class_numbers
 from freqreg.evaluation.inputs.progress import progress_bar
 from freqreg.evaluation.processes import Share
 
@@ -67,7 +68,7 @@ def share_right(
     logits: Float[Tensor, "images classes"], labels: Integer[Tensor, " images"]
 ) -> float:
     """Return the share of correctly classified images, from 0 to 1."""
-    return in_double(predictions(logits) == labels.to(logits.device)).mean().item()
+    return in_double(predictions(logits) == class_numbers(labels).to(logits.device)).mean().item()
 
 
 def require_answers(logits: Float[Tensor, "images classes"]) -> None:

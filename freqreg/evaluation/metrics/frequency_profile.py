@@ -20,6 +20,7 @@ from freqreg.evaluation.inputs.examples import (
     require_eval_mode,
     unit_range,
 )
+from freqreg.evaluation.inputs.labelled_images import class_numbers
 from freqreg.evaluation.processes import Share
 from freqreg.frequency_bias import Floor, RelativeFloor, log_low_frequency_bias
 from freqreg.input_gradients import value_and_input_grad
@@ -151,7 +152,7 @@ def input_gradients(
         if not number:
             Examples.checked(model, images, labels)
         device = device_of(model, images)
-        x, y = unit_range(sent(images, device)), sent(labels, device)
+        x, y = unit_range(sent(images, device)), sent(class_numbers(labels), device)
         where = x if point is None else point(x, y)
         yield _gradient(model, where, y)
 

@@ -1,7 +1,11 @@
 """Layout, styles and files of all figures: no display, no global state, no need of colours."""
 
 import io
+import logging
+import warnings
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
 from itertools import cycle
 from typing import Any
 
@@ -9,14 +13,18 @@ from freqreg._extras import extra
 
 with extra("eval", "Figures need matplotlib"):
     import matplotlib as mpl
+    from matplotlib import font_manager
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 MAP_COLOURS = "cividis"
 """A colour map of even brightness steps that looks the same with a colour-vision deficiency."""
 
 _COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+logger = logging.getLogger(__name__)
+
 _LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)))
 
 
@@ -59,6 +67,39 @@ def svg(figure: Figure, *, salt: str = "freqreg", **metadata: str) -> bytes:
 
 
 def _file(figure: Figure, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, **options)
+    buffer, texts = io.BytesIO(), figure.findobj(Text)
+    families = _families_for(frozenset("".join(text.get_text() for text in texts)))
+    for text in texts if families else ():
+        text.set_fontfamily([*text.get_fontfamily(), *families])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+")  # said once, in `_families_for`
+        figure.savefig(buffer, **options)
     return buffer.getvalue()
+
+
+@cache
+def _families_for(letters: frozenset[str]) -> list[str]:
+    """Return installed families of the letters that the usual font lacks; log what none has."""
+
+    def held(file: str) -> frozenset[str]:
+        font = font_manager.get_font(file)
+        return frozenset(each for each in letters if font.get_char_index(ord(each)))
+
+    usual = held(font_manager.findfont(font_manager.FontProperties()))
+    missing = {each for each in letters - usual if each.isprintable()}
+    found: list[str] = []
+    known: dict[str, frozenset[str]] = {}
+    for entry in font_manager.fontManager.ttflist if missing else ():
+        if entry.style == "normal" and "lastresort" not in entry.name.replace(" ", "").lower():
+            with suppress(OSError, RuntimeError):  # a damaged font
+                known.setdefault(entry.name, held(entry.fname))
+    while missing and (best := max(known, key=lambda name: len(known[name] & missing), default="")):
+        if not known[best] & missing:
+            logger.warning(
+                f"No installed font has {''.join(sorted(missing))}, so figures show boxes instead. "
+                "Install one, such as Noto Sans CJK."
+            )
+            break
+        found.append(best)
+        missing -= known[best]
+    return found

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from math import isclose, isnan, nan, sqrt
-from typing import Any
+from math import isnan, nan, sqrt
 
 from pandas import DataFrame
 
@@ -12,8 +11,8 @@ from freqreg.evaluation.report.blocks import NOTHING, WORDS, Table, TableCell
 from freqreg.evaluation.report.groups import Group
 from freqreg.evaluation.report.numbers import ATTACKS, BIASES
 from freqreg.evaluation.report.runs import ReportedRun
-from freqreg.evaluation.results.records import Entry
-from freqreg.evaluation.results.seeds import DIGESTS, value_text
+from freqreg.evaluation.results.records import DIGESTS, Entry
+from freqreg.evaluation.results.seeds import value_text
 
 TITLES = {quantity.score: quantity.title for quantity in (*ATTACKS, BIASES[0])} | WORDS["scores"]
 """Titles of scores; other scores are called by their names."""
@@ -86,15 +85,10 @@ def _settings_text(kind: str, entry: Entry) -> str:
     texts, paper = [], _PAPER if kind in _PUBLISHED else {}
     for name, value in entry.settings.items():
         if name not in DIGESTS and (name, value) != ("saved_as", None):
-            text = f"{name.replace('_', ' ')} {value_text(name, value)}"
-            if name in paper and not _is_same(value, paper[name]):
-                text += f" (paper {value_text(name, paper[name])})"
-            texts.append(text)
+            told, theirs = (value_text(name, v) for v in (value, paper.get(name, value)))
+            beside = f" (paper {theirs})" if theirs != told else ""
+            texts.append(f"{name.replace('_', ' ')} {told}{beside}")
     return ", ".join(texts) or NOTHING
-
-
-def _is_same(value: Any, other: Any) -> bool:
-    return isclose(value, other) if isinstance(other, float) else value == other
 
 
 def _images(entry: Entry, run: ReportedRun) -> float:

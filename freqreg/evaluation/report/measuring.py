@@ -12,7 +12,7 @@ from freqreg.evaluation.inputs.opening import load_models
 from freqreg.evaluation.processes import from_main, is_main
 from freqreg.evaluation.report.groups import grouped
 from freqreg.evaluation.report.portrait import Portrait, portrait_file
-from freqreg.evaluation.report.runs import ReportedRun
+from freqreg.evaluation.report.runs import ReportedRun, dataset_titles
 from freqreg.evaluation.results.digests import digest_of_answers, digest_of_images, digest_of_model
 
 IMAGES = 1000
@@ -33,7 +33,7 @@ def with_portraits(
     Raises:
         SettingError: the runs are on several data sets, or of other images or weights.
     """
-    datasets = {run.dataset: run.dataset_title for run in runs}
+    datasets = dataset_titles(runs)
     if len(datasets) > 1:
         raise SettingError(
             f"Images of one data set were given and runs on {', '.join(datasets.values())}. Name "
@@ -59,9 +59,10 @@ def _with_portrait(run: ReportedRun, load: Load, **of_files: Any) -> ReportedRun
         )
     found = load([loaded], count=run.record.about.get("images", IMAGES))
     if run.record.about.get("data") not in (None, from_main(lambda: digest_of_images(found))):
+        named = f": on {run.record.test_set}" if run.record.test_set else ""
         raise SettingError(
-            f"{source} was evaluated on other images than --data and its options name. Name those "
-            "of freqreg evaluate, or leave out --data."
+            f"{source} was evaluated on other images than --data and its options name{named}. Name "
+            "those of freqreg evaluate, or leave out --data."
         )
     if run.record.about.get("answers") not in (None, digest_of_answers(loaded.model, found)):
         raise SettingError(

@@ -9,8 +9,8 @@ from freqreg.evaluation.report.blocks import NOTES, Block, Chapter, Page, Sectio
 from freqreg.evaluation.report.figures import spectra_picture
 from freqreg.evaluation.report.groups import grouped
 from freqreg.evaluation.report.rendering import as_html, as_markdown, figures_of
-from freqreg.evaluation.report.runs import ReportedRun
-from freqreg.evaluation.report.sections import chapter, chapter_title
+from freqreg.evaluation.report.runs import ReportedRun, dataset_titles
+from freqreg.evaluation.report.sections import chapter
 from freqreg.evaluation.results.paper import DATASETS, ERRATA, SOURCE, tables_of
 
 TITLE = "Frequency bias and robustness"
@@ -32,13 +32,11 @@ def write_report(runs: Sequence[ReportedRun], folder: Path) -> Page:
 
 def build(runs: Sequence[ReportedRun]) -> Page:
     """Return the report: a chapter for each data set and preset, and one about all together."""
+    titles = dataset_titles(runs)
     by_title: dict[str, list[ReportedRun]] = {}
     for run in runs:
-        by_title.setdefault(chapter_title(run), []).append(run)
-    chapters = [
-        chapter(re.sub(r"\W+", "-", title.lower()).strip("-"), members)
-        for title, members in by_title.items()
-    ]
+        by_title.setdefault(_with_preset(titles[run.dataset], run), []).append(run)
+    chapters = [chapter(_file_name(of[0]), title, of) for title, of in by_title.items()]
     of_paper = any(run.dataset in DATASETS for run in runs)
     shared = [Section("The paper", _paper(runs))] if of_paper else []
     picture = spectra_picture("spectra", {t: grouped(members) for t, members in by_title.items()})
@@ -49,11 +47,20 @@ def build(runs: Sequence[ReportedRun]) -> Page:
     return Page(TITLE, _lead(runs), (*chapters, *together))
 
 
+def _file_name(run: ReportedRun) -> str:
+    """Return the beginning of the names of a chapter's figures."""
+    named = _with_preset(DATASETS.get(run.dataset, run.dataset), run)
+    return re.sub(r"\W+", "-", named.lower()).strip("-")
+
+
+def _with_preset(title: str, run: ReportedRun) -> str:
+    return f"{title}, preset {run.preset}" if run.preset else title
+
+
 def _lead(runs: Sequence[ReportedRun]) -> tuple[str, ...]:
     methods = {run.record.method for run in runs}
-    datasets = {run.dataset: run.dataset_title for run in runs}
     counts = f"{_count(len(runs), 'model')} by {_count(len(methods), 'method')}"
-    return f"{counts}, on {', '.join(datasets.values())}.", NOTES["numbers"]
+    return f"{counts}, on {', '.join(dataset_titles(runs).values())}.", NOTES["numbers"]
 
 
 def _paper(runs: Sequence[ReportedRun]) -> tuple[Block, ...]:

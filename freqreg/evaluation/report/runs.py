@@ -18,6 +18,8 @@ from freqreg.evaluation.results.records import (
     Entry,
     ModelScores,
     RecordError,
+    about_both,
+    differences,
     holds_record,
     require_numbers,
 )
@@ -49,9 +51,12 @@ class ReportedRun:
 
     @property
     def dataset_title(self) -> str:
-        """The usual name of the data set; of a test set also what it was given as."""
-        told, given = DATASETS.get(self.dataset, self.dataset), self.record.test_set
-        return f"{given} ({told})" if given and "experiment" not in self.training else told
+        """The usual name of the data set, or what the test set was given as, and its size."""
+        if "experiment" in self.training:
+            return DATASETS.get(self.dataset, self.dataset)
+        count = self.record.about.get("images")
+        size = "" if count is None else f" ({count:,} image{'' if count == 1 else 's'})"
+        return f"{self.record.test_set or 'test set'}{size}"
 
     @property
     def preset(self) -> str:
@@ -116,6 +121,15 @@ def _json_files(places: list[Path]) -> Iterator[Path]:
         if not place.exists():
             raise SettingError(f"There is no {place}. Name folders or JSON files of runs.")
         yield from sorted(place.rglob("*.json")) if place.is_dir() else [place]
+
+
+def dataset_titles(runs: Iterable[ReportedRun]) -> dict[str, str]:
+    """Return the title of each data set; test sets of one title are told apart by digests."""
+    found = {run.dataset: run.dataset_title for run in runs}
+    count = Counter(found.values())
+    return {
+        name: f"{title}, {name}" if count[title] > 1 else title for name, title in found.items()
+    }
 
 
 def _place(source: str, file: Path, weights: str) -> Path:
@@ -254,9 +268,10 @@ def _require_agreement(records: Mapping[Path, ModelScores], one: Path, other: Pa
         != (second.scores[name].values, second.scores[name].settings)
     ]
     if twice or first.about != second.about:
+        apart = differences(*about_both(first, second), between=" and ")
         raise SettingError(
             f"{one} and {other} are evaluations of the same model that differ "
-            f"({', '.join(twice) or 'in what they are about'}). Name one of them."
+            f"({', '.join(twice) or '; '.join(apart)}). Name one of them."
         )
 
 

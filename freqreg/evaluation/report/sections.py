@@ -12,7 +12,7 @@ from freqreg.evaluation.report.tradeoff import comparisons, tradeoff_table
 from freqreg.evaluation.results.paper import DATASETS, published, tables_of
 
 
-def chapter(name: str, runs: Sequence[ReportedRun]) -> Chapter:
+def chapter(name: str, title: str, runs: Sequence[ReportedRun]) -> Chapter:
     """Return the chapter about runs with one data set and preset; `name` prefixes figure files."""
     dataset = runs[0].dataset
     own = grouped(runs)
@@ -45,13 +45,7 @@ def chapter(name: str, runs: Sequence[ReportedRun]) -> Chapter:
         ),
     }
     sections = (_section(blocks[key], dataset, **about) for key, about in WORDS["sections"].items())
-    return Chapter(chapter_title(runs[0]), tuple(s for s in sections if s is not None))
-
-
-def chapter_title(run: ReportedRun) -> str:
-    """Return the name of the data set, and of the preset if there is one."""
-    title = DATASETS.get(run.dataset, run.dataset)
-    return f"{title}, preset {run.preset}" if run.preset else title
+    return Chapter(title, tuple(s for s in sections if s is not None))
 
 
 def _warnings(dataset: str, runs: Sequence[ReportedRun]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 _CPU_INFO = Path("/proc/cpuinfo")
+_version = cache(metadata.version)
 
 
 def processor() -> str:
@@ -30,11 +31,6 @@ def versions(device: torch.device) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-@cache
-def _version(package: str) -> str:
-    return metadata.version(package)
 
 
 def _name(device: torch.device) -> str:

@@ -19,6 +19,11 @@ Values = dict[str, float]
 
 Row = tuple[Any, ...]
 
+DIGESTS = (
+    *("answers", "classes", "corrupted_data", "data", "train_data", "transfer_weights", "weights"),
+)
+"""Digests among conditions: they are compared, and told after the settings that differ."""
+
 COLUMNS = ("model", "method", "training_seed", "seed", "score", "part", "value")
 
 
@@ -130,24 +135,26 @@ class ModelScores:
 
     @classmethod
     def resumed(
-        cls, path: Path, about: Mapping[str, Any], *, replace: bool = False
+        cls, path: Path, about: Mapping[str, Any], *, test_set: str = "", replace: bool = False
     ) -> "ModelScores":
         """Return the record in the file `path`, or a new one if there is no such file.
 
         Args:
             path: path of the file.
             about: what the record must be about.
+            test_set: the images as given, for the record and for messages.
             replace: return a new record if the file's is about something else.
 
         Raises:
             RecordError: the file's record is about something else, and `replace` is False.
         """
-        stored = cls.load(path) if path.exists() else cls(about)
-        different = differences(stored.about, about)
+        new = cls(about, test_set=test_set)
+        stored = cls.load(path) if path.exists() else new
+        different = differences(*about_both(stored, new))
         if different and replace:
-            return cls(about)
+            return new
         _require_same(f"{path} holds scores of something else", different)
-        return stored
+        return changed(stored, test_set=test_set or stored.test_set)
 
     def rows(self) -> list[Row]:
         """Return the rows of the tidy table, one for each number."""
@@ -214,13 +221,24 @@ def holds_record(path: Path) -> bool:
         return re.match(r'\s*{\s*"about":', text) is not None  # cut off
 
 
+def about_both(one: ModelScores, other: ModelScores) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what two records are about; of other images the parts of their names that differ."""
+    found, other_found = {**one.about}, {**other.about}
+    if found.get("data") != other_found.get("data") and one.test_set and other.test_set:
+        named = [each.test_set.split(", ") for each in (one, other)]
+        apart = [[p for p in own if p not in theirs] for own, theirs in (named, named[::-1])]
+        for about, parts in zip((found, other_found), apart if all(apart) else named, strict=True):
+            about["test set"] = ", ".join(parts)
+    return found, other_found
+
+
 def differences(
     found: Mapping[str, Any], wanted: Mapping[str, Any], *, between: str = ", now "
 ) -> list[str]:
-    """Describe each difference: name, value found, value wanted."""
+    """Describe each difference: name, value found, value wanted; those of digests come last."""
     return [
         f"{name}: {found.get(name)}{between}{wanted.get(name)}"
-        for name in sorted({*found, *wanted})
+        for name in sorted({*found, *wanted}, key=lambda name: (name in DIGESTS, name))
         if found.get(name) != wanted.get(name)
     ]
 

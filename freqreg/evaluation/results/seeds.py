@@ -5,14 +5,11 @@ from itertools import product
 from pathlib import PurePath
 from typing import Any
 
-from freqreg.evaluation.results.records import ModelScores
+from freqreg.evaluation.results.records import DIGESTS, ModelScores
 from freqreg.evaluation.results.summary import conditions_of_both
 
 TRAINING = ("model", "experiment", "preset", "mixed_precision")
 """Entries of a config.json about the training, beside "kwargs" and "settings"."""
-
-DIGESTS = ("data", "corrupted_data", "train_data", "transfer_weights")
-"""Digests among the conditions: they are compared, and told only if no other setting differs."""
 
 Group = Sequence[ModelScores]
 

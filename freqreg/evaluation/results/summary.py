@@ -7,7 +7,14 @@ from typing import Any
 
 from freqreg.evaluation.corruptions.names import CORRUPTIONS, GROUPS, MADE_HERE, MAIN
 from freqreg.evaluation.results.paper import CORRUPTION_LOG_B_LOW
-from freqreg.evaluation.results.records import ModelScores, RecordError, Row, Values, differences
+from freqreg.evaluation.results.records import (
+    ModelScores,
+    RecordError,
+    Row,
+    Values,
+    about_both,
+    differences,
+)
 from freqreg.radial import BANDS as RADII
 
 BANDS = {
@@ -128,7 +135,8 @@ def conditions_of_both(
 ) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
     """Return both records' images, and their settings of each of these scores that both have."""
     own, theirs = (
-        {name: each.about.get(name) for name in ("images", "data")} for each in (record, other)
+        {name: about.get(name) for name in ("images", "test set", "data")}
+        for about in about_both(record, other)
     )
     entries = [(record.scores.get(name), other.scores.get(name)) for name in scores]
     return [(own, theirs), *((one.settings, two.settings) for one, two in entries if one and two)]
@@ -164,6 +172,7 @@ def summary(record: ModelScores, baseline: ModelScores | None = None) -> Values:
 
     mCE is relative to AlexNet's published errors for ImageNet's classes, else to the baseline.
     "mCE (19)" is relative to the baseline. Both are left out if conditions are not comparable.
+    Corruptions that are part of no mean stand alone, by the names of their scores.
     """
     mean = mean_accuracy(record, MAIN)
 
@@ -191,8 +200,27 @@ def summary(record: ModelScores, baseline: ModelScores | None = None) -> Values:
         "mCE": mce(mce_baseline(record, baseline), MAIN),
         "mCE, unnormalised": None if mean is None else 100 * (1 - mean),
         "mCE (19)": None if baseline is None else mce(baseline, CORRUPTIONS),
+        **{name: means_by_corruption(record)[name] for name in _alone(record)},
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def means_by_corruption(record: ModelScores) -> Values:
+    """Return the mean over severities of each score "corruption/..." and "recalibrated/..."."""
+    kinds = f"{CORRUPTION}/", f"{RECALIBRATED}/"
+    scores = record.scores.items()
+    return {name: fmean(e.values.values()) for name, e in scores if name.startswith(kinds)}
+
+
+def _alone(record: ModelScores) -> list[str]:
+    """Return the scores under a corruption that no mean of the summary contains."""
+    sets = {
+        CORRUPTION: (CORRUPTIONS, MAIN, *(GROUPS | BANDS).values()),
+        RECALIBRATED: (CORRUPTIONS,),
+    }
+    means = [[f"{kind}/{name}" for name in names] for kind, of in sets.items() for names in of]
+    contained = {n for names in means if record.scores.keys() >= {*names} for n in names}
+    return [name for name in means_by_corruption(record) if name not in contained]
 
 
 def summary_rows(record: ModelScores, baseline: ModelScores | None = None) -> list[Row]:

@@ -11,7 +11,7 @@ with extra("eval", "Tables need pandas and rich"):
 
 from freqreg.evaluation.results.records import ModelScores
 from freqreg.evaluation.results.seeds import is_copy, labels, seed_groups
-from freqreg.evaluation.results.summary import has_collapsed, summary
+from freqreg.evaluation.results.summary import has_collapsed, means_by_corruption, summary
 
 UNITLESS = ("log B_low", "mCE")
 
@@ -19,7 +19,7 @@ UNITLESS = ("log B_low", "mCE")
 def score_table(records: Sequence[ModelScores], baseline: ModelScores | None = None) -> Table:
     """Return a column for each model, a row for each headline number; accuracies in percent."""
     table = Table("", *_headings(records))
-    numbers = DataFrame([summary(record, baseline) for record in records])
+    numbers = _summaries(records, baseline)
     for name, values in numbers.items():
         table.add_row(str(name), *(_cell(name, value) for value in values))
     verdicts = [has_collapsed(record) for record in records]
@@ -39,7 +39,7 @@ def seed_table(records: Sequence[ModelScores], baseline: ModelScores | None = No
         for record in (records[place] for place in places):
             if not any(is_copy(record, other) for other in distinct):
                 distinct.append(record)
-        numbers = DataFrame([summary(record, baseline) for record in distinct])
+        numbers = _summaries(distinct, baseline)
         if numbers.count().max() > 1:
             for name, values in numbers.items():
                 spread = f"{_cell(name, values.mean())} ± {_cell(name, values.std())}"
@@ -47,6 +47,13 @@ def seed_table(records: Sequence[ModelScores], baseline: ModelScores | None = No
                 table.add_row(label, str(name), spread, "  ".join(every))
             table.add_section()
     return table if table.row_count else None
+
+
+def _summaries(records: Sequence[ModelScores], baseline: ModelScores | None) -> DataFrame:
+    """Return a row for each record; a corruption that one of them tells alone, all tell."""
+    found = DataFrame([summary(record, baseline) for record in records])
+    singles = DataFrame([means_by_corruption(record) for record in records])
+    return found.combine_first(singles[singles.columns.intersection(found.columns)])[found.columns]
 
 
 def _labelled(records: Sequence[ModelScores]) -> list[tuple[str, list[int]]]:

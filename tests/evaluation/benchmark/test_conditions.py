@@ -14,7 +14,12 @@ from freqreg.evaluation import LabelledImages, evaluate, open_corrupted
 from freqreg.evaluation.benchmark import measures
 from freqreg.evaluation.benchmark.scores import SCORES
 from freqreg.evaluation.benchmark.settings import EvaluationSettings
-from freqreg.evaluation.corruptions import CorruptedOnTheFly, corrupt, write_npy_folder
+from freqreg.evaluation.corruptions import (
+    CorruptedDataError,
+    CorruptedOnTheFly,
+    corrupt,
+    write_npy_folder,
+)
 from freqreg.evaluation.corruptions.npy_folder import NpyFolder
 from freqreg.evaluation.inputs.loaded_model import LoadedModel
 from freqreg.evaluation.inputs.sources.base import LazySource
@@ -217,7 +222,7 @@ def test_corrupted_images_are_those_that_are_there_now(model, tmp_path):
     made = evaluate(model, test, CORRUPTED, settings=SETTINGS)
     assert first.scores["corruption/fog"].values == made.scores["corruption/fog"].values
     assert evaluate(model, test, CORRUPTED, corrupted=open_corrupted(folder), **how) == first
-    _write(folder, dataclasses.replace(test, pixels=255 - test.pixels))
+    _write(folder, dataclasses.replace(test, pixels=test.pixels // 2))
     others = pytest.warns(UserWarning, match=r"c was made from other images than the test set's")
     with others, pytest.raises(RecordError, match=r"corrupted_data: \w+, now \w+.*--replace"):
         evaluate(model, test, CORRUPTED, corrupted=open_corrupted(folder), **how)
@@ -228,7 +233,7 @@ def test_corrupted_images_are_those_that_are_there_now(model, tmp_path):
 
 
 def test_corrupted_images_are_read_once_for_their_score_and_their_digest(model, tmp_path):
-    """But for the size of the first of each severity."""
+    """But for the size of the first of each severity, and for those compared with clean ones."""
     _write(tmp_path, _test())
     read = []
 
@@ -244,7 +249,8 @@ def test_corrupted_images_are_read_once_for_their_score_and_their_digest(model, 
 
     corrupted = Counted(tmp_path)
     evaluate(model, _test(), CORRUPTED, settings=SETTINGS, corrupted=corrupted)
-    assert sorted(read) == sorted([0] * 5 + list(range(10)) * 5)
+    compared = (torch.arange(16) * 20 // 16).tolist()
+    assert sorted(read) == sorted([0] * 5 + list(range(10)) * 5 + compared)
 
 
 def test_a_digest_of_corrupted_images_does_not_depend_on_the_batch_size(model, tmp_path):
@@ -272,6 +278,25 @@ def test_of_a_part_of_the_test_set_its_own_corrupted_images_are_taken(model, tmp
     found = evaluate(model, some, CORRUPTED, corrupted=open_corrupted(tmp_path), settings=SETTINGS)
     made = evaluate(model, some, CORRUPTED, settings=SETTINGS)
     assert found.scores["corruption/fog"].values == made.scores["corruption/fog"].values
+
+
+def test_corrupted_images_of_other_pictures_with_the_same_labels_are_refused(model, tmp_path):
+    test = _test(40)
+    how: dict[str, Any] = {"settings": SETTINGS}
+    for rows in (torch.arange(40), torch.arange(3, 40, 2)):
+        _write(tmp_path, test)
+        of = test.select(rows)
+        assert evaluate(model, of, CORRUPTED, corrupted=open_corrupted(tmp_path), **how)
+        _write(tmp_path, dataclasses.replace(test, pixels=test.pixels.flip(0)))
+        said = r"fog 1 in .* show other pictures than .* of 16, \d+% resemble their own"
+        with pytest.raises(CorruptedDataError, match=said):
+            evaluate(model, of, CORRUPTED, corrupted=open_corrupted(tmp_path), **how)
+
+
+def test_pictures_that_cannot_be_told_apart_are_not_refused(model, tmp_path):
+    blank = dataclasses.replace(_test(), pixels=torch.full((20, 3, SIDE, SIDE), 90).byte())
+    _write(tmp_path, blank)
+    assert evaluate(model, blank, CORRUPTED, corrupted=open_corrupted(tmp_path), settings=SETTINGS)
 
 
 def test_how_images_were_saved_is_a_condition(model, tmp_path):

@@ -40,6 +40,12 @@ def test_the_layout_is_cifar_10_c_s(images, tmp_path):
     assert np.array_equal(stored[12:24], second.numpy())
 
 
+def test_unsigned_labels_are_written_and_read(images, tmp_path):
+    write_npy_folder(tmp_path, images, LABELS.to(torch.uint64), names=NAMES[:1])
+    np.save(tmp_path / "labels.npy", np.load(tmp_path / "labels.npy").astype(np.uint64))
+    assert torch.equal(open_corrupted(tmp_path).load("fog", 1)[1], LABELS)
+
+
 def test_what_is_whole_is_kept_and_what_is_missing_is_written(images, tmp_path):
     write_npy_folder(tmp_path, images, LABELS, names=NAMES[:1])
     first = (tmp_path / "fog.npy").stat().st_mtime_ns

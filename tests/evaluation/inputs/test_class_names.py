@@ -1,5 +1,6 @@
 """Labels become the model's by name, or are refused."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -97,6 +98,20 @@ def test_labels_go_by_name(theirs, own, classes, expected):
 def test_what_does_not_match_is_refused(theirs, own, classes, complaint):
     with pytest.raises(InputError, match=complaint):
         _labels(theirs, own, classes)
+
+
+@pytest.mark.parametrize("own", [None, tuple(f"LABEL_{place}" for place in range(1001))])
+def test_labels_without_names_are_not_shifted_by_a_background(own):
+    labels = torch.tensor([0, 217, 999])
+    images = LabelledImages(torch.zeros(3, 3, 4, 4, dtype=torch.uint8), labels)
+    model = LoadedModel("mine", nn.Identity(), {}, class_names=own)
+    with pytest.raises(InputError, match="1000 classes and mine has 1001, both without names"):
+        labels_for(model, images, 1001)
+    assert torch.equal(labels_for(model, replace(images, classes=1001), 1001), labels)
+    behind = LabelledImages(images.pixels, labels + 1)
+    assert torch.equal(labels_for(model, behind, 1001), labels + 1)
+    with pytest.raises(InputError, match="are none of the model's"):
+        labels_for(model, replace(images, class_names=WNIDS), 1001)
 
 
 NATURAL = {

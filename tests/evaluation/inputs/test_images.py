@@ -43,6 +43,7 @@ def test_resizing_and_cropping(tmp_path):
     assert (found.pixels == 200).all()
     whole = load_images(tmp_path, image_size=10)
     assert whole.pixels[0, 0, 0, 0] < 50
+    assert whole.source == f"{tmp_path}, image size 10"
     with pytest.raises(SettingError, match="Leave one out"):
         load_images(tmp_path, image_size=10, transform=EvalTransform((10, 10)))
 

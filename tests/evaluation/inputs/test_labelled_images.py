@@ -85,9 +85,12 @@ def made(labels, names) -> LabelledImages:
     return found
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
+@pytest.mark.parametrize(
+    "dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint64]
+)
 def test_labels_of_any_integer_type(dtype):
-    for labels in (torch.tensor([2, 1, 1], dtype=dtype), [2, 1, 1], np.array([2, 1, 1])):
+    tensor = torch.tensor([2, 1, 1], dtype=dtype)
+    for labels in (tensor, [2, 1, 1], tensor.numpy(), list(tensor.numpy()), list(tensor)):
         found = made(labels, ("a", "b", "c")).labels
         assert (found.dtype, found.tolist()) == (torch.int64, [2, 1, 1])
 
@@ -97,6 +100,7 @@ def test_labels_of_any_integer_type(dtype):
     [
         (torch.tensor([True, False]), None, "dtype torch.bool; needed are whole numbers"),
         (torch.tensor([0.0, 1.0]), None, "dtype torch.float32; needed are whole numbers"),
+        (np.array([0, 2**63], np.uint64), None, "torch.uint64 and reach 2⁶³"),
         (["a", "b"], None, "no tensor, but list"),
         ([0, 1], {0: "a", 1: "b"}, "a tuple of texts"),
         ([0, 1], (0, 1), "a tuple of texts"),

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
+from pyarrow import parquet
 from torchvision.datasets import ImageFolder
 
+from freqreg.errors import InputError
 from freqreg.evaluation.corruptions import open_corrupted
 from freqreg.evaluation.corruptions.of_test_set import CorruptedTestSet
 from freqreg.evaluation.inputs.images import load_images, split_names
@@ -342,6 +345,35 @@ def test_labels_that_are_text_are_numbered_over_all_splits(tmp_path: Path) -> No
     assert (found.labels.tolist(), found.class_names) == ([2, 1], ("ape", "bee", "cow"))
 
 
+@pytest.mark.parametrize("layout", ["saved", "parquet"])
+@pytest.mark.parametrize(
+    ("names", "numbers", "classes"),
+    {
+        "in another order": (("cow", "bee", "ape"), [1, 2], ("ape", "bee", "cow")),
+        "some of them": (("bee", "cow"), [2, 1], ("ape", "bee", "cow")),
+        "another one": (("emu", "bee"), [1, 3], ("ape", "bee", "cow", "emu")),
+    }.values(),
+)
+def test_named_classes_are_numbered_as_in_the_first_split(
+    layout: str, names, numbers, classes, tmp_path: Path
+) -> None:
+    cells = [{"bytes": encoded(image), "path": None} for image in PIXELS[:2]]
+    for split, held in (("test", names), ("train", ("ape", "bee", "cow"))):
+        features = Features({"image": Image(), "label": ClassLabel(names=[*held])})
+        part = Dataset.from_dict({"image": cells, "label": [1, 0]}, features)
+        if layout == "saved":
+            part.save_to_disk(tmp_path / split)
+        else:
+            part.to_parquet(tmp_path / f"{split}.parquet")
+    found = load_images(tmp_path)
+    assert (found.labels.tolist(), found.class_names) == (numbers, classes)
+    train = load_images(tmp_path, "train")
+    assert (train.labels.tolist(), train.class_names) == ([1, 0], ("ape", "bee", "cow"))
+    damaged = tmp_path / ("train/state.json" if layout == "saved" else "train.parquet")
+    damaged.write_text("")
+    assert load_images(tmp_path).class_names == names
+
+
 @pytest.mark.parametrize(
     ("features", "message"),
     [
@@ -387,7 +419,21 @@ def test_labels_of_no_class_are_refused(labels: list[int], said: str, tmp_path: 
         load_images(file)
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32, torch.int64])
+def test_unsigned_labels_are_never_wrapped_around(tmp_path: Path) -> None:
+    features = {"image": Image(), "label": Value("uint64")}
+    place = columns(tmp_path, features, label=[3, 0, 1, 1])
+    assert load_images(place).labels.tolist() == [3, 0, 1, 1]
+    (tmp_path / "large").mkdir()
+    place = columns(tmp_path / "large", features, label=[3, 0, 1, 2**63 - 1])
+    table = Dataset.load_from_disk(place).data.table
+    high = pa.array([2**63], pa.uint64())
+    labels = pa.concat_arrays([table["label"].combine_chunks()[:3], high])
+    parquet.write_table(table.set_column(1, "label", labels), tmp_path / "large.parquet")
+    with pytest.raises(InputError, match="uint64 and reach 2⁶³"):
+        load_images(tmp_path / "large.parquet")
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32, torch.int64, torch.uint64])
 def test_labels_of_any_integers(dtype: torch.dtype, tmp_path: Path) -> None:
     copies.safetensors(tmp_path, dtype)
     assert load_images(tmp_path / "test.safetensors").labels.tolist() == LABELS

@@ -4,7 +4,9 @@ import sys
 
 import numpy as np
 import pytest
-from matplotlib import colormaps
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from matplotlib import colormaps, font_manager
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from PIL import Image
@@ -19,6 +21,7 @@ from freqreg.evaluation.plots import (
     robustness_figure,
     shares_figure,
     spectra_figure,
+    svg,
     tradeoff_figure,
 )
 from freqreg.evaluation.plots import style as plot_style
@@ -42,6 +45,41 @@ def panels() -> list[GradientPanel]:
         GradientPanel(name, spectrum, number + 0.126, RNG.normal(size=(3, 8, 8)))
         for number, (name, spectrum) in enumerate(SPECTRA.items())
     ]
+
+
+def test_letters_that_the_usual_font_lacks(tmp_path, monkeypatch, caplog, recwarn):
+    def drawn() -> bytes:
+        plot_style._families_for.cache_clear()
+        return svg(shares_figure({"gr\u00fcn \u732b": [0.5, 0.5]}, size=8))
+
+    fonts = font_manager.fontManager
+    usual = [entry for entry in fonts.ttflist if entry.name.startswith("DejaVu")]
+    monkeypatch.setattr(fonts, "ttflist", usual)
+    boxes = drawn()
+    assert [record.message for record in caplog.records] == [
+        "No installed font has \u732b, so figures show boxes instead. Install one, such as Noto "
+        "Sans CJK."
+    ]
+    font = FontBuilder(1000, isTTF=True)
+    font.setupGlyphOrder([".notdef", "cat"])
+    font.setupCharacterMap({0x732B: "cat"})
+    pen = TTGlyphPen(None)
+    pen.moveTo((0, 0))
+    pen.lineTo((700, 0))
+    pen.lineTo((0, 700))
+    pen.closePath()
+    font.setupGlyf({".notdef": TTGlyphPen(None).glyph(), "cat": pen.glyph()})
+    font.setupHorizontalMetrics({".notdef": (500, 0), "cat": (800, 0)})
+    font.setupHorizontalHeader(ascent=800, descent=-200)
+    font.setupNameTable({"familyName": "Cats", "styleName": "Regular"})
+    font.setupOS2()
+    font.setupPost()
+    font.save(tmp_path / "cats.ttf")
+    fonts.addfont(tmp_path / "cats.ttf")
+    assert plot_style._families_for.__wrapped__(frozenset("\u732b")) == ["Cats"]
+    assert drawn() != boxes
+    assert len(caplog.records) == 1
+    assert not [each for each in recwarn if "Glyph" in str(each.message)]
 
 
 @pytest.mark.parametrize("level", [0, 1])

@@ -29,7 +29,7 @@ from freqreg.evaluation.report.portrait import portrait_file
 from freqreg.evaluation.report.rendering import as_html, as_markdown, figures_of
 from freqreg.evaluation.report.runs import read_runs
 from freqreg.evaluation.results.heat_maps import HeatMap
-from freqreg.evaluation.results.records import RecordError
+from freqreg.evaluation.results.records import Entry, ModelScores, RecordError
 from tests.evaluation.report.reported import save_run, scores_of_the_paper, without_shares
 
 VOID = {"meta", "img", "br"}
@@ -394,7 +394,8 @@ def test_other_images_than_were_evaluated_are_told(evaluated):
         if not options:
             images = torch.zeros(40, 3, 16, 16, dtype=torch.uint8)
             save_file({"pixels": images, "labels": torch.arange(40) % 4}, "test.safetensors")
-        with pytest.raises(SystemExit, match="was evaluated on other images than --data"):
+        said = r"was evaluated on other images than --data .*: on test.safetensors, \d+×\d+ pixels"
+        with pytest.raises(SystemExit, match=said):
             main(["report", "evaluations", "--data", "test.safetensors", *options])
 
 
@@ -404,6 +405,20 @@ def test_the_network_of_a_file_of_weights_can_be_named(evaluated, capsys):
     main(["evaluate", "last.pth", *given, "--preset", "smoke", "--scores", "clean"])
     main(["report", "evaluations", *given])
     assert "3 models: report/report.html" in capsys.readouterr().out
+
+
+def test_test_sets_are_named_and_told_apart_by_digests_only_if_alike(tmp_path):
+    known = {"model": "m", "method": "standard", "training_seed": None, "images": 1000}
+    sets = dict.fromkeys("ab", ("x, 32×32 pixels", 1000)) | {"c": ("", 1), "d": ("y", 2)}
+    for data, (test_set, count) in sets.items():
+        about = known | {"data": data, "weights": data, "images": count}
+        scores = {"clean": Entry({"accuracy": 0.5}, {}, {}, 0.0)}
+        ModelScores(about, scores, test_set).save(tmp_path / f"{data}.json")
+    page = build(read_runs([tmp_path]))
+    alike = [f"x, 32×32 pixels (1,000 images), test set {data}" for data in "ab"]
+    titles = [*alike, "test set (1 image)", "y (2 images)"]
+    assert [chapter.title for chapter in page.chapters] == titles
+    assert page.lead[0] == f"4 models by 1 method, on {', '.join(titles)}."
 
 
 def test_without_data_portraits_are_missing_and_said_so(evaluated):

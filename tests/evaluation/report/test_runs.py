@@ -68,6 +68,12 @@ def test_two_evaluations_of_a_model_that_differ_are_refused(tmp_path):
     other.save(tmp_path / "again.json")
     with pytest.raises(SettingError, match=r"differ \(clean\)"):
         read_runs([path, tmp_path / "again.json"])
+    whole = ModelScores.load(path)
+    for data, name in (("d", "x, 32×32 pixels"), ("e", "x, 64×64 pixels")):
+        about = {**whole.about, "data": data}
+        ModelScores(about, whole.scores, name).save(tmp_path / data / "m.json")
+    with pytest.raises(SettingError, match=r"differ \(test set: 32×32 pixels and 64×64 pixels;"):
+        read_runs([tmp_path / "d", tmp_path / "e"])
     assert len(read_runs([path, path])) == 1
 
 

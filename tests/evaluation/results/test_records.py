@@ -69,6 +69,24 @@ def test_a_record_goes_on_only_if_it_is_about_the_same(tmp_path):
     assert ModelScores.resumed(path, other, replace=True) == ModelScores(other)
 
 
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ("x, split test, image size 64, 64×64 pixels", "32×32 pixels, now image size 64, 64×64 "),
+        ("x, split train, 32×32 pixels", "split test, now split train"),
+        ("x, split test, image size 32, 32×32 pixels", "x, split test, 32×32 pixels, now x, split"),
+    ],
+)
+def test_other_images_are_told_by_the_setting_that_differs_before_any_digest(tmp_path, named, told):
+    path = tmp_path / "a.json"
+    ModelScores(_record().about, {}, "x, split test, 32×32 pixels").save(path)
+    other = ABOUT | {"data": "e", "answers": "b"}
+    said = rf"something else \(test set: {told}.*; answers: None, now b; data: d, now e\)"
+    with pytest.raises(RecordError, match=said):
+        ModelScores.resumed(path, other, test_set=named)
+    assert ModelScores.resumed(path, ABOUT, test_set="moved").test_set == "moved"
+
+
 def test_scores_with_other_settings_are_named_and_each_difference_once():
     record = _record()
     settings = dict(record.scores["pgd"].settings)

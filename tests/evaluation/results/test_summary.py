@@ -10,6 +10,7 @@ from freqreg.evaluation.results.summary import (
     ALEXNET,
     BANDS,
     catastrophic_overfitting,
+    corruption_accuracy,
     has_collapsed,
     incomparable,
     mean_corruption_error,
@@ -82,6 +83,14 @@ def test_mce_is_of_records_that_were_measured_alike(about, settings, told):
     alike = summary(_record("jafr"), _record("standard"))
     assert {"mCE", "mCE (19)"} <= alike.keys()
     assert not {"mCE", "mCE (19)"} & summary(record, _record("standard")).keys()
+
+
+def test_images_of_another_size_are_no_mce_for_their_size():
+    one, other = (
+        replace(_changed(_record("jafr"), {"data": size}), test_set=f"x, {size}×{size} pixels")
+        for size in ("32", "64")
+    )
+    assert incomparable(one, other)[0] == "test set: 32×32 pixels and 64×64 pixels"
 
 
 # AlexNet's errors by severity, from the thread that ALEXNET names, in the order of MAIN, but JPEG's
@@ -220,6 +229,23 @@ def test_a_mean_over_corruptions_needs_all_of_them():
     assert "corruptions (15)" not in numbers
     assert "mCE" not in numbers
     assert "corruptions (blur)" in numbers
+
+
+def test_a_corruption_that_is_part_of_no_mean_has_its_own_row():
+    whole, few = _record("standard"), _record("jafr", clean=0.9)
+    kept = ("clean", "corruption/fog")
+    few = ModelScores(few.about, {name: few.scores[name] for name in kept})
+    few.scores["recalibrated/fog"] = _entry(**{"1": 0.5, "2": 0.7})
+    fog = corruption_accuracy(few, "fog")
+    assert summary(few) == {"clean": 0.9, "corruption/fog": fog, "recalibrated/fog": 0.6}
+    assert not [name for name in summary(whole) if "/" in name]
+    rows = list(zip(*(column.cells for column in score_table([whole, few]).columns), strict=True))
+    assert ("corruption/fog", "86.23", "86.60") in rows
+    assert ("recalibrated/fog", "–", "60.00") in rows
+    del whole.scores["corruption/snow"]
+    (band,) = (names for names in BANDS.values() if "snow" in names)
+    lone = {f"corruption/{name}" for name in {*GROUPS["weather"]} & {*band} - {"snow"}}
+    assert {name for name in summary(whole) if "/" in name} == lone
 
 
 def test_every_seed_stays_visible_beside_mean_and_deviation():

@@ -69,6 +69,13 @@ class LazySource:
             self, labels=self.labels[rows], read=lambda some: self.read([rows[n] for n in some])
         )
 
+    def numbered_by(self, names: Sequence[str]) -> "LazySource":
+        """Return the source with its classes numbered as in `names`, other ones behind these."""
+        own = self.class_names or ()
+        together = tuple(dict.fromkeys((*names, *own)))
+        places = torch.tensor([together.index(name) for name in own])
+        return replace(self, labels=places[self.labels], class_names=together) if own else self
+
     def fetched(self, rows: Sequence[int]) -> "LazySource":
         """Return the images at `rows`, with their encoded content in memory."""
         held = [

@@ -13,6 +13,7 @@ import torch
 from einops import rearrange
 from safetensors import SafetensorError, safe_open
 
+from freqreg.evaluation.inputs.labelled_images import class_numbers
 from freqreg.evaluation.inputs.sources import base
 
 SAFETENSORS = ".safetensors"
@@ -85,7 +86,7 @@ def tensors(file: Path) -> base.LazySource:
     if pixels.shape[1] > 4 >= pixels.shape[3]:
         raise _unfit(file, f"channels come last in {list(pixels.shape)}")
     held, classes = pixels.movedim(1, -1).numpy(), tuple(names) if names else None
-    return base.held(str(file), held, labels.long(), classes, prepared=True)
+    return base.held(str(file), held, class_numbers(labels), classes, prepared=True)
 
 
 def _cifar(folder: Path, wanted: base.Wanted) -> base.Parts:

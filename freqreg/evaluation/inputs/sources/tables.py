@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from freqreg._extras import extra
+from freqreg.evaluation.inputs.labelled_images import class_numbers
 from freqreg.evaluation.inputs.sources import base
 
 if TYPE_CHECKING:
@@ -54,9 +55,15 @@ class Table:
         )
 
     def source(
-        self, wanted: base.Wanted, every: Callable[[], Iterable["Table"]]
+        self,
+        wanted: base.Wanted,
+        every: Callable[[], Iterable["Table"]],
+        first: Callable[[], "Table"] | None = None,
     ) -> base.LazySource:
-        """Open the pictures and labels; text labels are numbered over the tables of all splits."""
+        """Open the pictures and labels.
+
+        Text labels are numbered over the tables of all splits, and named ones as in the `first`.
+        """
         from datasets import ClassLabel, Image
 
         features = self.features.items()
@@ -75,7 +82,12 @@ class Table:
                 yield f"{self.name}, row {row}", _content(cell, self.folder)
 
         fingerprint = self.fingerprint and (*self.fingerprint, image)
-        return base.LazySource(self.name, labels, class_names, read, fingerprint)
+        found = base.LazySource(self.name, labels, class_names, read, fingerprint)
+        if first is None or not getattr(self.features[label], "names", None):
+            return found
+        with suppress(base.ImagesError):  # a split that cannot be read numbers no other
+            return found.numbered_by(getattr(first().features.get(label), "names", ()))
+        return found
 
     def _one(self, found: list[str], wanted: str | None, what: str, option: str) -> str:
         if wanted in self.features or (wanted is None and len(found) == 1):
@@ -103,8 +115,8 @@ class Table:
                 "values missing; needed is a class number or name for each image. Name the column "
                 "of labels (on the command line --label-column)."
             )
-        labels = torch.tensor(column.to_pylist(), dtype=torch.int64)
-        return labels, tuple(names) if names else None
+        numbers = column.to_numpy().copy() if len(column) else torch.empty(0, dtype=torch.int64)
+        return class_numbers(numbers), tuple(names) if names else None
 
 
 def parts(folder: Path, wanted: base.Wanted) -> base.Parts | None:
@@ -123,7 +135,8 @@ def parts_of(tables: Mapping[str, Callable[[], Table]], wanted: base.Wanted) -> 
     """Return the splits of a data set, from functions that open the table of each."""
 
     def opened(split: str) -> base.LazySource:
-        return tables[split]().source(wanted, lambda: (table() for table in tables.values()))
+        every, first = (lambda: (table() for table in tables.values())), min(tables, key=base.rank)
+        return tables[split]().source(wanted, every, None if split == first else tables[first])
 
     return {split: partial(opened, split) for split in tables}
 
