@@ -14,14 +14,21 @@ from freqreg.objective import Objective
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
+_KNOWN = (
+    *(nn.CrossEntropyLoss, LabelSmoothingCrossEntropy),
+    *(SoftTargetCrossEntropy, BinaryCrossEntropy),
+)
+
 
 @contextmanager
 def losses_of_images(task: TrainingTask, objective: Objective) -> Iterator[None]:
     """Let the task's criterion return one loss per image in this context, if these are needed.
 
-    Their mean is the criterion's own loss. Unknown criteria stay as they are.
+    Their mean is the criterion's own loss. Unknown criteria stay as they are, subclasses too, and
+    so do those of distillation, whose other loss is a mean of the batch.
     """
-    known = _per_image(getattr(task, "criterion", None))
+    distils = isinstance(getattr(task, "teacher", None), DistillationTeacher)
+    known = None if distils else _per_image(getattr(task, "criterion", None))
     if known is None or all(r.needs == "gradients" for r in objective.regularizers):
         yield
         return
@@ -33,9 +40,13 @@ def losses_of_images(task: TrainingTask, objective: Objective) -> Iterator[None]
 
 
 def _per_image(criterion: Any) -> Criterion | None:
+    if type(criterion) not in _KNOWN:
+        return None
     match criterion:
         case nn.CrossEntropyLoss(reduction="mean", weight=None):
-            return nn.CrossEntropyLoss(label_smoothing=criterion.label_smoothing, reduction="none")
+            of_images = copy.copy(criterion)
+            of_images.reduction = "none"
+            return of_images
         case LabelSmoothingCrossEntropy():
             return nn.CrossEntropyLoss(label_smoothing=criterion.smoothing, reduction="none")
         case SoftTargetCrossEntropy():

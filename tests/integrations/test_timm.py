@@ -202,3 +202,34 @@ def test_other_criteria_are_asked_for_losses_of_images() -> None:
     task = ClassificationTask(network().double(), lambda o, y: F.cross_entropy(o, y), verbose=False)
     with pytest.raises(InputGradientError, match='reduction="none"'):
         regularize(task, Objective([ELLE(1.0)], pixels=WIDE))(*batch(dtype=torch.float64))
+
+
+class Focal(nn.CrossEntropyLoss):
+    """Another loss, in a subclass."""
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Weigh hard images more."""
+        losses = F.cross_entropy(output, target, reduction="none")
+        return ((1 - (-losses).exp()).square() * losses).mean()
+
+
+def test_subclasses_of_known_criteria_keep_their_own_loss() -> None:
+    task = ClassificationTask(network().double(), Focal(), verbose=False)
+    with pytest.raises(InputGradientError, match='reduction="none"'):
+        regularize(task, Objective([ELLE(1.0)], pixels=WIDE))(*batch(dtype=torch.float64))
+
+
+def test_a_label_to_ignore_is_ignored_in_losses_of_images_too() -> None:
+    (x, y), model = batch(dtype=torch.float64), network().double()
+    criterion = nn.CrossEntropyLoss(ignore_index=int(y[0]))
+    expected = F.cross_entropy(model(x), y, ignore_index=int(y[0]), reduction="none").mean()
+    task = ClassificationTask(model, criterion, verbose=False)
+    results = regularize(task, Objective([ELLE(1.0)], pixels=WIDE))(x, y)
+    assert_close(results["main_loss"], expected.detach())
+
+
+def test_distillation_has_no_losses_of_images() -> None:
+    """Its second loss is a mean of the batch, which would count in each image's."""
+    task = task_of("LogitDistillationTask")
+    with pytest.raises(InputGradientError, match='reduction="none"'):
+        regularize(task, Objective([ELLE(1.0)], pixels=WIDE))(*batch(dtype=torch.float64))
