@@ -162,6 +162,19 @@ def test_passes_are_shared(
     assert problem.calls == calls
 
 
+@pytest.mark.parametrize("differentiation", WAYS, ids=repr)
+@pytest.mark.parametrize("regularizer", [ELLE(1.0), LLR(1.0), CURE(1.0)], ids=repr)
+def test_penalties_lead_to_no_images(
+    regularizer: Regularizer, differentiation: Differentiation
+) -> None:
+    problem = Family()
+    problem.x.requires_grad_()
+    objective = Objective([regularizer], differentiation=differentiation)
+    objective.penalties(problem.each, problem.x).backward()
+    assert problem.x.grad is None
+    assert parameter_grads(problem.model).any()
+
+
 @pytest.mark.parametrize("regularizer", [ELLE(1.0), LLR(1.0), Warmup(ELLE(1.0), 3)], ids=repr)
 @pytest.mark.parametrize("differentiation", WAYS, ids=repr)
 def test_a_scalar_is_refused_where_losses_of_images_are_needed(

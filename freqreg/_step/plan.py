@@ -75,7 +75,9 @@ class Term:
                 f"shape, {tuple(self.x.shape)}, such as (x + noise,); it returned a "
                 f"{type(later).__name__}."
             )
-        return replace(self, points=(*self.points, *later))
+        # penalties compute with the points, and would lead to images that require gradients
+        apart = [at.detach() if at.requires_grad and at is not self.x else at for at in later]
+        return replace(self, points=(*self.points, *apart))
 
     def require_needs(self) -> None:
         """Raise unless the regularizer states what it needs at each of all its points."""
