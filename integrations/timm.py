@@ -81,9 +81,6 @@ class RegularizedTask(TrainingTask):
             results = forward(images, target)
             return results["loss"], results
 
-        def record(name: str, value: Tensor) -> None:
-            parts[name] = value.clone()  # train.py divides the loss in place
-
         with answering_once(self, input), losses_of_images(self, self.objective):
             loss, results = self.objective(
                 loss_fn,
@@ -91,7 +88,7 @@ class RegularizedTask(TrainingTask):
                 has_aux=True,
                 model=self.get_trainable_module(),
                 step=step,
-                record=record,
+                record=parts.__setitem__,
             )
         return parts | results | {"loss": loss}
 

@@ -259,6 +259,14 @@ def test_records_the_parts(differentiation: FiniteDifference | None) -> None:
     torch.testing.assert_close(together - 0.1 * parts["jafr_2"], total.detach())
 
 
+def test_what_is_recorded_outlives_a_loss_that_is_divided_in_place() -> None:
+    problem, parts = Problem(), dict[str, Tensor]()
+    loss = Objective()(problem.loss, problem.x, record=parts.__setitem__)
+    before = loss.item()
+    loss /= 4
+    assert parts["main_loss"].item() == before
+
+
 def test_soft_labels_and_any_criterion_live_in_the_closure() -> None:
     problem = Problem()
     soft = torch.softmax(torch.randn(6, 3, dtype=torch.float64), 1)

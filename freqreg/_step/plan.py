@@ -142,7 +142,7 @@ class MainLoss:
         """Return the loss, times `health`."""
         loss = found[0].loss
         loss = loss if self.health is None else loss * self.health.to(loss.dtype)
-        record("main_loss", loss.detach())
+        record("main_loss", loss.detach().clone())  # callers may divide the loss in place
         return loss
 
 
