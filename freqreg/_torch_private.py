@@ -253,7 +253,7 @@ def _sizes(node: AnyNode) -> tuple[int, ...]:
 
 
 def divisor_of_mean(node: AnyNode, images: int) -> float:
-    """Return the whole number by which this node divides a mean over all images; 1 for others.
+    """Return the whole number by which this node divides losses or their mean; 1 for others.
 
     Also 1, so unchecked, if torch lacks the names.
     """
@@ -261,7 +261,7 @@ def divisor_of_mean(node: AnyNode, images: int) -> float:
     if node.name() != "DivBackward0" or mean is None or not isinstance(divisor, Tensor):
         return 1.0
     of_losses = mean.name() == "MeanBackward0" and _sizes(mean) == (images,)
-    of_classes = mean.name() == "NllLossBackward0" and getattr(mean, "_saved_reduction", None) == 1
+    of_classes = mean.name() == "NllLossBackward0" and getattr(mean, "_saved_reduction", 2) < 2
     whole = divisor.ndim == 0 and not divisor.requires_grad and float(divisor).is_integer()
     return max(float(divisor), 1.0) if whole and (of_losses or of_classes) else 1.0
 

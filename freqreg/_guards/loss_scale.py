@@ -90,7 +90,7 @@ MEAN = LossScale()
 
 
 def scale_of(loss: Tensor, x: Tensor) -> LossScale:
-    """Find the scale of a scalar loss of the images `x`, a leaf of its graph.
+    """Find the scale of a loss of the images `x`, a leaf of its graph: a scalar, or one per image.
 
     Constant factors count: a sum times 1 / images is a mean. Divisions of sums are trusted, because
     the number of images with a label may be small. Gradient scalers multiply by powers of two.
@@ -105,7 +105,7 @@ def scale_of(loss: Tensor, x: Tensor) -> LossScale:
             continue
         if abs(factor) >= _OF_SCALERS and math.log2(abs(factor)).is_integer():
             scaler = factor
-        if is_sum_over(node, len(x)):
+        if loss.ndim == 0 and is_sum_over(node, len(x)):
             weight += abs(factor) * _leads_to_images(node, x)
         else:
             reached += [(parent, factor * by) for parent, by in scaled_parents(node)]

@@ -98,7 +98,10 @@ class Passes:
 
     def losses(self, x: Tensor, *, live: bool = False) -> Point:
         """Compute a differentiable loss at `x`, in the main pass if `live`, else in a probe."""
-        return self.main(x) if live else self.probe(x.detach())
+        found = self.main(x) if live else self.probe(x.detach())
+        if found.each is not None:
+            self.noted(found)
+        return found
 
     def gradient(
         self, x: Tensor, *, live: bool = False, twice: bool = False, retain_graph: bool = False
@@ -190,6 +193,6 @@ class _Kind:
 def _kind(found: Point) -> _Kind:
     def kind() -> _Kind:
         half = any(in_half_precision(node) or is_compiled(node) for node in nodes(found.loss))
-        return _Kind(half, scale_of(found.loss, found.x))
+        return _Kind(half, scale_of(found.loss if found.each is None else found.each, found.x))
 
     return known(found.loss, "kind of loss", kind)

@@ -103,12 +103,13 @@ class Term:
             )
             raise
 
-    def with_gradients_times(self, factor: float, found: Sequence[Point]) -> Float[Tensor, ""]:
-        """Return the penalty of the results at its uses, with their gradients times `factor`."""
-        scaled = [
-            at if at.slope is None else replace(at, slope=factor * at.slope.detach())
-            for at in found
-        ]
+    def with_losses_times(self, factor: float, found: Sequence[Point]) -> Float[Tensor, ""]:
+        """Return the penalty of the results at its uses, for losses that are `factor` as large."""
+
+        def times(values: Tensor | None) -> Tensor | None:
+            return None if values is None else factor * values.detach()
+
+        scaled = [replace(at, each=times(at.each), slope=times(at.slope)) for at in found]
         return self.evaluated(scaled)[0]
 
     def weighted(self, found: Sequence[Point], record: RecordFn) -> Float[Tensor, ""]:
@@ -177,7 +178,7 @@ class Step:
         """Return a part's share of the objective, from the results at its uses."""
         scale = self.passes.scale
         if scale.is_unusual and self.passes.verify and isinstance(part, Term):
-            penalty, name = partial(part.with_gradients_times, found=found), part.regularizer.name
+            penalty, name = partial(part.with_losses_times, found=found), part.regularizer.name
             check = partial(scale.require_mean, part.regularizer, penalty, len(self.x))
             at_first_use(found[0].loss, f"scale of {name}", check)
         return part.weighted(found, self.record)

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from freqreg import (
     CURE,
+    ELLE,
     FGSM,
+    LLR,
     GradAlign,
     InputGradientNorm,
     JaFR,
@@ -166,3 +168,18 @@ def test_a_sum_is_refused_after_a_mean_of_the_same_model() -> None:
 
 def test_a_sum_may_be_intended() -> None:
     run(summed, InputGradientNorm(0.1), verify=False)
+
+
+@pytest.mark.parametrize("regularizer", [ELLE(1.0), LLR(1.0), InputGradientNorm(0.1)], ids=repr)
+@pytest.mark.parametrize("mixer", [None, FGSM()], ids=repr)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_scaled_losses_of_images_are_refused(
+    regularizer: Regularizer, mixer: Mixer | None, streamed: bool
+) -> None:
+    run(each, regularizer, mixer=mixer, streamed=streamed)
+    for scaled, said in (
+        (lambda z: each(z) / 4, "divided its mean loss by 4"),
+        (lambda z: torch.tensor(65536.0) * each(z), "times 65536, as a gradient scaler"),
+    ):
+        with pytest.raises(InputGradientError, match=said):
+            run(scaled, regularizer, mixer=mixer, streamed=streamed)
