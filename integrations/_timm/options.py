@@ -22,6 +22,18 @@ MIXERS: dict[str, Callable[[float], freqreg.Mixer]] = {
 }
 OPTION = "--freqreg-"
 FLAGS = {"--freqreg-sync"}
+SERVED = {
+    "jafr-target": ("jafr",),
+    "favour": ("fourier",),
+    "fourier-target": ("fourier",),
+    "sync": ("jafr", "fourier"),
+    "order": ("input-gradient-norm",),
+    "eps": ("mixer", "grad-align", "elle", "llr"),
+    "finite-difference": (
+        *("jafr", "fourier", "grad-align", "llr", "cure", "input-gradient-norm"),
+    ),
+}
+"""Options without effect unless one of these is given."""
 EXAMPLES = """\
 The launcher's options come first; all that follows the script is the script's own. Examples:
 
@@ -34,6 +46,12 @@ def parsed(argv: Sequence[str]) -> tuple[freqreg.Objective, str, Sequence[str]]:
     """Return the objective, the script, and the script's arguments; exit if they are invalid."""
     parser = _parser()
     options = parser.parse_args(_joined(argv))
+    for name, served in SERVED.items():
+        if _given(options, name) and not any(_given(options, each) for each in served):
+            needed = " or ".join(OPTION + each for each in served)
+            parser.error(
+                f"{OPTION}{name} has no effect without {needed}: give one, or leave it out"
+            )
     try:
         objective = _objective(options)
     except SettingError as error:
@@ -43,6 +61,12 @@ def parsed(argv: Sequence[str]) -> tuple[freqreg.Objective, str, Sequence[str]]:
     if not Path(options.script).is_file():
         parser.error(f"there is no file {options.script}: give the path of your training script")
     return objective, options.script, options.arguments
+
+
+def _given(options: argparse.Namespace, name: str) -> bool:
+    """Whether it was given; options that can be left out are None or False by default."""
+    value = getattr(options, f"freqreg_{name.replace('-', '_')}")
+    return value is not None and value is not False
 
 
 def _joined(argv: Sequence[str]) -> list[str]:
@@ -56,8 +80,9 @@ def _joined(argv: Sequence[str]) -> list[str]:
 
 
 def _objective(options: argparse.Namespace) -> freqreg.Objective:
-    eps, sync, step = options.freqreg_eps, options.freqreg_sync, options.freqreg_finite_difference
-    band = {"favour": options.freqreg_favour, "target": options.freqreg_fourier_target}
+    sync, step = options.freqreg_sync, options.freqreg_finite_difference
+    eps = 8 / 255 if options.freqreg_eps is None else options.freqreg_eps
+    band = {"favour": options.freqreg_favour or "low", "target": options.freqreg_fourier_target}
     made = {
         "jafr": partial(freqreg.JaFR, sync=sync, target=options.freqreg_jafr_target),
         "fourier": partial(freqreg.FourierSensitivity, sync=sync, **band),
@@ -65,7 +90,7 @@ def _objective(options: argparse.Namespace) -> freqreg.Objective:
         "elle": partial(freqreg.ELLE, eps=eps),
         "llr": partial(freqreg.LLR, eps=eps),
         "cure": freqreg.CURE,
-        "input_gradient_norm": partial(freqreg.InputGradientNorm, order=options.freqreg_order),
+        "input_gradient_norm": partial(freqreg.InputGradientNorm, order=options.freqreg_order or 2),
     }
     weights = {name: getattr(options, f"freqreg_{name}") for name in made}
     regularizers = [made[name](weight) for name, weight in weights.items() if weight is not None]
@@ -89,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--freqreg-jafr-target", **target, help="log B_low that JaFR leads to")
     add("--freqreg-fourier", **weight, help="weight of FourierSensitivity")
     favoured = "frequencies that FourierSensitivity favours (default: low)"
-    add("--freqreg-favour", choices=get_args(Favour), default="low", help=favoured)
+    add("--freqreg-favour", choices=get_args(Favour), help=favoured)
     reached = "share outside of the band that it leads to, or entropy for all"
     add("--freqreg-fourier-target", **target, help=reached)
     together = "measure JaFR and FourierSensitivity on the images of all processes"
@@ -100,11 +125,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--freqreg-cure", **weight, help="weight of CURE, at the mixer's images if there is one")
     add("--freqreg-input-gradient-norm", **weight, help="weight of InputGradientNorm")
     order = "of that norm: 1, or 2 for the squared L2 norm (default: 2)"
-    add("--freqreg-order", type=int, choices=get_args(Order), default=2, help=order)
+    add("--freqreg-order", type=int, choices=get_args(Order), help=order)
     mixed = "train on images of this mixer; apr makes half of each batch"
     add("--freqreg-mixer", choices=MIXERS, help=mixed)
     eps = "ε of the mixer, GradAlign, ELLE and LLR, in pixels from 0 to 1 (default: 8/255)"
-    add("--freqreg-eps", type=float, metavar="EPS", default=8 / 255, help=eps)
+    add("--freqreg-eps", type=float, metavar="EPS", help=eps)
     step = "step of finite differences, such as 0.01, instead of double backpropagation"
     add("--freqreg-finite-difference", type=float, metavar="STEP", help=step)
     add("script", help="path of the training script")

@@ -69,7 +69,13 @@ def test_options_are_an_objective(options: str, objective: Objective, script: st
 
 WRONG = {
     "": "nothing to add",
-    "--freqreg-sync": "nothing to add",
+    "--freqreg-sync": "--freqreg-sync has no effect without --freqreg-jafr or --freqreg-fourier",
+    "--freqreg-fourier 1 --freqreg-jafr-target 14": "has no effect without --freqreg-jafr:",
+    "--freqreg-jafr 1 --freqreg-fourier-target 0": "has no effect without --freqreg-fourier:",
+    "--freqreg-jafr 1 --freqreg-favour low": "has no effect without --freqreg-fourier:",
+    "--freqreg-jafr 1 --freqreg-order 2": "has no effect without --freqreg-input-gradient-norm:",
+    "--freqreg-jafr 1 --freqreg-eps 0": "no effect without --freqreg-mixer or --freqreg-grad-align",
+    "--freqreg-mixer pgd --freqreg-finite-difference 0.01": "--freqreg-finite-difference has no",
     "--freqreg-jafr much": "invalid float value: 'much'",
     "--freqreg-jaf 1": "--freqreg-jaf",
     "--freqreg-mixer cw": "choose from",
