@@ -33,8 +33,8 @@ def radial_shares(images: Float[Tensor, "batch channel height width"]) -> Float[
     the Nyquist frequency is half of the shorter side's pixels. Radii below 1 count as 1.
 
     Args:
-        images: images or input gradients, in any unit. Images that are constant up to rounding
-            have no shares and are left out. If all are constant, the shares are white noise's.
+        images: images or input gradients, in any unit. Images whose channels' mean is constant up
+            to rounding have no shares and are left out. If all are, the shares are white noise's.
 
     Returns:
         The shares of the radii 1, 2, ...; images of 32 x 32 pixels have 23 radii.
@@ -57,11 +57,15 @@ def shares_and_count(
             f"along each side; got shape {tuple(images.shape)}. Add what is missing: image[None]."
         )
     height, width = images.shape[-2:]
-    gray = without_scale(at_least_single(images).mean(1))
+    values = at_least_single(images)
+    gray = values.mean(1)
+    epsilon = 4 * torch.finfo(gray.dtype).eps
+    cancelled = gray.detach().abs().amax((1, 2)) < epsilon * values.detach().abs().amax((1, 2, 3))
+    gray = without_scale(gray)
     power = _power(gray - gray.mean((1, 2), keepdim=True))
     total = power.sum((1, 2))
-    rounding = 4 * torch.finfo(power.dtype).eps * height * width
-    defined = ~(total <= rounding**2)  # True for NaN, so that it shows
+    undefined = cancelled | (total <= (epsilon * height * width) ** 2)
+    defined = ~undefined  # True for NaN, so that it shows
     factor = torch.where(defined, 1 / torch.where(defined, total, 1.0), 0.0)
     count = defined.sum().to(power.dtype)
     mean = (power * factor[:, None, None]).sum(0) / count.clamp_min(1)

@@ -131,6 +131,17 @@ def test_constant_images_are_left_out(
     torch.testing.assert_close(radial_shares(torch.cat([x, constant])), radial_shares(x))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1e-20, 1.0, 1e20])
+def test_images_whose_channels_cancel_are_left_out(dtype: torch.dtype, scale: float) -> None:
+    """As the gradient of a model that subtracts the channels' mean; little else is something."""
+    x = images(8, 8, 1).to(dtype)
+    cancelling = (x - x.mean(1, keepdim=True)) * scale
+    torch.testing.assert_close(radial_shares(torch.cat([x, cancelling])), radial_shares(x))
+    little = cancelling + 1e-4 * scale * x
+    torch.testing.assert_close(radial_shares(little), radial_shares(x), rtol=1e-2, atol=1e-4)
+
+
 @pytest.mark.parametrize("size", [(32, 32), (7, 10)])
 def test_where_all_are_constant_the_shares_are_those_of_white_noise(size: tuple[int, int]) -> None:
     zero = torch.zeros(2, 3, *size, requires_grad=True)
