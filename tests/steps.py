@@ -139,7 +139,7 @@ def reference_objective(
                     absolute_floor=1e-5 if isinstance(regularizer.floor, AbsoluteFloor) else 0.0,
                 )
                 target = regularizer.target
-                distance = penalty if target is None else smooth_distance(-penalty, target, 0.5)
+                distance = penalty if target is None else (penalty + target).abs()
                 total = total + regularizer.lambda_freq * distance
             case FourierSensitivity(weight, favour, target=target):
                 penalty = fourier_penalty(clean, favour)

@@ -160,14 +160,14 @@ def require_regularizer(regularizer: object) -> None:
 
 
 def to_target(
-    measure: Float[Tensor, ""], target: float | None, weight: float, *, sign: int, near: float
+    measure: Float[Tensor, ""], target: float | None, weight: float, *, sign: int, near: float = 0.0
 ) -> Float[Tensor, ""]:
     """Return `sign` times the measure or, with a target, its distance with the sign of `weight`.
 
     The distance pulls from both sides. A penalty that ends at the target would leave a model
     that a few large steps carried far past the target. Within `near` of the target the distance
-    is quadratic. Otherwise the pull of a large weight would change its sign at full strength
-    with each batch.
+    is quadratic. Else the pull of weights as large as those of shares would change its sign at
+    full strength with each batch.
     """
     if target is None:
         return sign * measure

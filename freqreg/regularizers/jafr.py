@@ -41,8 +41,8 @@ class JaFR(Regularizer):
         sync: average the spectrum over all processes, so that n processes train like one with
             all their images. Otherwise each process steers the spectrum of its own batch, and
             the penalty is the mean of theirs. It needs a relative floor.
-        target: log B_low to reach. The penalty is the distance from it, whatever the sign of λ,
-            quadratic within 0.5. None: λ has no target.
+        target: log B_low to reach. The penalty is the distance from it, whatever the sign of λ.
+            None: λ has no target.
 
     Raises:
         SettingError: an argument is invalid, or `sync` has an absolute floor.
@@ -99,5 +99,5 @@ class JaFR(Regularizer):
         if self.sync:
             spectrum = averaged_over_processes(spectrum, len(clean))
         bias = log_low_frequency_bias(spectrum, alpha=self.alpha, floor=self.floor)
-        penalty = to_target(bias, self.target, self.weight, sign=-1, near=0.5)
+        penalty = to_target(bias, self.target, self.weight, sign=-1)
         return penalty, {self.name: penalty, "log_b_low": bias}
