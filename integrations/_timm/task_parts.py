@@ -24,8 +24,9 @@ _KNOWN = (
 def losses_of_images(task: TrainingTask, objective: Objective) -> Iterator[None]:
     """Let the task's criterion return one loss per image in this context, if these are needed.
 
-    Their mean is the criterion's own loss. Unknown criteria stay as they are, subclasses too, and
-    so do those of distillation, whose other loss is a mean of the batch.
+    Their mean is the criterion's own loss. Unknown criteria stay as they are: subclasses, those
+    that ignore labels, whose mean is of fewer images, and those of distillation, whose other loss
+    is a mean of the batch.
     """
     distils = isinstance(getattr(task, "teacher", None), DistillationTeacher)
     known = None if distils else _per_image(getattr(task, "criterion", None))
@@ -43,10 +44,8 @@ def _per_image(criterion: Any) -> Criterion | None:
     if type(criterion) not in _KNOWN:
         return None
     match criterion:
-        case nn.CrossEntropyLoss(reduction="mean", weight=None):
-            of_images = copy.copy(criterion)
-            of_images.reduction = "none"
-            return of_images
+        case nn.CrossEntropyLoss(reduction="mean", weight=None, ignore_index=-100):  # the default
+            return nn.CrossEntropyLoss(label_smoothing=criterion.label_smoothing, reduction="none")
         case LabelSmoothingCrossEntropy():
             return nn.CrossEntropyLoss(label_smoothing=criterion.smoothing, reduction="none")
         case SoftTargetCrossEntropy():

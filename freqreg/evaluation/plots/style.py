@@ -18,13 +18,13 @@ with extra("eval", "Figures need matplotlib"):
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
+logger = logging.getLogger(__name__)
+
 MAP_COLOURS = "cividis"
 """A colour map of even brightness steps that looks the same with a colour-vision deficiency."""
 
 _COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-logger = logging.getLogger(__name__)
-
 _LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)))
 
 
